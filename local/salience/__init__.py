@@ -1,0 +1,1 @@
+"""Salience: which time-frequency regions of speech carry an accent, or the words."""

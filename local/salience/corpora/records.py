@@ -1,0 +1,27 @@
+"""What a corpus module yields."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance of any corpus.
+
+    `id` starts with `speaker`, so that both Kaldi sorts agree.  `start` and
+    `end` are seconds in `audio`, or None when the file is the utterance.
+    `recording` names the file in `wav.scp`; it equals `id` without segments.
+    """
+
+    id: str
+    speaker: str
+    audio: Path
+    text: str
+    duration: float
+    recording: str
+    start: float | None = None
+    end: float | None = None
+    accent: str | None = None
+    gender: str | None = None
+    split: str | None = None
+    language: str | None = None

@@ -1,0 +1,109 @@
+"""Data directories in Kaldi's format, from and to utterance records."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from salience.corpora.records import Utterance
+from salience.data.tables import read_table, write_table
+from salience.errors import InputError
+
+
+def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
+    """Write `wav.scp`, `segments`, `text`, `utt2spk`, `spk2utt`, `utt2dur` and what else is known.
+
+    `segments` is written when any utterance is part of a recording.  Returns
+    the number of utterances.  An id that stands twice, or that does not start
+    with its speaker, is an InputError: Kaldi's two sorts would disagree.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    wav, segments, text, utt2spk, utt2dur = {}, {}, {}, {}, {}
+    optional: dict[str, dict[str, str]] = {"utt2accent": {}, "utt2lang": {}, "utt2split": {}, "spk2gender": {}}
+    cut = False
+    for utterance in utterances:
+        key = utterance.id
+        if key in text:
+            raise InputError(f"{folder}: the utterance id {key} stands twice; make ids unique in the corpus lists")
+        if not key.startswith(utterance.speaker):
+            raise InputError(f"{folder}: utterance id {key} does not start with its speaker {utterance.speaker}")
+        text[key] = utterance.text
+        utt2spk[key] = utterance.speaker
+        utt2dur[key] = f"{utterance.duration:.3f}"
+        wav[utterance.recording] = str(utterance.audio)
+        if utterance.start is not None and utterance.end is not None:
+            cut = True
+            segments[key] = f"{utterance.recording} {utterance.start:.3f} {utterance.end:.3f}"
+        for name, value in (
+            ("utt2accent", utterance.accent), ("utt2lang", utterance.language), ("utt2split", utterance.split)
+        ):
+            if value is not None:
+                optional[name][key] = value
+        if utterance.gender in ("m", "f"):
+            optional["spk2gender"][utterance.speaker] = utterance.gender
+    if not text:
+        raise InputError(f"{folder} would be empty: no utterance of the corpus belongs to this set; check the corpus root and the accents asked for")
+    spk2utt: dict[str, list[str]] = {}
+    for key in sorted(utt2spk, key=str.encode):
+        spk2utt.setdefault(utt2spk[key], []).append(key)
+    tables = {"wav.scp": wav, "text": text, "utt2spk": utt2spk, "utt2dur": utt2dur}
+    tables["spk2utt"] = {speaker: " ".join(keys) for speaker, keys in spk2utt.items()}
+    if cut:
+        tables["segments"] = segments
+    else:
+        (folder / "segments").unlink(missing_ok=True)
+    for name, table in optional.items():
+        complete = len(table) == (len(spk2utt) if name == "spk2gender" else len(text))
+        if table and complete:
+            tables[name] = table
+        else:
+            (folder / name).unlink(missing_ok=True)
+    for name, table in tables.items():
+        write_table(folder / name, table)
+    return len(text)
+
+
+def read_data_dir(folder: Path) -> list[Utterance]:
+    """Read a data directory as records, in the order of `utt2spk`.
+
+    Optional tables may be absent.  A key of `utt2spk` that another table
+    lacks is an InputError.
+    """
+    folder = Path(folder)
+    utt2spk = read_table(folder / "utt2spk")
+    wav = read_table(folder / "wav.scp")
+    tables = {name: _optional(folder / name) for name in ("segments", "text", "utt2dur", "utt2accent", "utt2lang", "utt2split", "spk2gender")}
+    records = []
+    for key, speaker in utt2spk.items():
+        recording, start, end = key, None, None
+        if tables["segments"] is not None:
+            fields = _value(tables["segments"], key, folder / "segments").split()
+            if len(fields) != 3:
+                raise InputError(f"{folder / 'segments'}: the line of {key} needs a recording, a start and an end")
+            recording, start, end = fields[0], float(fields[1]), float(fields[2])
+        records.append(
+            Utterance(
+                id=key,
+                speaker=speaker,
+                audio=Path(_value(wav, recording, folder / "wav.scp")),
+                text=_value(tables["text"], key, folder / "text") if tables["text"] is not None else "",
+                duration=float(tables["utt2dur"][key]) if tables["utt2dur"] and key in tables["utt2dur"] else 0.0,
+                recording=recording,
+                start=start,
+                end=end,
+                accent=(tables["utt2accent"] or {}).get(key),
+                gender=(tables["spk2gender"] or {}).get(speaker),
+                split=(tables["utt2split"] or {}).get(key),
+                language=(tables["utt2lang"] or {}).get(key),
+            )
+        )
+    return records
+
+
+def _optional(path: Path) -> dict[str, str] | None:
+    return read_table(path) if path.exists() else None
+
+
+def _value(table: dict[str, str], key: str, path: Path) -> str:
+    if key not in table:
+        raise InputError(f"{path} has no line for {key}; run utils/fix_data_dir.sh")
+    return table[key]
