@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# The accent recipe on a tiny real corpus, the Free Spoken Digit Dataset: single digits of five speakers joined into
+# strings.  Each accent in turn is kept out of training, and all folds are scored together.
+
+# The corpus; downloaded when neither is given.
+fsdd_root=
+fsdd_archive=
+
+stage=0
+stop_stage=9
+nj=2                     # jobs of an array
+ngpu=0
+seed=1                   # of the strings, the classifiers and the masks
+mini=false               # true: a synthetic corpus in the same format
+folds=                   # accents kept out of training, in turn (default: german french us; mini: german)
+seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
+model=mini               # Whisper to start from: a name, a file, or mini
+systems="zero-shot plain specaugment random-mask gradcam gradcam++"
+masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
+target=predicted         # the class whose map is taken: predicted or true
+compress=true            # maps in 8 bits
+speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds (needs sox)
+language=en
+normaliser=digit-words
+conf=                    # folder of settings (default: conf; mini: conf/mini)
+train_jobs=$nj           # trainings at a time
+launcher=                # for several GPUs: "torchrun --nproc-per-node 4"
+results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
+
+help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
+    [--fsdd-archive FILE | --fsdd-root DIR] [--folds 'german french us'] [any variable at the top of this file]
+stages: 0 corpus, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode, 8 score, 9 report"
+
+set -euo pipefail
+command="./run.sh --egs fsdd $*"
+. ./path.sh
+. parse_options.sh
+. "$SALIENCE_ROOT/conf/cmd.sh"
+if [ "$mini" = true ]; then
+    folds=${folds:-german} seeds=${seeds:-1}
+else
+    folds=${folds:-german french us} seeds=${seeds:-1 2 3}
+fi
+. accent_stages.sh
+
+test_sets="seen unseen"
+all_sets="cls_train cls_dev cls_test asr_train asr_dev seen unseen"
+map_sets="asr_train"
+
+if begin 0 "corpus"; then fetch fsdd; fi
+
+in_each_fold() { # run the words in each fold's own folders
+    local data=$data dump=$dump exp=$exp all=($data $dump $exp) fold
+    for fold in $folds; do
+        data=${all[0]}/$fold dump=${all[1]}/$fold exp=${all[2]}/$fold
+        "$@"
+    done
+}
+
+prepare_fold() {
+    needs "$downloads/fsdd/root.txt" 0
+    local/prepare_sets.py --out "$data" --fsdd "$(cat "$downloads/fsdd/root.txt")" --unseen "$fold" --seed "$seed"
+    # With five speakers the seen accents are tested on their own speakers, in other recordings.
+    check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test seen unseen" --allow-shared-speakers "cls_dev asr_dev cls_test seen"
+}
+
+if begin 1 "data directories of each fold, leakage";             then in_each_fold prepare_fold; fi
+if begin 2 "log-mel features";                                   then in_each_fold extract_features; fi
+if begin 3 "accent classifier, and a control of durations";      then in_each_fold train_classifier; fi
+if begin 4 "Grad-CAM, Grad-CAM++ and control maps";              then in_each_fold map_saliency; fi
+if begin 5 "masked features";                                    then in_each_fold mask_features; fi
+if begin 6 "Whisper, fine-tuned once for each variant and seed"; then in_each_fold finetune_whisper; fi
+if begin 7 "hypotheses";                                         then in_each_fold decode_whisper; fi
+if begin 8 "WER and CER";                                        then in_each_fold score_words; fi
+if begin 9 "report";                                             then
+    report_results "$part/{fold}" "Free Spoken Digit Dataset" "Accent-invariant recognition of spoken digits"
+fi

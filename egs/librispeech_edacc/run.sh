@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Accent-invariant recognition of English after Sameti et al. (2025): a CNN learns to tell accents apart, Grad-CAM
+# says where in the spectrogram it looks, those regions are masked in a copy of the training data, and Whisper is
+# fine-tuned on both.  Beside it: no masks, SpecAugment, and random masks of equal area.
+
+# The corpora.  LibriSpeech and EdAcc are downloaded when no root or archive is given; with some given and others not,
+# the sets of the others are left out.  Common Voice (an English release) is never downloaded: it needs a login.
+librispeech_root=
+librispeech_archive=
+edacc_root=
+edacc_archive=
+common_voice_root=
+common_voice_archive=
+
+stage=0
+stop_stage=9
+nj=2                     # jobs of an array
+ngpu=0
+seed=1                   # of the sets, the classifier and the masks
+mini=false               # true: a synthetic corpus of some minutes, on two cores
+seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
+model=                   # Whisper to start from: a name, a file, or mini (default: tiny; mini: mini)
+systems="zero-shot plain specaugment random-mask gradcam gradcam++"
+masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
+target=predicted         # the class whose map is taken: predicted or true
+compress=true            # maps in 8 bits
+asr_train_accents=false  # true: EdAcc's seen accents join the recogniser's training set
+speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds (needs sox)
+language=en
+normaliser=              # of the second score (default: whisper-english; mini: digit-words)
+conf=                    # folder of settings (default: conf; mini: conf/mini)
+train_jobs=$nj           # trainings at a time
+launcher=                # for several GPUs: "torchrun --nproc-per-node 4"
+results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
+
+help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
+    [--librispeech-root DIR] [--edacc-root DIR] [--common-voice-root DIR] [any variable at the top of this file]
+stages: 0 corpora, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode, 8 score, 9 report"
+
+set -euo pipefail
+command="./run.sh --egs librispeech_edacc $*"
+. ./path.sh
+. parse_options.sh
+. "$SALIENCE_ROOT/conf/cmd.sh"
+if [ "$mini" = true ]; then
+    seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words}
+else
+    seeds=${seeds:-1 2 3} model=${model:-tiny} normaliser=${normaliser:-whisper-english}
+fi
+. accent_stages.sh
+
+if begin 0 "corpora"; then
+    given=$librispeech_root$librispeech_archive$edacc_root$edacc_archive$common_voice_root$common_voice_archive
+    for corpus in librispeech edacc common_voice; do
+        own=${corpus}_root archive=${corpus}_archive
+        if [ "$mini" = true ] || [ -n "${!own}${!archive}" ] || { [ -z "$given" ] && [ "$corpus" != common_voice ]; }; then
+            fetch "$corpus"
+        else
+            rm -f "$downloads/$corpus/root.txt"
+        fi
+    done
+fi
+
+if begin 1 "data directories, splits, leakage"; then
+    local/prepare_sets.py --out "$data" --asr-train-accents "$asr_train_accents" --seed "$seed" \
+        $(root_of librispeech) $(root_of edacc) $(root_of common_voice)
+    check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test ls accented unseen cma"
+fi
+
+test_sets=$(present "ls accented unseen cma")
+all_sets=$(present "cls_train cls_dev cls_test asr_train asr_dev $test_sets")
+map_sets="asr_train"
+
+if begin 2 "log-mel features";                                   then extract_features; fi
+if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi
+if begin 4 "Grad-CAM, Grad-CAM++ and control maps";              then map_saliency; fi
+if begin 5 "masked features";                                    then mask_features; fi
+if begin 6 "Whisper, fine-tuned once for each variant and seed"; then finetune_whisper; fi
+if begin 7 "hypotheses";                                         then decode_whisper; fi
+if begin 8 "WER and CER";                                        then score_words; fi
+if begin 9 "report";                                             then
+    report_results "$part" "LibriSpeech and EdAcc" "Accent-invariant recognition of English" conf/paper.yaml
+fi

@@ -1,0 +1,189 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # the recipe that sources this sets the variables
+# Stages 2 to 9 of the accent recipes: the method of Sameti et al. (2025), standing once.
+# A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, seeds; model;
+# conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed.
+
+part=$([ "$mini" = false ] || echo /mini)
+data=data$part dump=dump$part exp=exp$part downloads=downloads$part
+conf=${conf:-conf$part}
+results=${results:-$([ "$mini" = true ] && echo exp/mini || echo .)}
+device=$([ "$ngpu" -gt 0 ] && echo cuda || echo cpu)
+gpu=$([ "$ngpu" -eq 0 ] || echo "--gpu $ngpu")
+# A training alone uses all processors; jobs of an array one each.
+all_threads=${OMP_NUM_THREADS:-$(nproc)}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
+masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)
+
+fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
+
+for option in stage stop_stage nj ngpu seed; do
+    [[ ${!option} =~ ^[0-9]+$ ]] || fail "--${option//_/-} takes a number, not '${!option}'"
+done
+[ "$stage" -le 9 ] || fail "there is no stage $stage; they go from 0 to 9 (--help)"
+[ "$nj" -ge 1 ] || fail "--nj must be at least 1"
+
+begin() { # begin <stage> <title>: whether this stage is asked for; says so
+    [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] || return 1
+    echo "$(date '+%Y-%m-%dT%H:%M:%S') stage $1: $2"
+}
+
+needs() { # needs <file> <stage>: a stage run out of order says which one makes what is missing
+    [ -e "$1" ] || fail "$PWD/$1 does not exist; stage $2 writes it"
+}
+
+fetch() { # fetch <corpus>: stage 0 for one corpus, with the root or archive that the user gave
+    local root=${1}_root archive=${1}_archive
+    fetch_corpus.py --corpus "$1" --target "$downloads/$1" --mini "$mini" --seed "$seed" \
+        ${!root:+--root "$(from_caller "${!root}")"} ${!archive:+--archive "$(from_caller "${!archive}")"}
+}
+
+from_caller() { # a relative path counts from where the user called the top-level run.sh
+    case $1 in /*) echo "$1" ;; *) echo "${SALIENCE_CALLER:-$PWD}/$1" ;; esac
+}
+
+root_of() { # root_of <corpus>: the option that names a corpus's root, if stage 0 put one in place
+    [ ! -e "$downloads/$1/root.txt" ] || printf -- '--%s=%s' "${1//_/-}" "$(cat "$downloads/$1/root.txt")"
+}
+
+present() { # present <names>: those of the sets that stage 1 wrote
+    local name
+    for name in $1; do [ ! -e "$data/$name/utt2spk" ] || echo "$name"; done | xargs
+}
+
+split_sets() { # split_sets <names>: each set's utterances, shared among the jobs
+    local name
+    for name in $1; do
+        needs "$data/$name/utt2spk" 1
+        split_data.sh "$data/$name" "$nj"
+    done
+}
+
+folders_of() { # folders_of <names>: the folders of those sets that stage 1 wrote
+    present "$1" | tr ' ' '\n' | sed "s#.#$data/&#" | xargs
+}
+
+check_sets() { # check_sets <train sets> <dev sets> <test sets> [option of check_leakage.py ...]: Kaldi's rules, and leakage
+    local name folders=()
+    for name in $1 $2 $3; do
+        [ -e "$data/$name/utt2spk" ] || continue
+        validate_data_dir.sh --no-feats --max-duration 30 "$data/$name"
+    done
+    check_leakage.py --train "$(folders_of "$1")" --dev "$(folders_of "$2")" --test "$(folders_of "$3")" \
+        --report "$data/leakage.md" "${@:4}"
+}
+
+extract_features() { # stage 2: log-mel archives of all sets, by an array of jobs
+    split_sets "$all_sets"
+    $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
+        extract_features.py --data "$data" --sets "$all_sets" --out "$dump" --job JOB --jobs "$nj"
+    merge_archives.py --folder "$dump" --sets "$all_sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
+}
+
+train_classifier() { # stage 3: the listener that tells accents apart
+    needs "$dump/cls_train/feats.scp" 2
+    # shellcheck disable=SC2086
+    OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu --num-threads "$all_threads" "$exp/classifier/log/train.log" \
+        train_classifier.py --config "$conf/classifier.yaml" --data "$data" --features "$dump" \
+        --out "$exp/classifier" --seed "$seed" --ngpu "$ngpu"
+    grep -h ' on cls_' "$exp/classifier/log/train.log" | sed 's/^[^)]*) //' || true
+}
+
+map_saliency() { # stage 4: Grad-CAM, Grad-CAM++ and the two control maps
+    needs "$exp/classifier/model.safetensors" 3
+    split_sets "$map_sets"
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu JOB=1:"$nj" "$exp/saliency/log/map.JOB.log" \
+        map_saliency.py --data "$data" --features "$dump" --sets "$map_sets" --classifier "$exp/classifier" \
+        --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" --seed "$seed" --device "$device"
+    for kind in gradcam gradcam++ random; do
+        merge_archives.py --folder "$exp/saliency/$kind" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"
+    done
+    pair_maps.py --maps "$exp/saliency" --features "$dump" --sets "$map_sets"
+}
+
+mask_features() { # stage 5: the masked copies, and which share of each utterance they hide
+    [ -n "$masked" ] || return 0
+    needs "$exp/saliency/gradcam/asr_train/saliency.scp" 4
+    split_sets "$map_sets"
+    $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
+        mask_features.py --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" \
+        --sets "$map_sets" --variants "$masked" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed"
+    for variant in $masked; do
+        merge_archives.py --folder "$exp/masked/$variant" --sets "$map_sets" --name feats --jobs "$nj" \
+            --data "$data" --tables masked_share
+    done
+}
+
+start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini model
+    if [ "$model" = mini ]; then
+        model=${SALIENCE_CACHE:-$SALIENCE_ROOT/.cache}/whisper-mini/mini.pt
+        make_mini_whisper.sh "$model"
+    elif [ -e "$(from_caller "$model")" ]; then
+        model=$(from_caller "$model")
+    fi
+}
+
+finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from the same model and with as many updates
+    needs "$dump/asr_train/feats.scp" 2
+    [ -z "$masked" ] || needs "$exp/saliency/gradcam/asr_train/saliency.scp" 4
+    mkdir -p "$exp/whisper/log"
+    for variant in $trained; do
+        for s in $seeds; do echo "--variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
+    done > "$exp/whisper/log/trainings"
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/trainings")" "$exp/whisper/log/finetune.JOB.log" \
+        nth_line.sh "$exp/whisper/log/trainings" JOB $launcher \
+        "$(command -v finetune_whisper.py)" --config "$conf/finetune.yaml" --masking "$conf/masking.yaml" \
+        --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
+        --model "$model" --language "$language" --ngpu "$ngpu"
+}
+
+decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
+    for system in $systems; do
+        if [ "$system" = zero-shot ]; then
+            echo "--model $model --out $exp/whisper/zero-shot/seed0/decode"
+        else
+            for s in $seeds; do
+                needs "$exp/whisper/$system/seed$s/model.pt" 6
+                echo "--model $exp/whisper/$system/seed$s/model.pt --out $exp/whisper/$system/seed$s/decode"
+            done
+        fi
+    done > "$exp/whisper/log/decodings"
+    # shellcheck disable=SC2086
+    $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/decodings")" "$exp/whisper/log/decode.JOB.log" \
+        nth_line.sh "$exp/whisper/log/decodings" JOB decode_whisper.py --config "$conf/decode.yaml" --features "$dump" \
+        --sets "$test_sets" --language "$language" --device "$device"
+}
+
+score_words() { # stage 8: WER and CER, raw and normalised, for each set and accent
+    for folder in "$exp"/whisper/*/seed*/decode; do
+        [ -d "$folder" ] || { echo "$0: $exp/whisper holds no hypotheses; stage 7 writes them" >&2; exit 1; }
+        echo "--hyp $folder/{set}/text --out ${folder%decode}score/{set}"
+    done > "$exp/whisper/log/scorings"
+    $decode_cmd --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/scorings")" "$exp/whisper/log/score.JOB.log" \
+        nth_line.sh "$exp/whisper/log/scorings" JOB score_words.py --ref "$data/{set}/text" --utt2spk "$data/{set}/utt2spk" \
+        --utt2accent "$data/{set}/utt2accent" --sets "$test_sets" --normaliser "$normaliser" --lowercase true
+}
+
+report_results() { # stage 9: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
+    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold=${folds:-} example
+    fold=${fold%% *}
+    example=${folders//\{fold\}/$fold}
+    mkdir -p "$results" "$exp/report"
+    collect_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
+        --scores "exp$folders/whisper/{system}/seed{seed}/score/{set}" --recogniser "whisper-$(basename "$model" .pt)" \
+        --systems "$systems" --sets "$test_sets" --seeds "0 $seeds" ${paper:+--paper "$paper"} \
+        --classifier "exp$folders/classifier/{system}.cls_test.json" \
+        --masked-shares "exp$folders/masked/{system}/asr_train/masked_share" \
+        --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
+    draw_figures.py --out "$exp/report/figures" --synthetic "$mini" --classifier "exp$folders/classifier/{system}.cls_test.json" \
+        --histories "exp$folders/whisper/{system}/seed{seed}/history.json" --data "data$example/asr_train" \
+        --features "dump$example/asr_train/feats.scp" --maps "exp$example/saliency/gradcam/asr_train/saliency.scp" \
+        --masked "exp$example/masked/gradcam/asr_train/feats.scp"
+    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
+        --figures "$exp/report/figures" --title "$title" --corpus "$corpus" --synthetic "$mini" \
+        --intro conf/results_intro.md --examples "exp$example/whisper/${systems##* }/seed${seeds%% *}/score/${test_sets##* }/alignments_normalised.txt"
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Report what training, development and test sets share."""
+
+from pathlib import Path
+
+from salience import program
+from salience.data.leakage import Overlap, examples, overlaps
+from salience.errors import InputError
+from salience.files import whole_file
+
+
+def check_leakage(
+    train: str,
+    test: str,
+    report: Path,
+    dev: str = "",
+    allow_shared_speakers: str = "",
+    forbid_shared_sentences: bool = False,
+) -> None:
+    """Write a report of shared speakers, sentences and recordings, and fail when speakers cross.
+
+    Training, development and test sets must have different speakers.  Sets of
+    the same kind may share them, since no score compares those.  Sentences
+    are compared without case and punctuation.  Ends with exit code 1 after
+    the report is written.
+
+    Args:
+        train: Data directories that models are trained on, separated by spaces.
+        test: Data directories that are scored.
+        report: The report, in Markdown.
+        dev: Data directories that models are selected on.
+        allow_shared_speakers: Names of data directories (without their path) that may share speakers with others.
+        forbid_shared_sentences: Fail on shared sentences, too.
+    """
+    kind_of = {Path(folder): kind for kind, folders in (("train", train), ("dev", dev), ("test", test))
+               for folder in folders.split()}
+    names = {folder.name for folder in kind_of}
+    allowed = set(allow_shared_speakers.split())
+    if not allowed <= names:
+        raise InputError(f"--allow-shared-speakers names {min(allowed - names)}, which is none of the sets {examples(sorted(names))}")
+    crossing: list[Overlap] = []
+    repeated: list[Overlap] = []
+    lines = [
+        "# What the sets share",
+        "",
+        "Speakers must not cross between training, development and test sets.",
+        "Sentences are compared without case and punctuation; their count is that of the second set's utterances.",
+        "",
+    ]
+    details: list[str] = []
+    table = ["| sets | speakers | sentences | recordings | verdict |", "|---|---|---|---|---|"]
+    for overlap in overlaps(kind_of):
+        pair = f"{overlap.first.name} and {overlap.second.name}"
+        disjoint = kind_of[overlap.first] != kind_of[overlap.second]
+        decided = allowed & {overlap.first.name, overlap.second.name}
+        said = sum(overlap.sentences.values())
+        verdict = "disjoint speakers"
+        if overlap.speakers and not disjoint:
+            verdict = f"both are {kind_of[overlap.first]} sets"
+        elif overlap.speakers and decided:
+            verdict = f"SHARED SPEAKERS, allowed for {' and '.join(sorted(decided))}"
+        elif overlap.speakers:
+            verdict = "SHARED SPEAKERS, an error"
+            crossing.append(overlap)
+        if overlap.sentences and disjoint:
+            repeated.append(overlap)
+        share = f" ({said} of {overlap.spoken} utterances)" if said else ""
+        table.append(
+            f"| {pair} | {len(overlap.speakers)} | {len(overlap.sentences)}{share} "
+            f"| {len(overlap.recordings)} | {verdict} |"
+        )
+        for what, found in (
+            ("speakers", overlap.speakers),
+            ("sentences", [f"{sentence!r} ({count})" for sentence, count in overlap.sentences.items()]),
+            ("recordings", overlap.recordings),
+        ):
+            if found:
+                details.append(f"- {what} of {pair}: {examples(found)}")
+    if not details:
+        details.append("Nothing is shared.")
+    if allowed:
+        lines += [f"**Shared speakers were allowed for {', '.join(sorted(allowed))}**: scores on these sets "
+                  "do not show how a system does on new speakers.", ""]
+    with whole_file(report) as handle:
+        handle.write("\n".join([*lines, *table, "", "## Details", "", *details]) + "\n")
+    print(f"leakage report: {report}")
+    if crossing:
+        first = crossing[0]
+        raise InputError(
+            f"{first.first} and {first.second} share the speakers {examples(first.speakers)}; move each to one set, "
+            f"or allow it with --allow-shared-speakers {first.second.name} ({report} has all)"
+        )
+    if forbid_shared_sentences and repeated:
+        first = repeated[0]
+        raise InputError(
+            f"{first.first} and {first.second} share {len(first.sentences)} sentences, such as "
+            f"{next(iter(first.sentences))!r}; remove them from the training set ({report} has all)"
+        )
+
+
+if __name__ == "__main__":
+    program.main(check_leakage)

@@ -1,0 +1,292 @@
+"""Archives: fetched resumably from several mirrors, checked before use, unpacked only where they should be."""
+
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from salience.errors import InputError
+from salience.files import publish, temporary_name
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 1 << 20
+ROUNDS = 3
+"""How often the whole list of mirrors is tried."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file: the name it gets here, where it is, and how to tell that it is the right one."""
+
+    name: str
+    urls: tuple[str, ...]
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+
+
+def download(archive: Archive, folder: Path, option: str, timeout: float = 30, pause: float = 2) -> Path:
+    """Fetch `archive` into `folder` and return its path; a complete file there is used again.
+
+    An interrupted transfer goes on where it stopped, at the next mirror if
+    need be.  The file gets its name only after its size and checksum agreed.
+    `option` names what the user can give instead, for the error when no mirror
+    answers.  `timeout` and `pause` (between rounds) are seconds.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / archive.name
+    if path.exists():
+        verify(path, archive)
+        return path
+    part = path.with_name(f"{archive.name}.part")
+    _check_space(folder, archive, part)
+    reasons: dict[str, str] = {}
+    for attempt in range(ROUNDS):
+        if attempt:
+            time.sleep(pause)
+        for url in archive.urls:
+            host = urlsplit(url).netloc
+            try:
+                _continue_transfer(url, part, archive, timeout)
+                verify(part, archive)
+            except InputError as error:
+                # What came is not the file: nothing of it can be used at the next mirror.
+                part.unlink(missing_ok=True)
+                reasons[host] = str(error)
+            except urllib.error.HTTPError as error:
+                reasons[host] = f"HTTP {error.code}"
+            except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+                reasons[host] = str(getattr(error, "reason", None) or error or type(error).__name__)
+            else:
+                publish(part, path)
+                if archive.md5 is None and archive.sha256 is None:
+                    _record_checksum(path)
+                return path
+            if not attempt:
+                logger.info("%s: %s", url, reasons[host])
+    by_reason = {reason: [host for host in reasons if reasons[host] == reason] for reason in reasons.values()}
+    listed = "; ".join(f"{', '.join(hosts)}: {reason}" for reason, hosts in by_reason.items())
+    raise InputError(
+        f"{archive.name} cannot be downloaded ({listed}); connect to a network and run the same command again, "
+        f"or give your own copy with {option}"
+    )
+
+
+def _check_space(folder: Path, archive: Archive, part: Path) -> None:
+    if archive.size is None:
+        return
+    there = part.stat().st_size if part.exists() else 0
+    # The archive and what it unpacks to; compressed audio hardly grows.
+    needed = int(2.1 * archive.size) - there
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder} has {free / 1e9:.1f} GB free and {archive.name} needs {needed / 1e9:.1f} GB; "
+            "free some, or choose another folder"
+        )
+
+
+def _continue_transfer(url: str, part: Path, archive: Archive, timeout: float) -> None:
+    there = part.stat().st_size if part.exists() else 0
+    if archive.size is not None and there >= archive.size:
+        return
+    request = urllib.request.Request(url, headers={"User-Agent": "salience"})
+    if there:
+        request.add_header("Range", f"bytes={there}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and there:
+            # Nothing beyond what we have: either it is complete, which verify() decides, or it is another file.
+            total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
+            if total == str(there):
+                return
+            part.unlink()
+        raise
+    with response:
+        resumed = response.status == 206 and (response.headers.get("Content-Range") or "").startswith(f"bytes {there}-")
+        expected = int(response.headers.get("Content-Length") or 0)
+        if response.status == 206 and not resumed:
+            raise ConnectionError("the server answered with another part than the one asked for")
+        if not resumed:
+            there = 0
+        with (
+            open(part, "ab" if resumed else "wb") as handle,
+            _progress(archive.name, there + expected or archive.size, there) as bar,
+        ):
+            received = 0
+            while block := response.read(BLOCK):
+                handle.write(block)
+                received += len(block)
+                bar.update(len(block))
+    if expected and received < expected:
+        raise ConnectionError(f"the connection ended after {there + received} of {there + expected} bytes")
+
+
+def verify(path: Path, archive: Archive) -> None:
+    """Raise InputError unless `path` has the size and checksum of `archive`.
+
+    Where nobody published a checksum, it is compared with the one recorded
+    when the file was first downloaded, if there is one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give the path of {archive.name}")
+    size = path.stat().st_size
+    if archive.size is not None and size != archive.size:
+        raise InputError(f"{path} has {size} bytes instead of {archive.size}; remove it and fetch it again")
+    wanted = {"md5": archive.md5, "sha256": archive.sha256}
+    recorded = _recorded_checksum(path)
+    if wanted == {"md5": None, "sha256": None} and recorded.exists():
+        wanted["sha256"] = recorded.read_text(encoding="utf-8").split()[0]
+    for algorithm, expected in wanted.items():
+        if expected is not None and checksum(path, algorithm) != expected:
+            raise InputError(f"{path} has the wrong {algorithm}; remove it and fetch it again")
+
+
+def checksum(path: Path, algorithm: str) -> str:
+    """The hexadecimal digest of a file."""
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as handle, _progress(f"{algorithm} of {Path(path).name}", Path(path).stat().st_size) as bar:
+        while block := handle.read(BLOCK):
+            digest.update(block)
+            bar.update(len(block))
+    return digest.hexdigest()
+
+
+def _recorded_checksum(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _record_checksum(path: Path) -> None:
+    seen = checksum(path, "sha256")
+    _recorded_checksum(path).write_text(f"{seen}  {path.name}\n", encoding="utf-8")
+    logger.info("no checksum of %s is published; recorded the one seen, sha256 %s", path.name, seen)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack a tar (plain, gzip, bzip2, xz) or zip archive below `folder`.
+
+    Only folders and regular files are written; a link inside the archive
+    becomes a copy of what it points to.  A name or link that leads out of the
+    archive, a device, and a truncated or unknown archive are InputErrors; then
+    `folder` may hold a part, so unpack into a temporary one.
+    """
+    path, folder = Path(path), Path(folder)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give the path of an archive")
+    try:
+        if zipfile.is_zipfile(path):
+            _unpack_zip(path, folder)
+        else:
+            _unpack_tar(path, folder)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path} is truncated or no archive ({error}); fetch it again") from None
+    except Exception as error:
+        # lzma.LZMAError and zlib.error, whose modules a Python may lack.
+        if type(error).__module__ in ("lzma", "_lzma", "zlib", "gzip"):
+            raise InputError(f"{path} is damaged ({error}); fetch it again") from None
+        raise
+
+
+def _inside(folder: Path, name: str, path: Path) -> Path:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+        raise InputError(f"{path} holds {name!r}, which leads out of the folder; this archive is not the corpus")
+    return folder.joinpath(*pure.parts)
+
+
+def _unpack_tar(path: Path, folder: Path) -> None:
+    with open(path, "rb") as raw, _progress(f"unpacking {path.name}", path.stat().st_size) as bar:
+        with tarfile.open(fileobj=raw) as tar:
+            for member in tar:
+                destination = _inside(folder, member.name, path)
+                if member.isdir():
+                    destination.mkdir(parents=True, exist_ok=True)
+                elif member.isreg() or member.islnk() or member.issym():
+                    try:
+                        source = tar.extractfile(member)
+                    except KeyError:
+                        source = None
+                    if source is None:
+                        raise InputError(f"{path} holds the link {member.name!r}, which leads out of it; this archive is not the corpus")
+                    _copy(source, destination)
+                else:
+                    raise InputError(f"{path} holds {member.name!r}, which is no file; this archive is not the corpus")
+                bar.update(raw.tell() - bar.n)
+
+
+def _unpack_zip(path: Path, folder: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            destination = _inside(folder, member.filename, path)
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise InputError(f"{path} holds the link {member.filename!r}; this archive is not the corpus")
+            if member.is_dir():
+                destination.mkdir(parents=True, exist_ok=True)
+            else:
+                _copy(archive.open(member), destination)
+
+
+def _copy(source: IO[bytes], destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with source, open(destination, "wb") as handle:
+        shutil.copyfileobj(source, handle, BLOCK)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """An empty folder at `path` for the block, removed afterwards and before, if a killed run left it."""
+    path = Path(path)
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+MARK = ".made-by-salience"
+"""A file in every folder that `whole_folder` made, and that it may therefore replace."""
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill; it replaces `path` if the block ends without an exception.
+
+    A folder that was not made here is never replaced: that is an InputError.
+    """
+    path = Path(path)
+    if path.exists() and any(path.iterdir()) and not (path / MARK).exists():
+        raise InputError(f"{path} exists and was not made by this program; move it away, or choose another target folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(temporary_name(path)) as temporary:
+        yield temporary
+        (temporary / MARK).touch()
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+
+
+def _progress(text: str, total: int | None, initial: int = 0) -> tqdm:
+    return tqdm(
+        desc=text, total=total, initial=initial, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
+    )

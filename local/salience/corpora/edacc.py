@@ -1,0 +1,437 @@
+"""EdAcc v1.0: conversations in English with many accents, https://doi.org/10.7488/ds/3832 (CC BY-SA 4.0).
+
+On disk: `<root>/data/<recording>.wav` (32 kHz, whole conversations),
+`<root>/{dev,test}/{segments,text,utt2spk,stm,...}` and
+`<root>/linguistic_background.csv`.  There is no training part; splits are the
+recipe's business.
+
+Utterance ids get their speaker in front: `EDACC-C06-000000012` of speaker
+`EDACC-C06-A` becomes `EDACC-C06-A-000000012`.  Of a conversation in parts
+(recording `EDACC-C35_P2`) the part stays in the id, `EDACC-C35-A-P2-000000133`,
+because each part counts for itself.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from salience.corpora import download, mini, voices
+from salience.corpora.espeak import speak
+from salience.corpora.headers import audio_duration
+from salience.corpora.labels import read_labels, text_lines
+from salience.corpora.records import Utterance
+from salience.errors import InputError
+from salience.randomness import generator
+
+RELEASE = download.Archive("DS_10283_8983.zip", ("https://datashare.ed.ac.uk/download/DS_10283_8983.zip",))
+INNER = download.Archive("edacc_v1.0.tar.gz", (), size=5916732170, md5="146b4b8026b5d0ce9611667c708456b3")
+"""What the release's zip holds; the zip itself is made on demand and has no fixed checksum."""
+
+ACCENT_TABLE = Path(__file__).with_name("edacc_accents.tsv")
+PARTS = ("dev", "test")
+LONGEST = 30.0
+"""Seconds: Whisper hears no more at once."""
+
+IGNORED = "ignore_time_segment_in_scoring"
+TAG = re.compile(r"<[^<>\s]*>")
+RECORDING = re.compile(r"(.+?)(?:_(P[0-9]+))?")
+
+CONTROL = "read control passages (IGNORE_TIME_SEGMENT_IN_SCORING)"
+WORDLESS = "turns without a word once tags are removed"
+TOO_LONG = f"turns over {LONGEST:g} s"
+NO_AUDIO = "turns that start after the end of their recording, or have no length"
+"""Reasons in the count of what `utterances` left out."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a participant said of themselves; `accent` is free text."""
+
+    accent: str
+    gender: str
+
+
+def find_root(folder: Path) -> Path:
+    """The folder with `linguistic_background.csv` and `data`: `folder`, or `edacc_v1.0` in it."""
+    for candidate in (Path(folder), Path(folder) / "edacc_v1.0"):
+        if (candidate / "linguistic_background.csv").is_file() and (candidate / "data").is_dir():
+            return candidate
+    raise InputError(
+        f"{folder} holds no linguistic_background.csv beside data/; give the folder edacc_v1.0 with --edacc-root "
+        "or its archive with --edacc-archive"
+    )
+
+
+def fetch(target: Path, archive: Path | None = None) -> Path:
+    """Unpack the user's `archive` (the release's zip, or the tar.gz in it) or download it; returns the corpus root."""
+    target = Path(target)
+    if archive is None:
+        file = download.download(RELEASE, target, "--edacc-root or --edacc-archive")
+    else:
+        file = Path(archive)
+    with download.whole_folder(target / "edacc_v1.0") as folder:
+        with download.temporary_folder(target / ".edacc.tmp") as outer:
+            download.unpack(file, outer)
+            inner = next(iter(sorted(outer.rglob(INNER.name))), None)
+            if inner is not None:
+                download.verify(inner, INNER)
+                with download.temporary_folder(outer / "unpacked") as unpacked:
+                    download.unpack(inner, unpacked)
+                    _move(find_root(unpacked), folder)
+            else:
+                _move(find_root(outer), folder)
+    if archive is None:
+        file.unlink()
+    return find_root(target)
+
+
+def _move(source: Path, folder: Path) -> None:
+    for item in sorted(source.iterdir()):
+        item.rename(folder / item.name)
+
+
+def background(root: Path) -> dict[str, Background]:
+    """Speaker to what `linguistic_background.csv` says.
+
+    The header's names are whole questions, some with curly apostrophes or
+    white space at the end, so a column is known by how its question begins.
+    """
+    path = Path(root) / "linguistic_background.csv"
+    # Answers may contain line breaks: the csv reader needs the whole text.
+    lines = "\n".join(line for _, line in text_lines(path)) + "\n"
+    rows = list(csv.reader(io.StringIO(lines)))
+    header = [" ".join(name.replace("\u2019", "'").split()).lower() for name in rows[0]] if rows else []
+    participant = _column(path, header, "participant_id")
+    accent = _column(path, header, "how would you describe your accent in english")
+    gender = _column(path, header, "what is your gender")
+    found: dict[str, Background] = {}
+    for row in rows[1:]:
+        if not any(row):
+            continue
+        if len(row) != len(header):
+            raise InputError(f"{path}: the row of {row[0] or '?'} has {len(row)} fields instead of {len(header)}; unpack the corpus again")
+        found[row[participant].strip()] = Background(row[accent].strip(), row[gender].strip())
+    return found
+
+
+def _column(path: Path, header: list[str], beginning: str) -> int:
+    matches = [index for index, name in enumerate(header) if name.startswith(beginning)]
+    if len(matches) != 1:
+        raise InputError(f"{path} has {len(matches)} columns that begin with {beginning!r} instead of one; unpack the corpus again")
+    return matches[0]
+
+
+def label_speakers(
+    told: Mapping[str, Background],
+    table: Mapping[str, str],
+    by_speaker: Mapping[str, str] | None = None,
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """(speaker to accent label, unmapped free text to its speakers).
+
+    `by_speaker` is the user's own speaker to label and comes first; then the
+    free text must stand in `table` exactly.  Nobody else gets a label.
+    """
+    by_speaker = by_speaker or {}
+    labelled: dict[str, str] = {}
+    unmapped: dict[str, list[str]] = {}
+    for speaker in sorted({*told, *by_speaker}):
+        label = by_speaker.get(speaker) or table.get(told[speaker].accent if speaker in told else "")
+        if label:
+            labelled[speaker] = label
+        else:
+            unmapped.setdefault(told[speaker].accent, []).append(speaker)
+    return labelled, unmapped
+
+
+def utterances(
+    root: Path,
+    parts: tuple[str, ...] = PARTS,
+    accents: Mapping[str, str] | None = None,
+    excluded: Counter[str] | None = None,
+) -> Iterator[Utterance]:
+    """The scored turns of `parts`, part by part, sorted by id.
+
+    `accents` is speaker to label, by default from ACCENT_TABLE; a speaker
+    without one yields accent None.  Left out, and counted by reason in
+    `excluded`: control passages (marked in `text` or in `stm`), turns without
+    words, turns over LONGEST seconds, turns outside their recording.  `split`
+    is the part.  Missing or truncated audio is an InputError.
+    """
+    root = find_root(root)
+    told = background(root)
+    if accents is None:
+        accents, _ = label_speakers(told, read_labels(ACCENT_TABLE))
+    excluded = Counter() if excluded is None else excluded
+    lengths: dict[str, float] = {}
+    for part in parts:
+        folder = root / part
+        text = _table(folder / "text")
+        speaker_of = _table(folder / "utt2spk")
+        control = _control_passages(folder / "stm")
+        found = []
+        for key, value in _table(folder / "segments").items():
+            recording, start, end = _segment(folder / "segments", key, value)
+            for name, table in (("utt2spk", speaker_of), ("text", text)):
+                if key not in table:
+                    raise InputError(f"{folder / name} has no line for {key} of segments; unpack the corpus again")
+            speaker = speaker_of[key]
+            audio = root / "data" / f"{recording}.wav"
+            if recording not in lengths:
+                lengths[recording] = audio_duration(audio)
+            # Times are rounded to hundredths, so the last turn may end a little after its recording.
+            end = min(end, lengths[recording])
+            words = " ".join(TAG.sub(" ", text[key]).split())
+            reason = None
+            if IGNORED in text[key].lower() or _mostly_in(control.get((recording, speaker), []), start, end):
+                reason = CONTROL
+            elif not words:
+                reason = WORDLESS
+            elif end - start > LONGEST:
+                reason = TOO_LONG
+            elif start < 0 or end <= start:
+                reason = NO_AUDIO
+            if reason:
+                excluded[reason] += 1
+                continue
+            gender = told[speaker].gender.lower() if speaker in told else ""
+            found.append(
+                Utterance(
+                    id=rekeyed(key, recording, speaker),
+                    speaker=speaker,
+                    audio=audio,
+                    text=words,
+                    duration=round(end - start, 3),
+                    recording=recording,
+                    start=start,
+                    end=end,
+                    accent=accents.get(speaker),
+                    gender={"male": "m", "female": "f"}.get(gender),
+                    split=part,
+                    language="en",
+                )
+            )
+        yield from sorted(found, key=lambda utterance: utterance.id.encode())
+
+
+def rekeyed(key: str, recording: str, speaker: str) -> str:
+    """The id with its speaker in front; see the module's text."""
+    if not key.startswith(f"{recording}-"):
+        raise InputError(f"utterance {key} does not begin with its recording {recording}; unpack the corpus again")
+    part = RECORDING.fullmatch(recording)[2]  # type: ignore[index]
+    return "-".join(filter(None, (speaker, part, key[len(recording) + 1:])))
+
+
+def _table(path: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, line in text_lines(path):
+        key, _, value = line.strip().partition(" ")
+        if not key or key in found:
+            raise InputError(f"{path}:{number} is empty or repeats its id; unpack the corpus again")
+        found[key] = value.strip()
+    return found
+
+
+def _segment(path: Path, key: str, value: str) -> tuple[str, float, float]:
+    try:
+        recording, start, end = value.split()
+        return recording, float(start), float(end)
+    except ValueError:
+        raise InputError(f"{path}: the line of {key} is not a recording, a start and an end; unpack the corpus again") from None
+
+
+def _control_passages(path: Path) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """(recording, speaker) to the times that `stm` marks as read passages; empty without the file."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for number, line in text_lines(path) if path.exists() else ():
+        fields = line.split()
+        if not fields or line.startswith(";;") or IGNORED.upper() not in fields:
+            continue
+        try:
+            found.setdefault((fields[0], fields[2]), []).append((float(fields[3]), float(fields[4])))
+        except (IndexError, ValueError):
+            raise InputError(f"{path}:{number} is not `recording channel speaker start end <label> words`; unpack the corpus again") from None
+    return found
+
+
+def _mostly_in(spans: list[tuple[float, float]], start: float, end: float) -> bool:
+    inside = sum(max(0.0, min(end, last) - max(start, first)) for first, last in spans)
+    return inside > 0.5 * (end - start)
+
+
+MINI_ANSWERS = {
+    "Southern British English": ("South London", "Southern London"),
+    "Irish English": ("Irish", "Irish/ Dublin", "South Dublin Irish"),
+    "Italian": ("Italian", "italian"),
+    "Egyptian": ("Egyptian",),
+    "Vietnamese": ("Vietnamese", "Vietnamese accent", "Slight Vietnamese accent"),
+    "Scottish English": ("Glaswegian", "Scottish (Fife)"),
+    "Jamaican English": ("Jamaican", "Jamaican accent"),
+    "Spanish": ("Spanish", "Spanish accent"),
+    "Latin American": ("Latin American", "Latín American"),
+    "Catalan": ("Catalan",),
+}
+MINI_UNMAPPED = "Mostly American with some Italian"
+"""Two labels are inside this answer, and none of them is its label."""
+
+MINI_RATE = 32000
+
+
+def synthesise(
+    root: Path,
+    seed: int = 0,
+    seen: tuple[int, int] = (6, 10),
+    unseen: tuple[int, int] = (3, 8),
+) -> None:
+    """Write a mini EdAcc v1.0 at `root`, quirks included.
+
+    Sizes are (speakers of each accent, turns of each speaker); `seen` for the
+    five accents of voices.EDACC_SEEN, `unseen` for those of EDACC_UNSEEN.  One
+    more speaker's accent is unmapped.  Besides its turns every speaker reads a
+    control passage and laughs once; one turn lasts over 30 s; one conversation
+    is in two parts.
+    """
+    people: list[tuple[str, voices.Speaker, int]] = []
+    for accents, (count, turns) in ((voices.EDACC_SEEN, seen), (voices.EDACC_UNSEEN, unseen)):
+        for label, accent in accents.items():
+            for number, speaker in enumerate(voices.cast([accent], count, seed, "edacc", label)):
+                answers = MINI_ANSWERS[label]
+                people.append((answers[number % len(answers)], speaker, turns))
+    people.append((MINI_UNMAPPED, voices.cast(voices.STANDARD, 1, seed, "edacc", "unmapped")[0], unseen[1]))
+    random = generator(seed, "edacc", "pairs")
+    people = [people[i] for i in random.permutation(len(people))]
+    conversations = [people[i:i + 2] for i in range(0, len(people), 2)]
+    texts = mini.digit_strings(mini.TEST, seed, "edacc")
+    with download.whole_folder(Path(root)) as folder:
+        (folder / "data").mkdir()
+        for part in PARTS:
+            (folder / part).mkdir()
+        script = [_conversation(number, pair, texts, seed) for number, pair in enumerate(conversations, 1)]
+        spoken = speak([turn.speaker.line(turn.said) for turns in script for turn in turns if turn.said], MINI_RATE)
+        rows = []
+        for number, (pair, turns) in enumerate(zip(conversations, script, strict=True), 1):
+            part = PARTS[number % 2]
+            for recording in sorted({turn.recording for turn in turns}):
+                _write_recording(folder, part, recording, [t for t in turns if t.recording == recording], spoken, seed)
+            for side, (answer, speaker, _) in zip("AB", pair, strict=False):
+                rows.append(_questionnaire(f"EDACC-C{number:02d}-{side}", answer, speaker))
+        _write_side_files(folder, rows)
+        mini.write_note(folder, "EdAcc", voices.table(
+            voices.EDACC_SEEN, voices.EDACC_UNSEEN, {"(unmapped)": voices.STANDARD[0]}
+        ))
+
+
+@dataclass(frozen=True)
+class _Turn:
+    recording: str
+    name: str
+    speaker: voices.Speaker
+    said: str
+    written: str
+    control: bool = False
+    held: float = 0.0
+    """Seconds of silence that belong to the turn: what makes one longer than LONGEST."""
+
+
+def _conversation(
+    number: int, pair: list[tuple[str, voices.Speaker, int]], texts: Iterator[str], seed: int
+) -> list[_Turn]:
+    random = generator(seed, "edacc", "conversation", number)
+    parts = ("_P1", "_P2") if number == 5 else ("",)
+    recordings = [f"EDACC-C{number:02d}{part}" for part in parts]
+    sides = [(f"EDACC-C{number:02d}-{side}", speaker) for side, (_, speaker, _) in zip("AB", pair, strict=False)]
+    turns = []
+    for name, speaker in sides:
+        words = next(texts)
+        # Some passages are marked in `text` as well, some only in `stm`.
+        written = IGNORED.upper() if number % 2 else words
+        turns.append(_Turn(recordings[0], name, speaker, words, written, control=True))
+    for index in range(max(count for _, _, count in pair)):
+        for (name, speaker), (_, _, count) in zip(sides, pair, strict=False):
+            if index >= count:
+                continue
+            words = next(texts)
+            written = words
+            if random.random() < 0.15:
+                tag = str(random.choice(["<breath>", "<laugh>", "<lipsmack>"]))
+                written = f"{words} {tag}" if random.random() < 0.5 else f"{tag} {words}"
+            turns.append(_Turn(recordings[index * len(parts) // count], name, speaker, words, written))
+    for name, speaker in sides:
+        turns.append(_Turn(recordings[-1], name, speaker, "", "<laugh>"))
+    if number == 1:
+        name, speaker = sides[0]
+        words = next(texts)
+        turns.append(_Turn(recordings[-1], name, speaker, words, words, held=LONGEST))
+    # In the order of the recordings, as they are spoken.
+    return sorted(turns, key=lambda turn: recordings.index(turn.recording))
+
+
+def _write_recording(
+    folder: Path, part: str, recording: str, turns: list[_Turn], spoken: Iterator[np.ndarray], seed: int
+) -> None:
+    pieces: list[np.ndarray] = []
+    at = 0
+    lines: dict[str, list[str]] = {name: [] for name in ("segments", "text", "utt2spk", "stm", "stm.filt")}
+    for counter, turn in enumerate(turns):
+        key = f"{recording}-{counter:09d}"
+        random = generator(seed, "pause", key)
+        hundredth = MINI_RATE // 100
+        pause = int(random.integers(20, 60)) * hundredth
+        samples = next(spoken) if turn.said else np.zeros(60 * hundredth, dtype=np.float32)
+        held = np.zeros(round(turn.held * MINI_RATE) + -len(samples) % hundredth, dtype=np.float32)
+        pieces += [
+            voices.as_audio(np.zeros(pause, dtype=np.float32), seed, "pause", key),
+            voices.as_audio(np.concatenate([samples, held]), seed, key),
+        ]
+        start = (at + pause) / MINI_RATE
+        at += pause + len(samples) + len(held)
+        end = at / MINI_RATE
+        lines["segments"].append(f"{key} {recording} {start:.2f} {end:.2f}")
+        lines["text"].append(f"{key} {turn.written}")
+        lines["utt2spk"].append(f"{key} {turn.name}")
+        gender = {"m": "male", "f": "female"}[turn.speaker.gender]
+        language = "l1" if turn.speaker.voice.name.startswith(("en", "gmw/en")) else "l2"
+        words = IGNORED.upper() if turn.control else turn.written.upper()
+        line = f"{recording} 1 {turn.name} {start:.2f} {end:.2f} <{gender},{language}> {words}"
+        lines["stm"].append(line)
+        if not turn.control:
+            lines["stm.filt"].append(line)
+    soundfile.write(folder / "data" / f"{recording}.wav", np.concatenate(pieces), MINI_RATE, subtype="PCM_16")
+    for name, rows in {**lines, "conv.list": [recording], "company.ctm": []}.items():
+        with open(folder / part / name, "a", encoding="utf-8") as handle:
+            handle.writelines(row + "\n" for row in rows)
+
+
+QUESTIONS = {
+    0: "PARTICIPANT_ID",
+    5: "What is your gender?",
+    6: "What\u2019s your year of birth? (e.g., 1992)",
+    7: "What\u2019s your ethnic background? ",
+    8: "What is your higher level of education?",
+    12: "What is your first language(s)?",
+    19: "How would you describe your accent in English? (e.g. Italian, Glaswegian)",
+    20: "Do you speak any second languages? separate them with commas  (e.g., Mandarin,Catalan,French )",
+    21: "What year did you start learning English? (e.g., 1999)",
+}
+"""The columns of the questionnaire that the mini corpus fills, of 28."""
+
+
+def _questionnaire(name: str, answer: str, speaker: voices.Speaker) -> list[str]:
+    told = {0: name, 5: {"m": "Male", "f": "Female"}[speaker.gender], 12: speaker.accent.is_really, 19: answer}
+    return [told.get(column, "NA") for column in range(28)]
+
+
+def _write_side_files(folder: Path, rows: list[list[str]]) -> None:
+    with open(folder / "linguistic_background.csv", "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow([QUESTIONS.get(column, f"Question {column}") for column in range(28)])
+        writer.writerows(rows)
+    (folder / "README.txt").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+    (folder / "glm").write_text(";; no rules\n", encoding="utf-8")
+    (folder / "evaluate.sh").write_text("#!/bin/sh\n# The real corpus scores with sclite here.\n", encoding="utf-8")

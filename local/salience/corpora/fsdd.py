@@ -1,0 +1,249 @@
+"""Free Spoken Digit Dataset: real single digits, https://github.com/Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0).
+
+On disk: `<root>/metadata.py`, a Python dictionary of speakers, and
+`<root>/recordings/<digit>_<speaker>_<index>.wav`, 8 kHz.  `join` makes strings
+of them, so that a word error rate means something.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from salience.corpora import download, mini, voices
+from salience.corpora.espeak import speak
+from salience.corpora.headers import audio_duration
+from salience.corpora.records import Utterance
+from salience.errors import InputError
+from salience.files import whole_file
+from salience.randomness import generator
+
+RELEASE = download.Archive(
+    "free-spoken-digit-dataset-1.0.10.tar.gz",
+    (
+        "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+        "https://codeload.github.com/Jakobovski/free-spoken-digit-dataset/tar.gz/refs/tags/v1.0.10",
+    ),
+)
+
+ACCENTS = {"USA/neutral": "us", "DEU/German": "german", "BEL/French": "french", "GRC/Greek": "greek"}
+"""Accent as `metadata.py` writes it, to our label; by exact match."""
+
+RATE = 8000
+NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
+
+
+def find_root(folder: Path) -> Path:
+    """The folder with `metadata.py` and `recordings`: `folder` or one in it."""
+    folder = Path(folder)
+    for candidate in (folder, *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ())):
+        if (candidate / "metadata.py").is_file() and (candidate / "recordings").is_dir():
+            return candidate
+    raise InputError(
+        f"{folder} holds no metadata.py beside recordings/; give the corpus' folder with --fsdd-root "
+        "or its archive with --fsdd-archive"
+    )
+
+
+def fetch(target: Path, archive: Path | None = None) -> Path:
+    """Unpack the user's `archive`, or download the release, into `target`/fsdd; returns the corpus root."""
+    target = Path(target)
+    file = Path(archive) if archive else download.download(RELEASE, target, "--fsdd-root or --fsdd-archive")
+    with download.whole_folder(target / "fsdd") as folder:
+        download.unpack(file, folder)
+        find_root(folder)
+    if archive is None:
+        file.unlink()
+    return find_root(target / "fsdd")
+
+
+def speakers(root: Path) -> dict[str, dict[str, str]]:
+    """Speaker to the fields of `metadata.py`: `gender`, `accent` (as written there), `language`.
+
+    The file is Python; its one assignment is read as a literal and nothing in
+    it is run.
+    """
+    path = Path(root) / "metadata.py"
+    try:
+        statements = ast.parse(path.read_text(encoding="utf-8")).body
+        values = [
+            statement.value
+            for statement in statements
+            if isinstance(statement, ast.Assign)
+            and [target.id for target in statement.targets if isinstance(target, ast.Name)] == ["metadata"]
+        ]
+        found = ast.literal_eval(values[0])
+        return {str(name): {str(k): str(v) for k, v in fields.items()} for name, fields in found.items()}
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8; unpack the corpus again") from None
+    except (SyntaxError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(f"{path} does not assign a plain dictionary to `metadata` ({error}); unpack the corpus again") from None
+
+
+def utterances(root: Path) -> Iterator[Utterance]:
+    """The single digits, sorted by speaker, digit and index.
+
+    The id is `<speaker>-<digit>-<index>`; `split` is the corpus' own: `test`
+    for index 0 to 4, else `train`.  `accent` is None where ACCENTS lacks what
+    the metadata says.  A speaker without metadata is an InputError.
+    """
+    root = find_root(root)
+    known = speakers(root)
+    found = []
+    for path in (root / "recordings").glob("*.wav"):
+        parts = NAME.fullmatch(path.name)
+        if parts is None:
+            raise InputError(f"{path} is not named <digit>_<speaker>_<index>.wav; rename or remove it")
+        digit, speaker, index = int(parts[1]), parts[2], int(parts[3])
+        if speaker not in known:
+            raise InputError(f"{root / 'metadata.py'} says nothing of {speaker}, who speaks {path.name}; add the speaker")
+        found.append((speaker, digit, index, path))
+    if not found:
+        raise InputError(f"{root / 'recordings'} holds no .wav file; unpack the corpus again")
+    for speaker, digit, index, path in sorted(found):
+        key = f"{speaker}-{digit}-{index:02d}"
+        yield Utterance(
+            id=key,
+            speaker=speaker,
+            audio=path,
+            text=mini.DIGITS[digit],
+            duration=audio_duration(path),
+            recording=key,
+            accent=ACCENTS.get(known[speaker].get("accent", "")),
+            gender={"male": "m", "female": "f"}.get(known[speaker].get("gender", "")),
+            split="test" if index < 5 else "train",
+            language="en",
+        )
+
+
+def index_of(utterance: Utterance) -> int:
+    """The index of a single digit's recording, from its id."""
+    return int(utterance.id.rsplit("-", 1)[1])
+
+
+@dataclass(frozen=True)
+class DigitString:
+    """Single digits of one speaker to be joined; `gaps` are the seconds of silence between them."""
+
+    id: str
+    digits: tuple[Utterance, ...]
+    gaps: tuple[float, ...]
+
+    @property
+    def text(self) -> str:
+        """The words, lower case."""
+        return " ".join(digit.text for digit in self.digits)
+
+
+def draw_strings(
+    digits: Sequence[Utterance], name: str, passes: int, seed: int, kind: int, shortest: int = 3, longest: int = 5
+) -> list[DigitString]:
+    """Strings of one speaker's `digits`: in each of `passes`, each recording stands at most once.
+
+    Lengths are even between `shortest` and `longest`, gaps between 50 and
+    150 ms.  `kind` is the sentence set the strings are from (mini.TRAIN, DEV,
+    TEST), so training and test share no sentence.  The ids are
+    `<speaker>-<name>-<nnnn>`.  The few recordings left over at the end of a
+    pass are not used.
+    """
+    ordered = sorted(digits, key=lambda digit: digit.id)
+    strings: list[DigitString] = []
+    for number in range(passes):
+        random = generator(seed, ordered[0].speaker, name, number)
+        left = list(ordered)
+        while len(left) >= shortest:
+            length = min(int(random.integers(shortest, longest + 1)), len(left))
+            chosen = _choose(left, length, kind, random)
+            if chosen is None:
+                break
+            left = [digit for digit in left if digit not in chosen]
+            gaps = tuple(round(float(gap), 4) for gap in random.uniform(0.05, 0.15, size=length - 1))
+            strings.append(DigitString(f"{ordered[0].speaker}-{name}-{len(strings):04d}", chosen, gaps))
+    return strings
+
+
+def _choose(left: list[Utterance], length: int, kind: int, random: np.random.Generator) -> tuple[Utterance, ...] | None:
+    for _ in range(50):
+        chosen = tuple(left[i] for i in random.choice(len(left), size=length, replace=False))
+        if mini.sentence_set(" ".join(digit.text for digit in chosen)) == kind:
+            return chosen
+    return None
+
+
+def join(string: DigitString, folder: Path) -> Utterance:
+    """Write the joined audio as `folder`/<id>.wav (8 kHz, 16 bit) and return its record."""
+    pieces = []
+    for digit, gap in zip(string.digits, (*string.gaps, 0.0), strict=True):
+        samples, rate = soundfile.read(digit.audio, dtype="int16")
+        if rate != RATE or samples.ndim != 1:
+            raise InputError(f"{digit.audio} is not mono at {RATE} Hz; unpack the corpus again")
+        pieces += [samples, np.zeros(round(gap * RATE), dtype=np.int16)]
+    joined = np.concatenate(pieces)
+    path = Path(folder) / f"{string.id}.wav"
+    with whole_file(path, "wb") as handle:
+        soundfile.write(handle, joined, RATE, subtype="PCM_16", format="WAV")
+    first = string.digits[0]
+    return Utterance(
+        id=string.id,
+        speaker=first.speaker,
+        audio=path,
+        text=string.text,
+        duration=len(joined) / RATE,
+        recording=string.id,
+        accent=first.accent,
+        gender=first.gender,
+        language=first.language,
+    )
+
+
+MINI_SPEAKERS = {
+    "ann": "USA/neutral", "bob": "USA/neutral", "claus": "DEU/German", "dora": "DEU/German", "emile": "BEL/French"
+}  # fmt: skip
+
+
+def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
+    """Write a mini FSDD at `root`: five speakers of the real corpus' three accents, `indices` takes of each digit."""
+    cast = {
+        name: voices.cast([voices.FSDD_ACCENTS[accent]], 1, seed, "fsdd", name)[0]
+        for name, accent in MINI_SPEAKERS.items()
+    }
+    takes = [(name, digit, index) for name in cast for digit in range(10) for index in range(indices)]
+    jobs = []
+    for name, digit, index in takes:
+        text, voice = cast[name].line(mini.DIGITS[digit])
+        random = generator(seed, "take", name, digit, index)
+        # A person never says a word twice alike.
+        pitch, rate = (int(random.integers(-4, 5)) + base for base in (voice.pitch, voice.rate))
+        jobs.append((text, voices.Voice(voice.name, pitch, voice.range, rate)))
+    with download.whole_folder(Path(root)) as folder:
+        (folder / "recordings").mkdir()
+        for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
+            audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
+            soundfile.write(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")
+        metadata = {
+            name: {
+                "gender": {"m": "male", "f": "female"}[cast[name].gender],
+                "accent": MINI_SPEAKERS[name],
+                "language": "english",
+            }
+            for name in cast
+        }
+        (folder / "metadata.py").write_text(
+            '"""A python dictionary to store meta-data about the speakers."""\n\n'
+            f"metadata = {metadata!r}\n",
+            encoding="utf-8",
+        )
+        (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        mini.write_note(folder, "the Free Spoken Digit Dataset", voices.table(
+            {f"{accent} ({name}: {cast[name].description})": voices.FSDD_ACCENTS[accent] for name, accent in MINI_SPEAKERS.items()}
+        ))
+
+
+def _trimmed(samples: np.ndarray) -> np.ndarray:
+    """Without silence at either end, as the corpus' recordings are."""
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    return samples[loud[0]:loud[-1] + 1] if len(loud) else samples

@@ -1,0 +1,39 @@
+"""How long an audio file is, told by its header, and whether the rest of it is there."""
+
+from pathlib import Path
+
+import soundfile
+
+from salience.errors import InputError
+
+
+def audio_duration(path: Path) -> float:
+    """Length of `path` in seconds.
+
+    Reads the header and the last sample only (0.1 ms for FLAC).  A file that
+    is missing, empty, not audio, or cut short is an InputError.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is missing; unpack the corpus again, or take its line out of the transcripts")
+    try:
+        with soundfile.SoundFile(path) as file:
+            frames, rate = file.frames, file.samplerate
+            if frames:
+                file.seek(frames - 1)
+            last = len(file.read(1))
+            form = file.format
+    except soundfile.SoundFileError as error:
+        raise InputError(f"{path} is truncated or not audio ({error}); unpack the corpus again") from None
+    # libsndfile shortens a cut WAV silently: its length must agree with what the header promised.
+    if not last or (form == "WAV" and _promised_bytes(path) > path.stat().st_size):
+        raise InputError(f"{path} is empty or truncated; unpack the corpus again")
+    return frames / rate
+
+
+def _promised_bytes(path: Path) -> int:
+    with open(path, "rb") as handle:
+        head = handle.read(8)
+    size = int.from_bytes(head[4:8], "little")
+    # Streams written without knowing their length promise the largest number, or nothing.
+    return 0 if head[:4] != b"RIFF" or size >= 0xFFFFFFF0 else size + 8

@@ -1,0 +1,241 @@
+"""LibriSpeech: read English from audiobooks, https://www.openslr.org/12 (CC BY 4.0).
+
+On disk: `<root>/SPEAKERS.TXT` and
+`<root>/<part>/<reader>/<chapter>/<reader>-<chapter>-<nnnn>.flac` with
+`<reader>-<chapter>.trans.txt`.  The speaker is the reader.  (Kaldi's recipe
+makes each chapter of a reader a speaker of its own; then a split by speaker
+would not keep people apart, which every claim here rests on.)
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import soundfile
+
+from salience.corpora import download, mini, voices
+from salience.corpora.espeak import speak
+from salience.corpora.headers import audio_duration
+from salience.corpora.labels import text_lines
+from salience.corpora.records import Utterance
+from salience.errors import InputError
+
+MIRRORS = (
+    "https://www.openslr.org/resources/12",
+    "https://us.openslr.org/resources/12",
+    "https://openslr.elda.org/resources/12",
+    "https://openslr.trmal.net/resources/12",
+)
+
+
+def _archive(part: str, md5: str, size: int | None = None) -> download.Archive:
+    name = f"{part}.tar.gz"
+    return download.Archive(name, tuple(f"{mirror}/{name}" for mirror in MIRRORS), size=size, md5=md5)
+
+
+PARTS = {
+    "dev-clean": _archive("dev-clean", "42e2234ba48799c1f50f24a7926300a1", 337926286),
+    "dev-other": _archive("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931"),
+    "test-clean": _archive("test-clean", "32fa31d27d2e1cad72775fee3f4849a9", 346663984),
+    "test-other": _archive("test-other", "fb5a50374b501bb3bac4815ee91d3135"),
+    "train-clean-100": _archive("train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 6387309499),
+    "train-clean-360": _archive("train-clean-360", "c0e676e450a7ff2f54aeade5171606fa"),
+    "train-other-500": _archive("train-other-500", "d1a0fd59409feb2c614ce4d30c387708"),
+}
+"""The corpus' parts and where each is published."""
+
+DEFAULT_PARTS = ("train-clean-100", "dev-clean", "test-clean")
+
+
+def find_root(folder: Path) -> Path:
+    """The folder that holds the parts: `folder` itself, or `LibriSpeech` in it."""
+    for candidate in (Path(folder), Path(folder) / "LibriSpeech"):
+        if parts_in(candidate):
+            return candidate
+    raise InputError(
+        f"{folder} holds no part of LibriSpeech ({', '.join(PARTS)}); "
+        "give the folder that contains one with --librispeech-root"
+    )
+
+
+def parts_in(root: Path) -> list[str]:
+    """The parts that `root` has, in the corpus' order."""
+    return [part for part in PARTS if (Path(root) / part).is_dir()]
+
+
+def fetch(target: Path, archive: Path | None = None, parts: Sequence[str] = DEFAULT_PARTS) -> Path:
+    """Unpack or download `parts` below `target`; returns the corpus root.
+
+    `archive` is the user's own `<part>.tar.gz`, or a folder with several; the
+    parts it does not have are left out.  A part that is there already is kept.
+    """
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise InputError(f"LibriSpeech has no part {unknown[0]}; choose from {', '.join(PARTS)}")
+    target = Path(target)
+    root = target / "LibriSpeech"
+    if archive is not None:
+        files = sorted(Path(archive).glob("*.tar*")) if Path(archive).is_dir() else [Path(archive)]
+        if not files:
+            raise InputError(f"{archive} holds no archive of LibriSpeech; give <part>.tar.gz with --librispeech-archive")
+        for file in files:
+            part = PARTS.get(file.name.split(".tar")[0])
+            if part is not None and file.name == part.name:
+                download.verify(file, part)
+            _unpack(file, target, root)
+        return find_root(target)
+    for part in parts:
+        if not (root / part).is_dir():
+            file = download.download(PARTS[part], target, "--librispeech-root or --librispeech-archive")
+            _unpack(file, target, root)
+            file.unlink()
+    return find_root(target)
+
+
+def _unpack(file: Path, target: Path, root: Path) -> None:
+    with download.temporary_folder(target / f".{file.name}.tmp") as folder:
+        download.unpack(file, folder)
+        found = find_root(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        # The text files first: a part that is in place is taken to be complete.
+        for item in sorted(found.iterdir(), key=lambda item: (item.is_dir(), item.name)):
+            if not (root / item.name).exists():
+                os.replace(item, root / item.name)
+
+
+def genders(root: Path) -> dict[str, str]:
+    """Reader to `m` or `f`, from SPEAKERS.TXT; empty if the root has no such file.
+
+    Columns are parted by `|`; the last, the name, may contain that sign too.
+    """
+    path = Path(root) / "SPEAKERS.TXT"
+    found: dict[str, str] = {}
+    if not path.exists():
+        return found
+    for number, line in text_lines(path):
+        if not line.strip() or line.startswith(";"):
+            continue
+        fields = [field.strip() for field in line.split("|", maxsplit=4)]
+        if len(fields) < 4 or fields[1] not in ("F", "M"):
+            raise InputError(f"{path}:{number} is not `reader | F or M | part | minutes | name`; unpack the corpus again")
+        found[fields[0]] = fields[1].lower()
+    return found
+
+
+def utterances(root: Path, parts: Sequence[str] | None = None) -> Iterator[Utterance]:
+    """The utterances of `parts` (default: all that are there), part by part, sorted by id.
+
+    Text is upper case as published.  `split` is the part.  A transcript
+    without words or without its audio, and audio that is cut short, are
+    InputErrors.
+    """
+    root = find_root(root)
+    gender = genders(root)
+    for part in parts_in(root) if parts is None else parts:
+        folder = root / part
+        if not folder.is_dir():
+            raise InputError(f"{root} has no part {part}, only {', '.join(parts_in(root))}; download it, or ask for others")
+        found = [u for transcript in folder.glob("*/*/*.trans.txt") for u in _chapter(transcript, part, gender)]
+        if not found:
+            raise InputError(f"{folder} holds no */*/*.trans.txt; unpack {part}.tar.gz again")
+        yield from sorted(found, key=lambda utterance: utterance.id.encode())
+
+
+def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Utterance]:
+    for number, line in text_lines(transcript):
+        key, _, text = line.strip().partition(" ")
+        if not key:
+            raise InputError(f"{transcript}:{number} is empty; remove the line, or unpack the corpus again")
+        if key.count("-") != 2:
+            raise InputError(f"{transcript}:{number}: {key} is not an id <reader>-<chapter>-<number>; unpack the corpus again")
+        if not text.strip():
+            raise InputError(f"{transcript}:{number}: {key} has an empty transcript; complete or remove the line")
+        audio = transcript.parent / f"{key}.flac"
+        reader = key.split("-")[0]
+        yield Utterance(
+            id=key,
+            speaker=reader,
+            audio=audio,
+            text=text.strip(),
+            duration=audio_duration(audio),
+            recording=key,
+            gender=gender.get(reader),
+            split=part,
+            language="en",
+        )
+
+
+def synthesise(
+    root: Path,
+    seed: int = 0,
+    train: tuple[int, int] = (10, 24),
+    dev: tuple[int, int] = (4, 10),
+    test: tuple[int, int] = (6, 10),
+) -> None:
+    """Write a mini LibriSpeech of standard American voices at `root`.
+
+    Sizes are (readers, utterances of each); the parts are train-clean-100,
+    dev-clean and test-clean.
+    """
+    plan = {"train-clean-100": (*train, mini.TRAIN), "dev-clean": (*dev, mini.DEV), "test-clean": (*test, mini.TEST)}
+    count = train[0] + dev[0] + test[0]
+    # Reader 60 is there for its name: in the real SPEAKERS.TXT it is "|CBW|Simon".
+    readers = [60, *range(1001, 1000 + count)]
+    _write(root, seed, plan, readers, voices.MINI_VARIANTS, "mini")
+
+
+def synthesise_pretraining(root: Path, seed: int = 0, utterances: int = 3000, readers: int = 40) -> None:
+    """Write a LibriSpeech-format corpus for the mini Whisper to learn from, in train-clean-100 alone.
+
+    Standard American voices as in `synthesise`, but none of its speakers and
+    none of its variants.
+    """
+    each = -(-utterances // readers)
+    plan = {"train-clean-100": (readers, each, mini.TRAIN)}
+    _write(root, seed, plan, list(range(5001, 5001 + readers)), voices.PRETRAINING_VARIANTS, "pretraining", utterances)
+
+
+def _write(
+    root: Path,
+    seed: int,
+    plan: dict[str, tuple[int, int, int]],
+    readers: list[int],
+    variants: dict[str, str],
+    purpose: str,
+    limit: int | None = None,
+) -> None:
+    cast = voices.cast(voices.STANDARD, len(readers), seed, purpose, variants=variants)
+    roles = iter(zip(readers, cast, strict=True))
+    lines: list[tuple[str, int, voices.Speaker, str]] = []
+    speaker_rows, chapter_rows = [], []
+    for part, (people, each, kind) in plan.items():
+        texts = mini.digit_strings(kind, seed, purpose, part)
+        for reader, speaker in (next(roles) for _ in range(people)):
+            name = "|CBW|Simon" if reader == 60 else speaker.description
+            speaker_rows.append(f"{reader:<4} | {speaker.gender.upper()} | {part:<16} | {each * 2.5 / 60:5.2f} | {name}\n")
+            for number in range(each):
+                # Two chapters a reader, as books have them.
+                chapter = 100000 + 2 * reader + number * 2 // each
+                key = f"{reader}-{chapter}-{number % -(-each // 2):04d}"
+                lines.append((key, reader, speaker, next(texts)))
+                row = f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
+                if row not in chapter_rows[-1:]:
+                    chapter_rows.append(row)
+    lines = lines[:limit]
+    part_of = {row.split("|")[0].strip(): row.split("|")[2].strip() for row in speaker_rows}
+    with download.whole_folder(Path(root)) as folder:
+        spoken = speak([speaker.line(text) for _, _, speaker, text in lines])
+        for (key, reader, _, text), samples in zip(lines, spoken, strict=True):
+            chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
+            chapter_folder.mkdir(parents=True, exist_ok=True)
+            soundfile.write(chapter_folder / f"{key}.flac", voices.as_audio(samples, seed, key), 16000, subtype="PCM_16")
+            with open(chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8") as transcript:
+                transcript.write(f"{key} {text.upper()}\n")
+        header = "; reader | sex | part | minutes | name (here the espeak-ng voice)\n;\n;ID  |SEX| SUBSET           |MINUTES| NAME\n"
+        (folder / "SPEAKERS.TXT").write_text(header + "".join(speaker_rows), encoding="utf-8")
+        (folder / "CHAPTERS.TXT").write_text("".join(chapter_rows), encoding="utf-8")
+        (folder / "BOOKS.TXT").write_text("; book | title\n1 | Digits\n", encoding="utf-8")
+        (folder / "README.TXT").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        (folder / "LICENSE.TXT").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        standard = {f"Standard ({a.name})": a for a in voices.STANDARD}
+        mini.write_note(folder, "LibriSpeech", voices.table(standard))

@@ -1,0 +1,43 @@
+"""What the synthetic mini corpora share: digit strings and the note at the root."""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from salience.randomness import generator
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+TRAIN, DEV, TEST = 0, 1, 2
+"""Three disjoint sets of digit strings; see `sentence_set`."""
+
+
+def sentence_set(text: str) -> int:
+    """To which of TRAIN, DEV and TEST a digit string belongs, by its checksum.
+
+    Digit strings repeat by chance.  Parts that speak only the strings of their
+    own set share no sentence with another part.
+    """
+    return zlib.crc32(text.encode()) % 3
+
+
+def digit_strings(kind: int, *names: object, shortest: int = 3, longest: int = 6) -> Iterator[str]:
+    """Endless distinct strings of `shortest` to `longest` digit words, all of the set `kind`."""
+    random = generator("digits", kind, *names)
+    said: set[str] = set()
+    while True:
+        length = int(random.integers(shortest, longest + 1))
+        text = " ".join(DIGITS[digit] for digit in random.integers(0, 10, size=length))
+        if sentence_set(text) == kind and text not in said:
+            said.add(text)
+            yield text
+
+
+def write_note(root: Path, corpus: str, voices: str) -> None:
+    """Write SYNTHETIC.txt: what this folder is, and the voice behind each accent."""
+    (root / "SYNTHETIC.txt").write_text(
+        f"This is not {corpus}. It is a small synthetic corpus in the same on-disk format, spoken by espeak-ng\n"
+        "through espeakng-loader. Nobody recorded it, and no result on it says anything about people.\n\n"
+        "accent\tvoice\twhat the voice is\n" + voices,
+        encoding="utf-8",
+    )

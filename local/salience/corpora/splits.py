@@ -1,0 +1,67 @@
+"""Sets of speakers, and fair shares of their utterances, that depend on names and a seed alone."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from salience.randomness import generator
+
+Item = TypeVar("Item")
+
+
+def spread(items: Mapping[str, Sequence[Item]], count: int | None, seed: int, name: Callable[[Item], str]) -> list[Item]:
+    """At most `count` items (None: all) of `items`, a speaker to what they said.
+
+    One item of each speaker, then a second of each, and so on, so that no
+    speaker prevails; a speaker's items and the speakers come in an order drawn
+    from the seed and their names.
+    """
+    shuffled = [
+        sorted(items[speaker], key=lambda item: generator(seed, name(item)).random())
+        for speaker in sorted(items, key=lambda speaker: generator(seed, speaker).random())
+    ]
+    longest = max(map(len, shuffled), default=0)
+    dealt = [own[turn] for turn in range(longest) for own in shuffled if turn < len(own)]
+    return dealt[:count]
+
+
+def split_speakers(
+    accents: Mapping[str, str], partners: Mapping[str, Sequence[str]], seed: int, dev: float = 0.2, test: float = 0.3
+) -> dict[str, str]:
+    """Speaker to `train`, `dev` or `test`, within each accent in about the shares asked for.
+
+    `accents` is speaker to accent, `partners` speaker to those who share a
+    recording, and so a channel, with them.  An accent of two speakers has one
+    in train and one in test, one of a single speaker has it in train.  Those
+    who share a recording go to the same set where the numbers of their accents
+    allow it.
+    """
+    people: dict[str, list[str]] = {}
+    for speaker in sorted(accents):
+        people.setdefault(accents[speaker], []).append(speaker)
+    room: dict[str, dict[str, int]] = {}
+    for accent, members in people.items():
+        in_test = max(1, round(test * len(members))) if len(members) > 1 else 0
+        in_dev = max(1, round(dev * len(members))) if len(members) > 2 else 0
+        room[accent] = {"train": len(members) - in_test - in_dev, "dev": in_dev, "test": in_test}
+    chosen: dict[str, str] = {}
+    for speaker in sorted(accents, key=lambda speaker: generator(seed, speaker).random()):
+        if speaker in chosen:
+            continue
+        known = [partner for partner in partners.get(speaker, ()) if partner in accents and partner != speaker]
+        together = [speaker, *sorted(partner for partner in known if partner not in chosen)]
+        emptiest = sorted(room[accents[speaker]], key=lambda name: -room[accents[speaker]][name])
+        order = [*sorted({chosen[partner] for partner in known if partner in chosen}), *emptiest]
+        # All of a recording if a set has room for them, else the speaker alone.
+        group, name = next(
+            (group, name) for group in (together, [speaker]) for name in order if _has_room(group, accents, room, name)
+        )
+        for person in group:
+            chosen[person] = name
+            room[accents[person]][name] -= 1
+    return chosen
+
+
+def _has_room(group: Sequence[str], accents: Mapping[str, str], room: Mapping[str, Mapping[str, int]], name: str) -> bool:
+    needed = Counter(accents[person] for person in group)
+    return all(room[accent][name] >= count for accent, count in needed.items())

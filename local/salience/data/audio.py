@@ -1,0 +1,51 @@
+"""Audio of any rate, format and channel count, as mono float32."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from salience.errors import InputError
+
+
+def read_audio(path: Path, rate: int, start: float | None = None, end: float | None = None) -> np.ndarray:
+    """Read a file, or the part of it between `start` and `end` seconds.
+
+    Only that part is decoded.  Channels are averaged; other rates are
+    resampled (soxr, high quality).  Returns float32 samples in [-1, 1] of
+    shape (samples,).  A missing, unreadable, truncated or empty file is an
+    InputError.
+    """
+    try:
+        with soundfile.SoundFile(path) as source:
+            first = 0 if start is None else round(start * source.samplerate)
+            last = source.frames if end is None else round(end * source.samplerate)
+            if last > source.frames + source.samplerate // 10:
+                raise InputError(f"{path} ends at {source.frames / source.samplerate:.2f} s, before the segment's end at {end:.2f} s; fetch the recording again or correct segments")
+            source.seek(min(first, source.frames))
+            samples = source.read(max(last - first, 0), dtype="float32", always_2d=True).mean(axis=1)
+            found, wanted, source_rate = len(samples), min(last, source.frames) - first, source.samplerate
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check the corpus root and run stage 1 again") from None
+    except soundfile.LibsndfileError as error:
+        if not Path(path).exists():
+            raise InputError(f"{path} does not exist; check the corpus root and run stage 1 again") from None
+        raise InputError(f"{path} cannot be decoded ({error.error_string.rstrip('.')}); fetch the file again or remove its utterances") from None
+    # An MP3's header only estimates its length, hence the tenth of a second.
+    if found == 0 or found < wanted - source_rate // 10:
+        raise InputError(f"{path} holds {found} of the {wanted} samples its header promises; fetch the file again or remove its utterances")
+    if source_rate != rate:
+        samples = soxr.resample(samples, source_rate, rate)
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def change_speed(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
+    """Play faster (`factor` > 1) or slower, pitch included, as `sox speed` does."""
+    import shutil
+
+    if shutil.which("sox") is None:
+        raise InputError("speed perturbation needs the program sox; install it (Debian: apt-get install sox) or leave out --speed-factors")
+    import sox
+
+    return sox.Transformer().speed(factor).build_array(input_array=samples, sample_rate_in=rate).astype(np.float32)

@@ -1,0 +1,446 @@
+"""Data directories made from data directories: fixed, subset, split, combined, copied.
+
+Everything here works on bytes, because the C locale sorts bytes.  One table
+is in memory at a time, besides the list of utterances.
+"""
+
+import heapq
+import random
+import shutil
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
+from typing import IO
+
+from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE
+from salience.errors import InputError
+from salience.files import whole_file
+
+Row = tuple[bytes, bytes]
+"""A key and what follows it on its line, stripped."""
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Iterate over a table in its order; empty lines are left out."""
+    try:
+        handle = open(path, "rb")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; it belongs to every data directory") from None
+    with handle:
+        for line in handle:
+            fields = line.split(None, 1)
+            if fields:
+                yield fields[0], fields[1].rstrip() if len(fields) > 1 else b""
+
+
+def utterance_speakers(folder: Path) -> dict[bytes, bytes]:
+    """Read `utt2spk`.  A line without exactly two fields is an InputError."""
+    path = Path(folder) / "utt2spk"
+    table = {}
+    shared: dict[bytes, bytes] = {}
+    for key, speaker in rows(path):
+        if not speaker or len(speaker.split()) != 1:
+            line = _shown(key + b" " + speaker)
+            raise InputError(f"{path}: the line '{line}' is not an utterance and a speaker; correct it")
+        table.setdefault(key, shared.setdefault(speaker, speaker))
+    if not table:
+        raise InputError(f"{path} is empty; run the stage that writes it")
+    return table
+
+
+def utterance_recordings(folder: Path) -> Iterator[Row]:
+    """Iterate over utterance and recording in `segments`.  A line without four fields is an InputError."""
+    path = Path(folder) / "segments"
+    for key, value in rows(path):
+        fields = value.split()
+        if len(fields) != 3:
+            raise InputError(f"{path}: the line of {_shown(key)} needs a recording, a start and an end")
+        yield key, fields[0]
+
+
+def by_speaker(speakers: Mapping[bytes, bytes]) -> dict[bytes, list[bytes]]:
+    """Turn utterance to speaker into speaker to utterances, in the order of the first."""
+    found: dict[bytes, list[bytes]] = {}
+    for key, speaker in speakers.items():
+        found.setdefault(speaker, []).append(key)
+    return found
+
+
+def fix(
+    folder: Path, extra_per_utterance: Iterable[str] = (), extra_per_speaker: Iterable[str] = ()
+) -> tuple[int, int]:
+    """Sort all tables, drop repeated keys, and keep only utterances that every table has.
+
+    An utterance whose transcript is empty is dropped too, since no recogniser
+    can be trained on it or scored with it.  The files as they were stay in
+    `.backup`.  Returns the number of utterances before and after.  Nothing is
+    changed when nothing would remain.
+    """
+    folder = Path(folder)
+    speakers = utterance_speakers(folder)
+    per_utterance = _present(folder, (*PER_UTTERANCE, *extra_per_utterance))
+    per_speaker = _present(folder, (*PER_SPEAKER, *extra_per_speaker))
+    per_recording = _present(folder, PER_RECORDING)
+    keep = set(speakers)
+    for name in per_utterance:
+        keep = {key for key, value in rows(folder / name) if key in keep and (value or name != "text")}
+    recording_of = None
+    if (folder / "segments").exists():
+        recording_of = dict(row for row in utterance_recordings(folder) if row[0] in keep)
+        keep &= recording_of.keys()
+    for name in per_recording:
+        known = {key for key, _ in rows(folder / name)}
+        keep = {key for key in keep if (recording_of[key] if recording_of else key) in known}
+    for name in per_speaker:
+        known = {key for key, _ in rows(folder / name)}
+        keep = {key for key in keep if speakers[key] in known}
+    if not keep:
+        raise InputError(f"{folder}: no utterance is in all of {', '.join((*per_utterance, *per_recording))}")
+    backup = folder / ".backup"
+    backup.mkdir(exist_ok=True)
+    names = (*per_utterance, *per_speaker, *per_recording)
+    for name in {*names, *_present(folder, ("spk2utt",))}:
+        shutil.copy2(folder / name, backup / name)
+    _write_tables(
+        lambda name: rows(backup / name),
+        folder,
+        {key: speakers[key] for key in keep},
+        {recording_of[key] for key in keep} if recording_of else keep,
+        per_utterance,
+        per_speaker,
+        per_recording,
+    )
+    return len(speakers), len(keep)
+
+
+def subset(source: Path, target: Path, keep: Collection[bytes]) -> int:
+    """Write the utterances of `keep` to `target`.  Returns their number."""
+    source, target = _two(source, target)
+    keep = set(keep)
+    speakers = {key: speaker for key, speaker in utterance_speakers(source).items() if key in keep}
+    if not speakers:
+        raise InputError(f"{target} would be empty: {source} has none of the utterances that were asked for")
+    recordings: Collection[bytes] = speakers.keys()
+    if (source / "segments").exists():
+        recordings = {recording for key, recording in utterance_recordings(source) if key in speakers}
+    with _replaced_tables(target) as folder:
+        _write_tables(
+            lambda name: rows(source / name),
+            folder,
+            speakers,
+            recordings,
+            _present(source, PER_UTTERANCE),
+            _present(source, PER_SPEAKER),
+            _present(source, PER_RECORDING),
+        )
+    return len(speakers)
+
+
+def choose(folder: Path, mode: str, number: int) -> list[bytes]:
+    """Choose utterances of a data directory.
+
+    `mode` is `spread` (`number` of them at even distances), `first`, `last`,
+    `shortest`, `speakers` (whole speakers in an order drawn once and for all,
+    until at least `number` utterances are there) or `per-spk` (up to `number`
+    of each speaker, at even distances).
+    """
+    folder = Path(folder)
+    speakers = utterance_speakers(folder)
+    keys = sorted(speakers)
+    if number < 1:
+        raise InputError(f"{number} utterances of {folder} were asked for; ask for at least one")
+    if number > len(keys) and mode != "per-spk":
+        raise InputError(f"{number} utterances were asked for, but {folder} has only {len(keys)}")
+    if mode == "first":
+        return keys[:number]
+    if mode == "last":
+        return keys[-number:]
+    if mode == "shortest":
+        lengths = _lengths(folder)
+        return sorted(keys, key=lambda key: (lengths.get(key, float("inf")), key))[:number]
+    if mode == "per-spk":
+        return [key for own in by_speaker({key: speakers[key] for key in keys}).values() for key in _spread(own, number)]
+    if mode == "speakers":
+        groups = by_speaker({key: speakers[key] for key in keys})
+        chosen: list[bytes] = []
+        for speaker in sorted(groups, key=lambda speaker: random.Random(speaker).random()):
+            if len(chosen) >= number:
+                break
+            chosen += groups[speaker]
+        return chosen
+    return _spread(keys, number)
+
+
+def listed(folder: Path, path: Path, speakers: bool) -> list[bytes]:
+    """The utterances that a list names in its first column, or those of the speakers it names."""
+    wanted = {key for key, _ in rows(path)}
+    table = utterance_speakers(folder)
+    return [key for key, speaker in table.items() if (speaker if speakers else key) in wanted]
+
+
+def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
+    """Cut a data directory into `split<n>/1` ... `split<n>/<n>`, in order and of about equal size.
+
+    Speakers stay whole where there are at least as many as parts.  With
+    `per_utterance` they never need to, and the folder is `split<n>utt`.
+    Returns the folder.
+    """
+    folder = Path(folder)
+    speakers = utterance_speakers(folder)
+    keys = list(speakers)
+    if any(a >= b for a, b in zip(keys, keys[1:])):
+        raise InputError(f"{folder / 'utt2spk'} is not sorted; run utils/fix_data_dir.sh {folder}")
+    if parts < 1 or parts > len(keys):
+        raise InputError(f"{folder} has {len(keys)} utterances, which cannot be split into {parts} parts; use fewer jobs")
+    groups = [[key] for key in keys]
+    if not per_utterance and len(speaker_groups := by_speaker(speakers)) >= parts:
+        groups = list(speaker_groups.values())
+    first_keys = _first_keys(groups, parts)
+
+    def part_of(key: bytes) -> int:
+        return bisect_right(first_keys, key) - 1
+
+    parts_of_speaker: dict[bytes, set[int]] = {}
+    for key, speaker in speakers.items():
+        parts_of_speaker.setdefault(speaker, set()).add(part_of(key))
+    parts_of_recording: dict[bytes, set[int]] | None = None
+    if (folder / "segments").exists():
+        parts_of_recording = {}
+        for key, recording in utterance_recordings(folder):
+            parts_of_recording.setdefault(recording, set()).add(part_of(key))
+
+    target = folder / f"split{parts}{'utt' if per_utterance else ''}"
+    working = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(working, ignore_errors=True)
+    folders = [working / str(number) for number in range(1, parts + 1)]
+    for part in folders:
+        part.mkdir(parents=True)
+    for name in _present(folder, PER_UTTERANCE):
+        _distribute(folder / name, folders, lambda key: (part_of(key),) if key in speakers else ())
+    for name in _present(folder, PER_SPEAKER):
+        _distribute(folder / name, folders, lambda key: parts_of_speaker.get(key, ()))
+    for name in _present(folder, PER_RECORDING):
+        if parts_of_recording is None:
+            _distribute(folder / name, folders, lambda key: (part_of(key),) if key in speakers else ())
+        else:
+            table = parts_of_recording
+            _distribute(folder / name, folders, lambda key: table.get(key, ()))
+    for part in folders:
+        _write_spk2utt(part, utterance_speakers(part))
+    shutil.rmtree(target, ignore_errors=True)
+    working.rename(target)
+    return target
+
+
+def combine(target: Path, sources: list[Path]) -> int:
+    """Merge data directories into one.  Returns the number of utterances.
+
+    A table that not all of them have is left out.  Where only some have
+    segments, whole recordings become segments.  An utterance in two of them,
+    or a recording or speaker described differently, is an InputError.
+    """
+    target = Path(target)
+    sources = [_two(source, target)[0] for source in sources]
+    if not sources:
+        raise InputError(f"nothing to combine into {target}; name at least one data directory")
+    names = (*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING)
+    shared = [name for name in names if all((source / name).exists() for source in sources)]
+    cut = [source for source in sources if (source / "segments").exists()]
+    with _replaced_tables(target) as folder:
+        for name in shared:
+            _merge(name, [rows(source / name) for source in sources], sources, folder, name in PER_UTTERANCE)
+        if cut and len(cut) < len(sources):
+            tables = [rows(s / "segments") if s in cut else _whole_recordings(s) for s in sources]
+            _merge("segments", tables, sources, folder, True)
+        speakers = utterance_speakers(folder)
+        _write_spk2utt(folder, speakers)
+    return len(speakers)
+
+
+def copy(
+    source: Path,
+    target: Path,
+    utt_prefix: str = "",
+    utt_suffix: str = "",
+    spk_prefix: str = "",
+    spk_suffix: str = "",
+) -> int:
+    """Copy a data directory, renaming utterances and speakers.  Returns the number of utterances.
+
+    `utt2uniq` then maps every new id to the utterance it is a version of.
+    """
+    source, target = _two(source, target)
+    speakers = utterance_speakers(source)
+
+    def utterance(key: bytes) -> bytes:
+        return utt_prefix.encode() + key + utt_suffix.encode()
+
+    def speaker(key: bytes) -> bytes:
+        return spk_prefix.encode() + key + spk_suffix.encode()
+
+    rename = (lambda key: key) if (source / "segments").exists() else utterance
+    with _replaced_tables(target) as folder:
+        for name in _present(source, PER_UTTERANCE):
+            change = speaker if name == "utt2spk" else bytes
+            _write_rows(folder / name, ((utterance(key), change(value)) for key, value in rows(source / name)))
+        for name in _present(source, PER_SPEAKER):
+            _write_rows(folder / name, ((speaker(key), value) for key, value in rows(source / name)))
+        for name in _present(source, PER_RECORDING):
+            _write_rows(folder / name, ((rename(key), value) for key, value in rows(source / name)))
+        if (utt_prefix or utt_suffix) and not (source / "utt2uniq").exists():
+            _write_rows(folder / "utt2uniq", ((utterance(key), key) for key in speakers))
+        _write_spk2utt(folder, utterance_speakers(folder))
+    return len(speakers)
+
+
+def part_sizes(total: int, parts: int) -> list[int]:
+    """Sizes of parts of a list that differ by one at most, the longer ones first."""
+    return [total // parts + (index < total % parts) for index in range(parts)]
+
+
+def _first_keys(groups: list[list[bytes]], parts: int) -> list[bytes]:
+    """The key with which each part begins, so that no group is cut, no part empty, and sizes are about equal."""
+    total = sum(map(len, groups))
+    done, first = len(groups[0]), [groups[0][0]]
+    for index, group in enumerate(groups[1:], 1):
+        # A cut comes where it is nearest to the end of the part's share, and where each group left must begin a part.
+        nearest = done + len(group) / 2 >= total * len(first) / parts
+        if len(first) < parts and (nearest or len(groups) - index == parts - len(first)):
+            first.append(group[0])
+        done += len(group)
+    return first
+
+
+def _spread(keys: list[bytes], number: int) -> list[bytes]:
+    if number >= len(keys):
+        return keys
+    return [keys[index * len(keys) // number] for index in range(number)]
+
+
+def _lengths(folder: Path) -> dict[bytes, float]:
+    for name in ("utt2num_frames", "utt2dur"):
+        if (folder / name).exists():
+            return {key: float(value) for key, value in rows(folder / name)}
+    if (folder / "segments").exists():
+        fields = ((key, value.split()) for key, value in rows(folder / "segments"))
+        return {key: float(value[2]) - float(value[1]) for key, value in fields}
+    raise InputError(f"{folder} has none of utt2num_frames, utt2dur and segments, so nobody knows which is shortest")
+
+
+def _two(source: Path, target: Path) -> tuple[Path, Path]:
+    source, target = Path(source), Path(target)
+    if source.resolve() == target.resolve():
+        raise InputError(f"{target} cannot be made from itself; give another folder")
+    return source, target
+
+
+def _present(folder: Path, names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if (folder / name).exists()]
+
+
+@contextmanager
+def _replaced_tables(target: Path) -> Iterator[Path]:
+    """A folder to write all tables of `target` to; they replace the old ones only if the block ends well.
+
+    A table left over from earlier contents would contradict the new ones.
+    """
+    working = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(working, ignore_errors=True)
+    working.mkdir(parents=True)
+    try:
+        yield working
+        target.mkdir(exist_ok=True)
+        for name in _present(target, (*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING, "spk2utt")):
+            (target / name).unlink()
+        for file in working.iterdir():
+            file.rename(target / file.name)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _write_tables(
+    table: Callable[[str], Iterator[Row]],
+    target: Path,
+    speakers: Mapping[bytes, bytes],
+    recordings: Collection[bytes],
+    per_utterance: list[str],
+    per_speaker: list[str],
+    per_recording: list[str],
+) -> None:
+    groups = by_speaker({key: speakers[key] for key in sorted(speakers)})
+    chosen: tuple[tuple[list[str], Collection[bytes]], ...] = (
+        (per_utterance, speakers),
+        (per_speaker, groups),
+        (per_recording, recordings),
+    )
+    for names, keep in chosen:
+        for name in names:
+            _write_rows(target / name, (row for row in table(name) if row[0] in keep))
+    _write_spk2utt(target, speakers)
+
+
+def _write_spk2utt(folder: Path, speakers: Mapping[bytes, bytes]) -> None:
+    groups = by_speaker({key: speakers[key] for key in sorted(speakers)})
+    _write_rows(folder / "spk2utt", ((speaker, b" ".join(keys)) for speaker, keys in groups.items()))
+
+
+def _write_rows(path: Path, table: Iterable[Row]) -> None:
+    """Write a table sorted; of rows with the same key the first counts."""
+    ordered = sorted(table, key=itemgetter(0))
+    previous = None
+    with whole_file(path, "wb") as handle:
+        for key, value in ordered:
+            if key != previous:
+                _write_row(handle, key, value)
+            previous = key
+
+
+def _write_row(handle: IO[bytes], key: bytes, value: bytes) -> None:
+    handle.write(key + b" " + value + b"\n" if value else key + b"\n")
+
+
+def _distribute(path: Path, folders: list[Path], parts_of: Callable[[bytes], Iterable[int]]) -> None:
+    """Write each row of a table to the parts that need it."""
+    lines: list[list[Row]] = [[] for _ in folders]
+    for key, value in rows(path):
+        for part in parts_of(key):
+            lines[part].append((key, value))
+    for folder, own in zip(folders, lines):
+        _write_rows(folder / path.name, own)
+
+
+def _whole_recordings(folder: Path) -> Iterator[Row]:
+    if not (folder / "utt2dur").exists():
+        raise InputError(f"{folder} needs segments or utt2dur to be combined with a data directory that has segments")
+    for key, seconds in rows(folder / "utt2dur"):
+        yield key, key + b" 0 " + seconds
+
+
+def _merge(name: str, tables: list[Iterator[Row]], sources: list[Path], target: Path, unique: bool) -> None:
+    """Merge sorted tables into one."""
+
+    def numbered(table: Iterator[Row], number: int) -> Iterator[tuple[bytes, int, bytes]]:
+        for key, value in table:
+            yield key, number, value
+
+    previous: tuple[bytes, int, bytes] | None = None
+    with whole_file(target / name, "wb") as handle:
+        for row in heapq.merge(*(numbered(table, number) for number, table in enumerate(tables))):
+            key, number, value = row
+            if previous and key < previous[0]:
+                raise InputError(f"{sources[number] / name} is not sorted; run utils/fix_data_dir.sh {sources[number]}")
+            if previous and key == previous[0]:
+                if unique or value != previous[2]:
+                    raise InputError(
+                        f"{_shown(key)} stands in {sources[previous[1]] / name} and in {sources[number] / name}; "
+                        "give the utterances of one of them a prefix with utils/copy_data_dir.sh"
+                    )
+                continue
+            _write_row(handle, key, value)
+            previous = row
+
+
+def _shown(key: bytes) -> str:
+    return key.decode("utf-8", "replace")

@@ -1,0 +1,349 @@
+"""The rules of a data directory: Kaldi's, and what our own stages need besides."""
+
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from sys import intern
+
+from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE
+from salience.data.leakage import examples, sentence_key, sentences_of, speakers_of
+from salience.errors import InputError
+
+SHOWN = 5
+"""So many offending lines are named for each fault of a file."""
+
+TOLERANCE = 0.1
+"""Seconds by which a segment may pass the end of its recording: an MP3's header only estimates its length."""
+
+FORBIDDEN_WORDS = frozenset(("<s>", "</s>", "#0"))
+
+
+class _Findings:
+    """Faults found so far, collected so that a million equal ones become one sentence."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Path, str], tuple[int, list[str]]] = {}
+
+    def add(self, path: Path, fault: str, number: int | None = None, key: str = "") -> None:
+        count, places = self._found.get((path, fault), (0, []))
+        if count < SHOWN:
+            where = f"line {number}" if number is not None else ""
+            places.append(f"{where} ({key})" if where and key else where or key)
+        self._found[path, fault] = count + 1, places
+
+    def in_file(self, path: Path) -> bool:
+        return any(name == path for name, _ in self._found)
+
+    def sentences(self) -> list[str]:
+        told = []
+        for (path, fault), (count, places) in self._found.items():
+            where = ", ".join(place for place in places if place)
+            more = f" and {count - SHOWN} more" if count > SHOWN else ""
+            told.append(f"{path}: {fault}" + (f": {where}{more}" if where else ""))
+        return told
+
+
+def validate(
+    folder: Path,
+    *,
+    text: bool = True,
+    feats: bool = True,
+    wav: bool = True,
+    max_duration: float | None = None,
+    count_tokens: Callable[[str], int] | None = None,
+    max_tokens: int = 448,
+    disjoint_speakers: Iterable[Path] = (),
+    disjoint_sentences: Iterable[Path] = (),
+    need_gb: float | None = None,
+) -> list[str]:
+    """Check a data directory.
+
+    `text`, `feats` and `wav` say whether the files must be there.
+    `max_duration` is in seconds.  `count_tokens` gives the length of a
+    transcript as the recogniser's decoder reads it, `max_tokens` its limit.
+    The directory must share no speaker with `disjoint_speakers` and no
+    sentence with `disjoint_sentences`; its disk must have `need_gb` (10^9
+    bytes) free.  Returns one sentence for each fault, with the file and the
+    first offending lines; none when all is well.
+    """
+    folder = Path(folder)
+    findings = _Findings()
+    path = folder / "utt2spk"
+    if not path.is_file() or path.stat().st_size == 0:
+        return [f"{path}: there is no such file, or it is empty; run the stage that writes {folder}"]
+    speaker_of = _check_speakers(folder, findings)
+    speakers = set(speaker_of.values())
+    for name, required in (("text", text), ("feats.scp", feats), ("wav.scp", wav)):
+        if required and not (folder / name).exists():
+            option = f"--no-{name.partition('.')[0]}"
+            findings.add(folder / name, f"there is no such file (if that is by design, give {option})")
+    duration_of = _check_utterance_tables(folder, speaker_of, findings)
+    if (folder / "text").exists():
+        _check_text(folder / "text", count_tokens, max_tokens, findings)
+    for name in PER_SPEAKER:
+        if (folder / name).exists():
+            _check_keys(folder / name, speakers, "speaker", findings)
+    _check_genders(folder / "spk2gender", findings)
+    recordings = set(speaker_of)
+    if (folder / "segments").exists():
+        ends = _check_segments(folder / "segments", duration_of, findings)
+        recordings = set(ends)
+        if wav and (folder / "wav.scp").exists():
+            _check_ends(folder, ends, findings)
+    for name in PER_RECORDING:
+        if (folder / name).exists():
+            _check_keys(folder / name, recordings, "recording", findings)
+    _check_wav(folder / "wav.scp", findings)
+    if max_duration is not None:
+        _check_durations(folder, duration_of or _measured(folder, findings), max_duration, findings)
+    for other in disjoint_speakers:
+        shared = sorted(speakers & speakers_of(other))
+        if shared:
+            findings.add(path, f"shares speakers with {other}, which must be disjoint", key=examples(shared))
+    for other in disjoint_sentences:
+        _check_new_sentences(folder / "text", other, findings)
+    if need_gb is not None:
+        free = shutil.disk_usage(folder).free / 1e9
+        if free < need_gb:
+            findings.add(folder, f"the next stage needs {need_gb:g} GB on this disk, and {free:.1f} GB are free")
+    return findings.sentences()
+
+
+def require_valid(folder: Path, **options: object) -> None:
+    """Raise an InputError with the first fault that `validate` finds, if any."""
+    faults = validate(folder, **options)  # type: ignore[arg-type]
+    if faults:
+        more = f" (and {len(faults) - 1} more; utils/validate_data_dir lists them)" if len(faults) > 1 else ""
+        raise InputError(faults[0] + more)
+
+
+def _lines(path: Path, findings: _Findings) -> Iterator[tuple[int, str, str]]:
+    """Line number, key and value of each readable line, which is what every check looks at."""
+    with open(path, "rb") as handle:
+        for number, raw in enumerate(handle, 1):
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError:
+                findings.add(path, "is not UTF-8 (iconv converts it)", number)
+                continue
+            fields = line.rstrip("\n").replace("\t", " ").strip(" ").split(" ", 1)
+            if fields[0]:
+                yield number, fields[0], fields[1].strip(" ") if len(fields) > 1 else ""
+
+
+def _check_form(path: Path, findings: _Findings) -> None:
+    """Lines end with a newline, none is empty, and keys are sorted and unique as bytes."""
+    previous = b""
+    with open(path, "rb") as handle:
+        for number, raw in enumerate(handle, 1):
+            key = raw.split(None, 1)[:1]
+            if not key:
+                findings.add(path, "has empty lines", number)
+                continue
+            if not raw.endswith(b"\n"):
+                findings.add(path, "does not end with a newline", number)
+            if key[0] == previous:
+                findings.add(path, "repeats keys", number, key[0].decode("utf-8", "replace"))
+            elif key[0] < previous:
+                findings.add(
+                    path, "is not sorted as LC_ALL=C sorts (utils/fix_data_dir.sh sorts it)",
+                    number, key[0].decode("utf-8", "replace"),
+                )
+            previous = key[0]
+
+
+def _check_speakers(folder: Path, findings: _Findings) -> dict[str, str]:
+    """Check `utt2spk` and `spk2utt`.  Returns the speaker of every utterance."""
+    path = folder / "utt2spk"
+    _check_form(path, findings)
+    speaker_of: dict[str, str] = {}
+    previous = ""
+    for number, key, speaker in _lines(path, findings):
+        if not speaker or " " in speaker:
+            findings.add(path, "has lines that are not an utterance and a speaker", number, key)
+            continue
+        if speaker.encode() < previous.encode():
+            findings.add(
+                path, "is not sorted by speaker as well (begin every utterance id with its speaker's id)", number, key
+            )
+        previous = speaker
+        speaker_of[key] = intern(speaker)
+    path = folder / "spk2utt"
+    if not path.exists():
+        findings.add(path, "there is no such file (utils/fix_data_dir.sh makes it)")
+        return speaker_of
+    _check_form(path, findings)
+    lists = ((number, speaker, tuple(keys.split())) for number, speaker, keys in _lines(path, findings))
+    ordered = sorted(speaker_of.items(), key=lambda item: (item[1].encode(), item[0].encode()))
+    groups = groupby(ordered, key=lambda item: item[1])
+    for speaker, group in groups:
+        expected = tuple(key for key, _ in group)
+        number, found, keys = next(lists, (None, "", ()))
+        if (found, keys) != (speaker, expected):
+            findings.add(path, "does not say the same as utt2spk (utils/fix_data_dir.sh makes it anew)", number, speaker)
+            return speaker_of
+    for number, speaker, _ in lists:
+        findings.add(path, "does not say the same as utt2spk (utils/fix_data_dir.sh makes it anew)", number, speaker)
+    return speaker_of
+
+
+def _check_keys(path: Path, wanted: Iterable[str], what: str, findings: _Findings) -> None:
+    """The table has exactly the wanted keys, each with a value."""
+    _check_form(path, findings)
+    wanted = wanted if isinstance(wanted, (set, dict)) else set(wanted)
+    found = set()
+    for number, key, value in _lines(path, findings):
+        if key not in wanted:
+            findings.add(path, f"has keys that are no {what} of this directory", number, key)
+        if not value and path.name != "text":
+            findings.add(path, "has keys without a value", number, key)
+        found.add(key)
+    if len(found) < len(wanted) or not found.issuperset(wanted):
+        for key in sorted(set(wanted) - found):
+            findings.add(path, f"lacks {what}s of this directory (utils/fix_data_dir.sh drops them everywhere)", key=key)
+
+
+def _check_utterance_tables(folder: Path, speaker_of: dict[str, str], findings: _Findings) -> dict[str, float]:
+    """Check the keys of all tables by utterance.  Returns durations in seconds, where `utt2dur` has them."""
+    durations: dict[str, float] = {}
+    for name in PER_UTTERANCE:
+        if name != "utt2spk" and (folder / name).exists():
+            _check_keys(folder / name, speaker_of, "utterance", findings)
+    for name in ("utt2dur", "utt2num_frames", "reco2dur"):
+        path = folder / name
+        if not path.exists():
+            continue
+        for number, key, value in _lines(path, findings):
+            length = _number(value)
+            if length is None or length <= 0:
+                findings.add(path, "has values that are no length above 0", number, key)
+            elif name == "utt2dur":
+                durations[key] = length
+    return durations
+
+
+def _check_text(path: Path, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings) -> None:
+    """Every transcript has words, only printable characters and plain spaces, and is short enough."""
+    with open(path, "rb") as handle:
+        for number, raw in enumerate(handle, 1):
+            try:
+                line = raw.decode("utf-8").removesuffix("\n")
+            except UnicodeDecodeError:
+                # _lines has named it.
+                continue
+            key, _, value = line.partition(" ")
+            if not line.isprintable():
+                for character in dict.fromkeys(line):
+                    if not _is_allowed(character):
+                        findings.add(path, f"has the character {_name(character)} in it", number, key.split()[0] if key.split() else "")
+            words = value.split()
+            if not words:
+                findings.add(path, "has empty transcripts (utils/fix_data_dir.sh drops them)", number, key)
+            for word in FORBIDDEN_WORDS.intersection(words):
+                findings.add(path, f"has {word} as a word", number, key)
+            # A token is at least one byte, and no prompt is longer than eight tokens.
+            if count_tokens and len(raw) + 8 > max_tokens and (length := count_tokens(value)) > max_tokens:
+                findings.add(path, f"has transcripts over {max_tokens} tokens", number, f"{key}, {length} tokens")
+
+
+def _is_allowed(character: str) -> bool:
+    """Printable, or an invisible joiner or direction mark as Persian needs them; of white space only the space."""
+    return character.isprintable() or (unicodedata.category(character) == "Cf" and character != "\ufeff")
+
+
+def _name(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, '(control character)')}"
+
+
+def _check_genders(path: Path, findings: _Findings) -> None:
+    if path.exists():
+        for number, key, value in _lines(path, findings):
+            if value not in ("m", "f"):
+                findings.add(path, "has values other than m and f", number, key)
+
+
+def _check_segments(path: Path, duration_of: dict[str, float], findings: _Findings) -> dict[str, tuple[float, int, str]]:
+    """Check the times.  Returns the last end in each recording, with its line number and utterance."""
+    known = bool(duration_of)
+    ends: dict[str, tuple[float, int, str]] = {}
+    for number, key, value in _lines(path, findings):
+        fields = value.split()
+        times = [_number(field) for field in fields[1:]]
+        if len(fields) != 3 or times[0] is None or times[1] is None:
+            findings.add(path, "has lines that are not utterance, recording, start and end", number, key)
+            continue
+        start, end = times[0], times[1]
+        if not 0 <= start < end:
+            findings.add(path, "has segments that do not end after they start, or start before 0", number, key)
+        if not known:
+            duration_of[key] = end - start
+        if fields[0] not in ends or end > ends[fields[0]][0]:
+            ends[fields[0]] = end, number, key
+    return ends
+
+
+def _check_ends(folder: Path, ends: dict[str, tuple[float, int, str]], findings: _Findings) -> None:
+    """No segment passes the end of its recording.  A recording behind a command cannot be measured."""
+    path = folder / "segments"
+    for recording, length in _recording_lengths(folder, findings):
+        if recording in ends and ends[recording][0] > length + TOLERANCE:
+            end, number, key = ends[recording]
+            findings.add(
+                path, "has segments past the end of their recording",
+                number, f"{key} ends at {end:g} s, {recording} at {length:.2f} s",
+            )
+
+
+def _recording_lengths(folder: Path, findings: _Findings) -> Iterator[tuple[str, float]]:
+    """Recording and length in seconds, from `reco2dur` or from the audio files' headers."""
+    if (folder / "reco2dur").exists():
+        for _, key, value in _lines(folder / "reco2dur", findings):
+            if (length := _number(value)) is not None:
+                yield key, length
+        return
+    path = folder / "wav.scp"
+    # Imported here: without segments, nothing but the standard library is needed.
+    import soundfile
+
+    for number, key, value in _lines(path, findings):
+        if value.endswith("|"):
+            continue
+        try:
+            yield key, soundfile.info(value).duration
+        except (OSError, RuntimeError):
+            findings.add(path, "names audio that is missing or cannot be read", number, f"{key}, {value}")
+
+
+def _measured(folder: Path, findings: _Findings) -> dict[str, float]:
+    """Durations where neither `utt2dur` nor `segments` has them: utterances are whole recordings."""
+    return dict(_recording_lengths(folder, findings)) if (folder / "wav.scp").exists() else {}
+
+
+def _check_wav(path: Path, findings: _Findings) -> None:
+    if path.exists():
+        for number, key, value in _lines(path, findings):
+            if re.match(r"~|.*\s~", value):
+                findings.add(path, "has paths that begin with ~, which only a shell expands", number, key)
+
+
+def _check_durations(folder: Path, duration_of: dict[str, float], longest: float, findings: _Findings) -> None:
+    for key, seconds in duration_of.items():
+        if seconds > longest:
+            findings.add(folder / "utt2dur", f"has utterances over {longest:g} s", key=f"{key}, {seconds:g} s")
+
+
+def _check_new_sentences(path: Path, other: Path, findings: _Findings) -> None:
+    known = sentences_of(other)
+    for number, key, value in _lines(path, findings) if path.exists() else ():
+        if sentence_key(value) in known:
+            findings.add(path, f"shares sentences with {other}, which must be disjoint", number, key)
+
+
+def _number(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -1,0 +1,155 @@
+"""The paper's accent classifier (Sameti et al. 2025, section 3.2).
+
+Input 80 x 3000; four convolutions of 32, 64, 128 and 256 filters of 3 x 3, each
+with ReLU and 2 x 2 max pooling; dropout; a dense layer of 128; one output a
+class.  What the paper leaves open is read as: padding 1, pooling and dropout
+after every convolution, input normalised by the training set's mean and
+deviation of each bin.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from salience.errors import InputError
+from salience.files import publish, read_json, temporary_name, write_json
+
+TIME_STRIDE = 8
+"""Frames of input for one column of the last convolution's maps: three poolings come before it."""
+
+REACH = 32
+"""Frames beyond which an input frame no longer touches a column of the last convolution (15 + 7, rounded up)."""
+
+
+@dataclass(frozen=True)
+class AccentCNNConfig:
+    """Sizes of the classifier.
+
+    Args:
+        classes: The labels, in the order of the outputs.
+        bins: Mel bins of the input.
+        frames: Frames of the input; shorter utterances are padded.  A multiple of 16.
+        channels: Filters of the convolutions.
+        hidden: Units of the dense layer.
+        dropout: Share of whole maps dropped after each pooling.
+        dense_dropout: Share of units dropped before the output layer.
+        batch_norm: Batch normalisation after each convolution (not in the paper).
+    """
+
+    classes: tuple[str, ...]
+    bins: int = 80
+    frames: int = 3000
+    channels: tuple[int, ...] = (32, 64, 128, 256)
+    hidden: int = 128
+    dropout: float = 0.25
+    dense_dropout: float = 0.5
+    batch_norm: bool = False
+
+
+class AccentCNN(nn.Module):
+    """Log-mel spectrogram in, one logit per accent out."""
+
+    def __init__(self, config: AccentCNNConfig) -> None:
+        super().__init__()
+        # A multiple of TIME_STRIDE, so that one column of the maps is exactly that many frames.
+        if config.frames % 8 or config.bins % 8:
+            raise InputError(f"the classifier's input of {config.frames} frames and {config.bins} bins must be multiples of 8")
+        self.config = config
+        self.register_buffer("mean", torch.zeros(config.bins))
+        self.register_buffer("deviation", torch.ones(config.bins))
+        blocks, previous = [], 1
+        for channels in config.channels:
+            norm = [nn.BatchNorm2d(channels)] if config.batch_norm else []
+            blocks.append(nn.Sequential(nn.Conv2d(previous, channels, 3, padding=1), *norm, nn.ReLU()))
+            previous = channels
+        self.convolutions = nn.ModuleList(blocks)
+        self.pool = nn.MaxPool2d(2)
+        # Whole maps: neighbouring points of a map carry the same information, and a stretch
+        # of padding stays constant in time, which `feature_maps` relies on.
+        self.drop = nn.Dropout2d(config.dropout)
+        poolings = 2 ** len(config.channels)
+        flattened = previous * (config.bins // poolings) * (config.frames // poolings)
+        self.classify = nn.Sequential(
+            nn.Flatten(), nn.Linear(flattened, config.hidden), nn.ReLU(), nn.Dropout(config.dense_dropout),
+            nn.Linear(config.hidden, len(config.classes)),
+        )
+
+    def set_normalisation(self, mean: Tensor, deviation: Tensor) -> None:
+        """Mean and standard deviation of each bin over the training set, each of shape (bins,)."""
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
+
+    def feature_maps(self, features: Tensor) -> Tensor:
+        """Maps of the last convolution after its ReLU, before its pooling.
+
+        features: (batch, frames, bins).  Fewer than `config.frames` frames are
+        understood to go on with the last one, as padded utterances do.
+        Returns (batch, channels, bins / 8, config.frames / 8).
+
+        What lies in the constant stretch beyond the reach of its two ends is
+        computed once and repeated: the result is the same, at the cost of the
+        real frames only.
+        """
+        features = (features - self.mean) / self.deviation
+        given, total = features.shape[1], self.config.frames
+        if given > total:
+            raise InputError(f"an utterance of {given} frames does not fit the classifier's {total}; leave out longer ones in stage 1")
+        # A column whose surroundings are constant, and as many columns after it as the far end reaches.
+        constant = -(-(given + REACH) // TIME_STRIDE)
+        needed = (constant + 2) * TIME_STRIDE + REACH
+        shortened = needed < total and not (self.config.batch_norm and self.training)
+        length = needed if shortened else total
+        if given < length:
+            tail = features[:, -1:].expand(-1, length - given, -1)
+            features = torch.cat([features, tail], dim=1)
+        maps = features.transpose(1, 2).unsqueeze(1)
+        for index, block in enumerate(self.convolutions):
+            if index:
+                maps = self.drop(self.pool(maps))
+            maps = block(maps)
+        if not shortened:
+            return maps
+        repeated = total // TIME_STRIDE - maps.shape[-1]
+        middle = maps[..., constant : constant + 1].expand(-1, -1, -1, repeated)
+        return torch.cat([maps[..., :constant], middle, maps[..., constant:]], dim=-1)
+
+    def head(self, maps: Tensor) -> Tensor:
+        """Logits (batch, classes) from the last convolution's maps."""
+        return self.classify(self.drop(self.pool(maps)))
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Logits, and the cross entropy when labels (batch,) are given."""
+        logits = self.head(self.feature_maps(features))
+        result = {"logits": logits}
+        if labels is not None:
+            result["loss"] = nn.functional.cross_entropy(logits, labels)
+        return result
+
+
+def save_classifier(model: AccentCNN, folder: Path) -> None:
+    """Write `model.safetensors`, then `config.json` with the sizes and labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "model.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary_name(weights))
+    publish(temporary_name(weights), weights)
+    write_json(folder / "config.json", asdict(model.config))
+
+
+def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:
+    """Read what `save_classifier` wrote; a checkpoint of another architecture is an InputError."""
+    folder = Path(folder)
+    settings = read_json(folder / "config.json")
+    weights = folder / "model.safetensors"
+    try:
+        config = AccentCNNConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+        model = AccentCNN(config)
+        model.load_state_dict(load_file(weights))
+    except FileNotFoundError:
+        raise InputError(f"{weights} does not exist; run stage 3") from None
+    except (TypeError, RuntimeError, SafetensorError):
+        raise InputError(f"{folder} holds no accent classifier of this architecture; train one with stage 3, or give another folder") from None
+    return model.to(device).eval()

@@ -1,0 +1,394 @@
+"""Result rows: what `results.json` holds and every table shows.
+
+A score is read from the `counts.json` of one recogniser on one set; scores of
+several folds are pooled as one set, scores of several seeds are averaged.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from glob import escape, glob
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salience.errors import InputError
+from salience.files import read_json, whole_file
+from salience.scoring.bootstrap import interval, resampled_rates, resampling_units, two_sided_p
+
+logger = logging.getLogger(__name__)
+
+MEASURES = {"wer": ("words", "word_errors"), "cer": ("characters", "character_errors")}
+"""Metric: (length of the reference, errors), as `counts.json` names them."""
+UNTRAINED = "zero-shot"
+FIELDS = (
+    "corpus synthetic set accent system recogniser metric normaliser snr value low high n seeds paper "
+    "command commit date"
+).split()
+"""What every row has; a row may have more."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One system on one set.  `rows` are utterances, of all folds.
+
+    `lengths` and `errors` have a key for each (kind, metric), kind being raw
+    or normalised: reference lengths (rows,) and errors (seeds, rows).
+    """
+
+    ids: list[tuple[str, str]]
+    speakers: list[str]
+    accents: list[str] | None
+    normalisers: dict[str, str]
+    seeds: list[int]
+    missing: int
+    lengths: dict[tuple[str, str], np.ndarray]
+    errors: dict[tuple[str, str], np.ndarray]
+
+
+def find(pattern: str) -> list[tuple[dict[str, str], Path]]:
+    """Paths that match a pattern such as `exp/{system}/{set}`, with what each placeholder stands for."""
+    parts = re.split(r"\{(\w+)\}", pattern)
+    wildcard = "*".join(escape(part) for part in parts[::2])
+    expression, seen = re.escape(parts[0]), set()
+    for name, literal in zip(parts[1::2], parts[2::2]):
+        expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
+        expression += re.escape(literal)
+        seen.add(name)
+    matches = ((re.fullmatch(expression, path), Path(path)) for path in sorted(glob(wildcard)))
+    found = [(match.groupdict(), path) for match, path in matches if match]
+    if not found:
+        raise InputError(f"nothing matches {pattern}; run the stage that writes it")
+    return found
+
+
+def read_scores(
+    pattern: str, systems: Sequence[str] = (), sets: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> dict[str, dict[str, Scores]]:
+    """Read all scores that match a pattern, as {set: {system: scores}}.
+
+    Where systems, sets or seeds are given, only those are read, in that
+    order; one that is not there is an InputError, and so is a system whose
+    seeds or folds are not the same throughout.
+    """
+    found: dict[tuple[str, str], dict[int, dict[str, Path]]] = {}
+    for fields, folder in find(pattern):
+        if "system" not in fields or "set" not in fields:
+            raise InputError(f"the pattern {pattern} needs the placeholders {{system}} and {{set}}")
+        seed = int(fields.get("seed", 0))
+        if not (folder / "counts.json").exists() or seeds and seed not in seeds:
+            continue
+        fold = fields.get("fold", "")
+        found.setdefault((fields["system"], fields["set"]), {}).setdefault(seed, {})[fold] = (
+            folder / "counts.json"
+        )
+    systems = systems or sorted({system for system, _ in found})
+    sets = sets or sorted({name for _, name in found})
+    scores: dict[str, dict[str, Scores]] = {name: {} for name in sets}
+    for system in systems:
+        expected: tuple[str, set] | None = None
+        for name in sets:
+            if (system, name) not in found:
+                raise InputError(
+                    f"{system} has no score of {name} under {pattern}; run the scoring stage for it"
+                )
+            runs = found[system, name]
+            layout = {(seed, fold) for seed, folds in runs.items() for fold in folds}
+            if len({frozenset(folds) for folds in runs.values()}) > 1 or expected and expected[1] != layout:
+                raise InputError(
+                    f"{system} is not scored with the same seeds and folds on {name} as on "
+                    f"{(expected or [name])[0]}; run the decoding and scoring stages again"
+                )
+            expected = (name, layout)
+            scores[name][system] = _pool(runs)
+    for name, of_systems in scores.items():
+        _check_same_test(name, of_systems)
+    return scores
+
+
+def _pool(runs: Mapping[int, Mapping[str, Path]]) -> Scores:
+    """Scores of one system on one set from {seed: {fold: file}}."""
+    loaded = {
+        seed: {fold: read_json(path) for fold, path in folds.items()} for seed, folds in sorted(runs.items())
+    }
+    first = next(iter(loaded.values()))
+    folds = sorted(first)
+    for seed, of_seed in loaded.items():
+        for fold in folds:
+            for column in ("ids", "speakers", "accents", "normalisers"):
+                if of_seed[fold][column] != first[fold][column]:
+                    raise InputError(
+                        f"{runs[seed][fold]} does not score the same {column} as the other seeds; "
+                        "run the scoring stage again"
+                    )
+    parts = [first[fold] for fold in folds]
+    kinds = [(kind, metric) for kind in ("raw", "normalised") for metric in MEASURES]
+    return Scores(
+        ids=[(fold, key) for fold in folds for key in first[fold]["ids"]],
+        speakers=[speaker for part in parts for speaker in part["speakers"]],
+        accents=None
+        if any(part["accents"] is None for part in parts)
+        else [a for part in parts for a in part["accents"]],
+        normalisers=parts[0]["normalisers"],
+        seeds=list(loaded),
+        missing=sum(len(part["missing"]) for of_seed in loaded.values() for part in of_seed.values()),
+        lengths={
+            (k, m): np.concatenate([np.array(part[k][MEASURES[m][0]], float) for part in parts])
+            for k, m in kinds
+        },
+        errors={
+            (k, m): np.array(
+                [
+                    np.concatenate([of_seed[fold][k][MEASURES[m][1]] for fold in folds])
+                    for of_seed in loaded.values()
+                ],
+                float,
+            )
+            for k, m in kinds
+        },
+    )
+
+
+def _check_same_test(name: str, systems: Mapping[str, Scores]) -> None:
+    first_name, first = next(iter(systems.items()))
+    for system, scores in systems.items():
+        same = scores.ids == first.ids and scores.normalisers == first.normalisers
+        if not same or any(
+            not np.array_equal(scores.lengths[key], first.lengths[key]) for key in first.lengths
+        ):
+            raise InputError(
+                f"{system} and {first_name} are not scored on the same references of {name}; "
+                "run the scoring stage again"
+            )
+
+
+def rate_rows(
+    set_name: str,
+    systems: Mapping[str, Scores],
+    common: Mapping[str, Any],
+    paper: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """A row for each system, metric and normaliser on one set, then the same for each accent of several.
+
+    `value` is the mean over seeds of the corpus-level rate in percent, `low`
+    and `high` its 95 % bootstrap interval, `values` the rate of each seed.
+    `paper` maps system, set and metric to the paper's figure.
+    """
+    first = next(iter(systems.values()))
+    groups: list[tuple[str | None, np.ndarray]] = [(None, np.arange(len(first.ids)))]
+    if first.accents is not None and len(set(first.accents)) > 1:
+        labels = np.array(first.accents)
+        groups += [(accent, np.flatnonzero(labels == accent)) for accent in sorted(set(first.accents))]
+    rows = []
+    for accent, chosen in groups:
+        columns = [(system, kind, metric) for system in systems for kind, metric in first.lengths]
+        speakers = [first.speakers[i] for i in chosen]
+        utterances = [first.ids[i][1] for i in chosen]
+        units, resampled = resampling_units(speakers, utterances)
+        samples = resampled_rates(
+            np.stack([systems[s].errors[k, m][:, chosen].mean(axis=0) for s, k, m in columns], axis=1),
+            np.stack([systems[s].lengths[k, m][chosen] for s, k, m in columns], axis=1),
+            units,
+            f"{common['corpus']} {set_name}",
+        )
+        for column, (system, kind, metric) in enumerate(columns):
+            scores = systems[system]
+            total = scores.lengths[kind, metric][chosen].sum()
+            if not total:
+                logger.warning(
+                    "%s, accent %s: no row, because the %s references hold no word", set_name, accent, kind
+                )
+                continue
+            values = [
+                100 * float(e) / float(total) for e in scores.errors[kind, metric][:, chosen].sum(axis=1)
+            ]
+            low, high = interval(samples[:, column])
+            rows.append(
+                _row(
+                    common,
+                    set=set_name,
+                    accent=accent,
+                    system=system,
+                    recogniser=common["recogniser"],
+                    metric=metric,
+                    normaliser=scores.normalisers[kind],
+                    value=_rounded(np.mean(values)),
+                    low=_rounded(low),
+                    high=_rounded(high),
+                    n=len(set(utterances)),
+                    seeds=scores.seeds,
+                    paper=None
+                    if accent or not paper
+                    else paper.get(system, {}).get(set_name, {}).get(metric),
+                    values=[_rounded(value) for value in values],
+                    resampled=resampled,
+                    missing=scores.missing if accent is None else None,
+                )
+            )
+    return rows
+
+
+def comparisons(
+    set_name: str, systems: Mapping[str, Scores], against: Sequence[str], common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Paired differences of every trained system from each baseline on the same utterances.
+
+    `difference` is system minus baseline in points, so negative is better;
+    `low`, `high` its 95 % interval, `p` two-sided, errors averaged over seeds;
+    `differences` has that of each seed, if both have the same seeds.
+    """
+    first = next(iter(systems.values()))
+    units, resampled = resampling_units(first.speakers, [key for _, key in first.ids])
+    found = []
+    for kind, metric in first.lengths:
+        lengths = first.lengths[kind, metric]
+        if not lengths.sum():
+            continue
+        names = list(systems)
+        errors = np.stack([systems[system].errors[kind, metric].mean(axis=0) for system in names], axis=1)
+        samples = resampled_rates(
+            errors, np.repeat(lengths[:, None], len(names), axis=1), units, f"{common['corpus']} {set_name}"
+        )
+        rates = 100 * errors.sum(axis=0) / lengths.sum()
+        for baseline in against:
+            for system in names:
+                if baseline not in names or system in (baseline, UNTRAINED):
+                    continue
+                a, b = names.index(system), names.index(baseline)
+                differences = samples[:, a] - samples[:, b]
+                low, high = interval(differences)
+                one, other = systems[system], systems[baseline]
+                by_seed: Iterable[float] = []
+                if one.seeds == other.seeds:
+                    by_seed = one.errors[kind, metric].sum(axis=1) - other.errors[kind, metric].sum(axis=1)
+                found.append(
+                    {
+                        "corpus": common["corpus"],
+                        "synthetic": common["synthetic"],
+                        "set": set_name,
+                        "system": system,
+                        "against": baseline,
+                        "recogniser": common["recogniser"],
+                        "metric": metric,
+                        "normaliser": first.normalisers[kind],
+                        "difference": _rounded(rates[a] - rates[b]),
+                        "low": _rounded(low),
+                        "high": _rounded(high),
+                        "differences": [_rounded(100 * gap / lengths.sum()) for gap in by_seed],
+                        "p": two_sided_p(differences),
+                        "n": len({key for _, key in first.ids}),
+                        "resampled": resampled,
+                    }
+                )
+    return found
+
+
+def classifier_rows(
+    found: Iterable[tuple[Mapping[str, str], Mapping[str, Any]]], common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of classifiers from (placeholders, scores as `classification_scores` gives them).
+
+    Scores of one system over folds and seeds are averaged, weighted by their
+    utterances; the interval is kept only where there is nothing to average.
+    A row of the system `majority-class` holds the accuracy of chance, rows
+    with a `speaker` that speaker's accuracy.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, Mapping[str, Any]]]] = {}
+    for fields, scores in found:
+        key = (fields.get("set", "test"), fields.get("system", "accent-classifier"))
+        groups.setdefault(key, []).append((int(fields.get("seed", 0)), scores))
+    rows, chance = [], {}
+    for (name, system), parts in groups.items():
+        runs = [scores for _, scores in parts]
+        weights = [scores["n"] for scores in runs]
+        mean = {
+            metric: float(np.average([scores[metric] for scores in runs], weights=weights))
+            for metric in ("accuracy", "macro_f1", "chance")
+        }
+        same = {
+            "system": system,
+            "set": name,
+            "n": sum(weights),
+            "seeds": sorted({seed for seed, _ in parts}),
+        }
+        alone = runs[0] if len(runs) == 1 else {}
+        ends = {end: _rounded(alone[end]) for end in ("low", "high") if end in alone}
+        speakers: dict[str, list[float]] = {}
+        for scores in runs:
+            for speaker, accuracy in scores["per_speaker"].items():
+                speakers.setdefault(speaker, []).append(accuracy)
+        means = {speaker: float(np.mean(values)) for speaker, values in sorted(speakers.items())}
+
+        row = partial(_row, common, **same)
+        rows.append(
+            row(metric="accuracy", value=_rounded(mean["accuracy"]), resampled=alone.get("resampled"), **ends)
+        )
+        rows.append(row(metric="macro_f1", value=_rounded(mean["macro_f1"])))
+        rows.append(row(metric="speaker_accuracy", value=_rounded(np.mean(list(means.values())))))
+        rows += [row(metric="accuracy", value=_rounded(v), speaker=speaker) for speaker, v in means.items()]
+        chance[name] = row(metric="accuracy", value=_rounded(mean["chance"]), system="majority-class")
+    return rows + list(chance.values())
+
+
+def share_rows(
+    shares: Mapping[tuple[str, str], Mapping[str, float]], common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of the mean masked share in percent, from {(system, set): {utterance: share from 0 to 1}}."""
+    return [
+        _row(
+            common,
+            set=name,
+            system=system,
+            metric="masked_share",
+            value=_rounded(100 * np.mean(list(values.values()))),
+            n=len(values),
+            seeds=[],
+        )
+        for (system, name), values in shares.items()
+    ]
+
+
+def _row(common: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    """A row with all fields that every row has, null where one has no meaning."""
+    empty = dict.fromkeys(FIELDS)
+    known = {name: common[name] for name in ("corpus", "synthetic", "command", "commit", "date")}
+    return {**empty, **known, **fields}
+
+
+def _rounded(value: float) -> float:
+    """Three decimals: finer than any table shows, coarser than the last bits of a sum."""
+    return round(float(value), 3)
+
+
+def read_results(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read `results.json`; empty lists when it does not exist yet."""
+    results = read_json(path) if Path(path).exists() else {}
+    if not isinstance(results, dict):
+        raise InputError(f"{path} is not a table of results; remove it and run the scoring stage again")
+    return {name: results.get(name, []) for name in ("rows", "comparisons", "runs")}
+
+
+def replace(old: Mapping[str, list], new: Mapping[str, list[dict[str, Any]]]) -> dict[str, list]:
+    """Old results with those of the new ones' (corpus, synthetic) replaced, all others kept."""
+    fresh = {(item["corpus"], item["synthetic"]) for items in new.values() for item in items}
+    return {
+        name: [item for item in old.get(name, []) if (item["corpus"], item["synthetic"]) not in fresh]
+        + list(new[name])
+        for name in new
+    }
+
+
+def write_results(path: Path, results: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Write `results.json`, one row a line, so that a changed figure is one changed line."""
+    with whole_file(path) as handle:
+        blocks = (
+            f' "{name}": ['
+            + ",".join("\n  " + json.dumps(item, ensure_ascii=False) for item in items)
+            + "\n ]"
+            for name, items in results.items()
+        )
+        handle.write("{\n" + ",\n".join(blocks) + "\n}\n")

@@ -1,0 +1,177 @@
+"""The one way a model is trained: transformers.Trainer with length buckets and exact resume."""
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+
+from salience.training.batches import LengthBuckets
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long and how fast a model learns.
+
+    Args:
+        epochs: Passes over the training set.
+        batch_size: Utterances a batch, on one device.
+        accumulate: Batches whose gradients are added before an update.
+        learning_rate: Highest learning rate.
+        warmup: Share of the updates over which the rate rises.
+        schedule: `linear` to zero after the warm-up, `constant_with_warmup`, `cosine`.
+        weight_decay: AdamW's decay.
+        gradient_clip: Norm to which gradients are clipped.
+        patience: Epochs without a better dev score after which training stops; 0 never stops early.
+        precision: `auto` is bf16 on a GPU that has it, float32 elsewhere.
+        gradient_checkpointing: Compute activations twice to save memory.
+        workers: Loading processes; 0 loads in the training process.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    accumulate: int = 1
+    learning_rate: float = 1e-5
+    warmup: float = 0.1
+    schedule: str = "linear"
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    patience: int = 0
+    precision: str = "auto"
+    gradient_checkpointing: bool = False
+    workers: int = 0
+
+
+class _BucketTrainer(Trainer):
+    """Trainer whose batches come from LengthBuckets and whose evaluation is a function of the model."""
+
+    def __init__(self, *args: Any, lengths: Sequence[int], dev_score: Callable[[nn.Module], dict[str, float]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lengths = lengths
+        self._dev_score = dev_score
+
+    def get_train_dataloader(self) -> DataLoader:
+        sampler = LengthBuckets(self._lengths, self.args.per_device_train_batch_size, self.args.seed)
+        loader = DataLoader(
+            self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers, pin_memory=torch.cuda.is_available(),
+        )
+        return self.accelerator.prepare(loader)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        self.model.eval()
+        with torch.no_grad():
+            metrics = {f"eval_{name}": value for name, value in self._dev_score(self.model).items()}
+        self.model.train()
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class _LogLines(TrainerCallback):
+    """One line of the log for what the trainer reports."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        shown = ", ".join(f"{k.removeprefix('eval_dev_')} {v:.4g}" for k, v in (logs or {}).items() if isinstance(v, float) and k in _SHOWN or k.startswith("eval_"))
+        if shown and state.is_world_process_zero:
+            logger.info("update %d of %d: %s", state.global_step, state.max_steps, shown)
+
+
+_SHOWN = ("loss", "grad_norm", "learning_rate")
+
+
+def whole_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that was written to its end; later, broken ones are removed.
+
+    The trainer writes `trainer_state.json` after everything else.
+    """
+    for candidate in sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]), reverse=True):
+        try:
+            json.loads((candidate / "trainer_state.json").read_text())
+            return candidate
+        except (OSError, ValueError):
+            logger.info("removed %s, which was not written to its end", candidate)
+            shutil.rmtree(candidate)
+    return None
+
+
+def train(
+    model: nn.Module,
+    train_set: Dataset,
+    lengths: Sequence[int],
+    collate: Callable[[list[Any]], dict[str, torch.Tensor]],
+    dev_score: Callable[[nn.Module], dict[str, float]],
+    metric: str,
+    greater_is_better: bool,
+    folder: Path,
+    settings: TrainingSettings,
+    seed: int,
+    ngpu: int = 0,
+) -> list[dict[str, float]]:
+    """Train `model` in place to the weights of its best epoch on the dev set.
+
+    train_set is indexed by (epoch, index), `lengths` holds each index's
+    frames.  dev_score(model) gives scores, among them `metric`.  Checkpoints
+    go under `folder` after each epoch; a call after an interruption goes on
+    from the last whole one, with the same random numbers.  Returns the log:
+    losses and dev scores with their `step` and `epoch`.
+    """
+    use_gpu = ngpu > 0 and torch.cuda.is_available()
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and use_gpu and torch.cuda.is_bf16_supported())
+    checkpoints = folder / "checkpoints"
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup,
+        lr_scheduler_type=settings.schedule,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.gradient_clip,
+        bf16=bf16,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        dataloader_num_workers=settings.workers,
+        use_cpu=not use_gpu,
+        seed=seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=metric,
+        greater_is_better=greater_is_better,
+        restore_callback_states_from_checkpoint=True,
+        logging_strategy="epoch",
+        report_to=["tensorboard"],
+        disable_tqdm=not sys.stderr.isatty(),
+        remove_unused_columns=False,
+    )
+    stopping = [EarlyStoppingCallback(settings.patience)] if settings.patience else []
+    trainer = _BucketTrainer(
+        model, arguments, train_dataset=train_set, eval_dataset=train_set, data_collator=collate,
+        callbacks=[*stopping, _LogLines()], lengths=lengths, dev_score=dev_score,
+    )
+    # The two print each log record as a dictionary; _LogLines says it in the house's form.
+    trainer.remove_callback(PrinterCallback)
+    if not sys.stderr.isatty():
+        trainer.remove_callback(ProgressCallback)
+    resumed = whole_checkpoint(checkpoints)
+    if resumed is not None:
+        logger.info("going on from %s", resumed)
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    return trainer.state.log_history
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Free the disk once the final model is in place."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -1,0 +1,41 @@
+"""What the tests of the corpora share."""
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+REAL = Path(os.environ.get("SALIENCE_TEST_DATA", TOP.parent / "shared" / "data"))
+
+
+def real_data(name: str) -> Path:
+    """A file or folder of the optional test data, or skip."""
+    path = REAL / name
+    if not path.exists():
+        pytest.skip(f"the optional test data {path} is not here")
+    return path
+
+
+def listing(root: Path) -> dict[str, tuple[int, int]]:
+    """Every path below `root` with size and modification time: equal before and after means nothing was written."""
+    return {
+        str(path.relative_to(root)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in [root, *sorted(root.rglob("*"))]
+    }
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file below `root` with its bytes."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def program(path: str) -> ModuleType:
+    """A program of this checkout, imported by its path."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem + "_under_test", TOP / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
