@@ -57,7 +57,7 @@ split_sets() { # split_sets <names>: each set's utterances, shared among the job
     local name
     for name in $1; do
         needs "$data/$name/utt2spk" 1
-        split_data.sh "$data/$name" "$nj"
+        split_data.sh "$data/$name" "$nj" > /dev/null
     done
 }
 

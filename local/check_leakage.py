@@ -29,22 +29,27 @@ def check_leakage(
         test: Data directories that are scored.
         report: The report, in Markdown.
         dev: Data directories that models are selected on.
-        allow_shared_speakers: Names of data directories (without their path) that may share speakers with others.
+        allow_shared_speakers: Names (without the path) of sets that may share speakers with others.
         forbid_shared_sentences: Fail on shared sentences, too.
     """
-    kind_of = {Path(folder): kind for kind, folders in (("train", train), ("dev", dev), ("test", test))
-               for folder in folders.split()}
+    kind_of = {
+        Path(folder): kind
+        for kind, folders in (("train", train), ("dev", dev), ("test", test))
+        for folder in folders.split()
+    }
     names = {folder.name for folder in kind_of}
     allowed = set(allow_shared_speakers.split())
     if not allowed <= names:
-        raise InputError(f"--allow-shared-speakers names {min(allowed - names)}, which is none of the sets {examples(sorted(names))}")
+        raise InputError(
+            f"--allow-shared-speakers names {min(allowed - names)}, no set of {examples(sorted(names))}"
+        )
     crossing: list[Overlap] = []
     repeated: list[Overlap] = []
     lines = [
         "# What the sets share",
         "",
         "Speakers must not cross between training, development and test sets.",
-        "Sentences are compared without case and punctuation; their count is that of the second set's utterances.",
+        "Sentences are compared without case and punctuation; utterances are the second set's.",
         "",
     ]
     details: list[str] = []
@@ -79,15 +84,18 @@ def check_leakage(
     if not details:
         details.append("Nothing is shared.")
     if allowed:
-        lines += [f"**Shared speakers were allowed for {', '.join(sorted(allowed))}**: scores on these sets "
-                  "do not show how a system does on new speakers.", ""]
+        lines += [
+            f"**Shared speakers were allowed for {', '.join(sorted(allowed))}**: scores on these sets "
+            "do not show how a system does on new speakers.",
+            "",
+        ]
     with whole_file(report) as handle:
         handle.write("\n".join([*lines, *table, "", "## Details", "", *details]) + "\n")
     print(f"leakage report: {report}")
     if crossing:
         first = crossing[0]
         raise InputError(
-            f"{first.first} and {first.second} share the speakers {examples(first.speakers)}; move each to one set, "
+            f"{first.first} and {first.second} share the speakers {examples(first.speakers)}; keep each in one "
             f"or allow it with --allow-shared-speakers {first.second.name} ({report} has all)"
         )
     if forbid_shared_sentences and repeated:

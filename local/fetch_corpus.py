@@ -43,7 +43,7 @@ def main(
         archive: the corpus' archive, fetched by the user (LibriSpeech: one part's, or a folder with several)
         parts: LibriSpeech only, the parts to download, parted by commas
         mini: synthesise a small corpus in the same format instead
-        pretraining: LibriSpeech with --mini only, write this many utterances for the mini Whisper to learn from
+        pretraining: LibriSpeech with --mini only, write this many utterances for the mini Whisper's training
         seed: seed of what is synthesised
     """
     chosen = [name for name, given in (("--root", root), ("--archive", archive), ("--mini", mini)) if given]

@@ -76,7 +76,7 @@ def map_saliency(
         if step.is_done():
             continue
         archive = Archive(features / name / "feats.scp")
-        labels = _labels(share, model.config.classes, name) if target == "true" else {}
+        labels = _labels(share, model.settings.classes, name) if target == "true" else {}
         frames = read_table(features / name / "utt2num_frames")
         # Similar lengths together: a batch costs what its longest utterance costs.
         utterances = sorted((u.id for u in read_data_dir(share)), key=lambda u: (int(frames[u]), u))
@@ -87,7 +87,7 @@ def map_saliency(
             for batch in bar(chunked(utterances, batch_size), f"maps of {name}", -(-len(utterances) // batch_size)):
                 matrices = [archive[utterance] for utterance in batch]
                 # One frame beyond the longest, so that every row ends in its own padding.
-                length = min(max(map(len, matrices)) + 1, model.config.frames)
+                length = min(max(map(len, matrices)) + 1, model.settings.frames)
                 padded = torch.from_numpy(np.stack([pad_frames(m, length, floor_of(m)) for m in matrices])).to(device)
                 classes = torch.tensor([labels[u] for u in batch], device=device) if labels else None
                 with torch.no_grad():
@@ -107,11 +107,11 @@ def map_saliency(
                             "method": kind,
                             "layer": f"convolutions.{len(model.convolutions) - 1}",
                             "class": target if kind != "random" else None,
-                            "classes": list(model.config.classes),
+                            "classes": list(model.settings.classes),
                             "frames_per_column": STRIDE,
                             "bins_per_row": STRIDE,
-                            "frames": model.config.frames,
-                            "bins": model.config.bins,
+                            "frames": model.settings.frames,
+                            "bins": model.settings.bins,
                             "signed": kind != "random",
                             "checkpoint": fingerprint(classifier / "model.safetensors"),
                         },

@@ -196,7 +196,7 @@ def predict(model: AccentCNN, source: AccentSet, batch_size: int) -> torch.Tenso
     """Logits (utterances, classes) in the order of the set."""
     model.eval()
     device = model.mean.device
-    logits = torch.empty(len(source.utterances), len(model.config.classes))
+    logits = torch.empty(len(source.utterances), len(model.settings.classes))
     by_length = sorted(range(len(source.utterances)), key=source.frames.__getitem__)
     for rows in chunked(by_length, batch_size):
         matrices = [source.archive[source.utterances[row].id] for row in rows]

@@ -77,7 +77,9 @@ def run(request: submit.Request, scheduler: Scheduler) -> int:
     stop = submit.StopSignal()
     stop.catch()
     try:
-        script.write_text(job_script(request, scheduler, tasks, ends), encoding="utf-8", errors="surrogateescape")
+        script.write_text(
+            job_script(request, scheduler, tasks, ends), encoding="utf-8", errors="surrogateescape"
+        )
         scheduler_log.write_text("")
         job = submit_job([*options, str(script)], scheduler, request, scheduler_log, stop)
         if job and not stop.is_set():
@@ -147,7 +149,9 @@ def configured(options: dict[str, str], scheduler: Scheduler) -> tuple[list[str]
             if kind == "command" and rest.strip():
                 commands.append([os.path.expandvars(word) for word in shlex.split(rest)])
             elif kind == "option" and setting:
-                described[setting[1], setting[2]] = [os.path.expandvars(word) for word in shlex.split(setting[3])]
+                described[setting[1], setting[2]] = [
+                    os.path.expandvars(word) for word in shlex.split(setting[3])
+                ]
             elif kind == "default" and setting:
                 chosen[setting[1]] = setting[2]
             elif line:
@@ -231,7 +235,11 @@ def job_script(request: submit.Request, scheduler: Scheduler, tasks: list[int], 
 
 
 def submit_job(
-    words: list[str], scheduler: Scheduler, request: submit.Request, scheduler_log: Path, stop: submit.StopSignal
+    words: list[str],
+    scheduler: Scheduler,
+    request: submit.Request,
+    scheduler_log: Path,
+    stop: submit.StopSignal,
 ) -> str | None:
     """Submit, again after a refusal; the job's number, or None when it was refused every time."""
     for pause in (*RETRY_AFTER, None):
@@ -241,7 +249,9 @@ def submit_job(
                 words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
             )
         except OSError as error:
-            raise submit.UsageError(f"cannot run {words[0]} ({error.strerror}); is this a submit host?") from None
+            raise submit.UsageError(
+                f"cannot run {words[0]} ({error.strerror}); is this a submit host?"
+            ) from None
         with open(scheduler_log, "a", encoding="utf-8") as handle:
             handle.write(f"# {shlex.join(words)}\n{answer.stdout}")
         found = re.search(scheduler.job_id, answer.stdout, re.MULTILINE)
@@ -252,7 +262,7 @@ def submit_job(
             break
     if not stop.is_set():
         print(
-            f"{request.program}: refused {len(RETRY_AFTER) + 1} times, given up; the command is in {scheduler_log}",
+            f"{request.program}: refused {len(RETRY_AFTER) + 1} times, given up, see {scheduler_log}",
             file=sys.stderr,
         )
     return None
@@ -312,13 +322,17 @@ def ask(job: str, scheduler: Scheduler) -> tuple[bool, str]:
     except OSError:
         return True, ""
     if answer.returncode != 0:
-        unreachable = re.search(r"unable to|timed? ?out|commlib|connect", answer.stderr + answer.stdout, re.IGNORECASE)
+        unreachable = re.search(
+            r"unable to|timed? ?out|commlib|connect", answer.stderr + answer.stdout, re.IGNORECASE
+        )
         return bool(unreachable), ""
     stuck = re.search(scheduler.stuck, answer.stdout)
     return bool(answer.stdout.strip()), stuck[0] if stuck else ""
 
 
-def vanished(job: str, tasks: list[int], ends: Path, request: submit.Request, scheduler_log: Path) -> dict[int, int]:
+def vanished(
+    job: str, tasks: list[int], ends: Path, request: submit.Request, scheduler_log: Path
+) -> dict[int, int]:
     """The codes of the tasks that ended; those that did not fail, and their logs say why."""
     codes = {}
     for task in tasks:
@@ -326,6 +340,10 @@ def vanished(job: str, tasks: list[int], ends: Path, request: submit.Request, sc
         codes[task] = int(end.read_text()) if end.exists() else 1
         if not end.exists():
             with open(request.log_of(task), "a", encoding="utf-8") as handle:
-                handle.write(f"\n# Vanished: the scheduler no longer knows job {job}, which did not finish this task;\n")
-                handle.write(f"# killed for time or memory?  The scheduler's own output is in {scheduler_log}\n")
+                handle.write(
+                    f"\n# Vanished: the scheduler no longer knows job {job}, and this task did not end;\n"
+                )
+                handle.write(
+                    f"# killed for time or memory?  The scheduler's own output is in {scheduler_log}\n"
+                )
     return codes

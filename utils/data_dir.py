@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The data-directory tools, with the command lines that Kaldi gave them.
 
-Called through validate_data_dir.sh, fix_data_dir.sh, subset_data_dir.sh,
-split_data.sh, combine_data.sh and copy_data_dir.sh.
+Called through the scripts beside it, each by its own name.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain, groupby
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "local"))
 from salience.data import transforms
 from salience.data.validation import validate
 from salience.errors import InputError
+from salience.files import whole_file
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,14 +33,23 @@ def validate_main(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-feats", action="store_true", help="feats.scp need not be there")
     parser.add_argument("--no-wav", action="store_true", help="wav.scp need not be there")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="no utterance may be longer")
-    parser.add_argument("--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does")
-    parser.add_argument("--max-tokens", type=int, default=448, help="with --tokenizer: no target may be longer (448)")
+    parser.add_argument(
+        "--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does"
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=448, help="with --tokenizer: no target may be longer (448)"
+    )
     for what in ("speaker", "sentence"):
         parser.add_argument(
-            f"--disjoint-{what}s", action="append", default=[], metavar="DIR",
+            f"--disjoint-{what}s",
+            action="append",
+            default=[],
+            metavar="DIR",
             help=f"this one must share no {what} (may be repeated)",
         )
-    parser.add_argument("--need-gb", type=float, metavar="GB", help="free disk space that the next stage needs")
+    parser.add_argument(
+        "--need-gb", type=float, metavar="GB", help="free disk space that the next stage needs"
+    )
     parser.add_argument("dir", type=Path)
     args = parser.parse_args()
     faults = validate(
@@ -76,7 +86,11 @@ def fix_main(parser: argparse.ArgumentParser) -> None:
     """Sort all tables, drop repeated keys, and keep only utterances that every table has."""
     for kind in ("utt", "spk"):
         parser.add_argument(
-            f"--{kind}-extra-files", f"--{kind}_extra_files", type=str.split, default=[], metavar="'FILE ...'",
+            f"--{kind}-extra-files",
+            f"--{kind}_extra_files",
+            type=str.split,
+            default=[],
+            metavar="'FILE ...'",
             help=f"more tables whose keys are {'utterances' if kind == 'utt' else 'speakers'}",
         )
     parser.add_argument("dir", type=Path)
@@ -86,7 +100,7 @@ def fix_main(parser: argparse.ArgumentParser) -> None:
 
 
 def subset_main(parser: argparse.ArgumentParser) -> None:
-    """Make a data directory of some of another's utterances; at even distances unless an option says otherwise."""
+    """Make a data directory of some of another's utterances, at even distances if no option says else."""
     parser.usage = (
         "%(prog)s [--first|--last|--shortest|--speakers|--per-spk] <source> <number> <target>\n"
         "       %(prog)s --spk-list|--utt-list <file> <source> <target>"
@@ -95,9 +109,13 @@ def subset_main(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("--first", action="store_true", help="the first ones")
     modes.add_argument("--last", action="store_true", help="the last ones")
     modes.add_argument("--shortest", action="store_true", help="the shortest ones")
-    modes.add_argument("--speakers", action="store_true", help="whole speakers, until there are at least so many")
+    modes.add_argument(
+        "--speakers", action="store_true", help="whole speakers, until there are at least so many"
+    )
     modes.add_argument("--per-spk", action="store_true", help="so many of each speaker")
-    modes.add_argument("--spk-list", type=Path, metavar="FILE", help="all of the speakers in its first column")
+    modes.add_argument(
+        "--spk-list", type=Path, metavar="FILE", help="all of the speakers in its first column"
+    )
     modes.add_argument("--utt-list", type=Path, metavar="FILE", help="the utterances in its first column")
     parser.add_argument("dir", nargs="+", help="source, number where one is due, and target")
     args = parser.parse_args()
@@ -108,7 +126,9 @@ def subset_main(parser: argparse.ArgumentParser) -> None:
     if from_list:
         keep = transforms.listed(source, from_list, speakers=bool(args.spk_list))
     else:
-        mode = next((m for m in ("first", "last", "shortest", "speakers", "per_spk") if getattr(args, m)), "spread")
+        mode = next(
+            (m for m in ("first", "last", "shortest", "speakers", "per_spk") if getattr(args, m)), "spread"
+        )
         keep = transforms.choose(source, mode.replace("_", "-"), int(args.dir[1]))
     print(f"{parser.prog}: {transforms.subset(source, target, keep)} utterances in {target}")
 
@@ -135,11 +155,100 @@ def copy_main(parser: argparse.ArgumentParser) -> None:
     """Copy a data directory, renaming utterances and speakers."""
     for kind in ("utt", "spk"):
         for place in ("prefix", "suffix"):
-            parser.add_argument(f"--{kind}-{place}", default="", metavar="TEXT", help=f"added to every {kind} id")
+            parser.add_argument(
+                f"--{kind}-{place}", default="", metavar="TEXT", help=f"added to every {kind} id"
+            )
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     args = vars(parser.parse_args())
     print(f"{parser.prog}: {transforms.copy(**args)} utterances in {args['target']}")
+
+
+def add_input(parser: argparse.ArgumentParser, name: str) -> None:
+    """Take a file, or else standard input."""
+    parser.add_argument(
+        name, nargs="?", type=Path, default=Path("/dev/stdin"), help="standard input if not given"
+    )
+
+
+def write(lines: Iterable[bytes]) -> None:
+    """Write lines to standard output; a reader that has enough, such as head, may stop."""
+    try:
+        sys.stdout.buffer.writelines(lines)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def utt2spk_to_spk2utt_main(parser: argparse.ArgumentParser) -> None:
+    """Write each speaker's utterances on one line, in the order of utt2spk."""
+    add_input(parser, "utt2spk")
+    groups = transforms.by_speaker(transforms.read_utt2spk(parser.parse_args().utt2spk))
+    write(b" ".join([speaker, *keys]) + b"\n" for speaker, keys in groups.items())
+
+
+def spk2utt_to_utt2spk_main(parser: argparse.ArgumentParser) -> None:
+    """Write the speaker of each utterance, in the order of spk2utt."""
+    add_input(parser, "spk2utt")
+    path = parser.parse_args().spk2utt
+    for speaker, keys in transforms.rows(path):
+        if not keys:
+            raise InputError(
+                f"{path}: the speaker {speaker.decode(errors='replace')} has no utterances; correct it"
+            )
+        write(key + b" " + speaker + b"\n" for key in keys.split())
+
+
+def split_scp_main(parser: argparse.ArgumentParser) -> None:
+    """Split the lines of a table, in order, into files; or print one part of it."""
+    parser.usage = (
+        "%(prog)s [--utt2spk=FILE] <in> <out1> <out2> ...\n"
+        "       %(prog)s -j <parts> <part> [--one-based] <in> [<out>]"
+    )
+    parser.add_argument(
+        "-j", nargs=2, type=int, metavar=("PARTS", "PART"), help="only this part; the first is 0"
+    )
+    parser.add_argument("--one-based", action="store_true", help="with -j: the first part is 1")
+    parser.add_argument("--utt2spk", type=Path, metavar="FILE", help="do not cut within speakers")
+    parser.add_argument("files", nargs="+", type=Path)
+    args = parser.parse_args()
+    source, *targets = args.files
+    number = args.j[0] if args.j else len(targets)
+    with open(source, "rb") as handle:
+        groups = [[line] for line in handle]
+    if args.utt2spk:
+        speakers = transforms.read_utt2spk(args.utt2spk)
+        lines = chain.from_iterable(groups)
+        groups = [
+            list(group) for _, group in groupby(lines, lambda line: speakers.get(line.split(None, 1)[0]))
+        ]
+    if not 1 <= number <= len(groups):
+        what = "speakers" if args.utt2spk else "lines"
+        raise InputError(f"{source} has {len(groups)} {what}, which cannot be split into {number} parts")
+    parts = transforms.cut(groups, number)
+    if args.j:
+        index = args.j[1] - args.one_based
+        if not 0 <= index < number:
+            raise InputError(f"there is no part {args.j[1]} of {number}")
+        parts = [parts[index]]
+        if not targets:
+            write(parts[0])
+    for target, lines in zip(targets, parts):
+        with whole_file(target, "wb") as handle:
+            handle.writelines(lines)
+
+
+def filter_scp_main(parser: argparse.ArgumentParser) -> None:
+    """Print the lines of a table whose key is in the first column of a list."""
+    parser.add_argument("--exclude", action="store_true", help="print the others")
+    parser.add_argument("-f", type=int, default=1, metavar="N", help="compare this field, counted from 1")
+    parser.add_argument("list", type=Path)
+    add_input(parser, "table")
+    args = parser.parse_args()
+    keys = {key for key, _ in transforms.rows(args.list)}
+    with open(args.table, "rb") as handle:
+        write(transforms.filter_rows(handle, keys, args.f, args.exclude))
 
 
 TOOLS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -149,19 +258,25 @@ TOOLS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "split_data": split_main,
     "combine_data": combine_main,
     "copy_data_dir": copy_main,
+    "utt2spk_to_spk2utt": utt2spk_to_spk2utt_main,
+    "spk2utt_to_utt2spk": spk2utt_to_utt2spk_main,
+    "split_scp": split_scp_main,
+    "filter_scp": filter_scp_main,
 }
 
 
-def main() -> None:
-    """Run the tool whose name is the first argument."""
-    name = Path(sys.argv.pop(1)).name
-    tool = TOOLS[name.removesuffix(".sh")]
+def main(script: str) -> None:
+    """Run the tool that the script is named after."""
+    name = Path(script).name
+    tool = TOOLS[name.partition(".")[0]]
     parser = Parser(prog=name, description=tool.__doc__, allow_abbrev=False)
     try:
         tool(parser)
     except InputError as error:
         sys.exit(f"{name}: {error}")
+    except FileNotFoundError as error:
+        sys.exit(f"{name}: {error.filename} does not exist; check the path")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv.pop(1))

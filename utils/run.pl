@@ -65,7 +65,9 @@ def run(request: submit.Request) -> int:
         kill(running)
         name = signal.Signals(stop.number).name
         logs = request.with_task(request.log, "*")
-        print(f"{request.program}: stopped by {name}, its jobs were killed, log is in {logs}", file=sys.stderr)
+        print(
+            f"{request.program}: stopped by {name}, its jobs were killed, log is in {logs}", file=sys.stderr
+        )
         return 1
     return submit.conclude(request, codes)
 
@@ -76,7 +78,9 @@ def visible_gpus() -> dict[str, int]:
     if chosen is not None:
         return {device.strip(): 0 for device in chosen.split(",") if device.strip()}
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
     except OSError:
         return {}
     lines = listed.stdout.splitlines() if listed.returncode == 0 else []
@@ -153,7 +157,7 @@ _libc: Any = ctypes.CDLL(None)
 
 
 def die_with_parent() -> None:
-    """Have Linux kill the job when run.pl itself is killed, so that a second run meets no writer of the first."""
+    """Have Linux kill the job when run.pl is killed: a second run must not meet writers of the first."""
     if hasattr(_libc, "prctl"):
         _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 

@@ -104,7 +104,9 @@ def parse(program: str, given: list[str]) -> Request:
             name, first = task_range[1], int(task_range[2])
             last = int(task_range[3] or first)
             if not 1 <= first <= last:
-                raise UsageError(f"invalid job range {word}: it must start at 1 or above and not end before its start")
+                raise UsageError(
+                    f"invalid job range {word}: it must start at 1 or above and not end before its start"
+                )
             rest.pop(0)
         elif re.fullmatch(r"[A-Za-z_]\w*=[^/]*:[^/]*", word, re.ASCII):
             raise UsageError(f"invalid job range {word}: write it like JOB=1:8")
@@ -132,7 +134,8 @@ def parse(program: str, given: list[str]) -> Request:
         raise UsageError(USAGE.format(program=program))
     if name and last > first and name not in rest[0]:
         raise UsageError(
-            f"you are trying to run a parallel job but you are putting the output into just one log file ({rest[0]})"
+            "you are trying to run a parallel job but you are putting the output into just one log file "
+            f"({rest[0]}); put {name} into its path"
         )
     return Request(program, given, options, native, name, first, last, pick, rest[0], rest[1:])
 

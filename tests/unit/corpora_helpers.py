@@ -20,7 +20,7 @@ def real_data(name: str) -> Path:
 
 
 def listing(root: Path) -> dict[str, tuple[int, int]]:
-    """Every path below `root` with size and modification time: equal before and after means nothing was written."""
+    """Every path below `root` with size and time: equal before and after means nothing was written."""
     return {
         str(path.relative_to(root)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in [root, *sorted(root.rglob("*"))]
@@ -29,7 +29,9 @@ def listing(root: Path) -> dict[str, tuple[int, int]]:
 
 def contents(root: Path) -> dict[str, bytes]:
     """Every file below `root` with its bytes."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
+    }
 
 
 def program(path: str) -> ModuleType:

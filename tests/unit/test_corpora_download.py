@@ -37,7 +37,7 @@ def serving(server: Server) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
-            start = int(asked[len("bytes="):-1]) if asked and server.ranges else 0
+            start = int(asked[len("bytes=") : -1]) if asked and server.ranges else 0
             server.starts.append(start)
             if start >= len(server.data):
                 self.send_response(416)
@@ -52,7 +52,7 @@ def serving(server: Server) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if server.break_after is not None:
-                body, server.break_after = body[:server.break_after], None
+                body, server.break_after = body[: server.break_after], None
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
@@ -196,7 +196,9 @@ def test_tar_cannot_lead_out(tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes])
 
 
 def test_link_inside_becomes_a_copy(tmp_path: Path) -> None:
-    path = tar_with(tmp_path / "a.tar", (member("d/x"), b"hello"), (member("d/y", tarfile.SYMTYPE, "x"), b""), mode="w")
+    path = tar_with(
+        tmp_path / "a.tar", (member("d/x"), b"hello"), (member("d/y", tarfile.SYMTYPE, "x"), b""), mode="w"
+    )
     d.unpack(path, tmp_path / "out")
     assert (tmp_path / "out/d/y").read_bytes() == b"hello" and not (tmp_path / "out/d/y").is_symlink()
 

@@ -48,21 +48,25 @@ def test_mini_round_trip(corpus: Path) -> None:
     assert accents == {**dict.fromkeys(seen, 9), **dict.fromkeys(unseen, 2), None: 2}
     assert {u.split for u in found} == {"dev", "test"} and len({u.id for u in found}) == len(found)
     for utterance in found:
-        assert utterance.id.startswith(f"{utterance.speaker}-EDACC"[:len(utterance.speaker) + 1])
+        assert utterance.id.startswith(f"{utterance.speaker}-EDACC"[: len(utterance.speaker) + 1])
         assert "<" not in utterance.text and 3 <= len(utterance.text.split()) <= 6
         assert utterance.start is not None and utterance.end is not None
         assert 0.4 < utterance.end - utterance.start == pytest.approx(utterance.duration, abs=1e-3)
         assert utterance.duration < 30 and utterance.gender in ("m", "f")
         info = soundfile.info(utterance.audio)
-        assert (info.samplerate, info.channels, info.subtype) == (32000, 1, "PCM_16") and utterance.end <= info.duration
+        assert (info.samplerate, info.channels, info.subtype) == (
+            32000,
+            1,
+            "PCM_16",
+        ) and utterance.end <= info.duration
 
 
 def test_the_turns_are_where_the_speech_is(corpus: Path) -> None:
     utterance = next(iter(edacc.utterances(corpus)))
     samples, rate = soundfile.read(utterance.audio)
     assert utterance.start is not None and utterance.end is not None
-    inside = samples[int(utterance.start * rate):int(utterance.end * rate)]
-    before = samples[int((utterance.start - 0.15) * rate):int(utterance.start * rate)]
+    inside = samples[int(utterance.start * rate) : int(utterance.end * rate)]
+    before = samples[int((utterance.start - 0.15) * rate) : int(utterance.start * rate)]
     assert (inside**2).mean() > 100 * (before**2).mean()
 
 
@@ -99,7 +103,16 @@ TABLE = {"Italian": "Italian", "American": "Mainstream US English", "Latin Ameri
 
 
 @pytest.mark.parametrize(
-    "told", ["Mostly American", "american", "Italian mixed with American accent", "Latin  American", "", "Ital", "ITALIAN"]
+    "told",
+    [
+        "Mostly American",
+        "american",
+        "Italian mixed with American accent",
+        "Latin  American",
+        "",
+        "Ital",
+        "ITALIAN",
+    ],
 )
 def test_accent_is_matched_as_a_whole_or_not_at_all(told: str) -> None:
     labelled, unmapped = edacc.label_speakers({"EDACC-C01-A": edacc.Background(told, "Male")}, TABLE)
@@ -108,7 +121,11 @@ def test_accent_is_matched_as_a_whole_or_not_at_all(told: str) -> None:
 
 def test_substring_of_another_label_is_its_own_label() -> None:
     told = {f"S{i}": edacc.Background(text, "") for i, text in enumerate(TABLE)}
-    assert edacc.label_speakers(told, TABLE)[0] == {"S0": "Italian", "S1": "Mainstream US English", "S2": "Latin American"}
+    assert edacc.label_speakers(told, TABLE)[0] == {
+        "S0": "Italian",
+        "S1": "Mainstream US English",
+        "S2": "Latin American",
+    }
 
 
 def test_speaker_table_comes_first() -> None:
@@ -126,12 +143,18 @@ def test_no_answer_is_guessed(told: str) -> None:
 
 def test_shipped_table_has_the_paper_s_accents_and_no_doubtful_word() -> None:
     table = read_labels(edacc.ACCENT_TABLE)
-    assert {"Southern British English", "Irish English", "Italian", "Egyptian", "Vietnamese"} <= set(table.values())
-    assert not {"British", "English", "Neutral", "Asian", "North American", "NA", "International"} & set(table)
+    assert {"Southern British English", "Irish English", "Italian", "Egyptian", "Vietnamese"} <= set(
+        table.values()
+    )
+    assert not {"British", "English", "Neutral", "Asian", "North American", "NA", "International"} & set(
+        table
+    )
     assert table["Latín American"] == "Latin American" and table["American"] == "Mainstream US English"
 
 
-answers = st.lists(st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=15), min_size=1, max_size=5)
+answers = st.lists(
+    st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=15), min_size=1, max_size=5
+)
 
 
 @given(answers)
@@ -141,10 +164,12 @@ def test_any_answer_comes_back(tmp_path_factory: pytest.TempPathFactory, told: l
         writer = csv.writer(handle)
         writer.writerow([edacc.QUESTIONS.get(column, f"Question {column}") for column in range(28)])
         for number, answer in enumerate(told):
-            row = {0: f"S{number}", 5: "Female", 19: answer, 20: "Greek, \"Latin\"\nand more"}
+            row = {0: f"S{number}", 5: "Female", 19: answer, 20: 'Greek, "Latin"\nand more'}
             writer.writerow([row.get(column, "") for column in range(28)])
     found = edacc.background(root)
-    assert {key: value.accent for key, value in found.items()} == {f"S{n}": a.strip() for n, a in enumerate(told)}
+    assert {key: value.accent for key, value in found.items()} == {
+        f"S{n}": a.strip() for n, a in enumerate(told)
+    }
 
 
 def replace_line(path: Path, number: int, line: bytes) -> None:
@@ -157,7 +182,9 @@ def test_passage_marked_in_stm_alone_is_left_out(copy: Path) -> None:
     text, stm = copy / "dev/text", (copy / "dev/stm").read_text().splitlines()
     marked = [line.split() for line in stm if line.endswith("IGNORE_TIME_SEGMENT_IN_SCORING")]
     told = dict(line.split(" ", 1) for line in text.read_text().splitlines())
-    assert any("IGNORE" not in told[f"{fields[0]}-000000000"] for fields in marked), "the mini corpus lost this quirk"
+    assert any("IGNORE" not in told[f"{fields[0]}-000000000"] for fields in marked), (
+        "the mini corpus lost this quirk"
+    )
     spans = {(fields[2], float(fields[3])) for fields in marked}
     assert not spans & {(u.speaker, u.start) for u in edacc.utterances(copy, ("dev",))}
 
@@ -183,7 +210,9 @@ def test_transcript_without_words_is_left_out_and_counted(copy: Path) -> None:
     text = copy / "dev/text"
     key = next(u for u in edacc.utterances(copy, ("dev",)) if u.recording == "EDACC-C02").id.rsplit("-", 1)[1]
     lines = text.read_text().splitlines()
-    text.write_text("\n".join(f"EDACC-C02-{key}" if f"EDACC-C02-{key}" in line else line for line in lines) + "\n")
+    text.write_text(
+        "\n".join(f"EDACC-C02-{key}" if f"EDACC-C02-{key}" in line else line for line in lines) + "\n"
+    )
     before, after = Counter(), Counter()
     list(edacc.utterances(copy, excluded=after))
     assert after[edacc.WORDLESS] == PEOPLE + 1 and before == {}
@@ -193,7 +222,7 @@ def test_transcript_without_words_is_left_out_and_counted(copy: Path) -> None:
 def test_truncated_conversation(copy: Path, keep: float) -> None:
     path = copy / "data/EDACC-C02.wav"
     data = path.read_bytes()
-    path.write_bytes(data[:keep if isinstance(keep, int) else int(len(data) * keep)])
+    path.write_bytes(data[: keep if isinstance(keep, int) else int(len(data) * keep)])
     with pytest.raises(InputError, match="truncated"):
         list(edacc.utterances(copy))
 
@@ -214,7 +243,9 @@ def test_turn_beyond_the_recording(copy: Path) -> None:
     assert excluded[edacc.NO_AUDIO] == 1
 
 
-def test_release_is_an_archive_in_an_archive(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_release_is_an_archive_in_an_archive(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inner = tmp_path / "edacc_v1.0.tar.gz"
     with tarfile.open(inner, "w:gz") as tar:
         tar.add(corpus, "edacc_v1.0")
@@ -226,4 +257,6 @@ def test_release_is_an_archive_in_an_archive(corpus: Path, tmp_path: Path, monke
     monkeypatch.setattr(edacc, "INNER", edacc.download.Archive(inner.name, ()))
     for archive in ("DS.zip", "edacc_v1.0.tar.gz"):
         root = edacc.fetch(tmp_path / "target", tmp_path / archive)
-        assert {k: v for k, v in contents(root).items() if k[0] != "."} == {k: v for k, v in contents(corpus).items() if k[0] != "."}
+        assert {k: v for k, v in contents(root).items() if k[0] != "."} == {
+            k: v for k, v in contents(corpus).items() if k[0] != "."
+        }

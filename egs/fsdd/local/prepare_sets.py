@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Data directories of one fold of the digit recipe: strings of real digits, one accent never seen in training."""
+"""Data directories of one fold of the digit recipe: strings of digits, one accent never seen in training."""
 
 import logging
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Share:
-    """Which recordings (`first` to `last` index) become strings of which sentence set, and how often each is used."""
+    """Which recordings (index `first` to `last`) become strings of which sentence set, and how often."""
 
     first: int
     last: int | None
@@ -71,7 +72,8 @@ def main(
     accents = sorted({digit.accent for digit in digits if digit.accent})
     if unseen not in accents or len(accents) < 3:
         raise InputError(
-            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, and two must be left to learn"
+            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, "
+            "and two must be left to learn"
         )
     shares = {
         "train": Share(10, None, TRAIN, train_passes),
@@ -79,15 +81,21 @@ def main(
         "test": Share(0, 4, TEST, test_passes),
     }
     with step:
+        # Strings of an earlier seed, or of more passes, belong to no set any more.
+        shutil.rmtree(out / "wav", ignore_errors=True)
         made: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": [], "unseen": []}
         for speaker in sorted({digit.speaker for digit in digits if digit.accent}):
             own = [digit for digit in digits if digit.speaker == speaker]
-            own_shares = {"unseen": Share(0, None, TEST, unseen_passes)} if own[0].accent == unseen else shares
+            own_shares = (
+                {"unseen": Share(0, None, TEST, unseen_passes)} if own[0].accent == unseen else shares
+            )
             for name, share in own_shares.items():
                 taken = [digit for digit in own if share.takes(digit)]
                 if taken:
                     strings = fsdd_corpus.draw_strings(taken, name, share.passes, seed, share.sentences)
-                    made[name] += [fsdd_corpus.join(string, out.absolute() / "wav" / name) for string in strings]
+                    made[name] += [
+                        fsdd_corpus.join(string, out.absolute() / "wav" / name) for string in strings
+                    ]
         directories = {
             "cls_train": "train", "asr_train": "train", "cls_dev": "dev", "asr_dev": "dev",
             "cls_test": "test", "seen": "test", "unseen": "unseen",
@@ -101,9 +109,9 @@ def main(
 def _describe(out: Path, unseen: str, made: dict[str, list[Utterance]], digits: list[Utterance]) -> None:
     lines = [
         f"Accent never seen in training: {unseen}.",
-        f"`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit). `unseen` shares"
-        " neither speakers nor recordings with it. So the difference between the two holds new speakers as well as a new"
-        " accent: with this few speakers they cannot be told apart.",
+        "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit);"
+        " `unseen` shares neither speakers nor recordings with it. So the two differ in the speakers"
+        " as well as the accent, and with this few speakers the two cannot be told apart.",
         "cls_train and asr_train are the same strings, so are cls_dev and asr_dev, cls_test and seen.",
         "",
         "strings of  number  minutes  speakers",
@@ -117,7 +125,9 @@ def _describe(out: Path, unseen: str, made: dict[str, list[Utterance]], digits: 
         )
     unlabelled = sorted({digit.speaker for digit in digits if digit.accent is None})
     if unlabelled:
-        lines.append(f"In no set, for metadata.py gives them an accent we have no label for: {', '.join(unlabelled)}")
+        lines.append(
+            f"In no set, for metadata.py gives them an accent we have no label for: {', '.join(unlabelled)}"
+        )
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(lines) + "\n")
 

@@ -119,7 +119,8 @@ def _corpus_files(roots: Mapping[str, Path | None]) -> list[Path]:
     return [
         file
         for name, root in roots.items() if root
-        for file in (Path(root).glob("*.tsv") if name == "common_voice" else Path(root).rglob("*")) if file.is_file()
+        for file in (Path(root).glob("*.tsv") if name == "common_voice" else Path(root).rglob("*"))
+        if file.is_file()
     ]  # fmt: skip
 
 
@@ -135,22 +136,32 @@ def _librispeech(made: Preparation, root: Path, parts: tuple[str, str, str | Non
             continue
         made.notes.append(f"LibriSpeech: {part} for {name}")
         made.sets[f"standard_{name}"] = [
-            replace(utterance, accent=STANDARD, split=None) for utterance in librispeech_corpus.utterances(root, [part])
+            replace(utterance, accent=STANDARD, split=None)
+            for utterance in librispeech_corpus.utterances(root, [part])
         ]
 
 
 def _edacc(
-    made: Preparation, root: Path, seen: list[str], table: dict[str, str], by_speaker: dict[str, str], seed: int
+    made: Preparation,
+    root: Path,
+    seen: list[str],
+    table: dict[str, str],
+    by_speaker: dict[str, str],
+    seed: int,
 ) -> None:
     root = edacc_corpus.find_root(root)
     labels, made.unmapped = edacc_corpus.label_speakers(edacc_corpus.background(root), table, by_speaker)
     absent = [accent for accent in seen if accent not in labels.values()]
     if absent:
         raise InputError(
-            f"{root}: no EdAcc speaker has the accent {absent[0]!r}; there are {', '.join(sorted(set(labels.values())))}. "
-            "Correct --seen, or complete the table with --speaker-accents"
+            f"{root}: no EdAcc speaker has the accent {absent[0]!r}; "
+            f"there are {', '.join(sorted(set(labels.values())))}: "
+            "correct --seen, or complete the table with --speaker-accents"
         )
-    turns = [replace(turn, split=None) for turn in edacc_corpus.utterances(root, accents=labels, excluded=made.excluded)]
+    turns = [
+        replace(turn, split=None)
+        for turn in edacc_corpus.utterances(root, accents=labels, excluded=made.excluded)
+    ]
     partners: dict[str, set[str]] = defaultdict(set)
     for recording in {turn.recording for turn in turns}:
         voices = {turn.speaker for turn in turns if turn.recording == recording}
@@ -165,17 +176,20 @@ def _edacc(
     for name in ("train", "dev", "test"):
         made.sets[f"seen_{name}"] = [turn for turn in turns if chosen.get(turn.speaker) == name]
     made.sets["unseen"] = [turn for turn in turns if turn.accent and turn.speaker not in chosen]
-    made.excluded["EdAcc turns of speakers without an accent label"] += sum(turn.accent is None for turn in turns)
+    made.excluded["EdAcc turns of speakers without an accent label"] += sum(
+        turn.accent is None for turn in turns
+    )
     crossing = sorted(
         {
             turn.recording
             for turn in turns
-            if chosen.get(turn.speaker) == "train" and any(chosen.get(p) != "train" for p in partners[turn.speaker])
+            if chosen.get(turn.speaker) == "train"
+            and any(chosen.get(p) != "train" for p in partners[turn.speaker])
         }
     )
     made.notes.append(
-        "EdAcc: the two speakers of a conversation share a channel and were put in the same set where the accents "
-        f"allowed it; {len(crossing)} recordings have one speaker in training and the other outside it"
+        "EdAcc: the two speakers of a conversation share a channel and were put in the same set where "
+        f"the accents allowed it; {len(crossing)} recordings have one speaker in training and the other outside it"
         + (f" ({', '.join(crossing)})" if crossing else "")
     )
     single = sorted({labels[s] for s in chosen} - {labels[s] for s, name in chosen.items() if name == "test"})
@@ -202,16 +216,18 @@ def _within_limits(made: Preparation, shortest: float, longest: float) -> None:
 def _combine(
     made: Preparation, shares: Mapping[str, int], asr_train_accents: bool, test_limit: int | None, seed: int
 ) -> None:
-    """From what each corpus gives for train, dev and test to the recipe's sets; a set that lacks a corpus is absent."""
+    """From what each corpus gives to the recipe's sets; a set that lacks a corpus is absent."""
     given = made.sets
     final: dict[str, list[Utterance]] = {}
     for name in ("train", "dev", "test"):
         standard, seen = given.get(f"standard_{name}"), given.get(f"seen_{name}")
-        # Standard against accents is what the classifier learns: with one of them there is nothing to tell apart.
+        # The classifier tells accents from Standard: with one of the two there is nothing to learn.
         if standard and seen:
             final[f"cls_{name}"] = _share(standard, shares[name], seed) + seen
     if given.get("standard_train"):
-        final["asr_train"] = given["standard_train"] + (given.get("seen_train", []) if asr_train_accents else [])
+        final["asr_train"] = given["standard_train"] + (
+            given.get("seen_train", []) if asr_train_accents else []
+        )
     for name, source in (("asr_dev", "standard_dev"), ("cma", "cma")):
         if given.get(source):
             final[name] = given[source]
@@ -244,20 +260,30 @@ def _write(made: Preparation, out: Path) -> None:
             f"{name:<10} {len(utterances):>10} {len({u.speaker for u in utterances}):>9} {hours:>7.2f}  "
             + ", ".join(f"{accent} {count}" for accent, count in sorted(counts.items()))
         )
-    lines += ["", "Left out:", *(f"{count:>8}  {reason}" for reason, count in sorted(made.excluded.items()) if count)]
+    lines += [
+        "",
+        "Left out:",
+        *(f"{count:>8}  {reason}" for reason, count in sorted(made.excluded.items()) if count),
+    ]
     lines += ["", "Notes:", *(f"- {note}" for note in made.notes)]
     unmapped = out / "edacc_unmapped_accents.txt"
     if made.unmapped:
         with whole_file(unmapped) as handle:
-            handle.write("# speakers, what they said of their accent, who; give labels with --speaker-accents\n")
+            handle.write(
+                "# speakers, what they said of their accent, who; give labels with --speaker-accents\n"
+            )
             for told, speakers in sorted(made.unmapped.items(), key=lambda item: (-len(item[1]), item[0])):
                 handle.write(f"{len(speakers)}\t{told or '(nothing)'}\t{' '.join(speakers)}\n")
-        lines.append(f"- EdAcc: {len(made.unmapped)} descriptions of accents have no label, see {unmapped.name}")
+        lines.append(
+            f"- EdAcc: {len(made.unmapped)} descriptions of accents have no label, see {unmapped.name}"
+        )
     else:
         unmapped.unlink(missing_ok=True)
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(lines) + "\n")
-    logger.info("wrote %s to %s; %s says what was left out", ", ".join(made.sets), out, out / "preparation.txt")
+    logger.info(
+        "wrote %s to %s; %s says what was left out", ", ".join(made.sets), out, out / "preparation.txt"
+    )
 
 
 if __name__ == "__main__":

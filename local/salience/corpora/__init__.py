@@ -1,6 +1,7 @@
 """One module a corpus, each with the same verbs.
 
-    fetch(root, archive=None)    unpack the user's archive, or download what is public, into `root`
+    fetch(target, archive=None)  unpack the user's archive, or download what is public, below `target`
+    find_root(folder)            the corpus root in a folder the user gave, or an error that says what lacks
     utterances(root, ...)        iterate over the corpus as records, in a fixed order
     synthesise(root, seed)       write a small synthetic corpus in exactly the on-disk format
 

@@ -69,8 +69,9 @@ def fetch(target: Path, archive: Path | None = None, language: str = "en") -> Pa
     """
     if archive is None:
         raise InputError(
-            "Common Voice cannot be downloaded by a program: log in at https://datacollective.mozillafoundation.org, "
-            "then give the folder with --common-voice-root or the archive with --common-voice-archive"
+            "Common Voice cannot be downloaded by a program: log in at "
+            "https://datacollective.mozillafoundation.org, then give the folder with --common-voice-root "
+            "or the archive with --common-voice-archive"
         )
     with download.whole_folder(Path(target) / "common_voice") as folder:
         download.unpack(Path(archive), folder)
@@ -79,7 +80,7 @@ def fetch(target: Path, archive: Path | None = None, language: str = "en") -> Pa
 
 
 def clips(table: Path) -> Iterator[Clip]:
-    """The rows of a table in their order; a row with another number of fields than the header is an InputError."""
+    """The rows of a table in their order; one with more or fewer fields than the header is an InputError."""
     header: list[str] = []
     for number, line in text_lines(table):
         fields = line.split("\t")
@@ -90,7 +91,9 @@ def clips(table: Path) -> Iterator[Clip]:
                 raise InputError(f"{table} has no column {sorted(missing)[0]}; unpack the corpus again")
             continue
         if len(fields) != len(header):
-            raise InputError(f"{table}:{number} has {len(fields)} fields instead of {len(header)}; unpack the corpus again")
+            raise InputError(
+                f"{table}:{number} has {len(fields)} fields instead of {len(header)}; unpack the corpus again"
+            )
         row = dict(zip(header, fields, strict=True))
         # The column `accent` became `accents` around release 8.
         accent = row.get("accents") or row.get("accent") or ""
@@ -114,7 +117,9 @@ def durations(root: Path) -> dict[str, float]:
     return found
 
 
-def utterance(root: Path, clip: Clip, label: str | None, split: str, seconds: float | None = None) -> Utterance:
+def utterance(
+    root: Path, clip: Clip, label: str | None, split: str, seconds: float | None = None
+) -> Utterance:
     """The record of a clip; without `seconds` its length is read from the file.
 
     A clip without sentence or without its audio is an InputError.
@@ -139,7 +144,9 @@ def utterance(root: Path, clip: Clip, label: str | None, split: str, seconds: fl
     )
 
 
-def utterances(root: Path, split: str = "validated", labels: Mapping[str, str] | None = None) -> Iterator[Utterance]:
+def utterances(
+    root: Path, split: str = "validated", labels: Mapping[str, str] | None = None
+) -> Iterator[Utterance]:
     """The clips of one table, sorted by id; `labels` turns what the accent column says into a label."""
     root = find_root(root)
     known = durations(root)
@@ -176,7 +183,12 @@ def common_accent(
         speakers = [name for name in sorted(by_speaker) if stated[name] == {label}]
         speakers.sort(key=lambda name: generator(seed, label, name).random())
         for turn, name in enumerate(sets):
-            chosen = spread({speaker: by_speaker[speaker] for speaker in speakers[turn::len(sets)]}, per_accent, seed, by_path)
+            chosen = spread(
+                {speaker: by_speaker[speaker] for speaker in speakers[turn :: len(sets)]},
+                per_accent,
+                seed,
+                by_path,
+            )
             drawn[name] += [utterance(root, clip, label, name, known.get(clip.path)) for clip in chosen]
     return {name: sorted(found, key=lambda utterance: utterance.id.encode()) for name, found in drawn.items()}
 
@@ -201,7 +213,9 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> N
         for label, accent in voices.COMMON_ACCENT.items()
         for speaker in voices.cast([accent], speakers, seed, "common voice", label)
     ]
-    people += zip((MINI_FREE_TEXT, ""), voices.cast(voices.STANDARD, 2, seed, "common voice", "other"), strict=True)
+    people += zip(
+        (MINI_FREE_TEXT, ""), voices.cast(voices.STANDARD, 2, seed, "common voice", "other"), strict=True
+    )
     texts = mini.digit_strings(mini.TEST, seed, "common voice")
     script = [(number, next(texts)) for number in range(len(people)) for _ in range(each)]
     with download.whole_folder(Path(root)) as folder:
@@ -219,7 +233,21 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> N
             # Sentences are written as in print, and one in a while opens a quotation that never ends.
             sentence = ('"' if row % 10 == 0 else "") + text.capitalize() + "."
             gender = {"m": "male_masculine", "f": "female_feminine"}[speaker.gender]
-            values = (client, name, f"{row:064x}", sentence, "", "2", "0", "twenties", gender, accent, "", "en", "")
+            values = (
+                client,
+                name,
+                f"{row:064x}",
+                sentence,
+                "",
+                "2",
+                "0",
+                "twenties",
+                gender,
+                accent,
+                "",
+                "en",
+                "",
+            )
             line = "\t".join(values) + "\n"
             tables["validated"].append(line)
             tables[("train", "dev", "test")[number % 3]].append(line)
@@ -227,8 +255,14 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> N
         for name, rows in tables.items():
             (folder / f"{name}.tsv").write_text("\t".join(COLUMNS) + "\n" + "".join(rows), encoding="utf-8")
         (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")
-        (folder / "clip_durations.tsv").write_text("clip\tduration[ms]\n" + "".join(lengths), encoding="utf-8")
+        (folder / "clip_durations.tsv").write_text(
+            "clip\tduration[ms]\n" + "".join(lengths), encoding="utf-8"
+        )
         (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        mini.write_note(folder, "Common Voice", voices.table(
-            voices.COMMON_ACCENT, {MINI_FREE_TEXT: voices.STANDARD[0], "(none)": voices.STANDARD[1]}
-        ))
+        mini.write_note(
+            folder,
+            "Common Voice",
+            voices.table(
+                voices.COMMON_ACCENT, {MINI_FREE_TEXT: voices.STANDARD[0], "(none)": voices.STANDARD[1]}
+            ),
+        )

@@ -1,4 +1,4 @@
-"""Archives: fetched resumably from several mirrors, checked before use, unpacked only where they should be."""
+"""Archives: fetched resumably from several mirrors, checked before use, unpacked only inside a folder."""
 
 import hashlib
 import logging
@@ -85,8 +85,8 @@ def download(archive: Archive, folder: Path, option: str, timeout: float = 30, p
     by_reason = {reason: [host for host in reasons if reasons[host] == reason] for reason in reasons.values()}
     listed = "; ".join(f"{', '.join(hosts)}: {reason}" for reason, hosts in by_reason.items())
     raise InputError(
-        f"{archive.name} cannot be downloaded ({listed}); connect to a network and run the same command again, "
-        f"or give your own copy with {option}"
+        f"{archive.name} cannot be downloaded ({listed}); connect to a network and run the same command "
+        f"again, or give your own copy with {option}"
     )
 
 
@@ -115,14 +115,16 @@ def _continue_transfer(url: str, part: Path, archive: Archive, timeout: float) -
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         if error.code == 416 and there:
-            # Nothing beyond what we have: either it is complete, which verify() decides, or it is another file.
+            # Nothing beyond what we have: it is complete, which verify() decides, or another file.
             total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
             if total == str(there):
                 return
             part.unlink()
         raise
     with response:
-        resumed = response.status == 206 and (response.headers.get("Content-Range") or "").startswith(f"bytes {there}-")
+        resumed = response.status == 206 and (response.headers.get("Content-Range") or "").startswith(
+            f"bytes {there}-"
+        )
         expected = int(response.headers.get("Content-Length") or 0)
         if response.status == 206 and not resumed:
             raise ConnectionError("the server answered with another part than the one asked for")
@@ -165,7 +167,10 @@ def verify(path: Path, archive: Archive) -> None:
 def checksum(path: Path, algorithm: str) -> str:
     """The hexadecimal digest of a file."""
     digest = hashlib.new(algorithm)
-    with open(path, "rb") as handle, _progress(f"{algorithm} of {Path(path).name}", Path(path).stat().st_size) as bar:
+    with (
+        open(path, "rb") as handle,
+        _progress(f"{algorithm} of {Path(path).name}", Path(path).stat().st_size) as bar,
+    ):
         while block := handle.read(BLOCK):
             digest.update(block)
             bar.update(len(block))
@@ -210,7 +215,9 @@ def unpack(path: Path, folder: Path) -> None:
 def _inside(folder: Path, name: str, path: Path) -> Path:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
-        raise InputError(f"{path} holds {name!r}, which leads out of the folder; this archive is not the corpus")
+        raise InputError(
+            f"{path} holds {name!r}, which leads out of the folder; this archive is not the corpus"
+        )
     return folder.joinpath(*pure.parts)
 
 
@@ -227,10 +234,15 @@ def _unpack_tar(path: Path, folder: Path) -> None:
                     except KeyError:
                         source = None
                     if source is None:
-                        raise InputError(f"{path} holds the link {member.name!r}, which leads out of it; this archive is not the corpus")
+                        raise InputError(
+                            f"{path} holds the link {member.name!r}, which leads out of it; "
+                            "this archive is not the corpus"
+                        )
                     _copy(source, destination)
                 else:
-                    raise InputError(f"{path} holds {member.name!r}, which is no file; this archive is not the corpus")
+                    raise InputError(
+                        f"{path} holds {member.name!r}, which is no file; this archive is not the corpus"
+                    )
                 bar.update(raw.tell() - bar.n)
 
 
@@ -276,7 +288,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     if path.exists() and any(path.iterdir()) and not (path / MARK).exists():
-        raise InputError(f"{path} exists and was not made by this program; move it away, or choose another target folder")
+        raise InputError(
+            f"{path} exists and was not made by this program; move it away, or choose another target folder"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(temporary_name(path)) as temporary:
         yield temporary
@@ -288,5 +302,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def _progress(text: str, total: int | None, initial: int = 0) -> tqdm:
     return tqdm(
-        desc=text, total=total, initial=initial, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
+        desc=text,
+        total=total,
+        initial=initial,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=not sys.stderr.isatty(),
     )

@@ -64,13 +64,13 @@ def find_root(folder: Path) -> Path:
         if (candidate / "linguistic_background.csv").is_file() and (candidate / "data").is_dir():
             return candidate
     raise InputError(
-        f"{folder} holds no linguistic_background.csv beside data/; give the folder edacc_v1.0 with --edacc-root "
-        "or its archive with --edacc-archive"
+        f"{folder} holds no linguistic_background.csv beside data/; give the folder edacc_v1.0 with "
+        "--edacc-root or its archive with --edacc-archive"
     )
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive` (the release's zip, or the tar.gz in it) or download it; returns the corpus root."""
+    """Unpack the user's `archive` (the release's zip, or its inner tar.gz) or download it; returns the root."""
     target = Path(target)
     if archive is None:
         file = download.download(RELEASE, target, "--edacc-root or --edacc-archive")
@@ -116,7 +116,10 @@ def background(root: Path) -> dict[str, Background]:
         if not any(row):
             continue
         if len(row) != len(header):
-            raise InputError(f"{path}: the row of {row[0] or '?'} has {len(row)} fields instead of {len(header)}; unpack the corpus again")
+            raise InputError(
+                f"{path}: the row of {row[0] or '?'} has {len(row)} fields instead of {len(header)}; "
+                "unpack the corpus again"
+            )
         found[row[participant].strip()] = Background(row[accent].strip(), row[gender].strip())
     return found
 
@@ -124,7 +127,10 @@ def background(root: Path) -> dict[str, Background]:
 def _column(path: Path, header: list[str], beginning: str) -> int:
     matches = [index for index, name in enumerate(header) if name.startswith(beginning)]
     if len(matches) != 1:
-        raise InputError(f"{path} has {len(matches)} columns that begin with {beginning!r} instead of one; unpack the corpus again")
+        raise InputError(
+            f"{path} has {len(matches)} columns that begin with {beginning!r} instead of one; "
+            "unpack the corpus again"
+        )
     return matches[0]
 
 
@@ -180,7 +186,9 @@ def utterances(
             recording, start, end = _segment(folder / "segments", key, value)
             for name, table in (("utt2spk", speaker_of), ("text", text)):
                 if key not in table:
-                    raise InputError(f"{folder / name} has no line for {key} of segments; unpack the corpus again")
+                    raise InputError(
+                        f"{folder / name} has no line for {key} of segments; unpack the corpus again"
+                    )
             speaker = speaker_of[key]
             audio = root / "data" / f"{recording}.wav"
             if recording not in lengths:
@@ -189,14 +197,16 @@ def utterances(
             end = min(end, lengths[recording])
             words = " ".join(TAG.sub(" ", text[key]).split())
             reason = None
-            if IGNORED in text[key].lower() or _mostly_in(control.get((recording, speaker), []), start, end):
+            if start < 0 or end <= start:
+                reason = NO_AUDIO
+            elif IGNORED in text[key].lower() or _mostly_in(
+                control.get((recording, speaker), []), start, end
+            ):
                 reason = CONTROL
             elif not words:
                 reason = WORDLESS
             elif end - start > LONGEST:
                 reason = TOO_LONG
-            elif start < 0 or end <= start:
-                reason = NO_AUDIO
             if reason:
                 excluded[reason] += 1
                 continue
@@ -223,9 +233,11 @@ def utterances(
 def rekeyed(key: str, recording: str, speaker: str) -> str:
     """The id with its speaker in front; see the module's text."""
     if not key.startswith(f"{recording}-"):
-        raise InputError(f"utterance {key} does not begin with its recording {recording}; unpack the corpus again")
+        raise InputError(
+            f"utterance {key} does not begin with its recording {recording}; unpack the corpus again"
+        )
     part = RECORDING.fullmatch(recording)[2]  # type: ignore[index]
-    return "-".join(filter(None, (speaker, part, key[len(recording) + 1:])))
+    return "-".join(filter(None, (speaker, part, key[len(recording) + 1 :])))
 
 
 def _table(path: Path) -> dict[str, str]:
@@ -243,7 +255,9 @@ def _segment(path: Path, key: str, value: str) -> tuple[str, float, float]:
         recording, start, end = value.split()
         return recording, float(start), float(end)
     except ValueError:
-        raise InputError(f"{path}: the line of {key} is not a recording, a start and an end; unpack the corpus again") from None
+        raise InputError(
+            f"{path}: the line of {key} is not a recording, a start and an end; unpack the corpus again"
+        ) from None
 
 
 def _control_passages(path: Path) -> dict[tuple[str, str], list[tuple[float, float]]]:
@@ -256,7 +270,10 @@ def _control_passages(path: Path) -> dict[tuple[str, str], list[tuple[float, flo
         try:
             found.setdefault((fields[0], fields[2]), []).append((float(fields[3]), float(fields[4])))
         except (IndexError, ValueError):
-            raise InputError(f"{path}:{number} is not `recording channel speaker start end <label> words`; unpack the corpus again") from None
+            raise InputError(
+                f"{path}:{number} is not `recording channel speaker start end <label> words`; "
+                "unpack the corpus again"
+            ) from None
     return found
 
 
@@ -306,25 +323,31 @@ def synthesise(
     people.append((MINI_UNMAPPED, voices.cast(voices.STANDARD, 1, seed, "edacc", "unmapped")[0], unseen[1]))
     random = generator(seed, "edacc", "pairs")
     people = [people[i] for i in random.permutation(len(people))]
-    conversations = [people[i:i + 2] for i in range(0, len(people), 2)]
+    conversations = [people[i : i + 2] for i in range(0, len(people), 2)]
     texts = mini.digit_strings(mini.TEST, seed, "edacc")
     with download.whole_folder(Path(root)) as folder:
         (folder / "data").mkdir()
         for part in PARTS:
             (folder / part).mkdir()
         script = [_conversation(number, pair, texts, seed) for number, pair in enumerate(conversations, 1)]
-        spoken = speak([turn.speaker.line(turn.said) for turns in script for turn in turns if turn.said], MINI_RATE)
+        spoken = speak(
+            [turn.speaker.line(turn.said) for turns in script for turn in turns if turn.said], MINI_RATE
+        )
         rows = []
         for number, (pair, turns) in enumerate(zip(conversations, script, strict=True), 1):
             part = PARTS[number % 2]
             for recording in sorted({turn.recording for turn in turns}):
-                _write_recording(folder, part, recording, [t for t in turns if t.recording == recording], spoken, seed)
+                _write_recording(
+                    folder, part, recording, [t for t in turns if t.recording == recording], spoken, seed
+                )
             for side, (answer, speaker, _) in zip("AB", pair, strict=False):
                 rows.append(_questionnaire(f"EDACC-C{number:02d}-{side}", answer, speaker))
         _write_side_files(folder, rows)
-        mini.write_note(folder, "EdAcc", voices.table(
-            voices.EDACC_SEEN, voices.EDACC_UNSEEN, {"(unmapped)": voices.STANDARD[0]}
-        ))
+        mini.write_note(
+            folder,
+            "EdAcc",
+            voices.table(voices.EDACC_SEEN, voices.EDACC_UNSEEN, {"(unmapped)": voices.STANDARD[0]}),
+        )
 
 
 @dataclass(frozen=True)
@@ -345,7 +368,9 @@ def _conversation(
     random = generator(seed, "edacc", "conversation", number)
     parts = ("_P1", "_P2") if number == 5 else ("",)
     recordings = [f"EDACC-C{number:02d}{part}" for part in parts]
-    sides = [(f"EDACC-C{number:02d}-{side}", speaker) for side, (_, speaker, _) in zip("AB", pair, strict=False)]
+    sides = [
+        (f"EDACC-C{number:02d}-{side}", speaker) for side, (_, speaker, _) in zip("AB", pair, strict=False)
+    ]
     turns = []
     for name, speaker in sides:
         words = next(texts)
@@ -423,7 +448,12 @@ QUESTIONS = {
 
 
 def _questionnaire(name: str, answer: str, speaker: voices.Speaker) -> list[str]:
-    told = {0: name, 5: {"m": "Male", "f": "Female"}[speaker.gender], 12: speaker.accent.is_really, 19: answer}
+    told = {
+        0: name,
+        5: {"m": "Male", "f": "Female"}[speaker.gender],
+        12: speaker.accent.is_really,
+        19: answer,
+    }
     return [told.get(column, "NA") for column in range(28)]
 
 
@@ -434,4 +464,6 @@ def _write_side_files(folder: Path, rows: list[list[str]]) -> None:
         writer.writerows(rows)
     (folder / "README.txt").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
     (folder / "glm").write_text(";; no rules\n", encoding="utf-8")
-    (folder / "evaluate.sh").write_text("#!/bin/sh\n# The real corpus scores with sclite here.\n", encoding="utf-8")
+    (folder / "evaluate.sh").write_text(
+        "#!/bin/sh\n# The real corpus scores with sclite here.\n", encoding="utf-8"
+    )

@@ -69,7 +69,7 @@ def _speak(library: ctypes.CDLL, text: str, voice: str, pitch: int, pitch_range:
 
 def _write(data: bytes) -> None:
     while data:
-        data = data[os.write(1, data):]
+        data = data[os.write(1, data) :]
 
 
 def main() -> None:

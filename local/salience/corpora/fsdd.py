@@ -1,4 +1,6 @@
-"""Free Spoken Digit Dataset: real single digits, https://github.com/Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0).
+"""Free Spoken Digit Dataset: real single digits (CC BY-SA 4.0).
+
+From https://github.com/Jakobovski/free-spoken-digit-dataset.
 
 On disk: `<root>/metadata.py`, a Python dictionary of speakers, and
 `<root>/recordings/<digit>_<speaker>_<index>.wav`, 8 kHz.  `join` makes strings
@@ -19,7 +21,7 @@ from salience.corpora.espeak import speak
 from salience.corpora.headers import audio_duration
 from salience.corpora.records import Utterance
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import temporary_name
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -40,7 +42,10 @@ NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
 def find_root(folder: Path) -> Path:
     """The folder with `metadata.py` and `recordings`: `folder` or one in it."""
     folder = Path(folder)
-    for candidate in (folder, *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ())):
+    for candidate in (
+        folder,
+        *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()),
+    ):
         if (candidate / "metadata.py").is_file() and (candidate / "recordings").is_dir():
             return candidate
     raise InputError(
@@ -81,7 +86,9 @@ def speakers(root: Path) -> dict[str, dict[str, str]]:
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8; unpack the corpus again") from None
     except (SyntaxError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(f"{path} does not assign a plain dictionary to `metadata` ({error}); unpack the corpus again") from None
+        raise InputError(
+            f"{path} does not assign a plain dictionary to `metadata` ({error}); unpack the corpus again"
+        ) from None
 
 
 def utterances(root: Path) -> Iterator[Utterance]:
@@ -100,7 +107,9 @@ def utterances(root: Path) -> Iterator[Utterance]:
             raise InputError(f"{path} is not named <digit>_<speaker>_<index>.wav; rename or remove it")
         digit, speaker, index = int(parts[1]), parts[2], int(parts[3])
         if speaker not in known:
-            raise InputError(f"{root / 'metadata.py'} says nothing of {speaker}, who speaks {path.name}; add the speaker")
+            raise InputError(
+                f"{root / 'metadata.py'} says nothing of {speaker}, who speaks {path.name}; add the speaker"
+            )
         found.append((speaker, digit, index, path))
     if not found:
         raise InputError(f"{root / 'recordings'} holds no .wav file; unpack the corpus again")
@@ -140,7 +149,13 @@ class DigitString:
 
 
 def draw_strings(
-    digits: Sequence[Utterance], name: str, passes: int, seed: int, kind: int, shortest: int = 3, longest: int = 5
+    digits: Sequence[Utterance],
+    name: str,
+    passes: int,
+    seed: int,
+    kind: int,
+    shortest: int = 3,
+    longest: int = 5,
 ) -> list[DigitString]:
     """Strings of one speaker's `digits`: in each of `passes`, each recording stands at most once.
 
@@ -160,13 +175,16 @@ def draw_strings(
             chosen = _choose(left, length, kind, random)
             if chosen is None:
                 break
-            left = [digit for digit in left if digit not in chosen]
+            used = {digit.id for digit in chosen}
+            left = [digit for digit in left if digit.id not in used]
             gaps = tuple(round(float(gap), 4) for gap in random.uniform(0.05, 0.15, size=length - 1))
             strings.append(DigitString(f"{ordered[0].speaker}-{name}-{len(strings):04d}", chosen, gaps))
     return strings
 
 
-def _choose(left: list[Utterance], length: int, kind: int, random: np.random.Generator) -> tuple[Utterance, ...] | None:
+def _choose(
+    left: list[Utterance], length: int, kind: int, random: np.random.Generator
+) -> tuple[Utterance, ...] | None:
     for _ in range(50):
         chosen = tuple(left[i] for i in random.choice(len(left), size=length, replace=False))
         if mini.sentence_set(" ".join(digit.text for digit in chosen)) == kind:
@@ -184,8 +202,11 @@ def join(string: DigitString, folder: Path) -> Utterance:
         pieces += [samples, np.zeros(round(gap * RATE), dtype=np.int16)]
     joined = np.concatenate(pieces)
     path = Path(folder) / f"{string.id}.wav"
-    with whole_file(path, "wb") as handle:
-        soundfile.write(handle, joined, RATE, subtype="PCM_16", format="WAV")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed but not forced to the disk one by one: a thousand short files would take ten times as long.
+    temporary = temporary_name(path)
+    soundfile.write(temporary, joined, RATE, subtype="PCM_16", format="WAV")
+    temporary.replace(path)
     first = string.digits[0]
     return Utterance(
         id=string.id,
@@ -201,12 +222,13 @@ def join(string: DigitString, folder: Path) -> Utterance:
 
 
 MINI_SPEAKERS = {
-    "ann": "USA/neutral", "bob": "USA/neutral", "claus": "DEU/German", "dora": "DEU/German", "emile": "BEL/French"
+    "ann": "USA/neutral", "bob": "USA/neutral",
+    "claus": "DEU/German", "dora": "DEU/German", "emile": "BEL/French",
 }  # fmt: skip
 
 
 def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
-    """Write a mini FSDD at `root`: five speakers of the real corpus' three accents, `indices` takes of each digit."""
+    """Write a mini FSDD at `root`: five speakers of three accents, `indices` takes of each digit."""
     cast = {
         name: voices.cast([voices.FSDD_ACCENTS[accent]], 1, seed, "fsdd", name)[0]
         for name, accent in MINI_SPEAKERS.items()
@@ -223,7 +245,9 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
         (folder / "recordings").mkdir()
         for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
-            soundfile.write(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")
+            soundfile.write(
+                folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16"
+            )
         metadata = {
             name: {
                 "gender": {"m": "male", "f": "female"}[cast[name].gender],
@@ -233,17 +257,18 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
             for name in cast
         }
         (folder / "metadata.py").write_text(
-            '"""A python dictionary to store meta-data about the speakers."""\n\n'
-            f"metadata = {metadata!r}\n",
+            f'"""A python dictionary to store meta-data about the speakers."""\n\nmetadata = {metadata!r}\n',
             encoding="utf-8",
         )
         (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        mini.write_note(folder, "the Free Spoken Digit Dataset", voices.table(
-            {f"{accent} ({name}: {cast[name].description})": voices.FSDD_ACCENTS[accent] for name, accent in MINI_SPEAKERS.items()}
-        ))
+        spoken_by = {
+            f"{accent} ({name}: {cast[name].description})": voices.FSDD_ACCENTS[accent]
+            for name, accent in MINI_SPEAKERS.items()
+        }
+        mini.write_note(folder, "the Free Spoken Digit Dataset", voices.table(spoken_by))
 
 
 def _trimmed(samples: np.ndarray) -> np.ndarray:
     """Without silence at either end, as the corpus' recordings are."""
     loud = np.flatnonzero(np.abs(samples) > 0.01)
-    return samples[loud[0]:loud[-1] + 1] if len(loud) else samples
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples

@@ -15,7 +15,9 @@ def audio_duration(path: Path) -> float:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} is missing; unpack the corpus again, or take its line out of the transcripts")
+        raise InputError(
+            f"{path} is missing; unpack the corpus again, or take its line out of the transcripts"
+        )
     try:
         with soundfile.SoundFile(path) as file:
             frames, rate = file.frames, file.samplerate

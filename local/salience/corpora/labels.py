@@ -7,7 +7,7 @@ from salience.errors import InputError
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number, line without its end) of a UTF-8 file; other bytes are an InputError with the line's number."""
+    """Yield (number, line without its end) of a UTF-8 file; other bytes are an InputError naming the line."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is missing; unpack the corpus again, or correct the path")
@@ -17,7 +17,8 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise InputError(
-                    f"{path}:{number} is not UTF-8 (byte {error.start + 1}); convert the file, for instance with iconv"
+                    f"{path}:{number} is not UTF-8 (byte {error.start + 1}); "
+                    "convert the file, for instance with iconv"
                 ) from None
             yield number, line.rstrip("\r\n")
 

@@ -77,7 +77,9 @@ def fetch(target: Path, archive: Path | None = None, parts: Sequence[str] = DEFA
     if archive is not None:
         files = sorted(Path(archive).glob("*.tar*")) if Path(archive).is_dir() else [Path(archive)]
         if not files:
-            raise InputError(f"{archive} holds no archive of LibriSpeech; give <part>.tar.gz with --librispeech-archive")
+            raise InputError(
+                f"{archive} holds no archive of LibriSpeech; give <part>.tar.gz with --librispeech-archive"
+            )
         for file in files:
             part = PARTS.get(file.name.split(".tar")[0])
             if part is not None and file.name == part.name:
@@ -117,7 +119,9 @@ def genders(root: Path) -> dict[str, str]:
             continue
         fields = [field.strip() for field in line.split("|", maxsplit=4)]
         if len(fields) < 4 or fields[1] not in ("F", "M"):
-            raise InputError(f"{path}:{number} is not `reader | F or M | part | minutes | name`; unpack the corpus again")
+            raise InputError(
+                f"{path}:{number} is not `reader | F or M | part | minutes | name`; unpack the corpus again"
+            )
         found[fields[0]] = fields[1].lower()
     return found
 
@@ -134,8 +138,12 @@ def utterances(root: Path, parts: Sequence[str] | None = None) -> Iterator[Utter
     for part in parts_in(root) if parts is None else parts:
         folder = root / part
         if not folder.is_dir():
-            raise InputError(f"{root} has no part {part}, only {', '.join(parts_in(root))}; download it, or ask for others")
-        found = [u for transcript in folder.glob("*/*/*.trans.txt") for u in _chapter(transcript, part, gender)]
+            raise InputError(
+                f"{root} has no part {part}, only {', '.join(parts_in(root))}; download it, or ask for others"
+            )
+        found = [
+            u for transcript in folder.glob("*/*/*.trans.txt") for u in _chapter(transcript, part, gender)
+        ]
         if not found:
             raise InputError(f"{folder} holds no */*/*.trans.txt; unpack {part}.tar.gz again")
         yield from sorted(found, key=lambda utterance: utterance.id.encode())
@@ -147,9 +155,14 @@ def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Ut
         if not key:
             raise InputError(f"{transcript}:{number} is empty; remove the line, or unpack the corpus again")
         if key.count("-") != 2:
-            raise InputError(f"{transcript}:{number}: {key} is not an id <reader>-<chapter>-<number>; unpack the corpus again")
+            raise InputError(
+                f"{transcript}:{number}: {key} is not an id <reader>-<chapter>-<number>; "
+                "unpack the corpus again"
+            )
         if not text.strip():
-            raise InputError(f"{transcript}:{number}: {key} has an empty transcript; complete or remove the line")
+            raise InputError(
+                f"{transcript}:{number}: {key} has an empty transcript; complete or remove the line"
+            )
         audio = transcript.parent / f"{key}.flac"
         reader = key.split("-")[0]
         yield Utterance(
@@ -177,7 +190,11 @@ def synthesise(
     Sizes are (readers, utterances of each); the parts are train-clean-100,
     dev-clean and test-clean.
     """
-    plan = {"train-clean-100": (*train, mini.TRAIN), "dev-clean": (*dev, mini.DEV), "test-clean": (*test, mini.TEST)}
+    plan = {
+        "train-clean-100": (*train, mini.TRAIN),
+        "dev-clean": (*dev, mini.DEV),
+        "test-clean": (*test, mini.TEST),
+    }
     count = train[0] + dev[0] + test[0]
     # Reader 60 is there for its name: in the real SPEAKERS.TXT it is "|CBW|Simon".
     readers = [60, *range(1001, 1000 + count)]
@@ -192,7 +209,15 @@ def synthesise_pretraining(root: Path, seed: int = 0, utterances: int = 3000, re
     """
     each = -(-utterances // readers)
     plan = {"train-clean-100": (readers, each, mini.TRAIN)}
-    _write(root, seed, plan, list(range(5001, 5001 + readers)), voices.PRETRAINING_VARIANTS, "pretraining", utterances)
+    _write(
+        root,
+        seed,
+        plan,
+        list(range(5001, 5001 + readers)),
+        voices.PRETRAINING_VARIANTS,
+        "pretraining",
+        utterances,
+    )
 
 
 def _write(
@@ -212,13 +237,17 @@ def _write(
         texts = mini.digit_strings(kind, seed, purpose, part)
         for reader, speaker in (next(roles) for _ in range(people)):
             name = "|CBW|Simon" if reader == 60 else speaker.description
-            speaker_rows.append(f"{reader:<4} | {speaker.gender.upper()} | {part:<16} | {each * 2.5 / 60:5.2f} | {name}\n")
+            speaker_rows.append(
+                f"{reader:<4} | {speaker.gender.upper()} | {part:<16} | {each * 2.5 / 60:5.2f} | {name}\n"
+            )
             for number in range(each):
                 # Two chapters a reader, as books have them.
                 chapter = 100000 + 2 * reader + number * 2 // each
                 key = f"{reader}-{chapter}-{number % -(-each // 2):04d}"
                 lines.append((key, reader, speaker, next(texts)))
-                row = f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
+                row = (
+                    f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
+                )
                 if row not in chapter_rows[-1:]:
                     chapter_rows.append(row)
     lines = lines[:limit]
@@ -228,10 +257,17 @@ def _write(
         for (key, reader, _, text), samples in zip(lines, spoken, strict=True):
             chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
             chapter_folder.mkdir(parents=True, exist_ok=True)
-            soundfile.write(chapter_folder / f"{key}.flac", voices.as_audio(samples, seed, key), 16000, subtype="PCM_16")
-            with open(chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8") as transcript:
+            soundfile.write(
+                chapter_folder / f"{key}.flac", voices.as_audio(samples, seed, key), 16000, subtype="PCM_16"
+            )
+            with open(
+                chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8"
+            ) as transcript:
                 transcript.write(f"{key} {text.upper()}\n")
-        header = "; reader | sex | part | minutes | name (here the espeak-ng voice)\n;\n;ID  |SEX| SUBSET           |MINUTES| NAME\n"
+        header = (
+            "; reader | sex | part | minutes | name (here the espeak-ng voice)\n;\n"
+            ";ID  |SEX| SUBSET           |MINUTES| NAME\n"
+        )
         (folder / "SPEAKERS.TXT").write_text(header + "".join(speaker_rows), encoding="utf-8")
         (folder / "CHAPTERS.TXT").write_text("".join(chapter_rows), encoding="utf-8")
         (folder / "BOOKS.TXT").write_text("; book | title\n1 | Digits\n", encoding="utf-8")

@@ -36,8 +36,9 @@ def digit_strings(kind: int, *names: object, shortest: int = 3, longest: int = 6
 def write_note(root: Path, corpus: str, voices: str) -> None:
     """Write SYNTHETIC.txt: what this folder is, and the voice behind each accent."""
     (root / "SYNTHETIC.txt").write_text(
-        f"This is not {corpus}. It is a small synthetic corpus in the same on-disk format, spoken by espeak-ng\n"
-        "through espeakng-loader. Nobody recorded it, and no result on it says anything about people.\n\n"
+        f"This is not {corpus}. It is a small synthetic corpus in the same on-disk format, spoken by\n"
+        "espeak-ng through espeakng-loader. Nobody recorded it, and no result on it says anything about\n"
+        "people.\n\n"
         "accent\tvoice\twhat the voice is\n" + voices,
         encoding="utf-8",
     )

@@ -9,7 +9,9 @@ from salience.randomness import generator
 Item = TypeVar("Item")
 
 
-def spread(items: Mapping[str, Sequence[Item]], count: int | None, seed: int, name: Callable[[Item], str]) -> list[Item]:
+def spread(
+    items: Mapping[str, Sequence[Item]], count: int | None, seed: int, name: Callable[[Item], str]
+) -> list[Item]:
     """At most `count` items (None: all) of `items`, a speaker to what they said.
 
     One item of each speaker, then a second of each, and so on, so that no
@@ -26,7 +28,11 @@ def spread(items: Mapping[str, Sequence[Item]], count: int | None, seed: int, na
 
 
 def split_speakers(
-    accents: Mapping[str, str], partners: Mapping[str, Sequence[str]], seed: int, dev: float = 0.2, test: float = 0.3
+    accents: Mapping[str, str],
+    partners: Mapping[str, Sequence[str]],
+    seed: int,
+    dev: float = 0.2,
+    test: float = 0.3,
 ) -> dict[str, str]:
     """Speaker to `train`, `dev` or `test`, within each accent in about the shares asked for.
 
@@ -48,13 +54,18 @@ def split_speakers(
     for speaker in sorted(accents, key=lambda speaker: generator(seed, speaker).random()):
         if speaker in chosen:
             continue
-        known = [partner for partner in partners.get(speaker, ()) if partner in accents and partner != speaker]
+        known = [
+            partner for partner in partners.get(speaker, ()) if partner in accents and partner != speaker
+        ]
         together = [speaker, *sorted(partner for partner in known if partner not in chosen)]
         emptiest = sorted(room[accents[speaker]], key=lambda name: -room[accents[speaker]][name])
         order = [*sorted({chosen[partner] for partner in known if partner in chosen}), *emptiest]
         # All of a recording if a set has room for them, else the speaker alone.
         group, name = next(
-            (group, name) for group in (together, [speaker]) for name in order if _has_room(group, accents, room, name)
+            (group, name)
+            for group in (together, [speaker])
+            for name in order
+            if _has_room(group, accents, room, name)
         )
         for person in group:
             chosen[person] = name
@@ -62,6 +73,8 @@ def split_speakers(
     return chosen
 
 
-def _has_room(group: Sequence[str], accents: Mapping[str, str], room: Mapping[str, Mapping[str, int]], name: str) -> bool:
+def _has_room(
+    group: Sequence[str], accents: Mapping[str, str], room: Mapping[str, Mapping[str, int]], name: str
+) -> bool:
     needed = Counter(accents[person] for person in group)
     return all(room[accent][name] >= count for accent, count in needed.items())

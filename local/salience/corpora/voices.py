@@ -46,10 +46,14 @@ STANDARD = (AccentVoice("en-us", "American English"), AccentVoice("en-us-nyc", "
 
 EDACC_SEEN = {
     "Southern British English": AccentVoice("en-gb-x-rp", "British English, received pronunciation"),
-    "Irish English": AccentVoice("en-gb-x-gbcwmd", "West Midlands English, a stand-in: there is no Irish English voice"),
+    "Irish English": AccentVoice(
+        "en-gb-x-gbcwmd", "West Midlands English, a stand-in: there is no Irish English voice"
+    ),
     "Italian": AccentVoice("it", "Italian voice reading English"),
     "Egyptian": AccentVoice("ar", "Arabic voice reading English respelled by ear", _ARABIC),
-    "Vietnamese": AccentVoice("vi", "Northern Vietnamese voice reading English respelled by ear", _VIETNAMESE),
+    "Vietnamese": AccentVoice(
+        "vi", "Northern Vietnamese voice reading English respelled by ear", _VIETNAMESE
+    ),
 }
 """The five EdAcc accents of the paper's Table 2."""
 

@@ -19,7 +19,7 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     wav, segments, text, utt2spk, utt2dur = {}, {}, {}, {}, {}
     optional: dict[str, dict[str, str]] = {"utt2accent": {}, "utt2lang": {}, "utt2split": {}, "spk2gender": {}}
-    cut = False
+    whole: dict[str, str] = {}
     for utterance in utterances:
         key = utterance.id
         if key in text:
@@ -31,8 +31,9 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
         utt2dur[key] = f"{utterance.duration:.3f}"
         wav[utterance.recording] = str(utterance.audio)
         if utterance.start is not None and utterance.end is not None:
-            cut = True
             segments[key] = f"{utterance.recording} {utterance.start:.3f} {utterance.end:.3f}"
+        else:
+            whole[key] = f"{utterance.recording} 0.000 {utterance.duration:.3f}"
         for name, value in (
             ("utt2accent", utterance.accent), ("utt2lang", utterance.language), ("utt2split", utterance.split)
         ):
@@ -47,8 +48,9 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
         spk2utt.setdefault(utt2spk[key], []).append(key)
     tables = {"wav.scp": wav, "text": text, "utt2spk": utt2spk, "utt2dur": utt2dur}
     tables["spk2utt"] = {speaker: " ".join(keys) for speaker, keys in spk2utt.items()}
-    if cut:
-        tables["segments"] = segments
+    if segments:
+        # With the file, every utterance needs its line, also one that is a whole recording.
+        tables["segments"] = segments | whole
     else:
         (folder / "segments").unlink(missing_ok=True)
     for name, table in optional.items():

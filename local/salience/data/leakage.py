@@ -55,7 +55,9 @@ def recordings_of(folder: Path) -> set[str]:
 def overlaps(folders: Iterable[Path]) -> Iterator[Overlap]:
     """Compare every pair of data directories, in the order given."""
     contents = [(Path(f), speakers_of(f), sentences_of(f), recordings_of(f)) for f in folders]
-    for (first, speakers, sentences, audio), (second, speakers2, sentences2, audio2) in combinations(contents, 2):
+    for (first, speakers, sentences, audio), (second, speakers2, sentences2, audio2) in combinations(
+        contents, 2
+    ):
         yield Overlap(
             first,
             second,

@@ -27,7 +27,7 @@ def rows(path: Path) -> Iterator[Row]:
     try:
         handle = open(path, "rb")
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; it belongs to every data directory") from None
+        raise InputError(f"{path} does not exist; check the path, or run the stage that writes it") from None
     with handle:
         for line in handle:
             fields = line.split(None, 1)
@@ -36,9 +36,13 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def utterance_speakers(folder: Path) -> dict[bytes, bytes]:
-    """Read `utt2spk`.  A line without exactly two fields is an InputError."""
-    path = Path(folder) / "utt2spk"
-    table = {}
+    """Read the `utt2spk` of a data directory."""
+    return read_utt2spk(Path(folder) / "utt2spk")
+
+
+def read_utt2spk(path: Path) -> dict[bytes, bytes]:
+    """Read the speaker of every utterance.  A line without exactly two fields is an InputError."""
+    table: dict[bytes, bytes] = {}
     shared: dict[bytes, bytes] = {}
     for key, speaker in rows(path):
         if not speaker or len(speaker.split()) != 1:
@@ -161,7 +165,8 @@ def choose(folder: Path, mode: str, number: int) -> list[bytes]:
         lengths = _lengths(folder)
         return sorted(keys, key=lambda key: (lengths.get(key, float("inf")), key))[:number]
     if mode == "per-spk":
-        return [key for own in by_speaker({key: speakers[key] for key in keys}).values() for key in _spread(own, number)]
+        groups = by_speaker({key: speakers[key] for key in keys})
+        return [key for own in groups.values() for key in _spread(own, number)]
     if mode == "speakers":
         groups = by_speaker({key: speakers[key] for key in keys})
         chosen: list[bytes] = []
@@ -193,11 +198,13 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
     if any(a >= b for a, b in zip(keys, keys[1:])):
         raise InputError(f"{folder / 'utt2spk'} is not sorted; run utils/fix_data_dir.sh {folder}")
     if parts < 1 or parts > len(keys):
-        raise InputError(f"{folder} has {len(keys)} utterances, which cannot be split into {parts} parts; use fewer jobs")
+        raise InputError(
+            f"{folder} has {len(keys)} utterances, too few for {parts} parts; use fewer jobs (--nj)"
+        )
     groups = [[key] for key in keys]
     if not per_utterance and len(speaker_groups := by_speaker(speakers)) >= parts:
         groups = list(speaker_groups.values())
-    first_keys = _first_keys(groups, parts)
+    first_keys = [part[0] for part in cut(groups, parts)]
 
     def part_of(key: bytes) -> int:
         return bisect_right(first_keys, key) - 1
@@ -284,7 +291,9 @@ def copy(
     with _replaced_tables(target) as folder:
         for name in _present(source, PER_UTTERANCE):
             change = speaker if name == "utt2spk" else bytes
-            _write_rows(folder / name, ((utterance(key), change(value)) for key, value in rows(source / name)))
+            _write_rows(
+                folder / name, ((utterance(key), change(value)) for key, value in rows(source / name))
+            )
         for name in _present(source, PER_SPEAKER):
             _write_rows(folder / name, ((speaker(key), value) for key, value in rows(source / name)))
         for name in _present(source, PER_RECORDING):
@@ -295,22 +304,32 @@ def copy(
     return len(speakers)
 
 
-def part_sizes(total: int, parts: int) -> list[int]:
-    """Sizes of parts of a list that differ by one at most, the longer ones first."""
-    return [total // parts + (index < total % parts) for index in range(parts)]
+def cut(groups: list[list[bytes]], parts: int) -> list[list[bytes]]:
+    """Cut a list of groups into parts of about equal size.
 
-
-def _first_keys(groups: list[list[bytes]], parts: int) -> list[bytes]:
-    """The key with which each part begins, so that no group is cut, no part empty, and sizes are about equal."""
+    No group is cut, and no part is empty.  There must be as many groups as parts.
+    """
     total = sum(map(len, groups))
-    done, first = len(groups[0]), [groups[0][0]]
-    for index, group in enumerate(groups[1:], 1):
-        # A cut comes where it is nearest to the end of the part's share, and where each group left must begin a part.
-        nearest = done + len(group) / 2 >= total * len(first) / parts
-        if len(first) < parts and (nearest or len(groups) - index == parts - len(first)):
-            first.append(group[0])
+    done = 0
+    cuts: list[list[bytes]] = []
+    for index, group in enumerate(groups):
+        # A part begins where that is nearest to its share, or where every group left must begin one.
+        nearest = done + len(group) / 2 >= total * len(cuts) / parts
+        if len(cuts) < parts and (nearest or len(groups) - index == parts - len(cuts)):
+            cuts.append([])
+        cuts[-1] += group
         done += len(group)
-    return first
+    return cuts
+
+
+def filter_rows(
+    lines: Iterable[bytes], keys: Collection[bytes], field: int = 1, exclude: bool = False
+) -> Iterator[bytes]:
+    """Yield the lines whose field (counted from 1) is among the keys, or those whose field is not."""
+    for line in lines:
+        fields = line.split(None, field)
+        if len(fields) >= field and (fields[field - 1] in keys) != exclude:
+            yield line
 
 
 def _spread(keys: list[bytes], number: int) -> list[bytes]:
@@ -326,7 +345,9 @@ def _lengths(folder: Path) -> dict[bytes, float]:
     if (folder / "segments").exists():
         fields = ((key, value.split()) for key, value in rows(folder / "segments"))
         return {key: float(value[2]) - float(value[1]) for key, value in fields}
-    raise InputError(f"{folder} has none of utt2num_frames, utt2dur and segments, so nobody knows which is shortest")
+    raise InputError(
+        f"{folder} has none of utt2num_frames, utt2dur and segments; the shortest cannot be told"
+    )
 
 
 def _two(source: Path, target: Path) -> tuple[Path, Path]:
@@ -413,7 +434,7 @@ def _distribute(path: Path, folders: list[Path], parts_of: Callable[[bytes], Ite
 
 def _whole_recordings(folder: Path) -> Iterator[Row]:
     if not (folder / "utt2dur").exists():
-        raise InputError(f"{folder} needs segments or utt2dur to be combined with a data directory that has segments")
+        raise InputError(f"{folder} needs segments or utt2dur, as others that are combined have segments")
     for key, seconds in rows(folder / "utt2dur"):
         yield key, key + b" 0 " + seconds
 
@@ -430,11 +451,12 @@ def _merge(name: str, tables: list[Iterator[Row]], sources: list[Path], target: 
         for row in heapq.merge(*(numbered(table, number) for number, table in enumerate(tables))):
             key, number, value = row
             if previous and key < previous[0]:
-                raise InputError(f"{sources[number] / name} is not sorted; run utils/fix_data_dir.sh {sources[number]}")
+                source = sources[number]
+                raise InputError(f"{source / name} is not sorted; run utils/fix_data_dir.sh {source}")
             if previous and key == previous[0]:
                 if unique or value != previous[2]:
                     raise InputError(
-                        f"{_shown(key)} stands in {sources[previous[1]] / name} and in {sources[number] / name}; "
+                        f"{_shown(key)} is in {sources[previous[1]] / name} and {sources[number] / name}; "
                         "give the utterances of one of them a prefix with utils/copy_data_dir.sh"
                     )
                 continue

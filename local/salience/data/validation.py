@@ -18,6 +18,8 @@ SHOWN = 5
 TOLERANCE = 0.1
 """Seconds by which a segment may pass the end of its recording: an MP3's header only estimates its length."""
 
+DISAGREES = "does not say the same as utt2spk (utils/fix_data_dir.sh makes it anew)"
+
 FORBIDDEN_WORDS = frozenset(("<s>", "</s>", "#0"))
 
 
@@ -108,7 +110,9 @@ def validate(
     if need_gb is not None:
         free = shutil.disk_usage(folder).free / 1e9
         if free < need_gb:
-            findings.add(folder, f"the next stage needs {need_gb:g} GB on this disk, and {free:.1f} GB are free")
+            findings.add(
+                folder, f"the next stage needs {need_gb:g} GB on this disk, and {free:.1f} GB are free"
+            )
     return findings.sentences()
 
 
@@ -149,8 +153,10 @@ def _check_form(path: Path, findings: _Findings) -> None:
                 findings.add(path, "repeats keys", number, key[0].decode("utf-8", "replace"))
             elif key[0] < previous:
                 findings.add(
-                    path, "is not sorted as LC_ALL=C sorts (utils/fix_data_dir.sh sorts it)",
-                    number, key[0].decode("utf-8", "replace"),
+                    path,
+                    "is not sorted as LC_ALL=C sorts (utils/fix_data_dir.sh sorts it)",
+                    number,
+                    key[0].decode("utf-8", "replace"),
                 )
             previous = key[0]
 
@@ -167,7 +173,10 @@ def _check_speakers(folder: Path, findings: _Findings) -> dict[str, str]:
             continue
         if speaker.encode() < previous.encode():
             findings.add(
-                path, "is not sorted by speaker as well (begin every utterance id with its speaker's id)", number, key
+                path,
+                "is not sorted by speaker as well (begin every utterance id with its speaker's id)",
+                number,
+                key,
             )
         previous = speaker
         speaker_of[key] = intern(speaker)
@@ -183,10 +192,10 @@ def _check_speakers(folder: Path, findings: _Findings) -> dict[str, str]:
         expected = tuple(key for key, _ in group)
         number, found, keys = next(lists, (None, "", ()))
         if (found, keys) != (speaker, expected):
-            findings.add(path, "does not say the same as utt2spk (utils/fix_data_dir.sh makes it anew)", number, speaker)
+            findings.add(path, DISAGREES, number, speaker)
             return speaker_of
     for number, speaker, _ in lists:
-        findings.add(path, "does not say the same as utt2spk (utils/fix_data_dir.sh makes it anew)", number, speaker)
+        findings.add(path, DISAGREES, number, speaker)
     return speaker_of
 
 
@@ -203,10 +212,12 @@ def _check_keys(path: Path, wanted: Iterable[str], what: str, findings: _Finding
         found.add(key)
     if len(found) < len(wanted) or not found.issuperset(wanted):
         for key in sorted(set(wanted) - found):
-            findings.add(path, f"lacks {what}s of this directory (utils/fix_data_dir.sh drops them everywhere)", key=key)
+            findings.add(path, f"lacks {what}s (utils/fix_data_dir.sh drops them everywhere)", key=key)
 
 
-def _check_utterance_tables(folder: Path, speaker_of: dict[str, str], findings: _Findings) -> dict[str, float]:
+def _check_utterance_tables(
+    folder: Path, speaker_of: dict[str, str], findings: _Findings
+) -> dict[str, float]:
     """Check the keys of all tables by utterance.  Returns durations in seconds, where `utt2dur` has them."""
     durations: dict[str, float] = {}
     for name in PER_UTTERANCE:
@@ -225,7 +236,9 @@ def _check_utterance_tables(folder: Path, speaker_of: dict[str, str], findings: 
     return durations
 
 
-def _check_text(path: Path, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings) -> None:
+def _check_text(
+    path: Path, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings
+) -> None:
     """Every transcript has words, only printable characters and plain spaces, and is short enough."""
     with open(path, "rb") as handle:
         for number, raw in enumerate(handle, 1):
@@ -238,7 +251,7 @@ def _check_text(path: Path, count_tokens: Callable[[str], int] | None, max_token
             if not line.isprintable():
                 for character in dict.fromkeys(line):
                     if not _is_allowed(character):
-                        findings.add(path, f"has the character {_name(character)} in it", number, key.split()[0] if key.split() else "")
+                        findings.add(path, f"has the character {_name(character)} in it", number, key)
             words = value.split()
             if not words:
                 findings.add(path, "has empty transcripts (utils/fix_data_dir.sh drops them)", number, key)
@@ -246,11 +259,13 @@ def _check_text(path: Path, count_tokens: Callable[[str], int] | None, max_token
                 findings.add(path, f"has {word} as a word", number, key)
             # A token is at least one byte, and no prompt is longer than eight tokens.
             if count_tokens and len(raw) + 8 > max_tokens and (length := count_tokens(value)) > max_tokens:
-                findings.add(path, f"has transcripts over {max_tokens} tokens", number, f"{key}, {length} tokens")
+                findings.add(
+                    path, f"has transcripts over {max_tokens} tokens", number, f"{key}, {length} tokens"
+                )
 
 
 def _is_allowed(character: str) -> bool:
-    """Printable, or an invisible joiner or direction mark as Persian needs them; of white space only the space."""
+    """Printable, or an invisible joiner or direction mark, as Persian needs them."""
     return character.isprintable() or (unicodedata.category(character) == "Cf" and character != "\ufeff")
 
 
@@ -265,7 +280,9 @@ def _check_genders(path: Path, findings: _Findings) -> None:
                 findings.add(path, "has values other than m and f", number, key)
 
 
-def _check_segments(path: Path, duration_of: dict[str, float], findings: _Findings) -> dict[str, tuple[float, int, str]]:
+def _check_segments(
+    path: Path, duration_of: dict[str, float], findings: _Findings
+) -> dict[str, tuple[float, int, str]]:
     """Check the times.  Returns the last end in each recording, with its line number and utterance."""
     known = bool(duration_of)
     ends: dict[str, tuple[float, int, str]] = {}
@@ -277,7 +294,9 @@ def _check_segments(path: Path, duration_of: dict[str, float], findings: _Findin
             continue
         start, end = times[0], times[1]
         if not 0 <= start < end:
-            findings.add(path, "has segments that do not end after they start, or start before 0", number, key)
+            findings.add(
+                path, "has segments that do not end after they start, or start before 0", number, key
+            )
         if not known:
             duration_of[key] = end - start
         if fields[0] not in ends or end > ends[fields[0]][0]:
@@ -292,8 +311,10 @@ def _check_ends(folder: Path, ends: dict[str, tuple[float, int, str]], findings:
         if recording in ends and ends[recording][0] > length + TOLERANCE:
             end, number, key = ends[recording]
             findings.add(
-                path, "has segments past the end of their recording",
-                number, f"{key} ends at {end:g} s, {recording} at {length:.2f} s",
+                path,
+                "has segments past the end of their recording",
+                number,
+                f"{key} ends at {end:g} s, {recording} at {length:.2f} s",
             )
 
 
@@ -329,10 +350,14 @@ def _check_wav(path: Path, findings: _Findings) -> None:
                 findings.add(path, "has paths that begin with ~, which only a shell expands", number, key)
 
 
-def _check_durations(folder: Path, duration_of: dict[str, float], longest: float, findings: _Findings) -> None:
+def _check_durations(
+    folder: Path, duration_of: dict[str, float], longest: float, findings: _Findings
+) -> None:
     for key, seconds in duration_of.items():
         if seconds > longest:
-            findings.add(folder / "utt2dur", f"has utterances over {longest:g} s", key=f"{key}, {seconds:g} s")
+            findings.add(
+                folder / "utt2dur", f"has utterances over {longest:g} s", key=f"{key}, {seconds:g} s"
+            )
 
 
 def _check_new_sentences(path: Path, other: Path, findings: _Findings) -> None:

@@ -58,7 +58,7 @@ class AccentCNN(nn.Module):
         # A multiple of TIME_STRIDE, so that one column of the maps is exactly that many frames.
         if config.frames % 8 or config.bins % 8:
             raise InputError(f"the classifier's input of {config.frames} frames and {config.bins} bins must be multiples of 8")
-        self.config = config
+        self.settings = config
         self.register_buffer("mean", torch.zeros(config.bins))
         self.register_buffer("deviation", torch.ones(config.bins))
         blocks, previous = [], 1
@@ -95,13 +95,13 @@ class AccentCNN(nn.Module):
         real frames only.
         """
         features = (features - self.mean) / self.deviation
-        given, total = features.shape[1], self.config.frames
+        given, total = features.shape[1], self.settings.frames
         if given > total:
             raise InputError(f"an utterance of {given} frames does not fit the classifier's {total}; leave out longer ones in stage 1")
         # A column whose surroundings are constant, and as many columns after it as the far end reaches.
         constant = -(-(given + REACH) // TIME_STRIDE)
         needed = (constant + 2) * TIME_STRIDE + REACH
-        shortened = needed < total and not (self.config.batch_norm and self.training)
+        shortened = needed < total and not (self.settings.batch_norm and self.training)
         length = needed if shortened else total
         if given < length:
             tail = features[:, -1:].expand(-1, length - given, -1)
@@ -136,7 +136,7 @@ def save_classifier(model: AccentCNN, folder: Path) -> None:
     weights = folder / "model.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary_name(weights))
     publish(temporary_name(weights), weights)
-    write_json(folder / "config.json", asdict(model.config))
+    write_json(folder / "config.json", asdict(model.settings))
 
 
 def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:

@@ -140,7 +140,7 @@ def train(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.gradient_clip,
         bf16=bf16,
-        gradient_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing=settings.gradient_checkpointing,
         dataloader_num_workers=settings.workers,
         use_cpu=not use_gpu,
         seed=seed,

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# ./run.sh [--egs NAME] [options]: set up on first use, then run a recipe.  The same as cd egs/NAME; ./run.sh [options]
+set -euo pipefail
+export SALIENCE_CALLER=${SALIENCE_CALLER:-$PWD} # relative paths among the options count from here
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+fail() { echo "run.sh: $1" >&2; exit 1; }
+
+recipes() { # the names of all recipes
+    local script
+    for script in egs/*/run.sh; do [ ! -e "$script" ] || basename "$(dirname "$script")"; done | xargs
+}
+
+egs=
+help=false
+on_mini=true # until an option says which recipe or which corpus
+options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --egs)
+            [ $# -ge 2 ] || fail "option --egs needs a recipe's name: $(recipes)"
+            egs=$2
+            shift
+            ;;
+        --egs=*) egs=${1#*=} ;;
+        *)
+            case $1 in
+                --help) help=true ;;
+                --config* | --mini* | --*[-_]root | --*[-_]root=* | --*[-_]archive | --*[-_]archive=*) on_mini=false ;;
+            esac
+            options+=("$1")
+            ;;
+    esac
+    shift
+done
+
+if [ -z "$egs" ] && $help; then
+    cat << HELP
+usage: ./run.sh [--egs NAME] [options]
+
+Sets up .venv on first use, then runs egs/NAME/run.sh with the options.  Without any option, runs
+librispeech_edacc on a few minutes of synthetic speech.
+
+recipes: $(recipes)
+
+options of every recipe:
+  --stage N, --stop-stage N   begin and end with these stages (0 corpus, 1 data, 2 features, 3 the listener,
+                              4 saliency, 5 masking, 6 recognisers, 7 decode, 8 score, 9 report)
+  --nj N                      jobs at a time
+  --ngpu N                    GPUs for each training; 0 for none
+  --seed N                    of all random draws
+  --mini true|false           use a small synthetic corpus instead of the real one
+  --help                      with --egs NAME: all options of this recipe
+HELP
+    exit 0
+fi
+
+if [ -z "$egs" ]; then
+    egs=librispeech_edacc
+    if $on_mini; then options=(--mini true ${options[@]+"${options[@]}"}); fi
+fi
+[[ " $(recipes) " == *" $egs "* ]] || fail "there is no recipe '$egs'; there are: $(recipes)"
+
+$help || utils/setup.sh
+cd "egs/$egs"
+exec ./run.sh ${options[@]+"${options[@]}"}
