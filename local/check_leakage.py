@@ -95,8 +95,8 @@ def check_leakage(
     if crossing:
         first = crossing[0]
         raise InputError(
-            f"{first.first} and {first.second} share the speakers {examples(first.speakers)}; keep each in one "
-            f"or allow it with --allow-shared-speakers {first.second.name} ({report} has all)"
+            f"{first.first} and {first.second} share the speakers {examples(first.speakers)}; keep each "
+            f"in one of them, or allow it with --allow-shared-speakers {first.second.name} ({report} has all)"
         )
     if forbid_shared_sentences and repeated:
         first = repeated[0]

@@ -24,6 +24,7 @@ systems="zero-shot plain specaugment random-mask gradcam gradcam++"
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
+standard_train=          # LibriSpeech utterances among the classifier's (default: 1000, as in the paper; mini: 60)
 asr_train_accents=false  # true: EdAcc's seen accents join the recogniser's training set
 speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds (needs sox)
 language=en
@@ -43,9 +44,9 @@ command="./run.sh --egs librispeech_edacc $*"
 . parse_options.sh
 . "$SALIENCE_ROOT/conf/cmd.sh"
 if [ "$mini" = true ]; then
-    seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words}
+    seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words} standard_train=${standard_train:-60}
 else
-    seeds=${seeds:-1 2 3} model=${model:-tiny} normaliser=${normaliser:-whisper-english}
+    seeds=${seeds:-1 2 3} model=${model:-tiny} normaliser=${normaliser:-whisper-english} standard_train=${standard_train:-1000}
 fi
 . accent_stages.sh
 
@@ -62,8 +63,8 @@ if begin 0 "corpora"; then
 fi
 
 if begin 1 "data directories, splits, leakage"; then
-    local/prepare_sets.py --out "$data" --asr-train-accents "$asr_train_accents" --seed "$seed" \
-        $(root_of librispeech) $(root_of edacc) $(root_of common_voice)
+    local/prepare_sets.py --out "$data" --standard-train "$standard_train" --asr-train-accents "$asr_train_accents" \
+        --seed "$seed" $(root_of librispeech) $(root_of edacc) $(root_of common_voice)
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test ls accented unseen cma"
 fi
 

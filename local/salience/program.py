@@ -36,12 +36,22 @@ def main(function: Callable[..., Any]) -> None:
         sys.exit(f"{program}: {error}")
     except jsonargparse.ArgumentError as error:
         sys.exit(f"{program}: {' '.join(str(error).split())}; see {program} --help")
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            sys.exit(f"{program}: no space left on the disk; free some and run the same command again, what is done stays done")
-        raise
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        sys.exit(f"{program}: no space left on the disk; free some and run the same command again, what is done stays done")
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether this is why `error` was raised: safetensors and torch.save say so in words of their own."""
+    if error is None:
+        return False
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    words = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter", "unexpected pos")
+    return any(word in str(error) for word in words) or _disk_is_full(error.__context__)
 
 
 def _underscored(word: str) -> str:

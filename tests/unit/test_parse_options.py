@@ -108,6 +108,6 @@ def test_the_parser_leaves_nothing_behind():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.text(alphabet=string.printable.replace("\x00", "") + "éش", max_size=20))
+@given(st.text(alphabet=string.printable.replace("\r", "") + "éش", max_size=20))
 def test_any_value_arrives_as_it_is(value):
     assert run(f"--name={value}")[3] == value

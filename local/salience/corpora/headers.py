@@ -28,12 +28,13 @@ def audio_duration(path: Path) -> float:
     except soundfile.SoundFileError as error:
         raise InputError(f"{path} is truncated or not audio ({error}); unpack the corpus again") from None
     # libsndfile shortens a cut WAV silently: its length must agree with what the header promised.
-    if not last or (form == "WAV" and _promised_bytes(path) > path.stat().st_size):
+    if not last or (form == "WAV" and promised_bytes(path) > path.stat().st_size):
         raise InputError(f"{path} is empty or truncated; unpack the corpus again")
     return frames / rate
 
 
-def _promised_bytes(path: Path) -> int:
+def promised_bytes(path: Path) -> int:
+    """Size of a WAV file as its header tells it; 0 where it tells nothing."""
     with open(path, "rb") as handle:
         head = handle.read(8)
     size = int.from_bytes(head[4:8], "little")

@@ -353,11 +353,10 @@ def _check_wav(path: Path, findings: _Findings) -> None:
 def _check_durations(
     folder: Path, duration_of: dict[str, float], longest: float, findings: _Findings
 ) -> None:
+    path = folder / next((name for name in ("utt2dur", "segments") if (folder / name).exists()), "wav.scp")
     for key, seconds in duration_of.items():
         if seconds > longest:
-            findings.add(
-                folder / "utt2dur", f"has utterances over {longest:g} s", key=f"{key}, {seconds:g} s"
-            )
+            findings.add(path, f"has utterances over {longest:g} s", key=f"{key}, {seconds:g} s")
 
 
 def _check_new_sentences(path: Path, other: Path, findings: _Findings) -> None:

@@ -45,11 +45,15 @@ class ArchiveWriter:
         self._lines[key] = f"{self.ark}:{offset}"
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: object) -> None:
-        self._handle.close()
-        if kind is not None:
+        try:
+            # On a full disk it is closing that fails.
+            self._handle.close()
+            if kind is None:
+                publish(temporary_name(self.ark), self.ark)
+        finally:
             temporary_name(self.ark).unlink(missing_ok=True)
+        if kind is not None:
             return
-        publish(temporary_name(self.ark), self.ark)
         with whole_file(self.scp) as handle:
             for key in sorted(self._lines, key=str.encode):
                 handle.write(f"{key} {self._lines[key]}\n")

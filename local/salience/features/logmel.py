@@ -43,16 +43,18 @@ def _filters(bins: int, device: torch.device) -> torch.Tensor:
 def log_mel(audios: Sequence[np.ndarray], bins: int = BINS, device: str = "cpu") -> list[np.ndarray]:
     """Log-mel spectrograms of 16 kHz signals, each float32 of shape (frames, bins).
 
-    Signals of similar length make the best batches: all are padded to the
-    longest.  Equal to openai-whisper's on the 30-second padded signal within 1e-4.
+    Signals last at most 30 s.  Those of similar length make the best batches:
+    all are padded to the longest.  Equal to openai-whisper's on the 30-second
+    padded signal within 1e-4.
     """
     if not audios:
         return []
     where = torch.device(device)
     # The window of the last real frame reaches 200 samples into the padding, which is zeros
-    # for Whisper; two frames more keep the reflection that STFT adds out of sight.
-    longest = max(num_frames(len(audio)) for audio in audios) + 2
-    batch = torch.zeros(len(audios), longest * HOP + WINDOW)
+    # for Whisper; two frames more keep the reflection that STFT adds out of sight.  At 30 s
+    # there is no padding: Whisper's last window sees the reflection, so ours must too.
+    longest = min(max(num_frames(len(audio)) for audio in audios) + 2, FRAMES_30S)
+    batch = torch.zeros(len(audios), min(longest * HOP + WINDOW, FRAMES_30S * HOP))
     for row, audio in zip(batch, audios, strict=True):
         row[: len(audio)] = torch.from_numpy(np.asarray(audio, dtype=np.float32))
     batch = batch.to(where)

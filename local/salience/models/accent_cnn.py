@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from salience.errors import InputError
-from salience.files import publish, read_json, temporary_name, write_json
+from salience.files import read_json, whole_file, write_json
 
 TIME_STRIDE = 8
 """Frames of input for one column of the last convolution's maps: three poolings come before it."""
@@ -32,8 +32,8 @@ class AccentCNNConfig:
     Args:
         classes: The labels, in the order of the outputs.
         bins: Mel bins of the input.
-        frames: Frames of the input; shorter utterances are padded.  A multiple of 16.
-        channels: Filters of the convolutions.
+        frames: Frames of the input; shorter utterances are padded.  A multiple of 8.
+        channels: Filters of the four convolutions.
         hidden: Units of the dense layer.
         dropout: Share of whole maps dropped after each pooling.
         dense_dropout: Share of units dropped before the output layer.
@@ -58,6 +58,8 @@ class AccentCNN(nn.Module):
         # A multiple of TIME_STRIDE, so that one column of the maps is exactly that many frames.
         if config.frames % 8 or config.bins % 8:
             raise InputError(f"the classifier's input of {config.frames} frames and {config.bins} bins must be multiples of 8")
+        if len(config.channels) != 4:
+            raise InputError(f"the classifier has four convolutions, not {len(config.channels)}; give four numbers of channels")
         self.settings = config
         self.register_buffer("mean", torch.zeros(config.bins))
         self.register_buffer("deviation", torch.ones(config.bins))
@@ -132,10 +134,8 @@ class AccentCNN(nn.Module):
 
 def save_classifier(model: AccentCNN, folder: Path) -> None:
     """Write `model.safetensors`, then `config.json` with the sizes and labels."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "model.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary_name(weights))
-    publish(temporary_name(weights), weights)
+    with whole_file(folder / "model.safetensors", "wb") as handle:
+        handle.write(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
     write_json(folder / "config.json", asdict(model.settings))
 
 
@@ -150,6 +150,6 @@ def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:
         model.load_state_dict(load_file(weights))
     except FileNotFoundError:
         raise InputError(f"{weights} does not exist; run stage 3") from None
-    except (TypeError, RuntimeError, SafetensorError):
+    except (AttributeError, TypeError, RuntimeError, SafetensorError):
         raise InputError(f"{folder} holds no accent classifier of this architecture; train one with stage 3, or give another folder") from None
     return model.to(device).eval()

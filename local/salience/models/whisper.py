@@ -12,7 +12,7 @@ from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from salience.errors import InputError
-from salience.files import publish, temporary_name
+from salience.files import whole_file
 
 IGNORED = -100
 """The label of a position that the loss leaves out."""
@@ -55,11 +55,9 @@ def load_model(name_or_path: str, device: str = "cpu") -> Whisper:
 
 def save_model(model: Whisper, path: Path) -> None:
     """Write a checkpoint that `whisper.load_model` reads."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    torch.save({"dims": asdict(model.dims), "model_state_dict": weights}, temporary_name(path))
-    publish(temporary_name(path), path)
+    with whole_file(path, "wb") as handle:
+        torch.save({"dims": asdict(model.dims), "model_state_dict": weights}, handle)
 
 
 def checkpoint_hash(path: Path) -> str:
@@ -113,7 +111,7 @@ class WhisperForTraining(nn.Module):
         self.model = model
         self.checkpointed = False
 
-    def gradient_checkpointing_enable(self, **_: object) -> None:
+    def activation_checkpointing_enable(self, **_: object) -> None:
         """Keep only the blocks' inputs in memory and compute them again for the gradient."""
         self.checkpointed = True
 

@@ -14,7 +14,7 @@ def columns_for(frames: int) -> int:
 
 def stretch_map(native: np.ndarray, columns: int) -> np.ndarray:
     """Another utterance's map (columns', rows), stretched or shrunk in time to `columns`."""
-    tensor = torch.from_numpy(np.ascontiguousarray(native, dtype=np.float32))[None, None]
+    tensor = torch.tensor(native, dtype=torch.float32)[None, None]
     size = (columns, native.shape[1])
     return torch.nn.functional.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[0, 0].numpy()
 
@@ -26,7 +26,7 @@ def unit_map(native: np.ndarray, frames: int, bins: int) -> np.ndarray:
     ends are the least and greatest values over the real frames; a map without
     a positive value gives zeros.  Returns (frames, bins) float32.
     """
-    positive = torch.from_numpy(np.ascontiguousarray(native, dtype=np.float32)).clamp(min=0)
+    positive = torch.tensor(native, dtype=torch.float32).clamp(min=0)
     size = (native.shape[0] * STRIDE, bins)
     enlarged = torch.nn.functional.interpolate(positive[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
     enlarged = enlarged[:frames].numpy()

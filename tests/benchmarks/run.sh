@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# tests/benchmarks/run.sh [names]: set up on first use, run every benchmark in a process of its own, print one table
+# and keep it in README.md.  With names (maps, logmel, finetuning, decoding, memory, scoring) only those run, and
+# README.md stays as it is.  OMP_NUM_THREADS chooses the threads of both sides (default: all processors).
+# SALIENCE_TEST_DATA names the folder with LibriSpeech/ (default: ../shared/data); without one, noise stands in.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+utils/setup.sh --benchmarks
+. ./path.sh
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)}
+exec python3 tests/benchmarks/print_table.py "$@"

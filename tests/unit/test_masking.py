@@ -1,0 +1,258 @@
+"""Equations 1 to 3 as their prose has them, controls of equal area, and draws that depend on names only."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from accent_helpers import noise, run_program, write_features, write_set
+from corpora_helpers import TOP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from salience.data.tables import read_table
+from salience.errors import InputError
+from salience.features.archives import Archive, ArchiveWriter
+from salience.features.logmel import SILENCE, floor_of
+from salience.masking.apply import VARIANTS, Masker, apply_mask, open_maps
+from salience.masking.policies import Masking, ProbabilisticPolicy, SpecAugmentPolicy, equal_area_mask
+from salience.randomness import generator
+from salience.saliency.maps import columns_for
+
+BANDS = {"never": 0.2, "low": 0.4, "middle": 0.6, "high": 0.8}
+"""A value of C within each band."""
+
+
+def masked_rates(policy: ProbabilisticPolicy, value: float, utterances: int = 300) -> np.ndarray:
+    """Share of masked points of each of many utterances whose C is `value` everywhere."""
+    saliency = np.full((50, 80), value, dtype=np.float32)
+    return np.array([1 - policy.mask(saliency, generator(1, number, "policy")).mean() for number in range(utterances)])
+
+
+@pytest.mark.parametrize("per_point", [False, True])
+def test_below_the_threshold_nothing_above_the_last_everything(per_point):
+    policy = ProbabilisticPolicy(per_point=per_point)
+    assert (masked_rates(policy, BANDS["never"]) == 0).all()
+    assert (masked_rates(policy, BANDS["high"]) == 1).all()
+
+
+@pytest.mark.parametrize(("band", "least", "most"), [("middle", 0.7, 0.9), ("low", 0.0, 0.05)])
+def test_rates_of_the_bands_are_drawn_once_an_utterance(band, least, most):
+    """4,000 points: the rate of an utterance is seen to 0.02 (three deviations), and spans the interval evenly."""
+    rates = masked_rates(ProbabilisticPolicy(), BANDS[band])
+    assert least - 0.02 < rates.min() and rates.max() < most + 0.02
+    assert rates.mean() == pytest.approx((least + most) / 2, abs=0.2 * (most - least))
+    # A uniform draw has a deviation of 0.289 of its interval.
+    assert rates.std() == pytest.approx((most - least) * 0.289, rel=0.15)
+    assert np.histogram(rates, bins=4, range=(least, most))[0].min() > 45
+
+
+@pytest.mark.parametrize(("band", "rate"), [("middle", 0.8), ("low", 0.025)])
+def test_per_point_the_rates_do_not_vary(band, rate):
+    """Then every point is Bernoulli with the interval's mean, and utterances differ by that alone."""
+    rates = masked_rates(ProbabilisticPolicy(per_point=True), BANDS[band])
+    bernoulli = np.sqrt(rate * (1 - rate) / 4000)
+    assert rates.mean() == pytest.approx(rate, abs=4 * bernoulli / np.sqrt(300))
+    assert rates.std() == pytest.approx(bernoulli, rel=0.15)
+
+
+def test_points_of_a_band_are_masked_independently():
+    saliency = np.full((200, 80), BANDS["middle"])
+    masked = ~ProbabilisticPolicy(middle_rate=(0.8, 0.8)).mask(saliency, generator(2))
+    for one, two in ((masked[1:], masked[:-1]), (masked[:, 1:], masked[:, :-1])):
+        assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.04
+
+
+def test_borders_belong_to_the_band_below():
+    policy = ProbabilisticPolicy(low=0.25, middle=0.5, high=0.75, middle_rate=(0.5, 0.5), low_rate=(0.1, 0.1))
+    shares = [1 - policy.mask(np.full((100, 80), border), generator(3)).mean() for border in (0.25, 0.5, 0.75)]
+    assert shares[0] == 0
+    assert shares[1] == pytest.approx(0.1, abs=0.02)
+    assert shares[2] == pytest.approx(0.5, abs=0.03)
+    above = [1 - policy.mask(np.full((100, 80), border + 1e-6), generator(3)).mean() for border in (0.25, 0.5, 0.75)]
+    assert above[0] == pytest.approx(0.1, abs=0.02) and above[1] == pytest.approx(0.5, abs=0.03) and above[2] == 1
+
+
+def test_the_equation_as_printed_contradicts_the_prose():
+    """R > U(...) masks the highest scores never and the low band nearly always."""
+    printed = ProbabilisticPolicy(literal=True)
+    assert (masked_rates(printed, BANDS["never"]) == 0).all()
+    assert (masked_rates(printed, BANDS["high"]) == 0).all()
+    middle, low = masked_rates(printed, BANDS["middle"]), masked_rates(printed, BANDS["low"])
+    assert 0.08 < middle.min() and middle.max() < 0.32 and middle.mean() == pytest.approx(0.2, abs=0.02)
+    assert low.min() > 0.93 and low.mean() == pytest.approx(0.975, abs=0.01)
+    prose = ProbabilisticPolicy()
+    assert masked_rates(prose, BANDS["high"]).mean() > masked_rates(prose, BANDS["middle"]).mean() > masked_rates(prose, BANDS["low"]).mean()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 90), st.integers(0, 10_000), st.data())
+def test_equal_area_is_exact_and_takes_the_highest(frames, bins, seed, data):
+    control = noise(seed, (frames, bins))
+    points = data.draw(st.integers(0, control.size))
+    keep = equal_area_mask(control, points)
+    assert keep.shape == control.shape and (~keep).sum() == points
+    if 0 < points < control.size:
+        assert control[~keep].min() >= control[keep].max()
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 3000), st.sampled_from([40, 80]), st.integers(0, 10_000), st.integers(0, 3), st.integers(0, 3))
+def test_specaugment_stays_within_its_bounds(frames, bins, seed, time_masks, frequency_masks):
+    policy = SpecAugmentPolicy(time_masks=time_masks, frequency_masks=frequency_masks, time_width=100, time_share=0.05, frequency_width=27)
+    keep = policy.mask(frames, bins, generator(seed))
+    assert keep.shape == (frames, bins) and keep.dtype == bool
+    rows, columns = ~keep.any(axis=1), ~keep.any(axis=0)
+    if not keep.any():
+        assert bins <= 27 * frequency_masks
+        return
+    np.testing.assert_array_equal(~keep, rows[:, None] | columns[None, :])
+    assert rows.sum() <= time_masks * min(100, int(0.05 * frames))
+    assert columns.sum() <= frequency_masks * 27
+    for line, most, widest in ((rows, time_masks, min(100, int(0.05 * frames))), (columns, frequency_masks, 27)):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], line, [0]])))
+        runs = edges[1::2] - edges[::2]
+        assert len(runs) <= most and (runs <= widest * most).all()
+
+
+def test_specaugment_reaches_its_bounds_and_both_ends():
+    policy = SpecAugmentPolicy(time_masks=1, frequency_masks=1)
+    keeps = [policy.mask(1000, 80, generator(number)) for number in range(1500)]
+    widths = [((~k.any(axis=1)).sum(), (~k.any(axis=0)).sum()) for k in keeps]
+    assert {w for w, _ in widths} == set(range(51)) and {w for _, w in widths} == set(range(28))
+    assert any(not k[0].any() for k in keeps) and any(not k[-1].any() for k in keeps)
+    assert any(not k[:, 0].any() for k in keeps) and any(not k[:, -1].any() for k in keeps)
+
+
+def test_equation_3_and_the_other_fills():
+    features = noise(1, (30, 80))
+    keep = noise(2, (30, 80)) > 0
+    np.testing.assert_array_equal(apply_mask(features, keep), features * keep)
+    for fill, value in (("zero", 0), ("floor", floor_of(features)), ("mean", features.mean())):
+        masked = apply_mask(features, keep, fill)
+        assert masked.dtype == np.float32
+        np.testing.assert_array_equal(masked[keep], features[keep])
+        np.testing.assert_allclose(masked[~keep], value, rtol=1e-6)
+    with pytest.raises(InputError, match="fill 'grey' is unknown; it is zero, floor or mean"):
+        apply_mask(features, keep, "grey")
+
+
+def test_the_floor_is_two_below_the_peak_but_not_below_silence():
+    assert floor_of(np.array([[1.0, -0.5]])) == -1.0
+    assert floor_of(np.array([[-1.0, -1.5]])) == SILENCE
+
+
+FRAMES = {"a-1": 90, "a-2": 33, "b-1": 301, "flat": 50, "dead": 40}
+
+
+@pytest.fixture(scope="module")
+def maps():
+    """Signed maps of all kinds; `flat` has one value, `dead` no positive one."""
+    kinds = {}
+    for number, kind in enumerate(("gradcam", "gradcam++", "random", "other")):
+        kinds[kind] = {key: noise(n + 1000 * number, (columns_for(n), 10)) for key, n in FRAMES.items()}
+    kinds["gradcam"]["dead"] = -np.ones_like(kinds["gradcam"]["dead"])
+    # Control maps without any order of their own.
+    kinds["other"]["flat"] = np.zeros_like(kinds["other"]["flat"])
+    kinds["random"]["flat"] = np.ones_like(kinds["random"]["flat"])
+    kinds["other"]["a-1"] = kinds["gradcam"]["b-1"]
+    return kinds
+
+
+@pytest.mark.parametrize("control", ["random-mask", "other-mask"])
+def test_controls_mask_as_many_points_as_gradcam_in_each_epoch(maps, control):
+    gradcam, other = Masker("gradcam", Masking(), maps, seed=1), Masker(control, Masking(), maps, seed=1)
+    areas = set()
+    for key, frames in FRAMES.items():
+        for epoch in range(6):
+            ours = gradcam.mask(key, frames, 80, epoch)
+            theirs = other.mask(key, frames, 80, epoch)
+            assert (~ours).sum() == (~theirs).sum()
+            areas.add((key, int((~ours).sum())))
+            if key != "dead":
+                assert not np.array_equal(ours, theirs)
+    # The area changes from epoch to epoch, so equality is no accident; a map without evidence masks nothing.
+    assert len(areas) > 15 and ("dead", 0) in areas
+
+
+def test_a_control_masks_where_its_own_map_is_high(maps):
+    smooth = {**maps, "random": {"a-1": np.linspace(0, 1, columns_for(90))[:, None] * np.ones((1, 10))}}
+    keep = Masker("random-mask", Masking(), smooth, seed=1).mask("a-1", 90, 80, 0)
+    assert not keep[-1].any() and keep[: 90 // 2].all()
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "plain"])
+def test_masks_are_redrawn_each_epoch_and_by_seed(maps, variant):
+    one, two = Masker(variant, Masking(), maps, seed=1), Masker(variant, Masking(), maps, seed=2)
+    masks = [one.mask("b-1", 301, 80, epoch) for epoch in range(4)] + [two.mask("b-1", 301, 80, 0)]
+    assert all(mask.shape == (301, 80) for mask in masks)
+    assert len({mask.tobytes() for mask in masks}) == 5
+
+
+def test_plain_masks_nothing_and_an_unknown_variant_is_refused(maps):
+    assert Masker("plain", Masking(), {}, seed=1).mask("a-1", 90, 80, 0).all()
+    with pytest.raises(InputError, match="variant 'cam' is unknown; it is one of plain, specaugment, gradcam"):
+        Masker("cam", Masking(), maps, seed=1)
+
+
+def test_the_order_of_the_work_changes_no_mask(maps):
+    for variant in VARIANTS:
+        forth = {key: Masker(variant, Masking(), maps, 1).mask(key, n, 80, 3) for key, n in FRAMES.items()}
+        masker = Masker(variant, Masking(), maps, 1)
+        back = {key: [masker.mask(key, n, 80, e) for e in (5, 3)][1] for key, n in reversed(FRAMES.items())}
+        for key in FRAMES:
+            np.testing.assert_array_equal(forth[key], back[key])
+
+
+def test_another_process_draws_the_same():
+    program = f"""
+        import json, sys
+        sys.path.insert(0, {str(TOP / "local")!r})
+        from salience.randomness import generator
+        print(json.dumps([generator(1, u, e, "policy").random(3).tolist() for u in ("a-1", "ü") for e in (0, 1)]))
+    """
+    output = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77"}
+    ).stdout
+    here = [generator(1, u, e, "policy").random(3).tolist() for u in ("a-1", "ü") for e in (0, 1)]
+    assert json.loads(output) == here
+    assert len({tuple(draws) for draws in here}) == 4
+    # Names are kept apart: ("ab", "c") is not ("a", "bc").
+    assert generator("ab", "c").random() != generator("a", "bc").random()
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch, maps):
+    """Features and maps as stages 2 and 4 leave them."""
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path, "train", {key: noise(n, n * 160) / 9 for key, n in FRAMES.items()})
+    write_features(tmp_path, "train", {key: noise(n, (n, 80)) for key, n in FRAMES.items()})
+    for kind, content in maps.items():
+        with ArchiveWriter(tmp_path / "maps" / kind / "train" / "saliency") as writer:
+            for key, native in content.items():
+                writer.write(key, native)
+    return tmp_path
+
+
+def test_stage_5_writes_the_masks_of_epoch_0(recipe, monkeypatch, maps):
+    variants = [v for v in VARIANTS if v != "plain"]
+    run_program(monkeypatch, "mask_features", data="data", features="dump", maps="maps", sets="train", variants=" ".join(variants), out="masked")
+    source = Archive(recipe / "dump/train/feats.scp")
+    for variant in variants:
+        archive = Archive(recipe / f"masked/{variant}/train/feats.1.scp")
+        shares = read_table(recipe / f"masked/{variant}/train/masked_share.1")
+        assert set(archive) == set(shares) == set(FRAMES)
+        for key, frames in FRAMES.items():
+            keep = Masker(variant, Masking(), maps, 1).mask(key, frames, 80, 0)
+            np.testing.assert_array_equal(archive[key], source[key] * keep)
+            assert float(shares[key]) == pytest.approx(1 - keep.mean(), abs=1e-4)
+
+
+def test_a_variant_opens_what_its_masks_need(recipe):
+    needs = {variant: set(open_maps(recipe / "maps", "train", variant)[0]) for variant in VARIANTS}
+    assert needs == {
+        "plain": set(), "specaugment": set(), "gradcam": {"gradcam"}, "gradcam++": {"gradcam++"},
+        "random-mask": {"random", "gradcam"}, "other-mask": {"other", "gradcam"},
+    }

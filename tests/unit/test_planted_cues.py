@@ -1,0 +1,149 @@
+"""Spectrograms whose class is carried by one known patch: the map finds it, its mask hides it, other masks do not.
+
+Three textures at random places in noise.  Everything between training and
+accuracy is the library's own: trainer, network, maps, masks.
+"""
+
+import numpy as np
+import pytest
+import torch
+from accent_helpers import noise
+from torch.utils.data import Dataset
+
+from salience.masking.apply import Masker
+from salience.masking.policies import Masking
+from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
+from salience.randomness import generator
+from salience.saliency.gradcam import cam_maps
+from salience.saliency.maps import unit_map
+from salience.training.trainer import TrainingSettings, train
+
+FRAMES, BINS = 400, 80
+HEIGHT, WIDTH = 64, 24
+TRAIN, TEST = 384, 120
+CHANCE = 1 / 3
+
+frame, bin_ = np.meshgrid(np.arange(HEIGHT), np.arange(WIDTH), indexing="ij")
+TEXTURES = [np.where(line % 2, 0.8, -0.8) for line in (bin_ // 3, frame // 3, (frame + bin_) // 4)]
+
+
+def spectrogram(*names: object) -> tuple[np.ndarray, int, np.ndarray]:
+    """Features (400, 80), the class, and where its texture lies."""
+    rng = generator(*names)
+    features = 0.3 * noise(int(rng.integers(1 << 30)), (FRAMES, BINS))
+    label = int(rng.integers(3))
+    top, left = rng.integers(FRAMES - HEIGHT + 1), rng.integers(BINS - WIDTH + 1)
+    patch = np.zeros((FRAMES, BINS), dtype=bool)
+    patch[top : top + HEIGHT, left : left + WIDTH] = True
+    features[patch] += TEXTURES[label].ravel().astype(np.float32)
+    return features, label, patch
+
+
+class Planted(Dataset):
+    """New spectrograms in each epoch."""
+
+    def __len__(self) -> int:
+        return TRAIN
+
+    def __getitem__(self, where: tuple[int, int]) -> tuple[np.ndarray, int]:
+        return spectrogram("train", *where)[:2]
+
+
+def collate(items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
+    return {"features": torch.from_numpy(np.stack([f for f, _ in items])), "labels": torch.tensor([n for _, n in items])}
+
+
+class Listener:
+    """A trained classifier with its held-out set and the maps of that."""
+
+    def __init__(self, folder) -> None:
+        held_out = [spectrogram("test", number) for number in range(TEST)]
+        self.features = [features for features, _, _ in held_out]
+        self.labels = np.array([label for _, label, _ in held_out])
+        self.patches = np.stack([patch for _, _, patch in held_out])
+        torch.manual_seed(1)
+        sizes = {"frames": FRAMES, "channels": (8, 8, 16, 16), "hidden": 16, "dropout": 0.0, "dense_dropout": 0.0}
+        self.model = AccentCNN(AccentCNNConfig(classes=("a", "b", "c"), batch_norm=True, **sizes))
+        self.model.set_normalisation(torch.zeros(BINS), torch.full((BINS,), 0.35))
+        settings = TrainingSettings(epochs=4, batch_size=16, learning_rate=2e-3, weight_decay=0.0)
+        train(
+            self.model, Planted(), [FRAMES] * TRAIN, collate, lambda _: {"dev_accuracy": self.accuracy(self.features)},
+            "eval_dev_accuracy", True, folder, settings, seed=1,
+        )
+        self.model.eval()
+        with torch.no_grad():
+            maps = self.model.feature_maps(torch.from_numpy(np.stack(self.features)))
+        gradcam, gradcam_plus, _ = cam_maps(maps, self.model.head)
+        self.maps = {
+            "gradcam": {str(i): m.T.numpy() for i, m in enumerate(gradcam)},
+            "gradcam++": {str(i): m.T.numpy() for i, m in enumerate(gradcam_plus)},
+            "random": {str(i): generator("random map", i).random((50, 10)) for i in range(TEST)},
+            "other": {str(i): gradcam[i - 1].T.numpy() for i in range(TEST)},
+        }
+
+    def accuracy(self, features: list[np.ndarray]) -> float:
+        """Share of the held-out set that is told right."""
+        with torch.no_grad():
+            logits = self.model(torch.from_numpy(np.stack(features)))["logits"]
+        return float((logits.argmax(1).numpy() == self.labels).mean())
+
+    def masks(self, variant: str) -> np.ndarray:
+        """Which points of each held-out spectrogram a variant keeps."""
+        masker = Masker(variant, Masking(), self.maps, seed=1)
+        return np.stack([masker.mask(str(i), FRAMES, BINS, epoch=0) for i in range(TEST)])
+
+    def accuracy_behind(self, keep: np.ndarray) -> float:
+        """Accuracy with those points only; the rest is zero, equation 3."""
+        return self.accuracy([features * kept for features, kept in zip(self.features, keep, strict=True)])
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory) -> Listener:
+    return Listener(tmp_path_factory.mktemp("planted"))
+
+
+def test_the_classes_are_learnt(listener):
+    assert listener.accuracy(listener.features) > 0.95
+
+
+def test_the_class_is_in_the_patch_and_nowhere_else(listener):
+    """The planting itself: without the patch chance, with nothing but the patch all."""
+    assert listener.accuracy_behind(~listener.patches) < CHANCE + 0.12
+    assert listener.accuracy_behind(listener.patches) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["gradcam", "gradcam++"])
+def test_the_map_finds_the_patch(listener, kind):
+    """The patch is 5 % of the spectrogram; it holds the maximum and much of the energy."""
+    scaled = np.stack([unit_map(listener.maps[kind][str(i)], FRAMES, BINS) for i in range(TEST)])
+    energy = (scaled * listener.patches).sum(axis=(1, 2)) / scaled.sum(axis=(1, 2))
+    pointing = [patch.ravel()[one.argmax()] for patch, one in zip(listener.patches, scaled, strict=True)]
+    assert listener.patches.mean() < 0.05
+    assert energy.mean() > 0.35
+    assert np.mean(pointing) > 0.95
+
+
+@pytest.mark.parametrize("variant", ["gradcam", "gradcam++"])
+def test_masking_by_the_map_leaves_chance(listener, variant):
+    keep = listener.masks(variant)
+    assert listener.accuracy_behind(keep) < CHANCE + 0.12
+    assert (~keep).mean() < 0.15
+
+
+def test_masking_the_same_area_elsewhere_changes_little(listener):
+    """The same mask half the spectrogram away, another utterance's mask, and random points: as many points each."""
+    keep = listener.masks("gradcam")
+    moved = np.roll(keep, FRAMES // 2, axis=1)
+    for elsewhere in (moved, listener.masks("other-mask"), listener.masks("random-mask")):
+        np.testing.assert_array_equal(elsewhere.sum(axis=(1, 2)), keep.sum(axis=(1, 2)))
+        # Another's patch may lie on one's own.
+        clear = (~elsewhere & listener.patches).sum(axis=(1, 2)) < 0.2 * HEIGHT * WIDTH
+        right = listener.accuracy([f * np.where(clear[i], k, True) for i, (f, k) in enumerate(zip(listener.features, elsewhere, strict=True))])
+        assert clear.mean() > 0.75 and right > 0.9
+
+
+def test_a_random_map_does_not_find_the_patch(listener):
+    """What the numbers above would be without any knowledge."""
+    scaled = np.stack([unit_map(listener.maps["random"][str(i)], FRAMES, BINS) for i in range(TEST)])
+    energy = (scaled * listener.patches).sum(axis=(1, 2)) / scaled.sum(axis=(1, 2))
+    assert energy.mean() < 0.08

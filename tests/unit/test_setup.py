@@ -1,0 +1,317 @@
+"""utils/setup.sh with a pretended Python, which notes what it is asked to do; run.sh; and the CI's rule for skips."""
+
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+
+PYTHON = """#!/bin/bash
+# A Python of version $VERSION that logs its calls and installs nothing.
+version=${VERSION:-3.11}
+case $1 in
+    -c) case $2 in
+            *version_info*) echo "$version" ;;
+            *venv*) [ -z "${NO_VENV:-}" ] ;;
+        esac ;;
+    --version) echo "Python $version.1" ;;
+    -m)
+        echo "${*:2}" >> "$CALLS"
+        if [ "$2" = venv ]; then
+            rm -rf .venv && mkdir -p .venv/bin && cp "$SELF" .venv/bin/python
+            echo "version = $version.1" > .venv/pyvenv.cfg
+        elif [ -e "${BLOCK:-/nowhere}" ]; then
+            sleep 30
+        elif [ -n "${FAIL_ON:-}" ] && [[ $* == *$FAIL_ON* ]]; then
+            echo "no such package" && exit 1
+        fi ;;
+esac
+"""
+
+
+class Checkout:
+    """A copy of what set-up needs, with a pretended Python as the only one on PATH."""
+
+    def __init__(self, folder):
+        self.top = folder / "a checkout"
+        (self.top / "utils").mkdir(parents=True)
+        (self.top / "tests").mkdir()
+        shutil.copy(TOP / "utils" / "setup.sh", self.top / "utils")
+        (self.top / "requirements.txt").write_text("torch==2.13.0  # models\nnumpy==2\n# no-deps: openai-whisper==20250625\n")
+        (self.top / "tests" / "requirements.txt").write_text("pytest==9\n")
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        for name in "bash cat cksum grep awk df sed mkdir rm cp touch tail flock sleep env dirname".split():
+            self.tool(name, target=shutil.which(name))
+        self.tool("cc", "#!/bin/bash\n")
+        self.python = self.tool("python3.11", PYTHON)
+        self.calls_file = folder / "calls"
+        self.environment = {"PATH": str(self.bin), "CALLS": str(self.calls_file), "SELF": str(self.python)}
+
+    def tool(self, name, text="", target=None):
+        path = self.bin / name
+        if target:
+            path.symlink_to(target)
+        else:
+            path.write_text(text)
+            path.chmod(0o755)
+        return path
+
+    def start(self, *words, **environment):
+        command = [str(self.bin / "bash"), str(self.top / "utils" / "setup.sh"), *words]
+        everything = {**self.environment, **environment}
+        return subprocess.Popen(command, env=everything, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def run(self, *words, code=0, **environment):
+        """Set up; what it said, and what Python was asked to do."""
+        self.calls_file.write_text("")
+        process = self.start(*words, **environment)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == code, said
+        return said, self.calls_file.read_text().splitlines()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+FIRST = [
+    "venv --clear .venv",
+    "pip install pip==25.3",
+    "pip install torch==2.13.0",
+    "pip install -r requirements.txt",
+    "pip install --no-deps openai-whisper==20250625",
+]
+TESTS = ["pip install pip==25.3", "pip install -r tests/requirements.txt"]
+
+
+def test_first_use_installs_in_order_and_the_second_starts_at_once(checkout):
+    assert checkout.run()[1] == FIRST
+    began = time.monotonic()
+    assert checkout.run() == ("", [])
+    assert time.monotonic() - began < 1
+    assert checkout.run("--tests")[1] == TESTS
+    assert checkout.run("--tests") == checkout.run() == ("", [])
+
+
+def test_a_changed_list_is_installed_again(checkout):
+    checkout.run("--tests")
+    with open(checkout.top / "requirements.txt", "a") as handle:
+        handle.write("scipy==1\n")
+    assert checkout.run()[1] == FIRST[1:]
+    assert checkout.run("--tests")[1] == []
+    (checkout.top / "tests" / "requirements.txt").write_text("pytest==10\n")
+    assert checkout.run()[1] == []
+    assert checkout.run("--tests")[1] == TESTS
+
+
+def test_another_python_or_place_begins_anew(checkout):
+    checkout.run()
+    other = checkout.tool("other", PYTHON)
+    assert checkout.run(PYTHON=str(other))[1] == FIRST
+    assert checkout.run(PYTHON=str(other))[1] == checkout.run()[1] == []
+    moved = checkout.top.with_name("moved")
+    checkout.top.rename(moved)
+    checkout.top = moved
+    assert checkout.run()[1] == FIRST
+
+
+def test_a_broken_venv_is_made_anew(checkout):
+    checkout.run()
+    python = checkout.top / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nowhere/python")
+    assert checkout.run()[1] == FIRST
+
+
+def test_a_venv_that_was_already_there_is_used(checkout):
+    subprocess.run([str(checkout.python), "-m", "venv"], cwd=checkout.top, env=checkout.environment, check=True)
+    assert checkout.run()[1] == FIRST[1:]
+
+
+def test_a_failed_installation_says_why_and_goes_on_later(checkout):
+    said, calls = checkout.run(code=1, FAIL_ON="whisper")
+    assert "no such package" in said and "pip install --no-deps openai-whisper==20250625 failed" in said
+    assert calls == FIRST
+    assert checkout.run()[1] == FIRST[1:]
+
+
+def test_a_killed_set_up_begins_anew(checkout, tmp_path):
+    block = tmp_path / "block"
+    block.touch()
+    process = checkout.start(BLOCK=str(block))
+    while not checkout.calls_file.exists() or "pip" not in checkout.calls_file.read_text():
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert checkout.run()[1] == FIRST
+
+
+def test_two_at_once_wait_for_each_other(checkout, tmp_path):
+    block = tmp_path / "block"
+    block.touch()
+    first = checkout.start(BLOCK=str(block))
+    while not checkout.calls_file.exists() or "pip" not in checkout.calls_file.read_text():
+        time.sleep(0.02)
+    second = checkout.start()
+    assert "waiting for another set-up" in second.stderr.readline()
+    assert second.poll() is None
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    _, said = second.communicate(timeout=30)
+    assert second.returncode == 0 and "ready" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "environment", "said"),
+    [
+        (None, {"VERSION": "3.9"}, "Python 3.10, 3.11 or 3.12 is needed, but "),
+        (None, {"VERSION": "3.13"}, "Python 3.10, 3.11 or 3.12 is needed, but "),
+        (None, {"PYTHON": "/no/python3.10"}, "but /no/python3.10 is "),
+        (lambda c: (c.bin / "cc").unlink(), {}, "a C compiler (cc or gcc) is needed"),
+        (None, {"NO_VENV": "1"}, "lacks the module venv"),
+        (lambda c: ((c.bin / "df").unlink(), c.tool("df", "#!/bin/bash\nprintf 'x\\nx 9 9 5000000 9 /\\n'\n")), {},
+         "6 GB of free disk are needed"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_one_sentence_before_anything_is_downloaded(change, environment, said, checkout):
+    if change:
+        change(checkout)
+    answer, calls = checkout.run(code=1, **environment)
+    assert said in answer and answer.count("\n") == 1 and answer.startswith("setup.sh: ")
+    assert calls == [] and not (checkout.top / ".venv").exists()
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12"])
+def test_supported_versions(version, checkout):
+    assert checkout.run(VERSION=version)[1] == FIRST
+
+
+def test_a_python_that_cannot_run_is_passed_over(checkout):
+    checkout.tool("python3.12", "#!/bin/bash\necho 'not chosen in this folder' >&2\nexit 127\n")
+    assert checkout.run()[1] == FIRST
+
+
+def test_unknown_option(checkout):
+    assert checkout.run("--test", code=1)[0] == "setup.sh: unknown option --test; there is only --tests\n"
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
+def test_every_requirement_is_pinned_for_every_python(name):
+    requirements = pytest.importorskip("packaging.requirements")
+    lines = [line.partition(" #")[0].strip() for line in (TOP / name).read_text().splitlines()]
+    listed = [requirements.Requirement(line) for line in lines if line and not line.startswith("#")]
+    for version in ("3.10", "3.11", "3.12"):
+        names = [r.name.lower() for r in listed if not r.marker or r.marker.evaluate({"python_version": version})]
+        assert len(names) == len(set(names)) and {r.name.lower() for r in listed} == set(names)
+    assert all(str(r.specifier).startswith("==") for r in listed)
+
+
+# -- run.sh ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A checkout with two recipes that print their options, and a set-up that leaves a note."""
+    top = tmp_path / "top"
+    for recipe in ("librispeech_edacc", "fsdd"):
+        (top / "egs" / recipe).mkdir(parents=True)
+        script = top / "egs" / recipe / "run.sh"
+        script.write_text('#!/bin/bash\necho "${PWD##*/}" "$SALIENCE_CALLER" "$@"\n')
+        script.chmod(0o755)
+    (top / "egs" / "notes").mkdir()
+    (top / "utils").mkdir()
+    (top / "utils" / "setup.sh").write_text("#!/bin/bash\ntouch set-up\n")
+    (top / "utils" / "setup.sh").chmod(0o755)
+    shutil.copy(TOP / "run.sh", top)
+    return top
+
+
+def top_run(project, *words, code=0):
+    done = subprocess.run([str(project / "run.sh"), *words], capture_output=True, text=True, cwd=project.parent)
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "librispeech_edacc {} --mini true"),
+        (["--stage", "3"], "librispeech_edacc {} --mini true --stage 3"),
+        (["--mini", "false"], "librispeech_edacc {} --mini false"),
+        (["--mini=true"], "librispeech_edacc {} --mini=true"),
+        (["--edacc-root", "x"], "librispeech_edacc {} --edacc-root x"),
+        (["--librispeech_archive=x"], "librispeech_edacc {} --librispeech_archive=x"),
+        (["--egs", "fsdd"], "fsdd {}"),
+        (["--nj", "3", "--egs=fsdd", "--folds", "a b"], "fsdd {} --nj 3 --folds a b"),
+    ],
+)
+def test_run_sh_chooses_the_recipe_and_passes_options(words, expected, project):
+    assert top_run(project, *words) == expected.format(project.parent) + "\n"
+    assert (project / "set-up").exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--egs", "fsdd", "--help"], ["--help", "--egs", "fsdd"]])
+def test_help_installs_nothing(words, project):
+    said = top_run(project, *words)
+    assert said == f"fsdd {project.parent} --help\n" if "--egs" in words else "recipes: fsdd librispeech_edacc\n" in said
+    assert not (project / "set-up").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--egs", "fsd"], "run.sh: there is no recipe 'fsd'; there are: fsdd librispeech_edacc\n"),
+        (["--egs", "notes"], "run.sh: there is no recipe 'notes'; there are: fsdd librispeech_edacc\n"),
+        (["--egs"], "run.sh: option --egs needs a recipe's name: fsdd librispeech_edacc\n"),
+    ],
+)
+def test_unknown_recipe(words, said, project):
+    assert top_run(project, *words, code=1) == said
+    assert not (project / "set-up").exists()
+
+
+# -- skips in continuous integration -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reason", "environment", "bad"),
+    [
+        ("because", {}, True),
+        ("could not import 'kaldiio'", {}, True),
+        ("needs a GPU", {}, shutil.which("nvidia-smi") is not None),
+        ("sclite is not installed (Debian package sctk)", {}, True),
+        ("sclite is not installed (Debian package sctk)", {"SALIENCE_CI_MISSING": "sox sctk"}, False),
+        ("sox is not installed", {"SALIENCE_CI_MISSING": "libsox-fmt-mp3"}, True),
+        ("the optional test data x is not here", {"SALIENCE_TEST_DATA": "/nowhere"}, False),
+        ("the optional test data x is not here", {"SALIENCE_TEST_DATA": "/"}, True),
+    ],
+)
+def test_what_excuses_a_skip(reason, environment, bad, monkeypatch):
+    monkeypatch.delenv("SALIENCE_CI_MISSING", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    rules = runpy.run_path(str(TOP / "tests" / "conftest.py"))
+    assert rules["unexcused"](reason) == bad
+
+
+@pytest.mark.parametrize("ci", ["1", "0"])
+def test_a_skip_without_excuse_fails_in_ci(ci, tmp_path):
+    shutil.copy(TOP / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text("import pytest\ndef test_a(): pytest.skip('because')\ndef test_b(): pass\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pytest.ini"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "SALIENCE_CI": ci},
+    )  # fmt: skip
+    assert done.returncode == int(ci), done.stdout
+    assert ("test_it.py::test_a: because" in done.stdout) == bool(int(ci))
+    assert "1 passed, 1 skipped" in done.stdout.splitlines()[-1]
