@@ -14,6 +14,7 @@ gpu=$([ "$ngpu" -eq 0 ] || echo "--gpu $ngpu")
 all_threads=${OMP_NUM_THREADS:-$(nproc)}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
+asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
 masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)
 
@@ -44,8 +45,13 @@ from_caller() { # a relative path counts from where the user called the top-leve
     case $1 in /*) echo "$1" ;; *) echo "${SALIENCE_CALLER:-$PWD}/$1" ;; esac
 }
 
-root_of() { # root_of <corpus>: the option that names a corpus's root, if stage 0 put one in place
-    [ ! -e "$downloads/$1/root.txt" ] || printf -- '--%s=%s' "${1//_/-}" "$(cat "$downloads/$1/root.txt")"
+roots_of() { # roots_of <corpora>: sets `roots` to the options that name those corpora which stage 0 put in place
+    local corpus
+    roots=()
+    for corpus in $1; do
+        [ ! -e "$downloads/$corpus/root.txt" ] || roots+=("--$corpus" "$(cat "$downloads/$corpus/root.txt")")
+    done
+    [ ${#roots[@]} -gt 0 ] || fail "no corpus is in place; run stage 0"
 }
 
 present() { # present <names>: those of the sets that stage 1 wrote
@@ -66,7 +72,7 @@ folders_of() { # folders_of <names>: the folders of those sets that stage 1 wrot
 }
 
 check_sets() { # check_sets <train sets> <dev sets> <test sets> [option of check_leakage.py ...]: Kaldi's rules, and leakage
-    local name folders=()
+    local name
     for name in $1 $2 $3; do
         [ -e "$data/$name/utt2spk" ] || continue
         validate_data_dir.sh --no-feats --max-duration 30 "$data/$name"
@@ -76,6 +82,7 @@ check_sets() { # check_sets <train sets> <dev sets> <test sets> [option of check
 }
 
 extract_features() { # stage 2: log-mel archives of all sets, by an array of jobs
+    [ -z "$speed_factors" ] || perturb_speed.py --source "$data/asr_train" --target "$data/$asr_train" --factors "$speed_factors"
     split_sets "$all_sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
         extract_features.py --data "$data" --sets "$all_sets" --out "$dump" --job JOB --jobs "$nj"
@@ -106,7 +113,7 @@ map_saliency() { # stage 4: Grad-CAM, Grad-CAM++ and the two control maps
 
 mask_features() { # stage 5: the masked copies, and which share of each utterance they hide
     [ -n "$masked" ] || return 0
-    needs "$exp/saliency/gradcam/asr_train/saliency.scp" 4
+    needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
     split_sets "$map_sets"
     $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
         mask_features.py --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" \
@@ -127,9 +134,10 @@ start_from() { # start_from: the model that stage 6 starts from, made first if i
 }
 
 finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from the same model and with as many updates
-    needs "$dump/asr_train/feats.scp" 2
-    [ -z "$masked" ] || needs "$exp/saliency/gradcam/asr_train/saliency.scp" 4
+    needs "$dump/$asr_train/feats.scp" 2
+    [ -z "$masked" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
     mkdir -p "$exp/whisper/log"
+    start_from
     for variant in $trained; do
         for s in $seeds; do echo "--variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
     done > "$exp/whisper/log/trainings"
@@ -138,10 +146,12 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
         nth_line.sh "$exp/whisper/log/trainings" JOB $launcher \
         "$(command -v finetune_whisper.py)" --config "$conf/finetune.yaml" --masking "$conf/masking.yaml" \
         --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
-        --model "$model" --language "$language" --ngpu "$ngpu"
+        --train-set "$asr_train" --model "$model" --language "$language" --ngpu "$ngpu"
 }
 
 decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
+    mkdir -p "$exp/whisper/log"
+    start_from
     for system in $systems; do
         if [ "$system" = zero-shot ]; then
             echo "--model $model --out $exp/whisper/zero-shot/seed0/decode"
@@ -177,12 +187,12 @@ report_results() { # stage 9: report_results <folders> <corpus> <title> [<paper'
         --scores "exp$folders/whisper/{system}/seed{seed}/score/{set}" --recogniser "whisper-$(basename "$model" .pt)" \
         --systems "$systems" --sets "$test_sets" --seeds "0 $seeds" ${paper:+--paper "$paper"} \
         --classifier "exp$folders/classifier/{system}.cls_test.json" \
-        --masked-shares "exp$folders/masked/{system}/asr_train/masked_share" \
+        --masked-shares "exp$folders/masked/{system}/$asr_train/masked_share" \
         --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
     draw_figures.py --out "$exp/report/figures" --synthetic "$mini" --classifier "exp$folders/classifier/{system}.cls_test.json" \
-        --histories "exp$folders/whisper/{system}/seed{seed}/history.json" --data "data$example/asr_train" \
-        --features "dump$example/asr_train/feats.scp" --maps "exp$example/saliency/gradcam/asr_train/saliency.scp" \
-        --masked "exp$example/masked/gradcam/asr_train/feats.scp"
+        --histories "exp$folders/whisper/{system}/seed{seed}/history.json" --data "data$example/$asr_train" \
+        --features "dump$example/$asr_train/feats.scp" --maps "exp$example/saliency/gradcam/$asr_train/saliency.scp" \
+        --masked "exp$example/masked/gradcam/$asr_train/feats.scp"
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
         --figures "$exp/report/figures" --title "$title" --corpus "$corpus" --synthetic "$mini" \
         --intro conf/results_intro.md --examples "exp$example/whisper/${systems##* }/seed${seeds%% *}/score/${test_sets##* }/alignments_normalised.txt"

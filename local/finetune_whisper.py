@@ -17,9 +17,11 @@ from salience.features.archives import Archive
 from salience.files import write_json
 from salience.masking.apply import Masker, open_maps
 from salience.masking.policies import Masking
-from salience.models.whisper import WhisperForTraining, load_model, new_model, save_model, MINI, target_tokens, tokenizer_of
+from salience.models.whisper import (
+    MINI, WhisperForTraining, load_model, new_model, save_model, target_tokens, tokenizer_of,
+)
 from salience.steps import Step
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.trainer import TrainingSettings, is_first_process, remove_checkpoints, train
 from salience.training.whisper_data import AugmentedUtterances, collate
 
 logger = logging.getLogger("finetune_whisper")
@@ -112,10 +114,12 @@ def finetune_whisper(
             partial(collate, end=tokenizer.eot, full_context=full_context), dev_score,
             "eval_dev_wer", False, out, training, seed, ngpu,
         )
-        save_model(whisper, out / "model.pt")
-        write_json(out / "history.json", history)
-    remove_checkpoints(out)
-    logger.info("wrote %s", out / "model.pt")
+        if is_first_process():
+            save_model(whisper, out / "model.pt")
+            write_json(out / "history.json", history)
+    if is_first_process():
+        remove_checkpoints(out)
+        logger.info("wrote %s", out / "model.pt")
 
 
 def _target(text: str, utterance: str, folder: Path) -> str:

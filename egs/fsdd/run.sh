@@ -35,6 +35,8 @@ set -euo pipefail
 command="./run.sh --egs fsdd $*"
 . ./path.sh
 . parse_options.sh
+# The first run sets up .venv; later ones pass at once.
+setup.sh
 . "$SALIENCE_ROOT/conf/cmd.sh"
 if [ "$mini" = true ]; then
     folds=${folds:-german} seeds=${seeds:-1}
@@ -45,16 +47,18 @@ fi
 
 test_sets="seen unseen"
 all_sets="cls_train cls_dev cls_test asr_train asr_dev seen unseen"
-map_sets="asr_train"
+[ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
+map_sets=$asr_train
 
 if begin 0 "corpus"; then fetch fsdd; fi
 
 in_each_fold() { # run the words in each fold's own folders
-    local data=$data dump=$dump exp=$exp all=($data $dump $exp) fold
+    local fold
     for fold in $folds; do
-        data=${all[0]}/$fold dump=${all[1]}/$fold exp=${all[2]}/$fold
+        data=data$part/$fold dump=dump$part/$fold exp=exp$part/$fold
         "$@"
     done
+    data=data$part dump=dump$part exp=exp$part
 }
 
 prepare_fold() {

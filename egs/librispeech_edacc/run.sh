@@ -24,7 +24,7 @@ systems="zero-shot plain specaugment random-mask gradcam gradcam++"
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
-standard_train=          # LibriSpeech utterances among the classifier's (default: 1000, as in the paper; mini: 60)
+standard_train=          # LibriSpeech utterances among the classifier's (default: 1000, as in the paper; mini: 80)
 asr_train_accents=false  # true: EdAcc's seen accents join the recogniser's training set
 speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds (needs sox)
 language=en
@@ -42,9 +42,11 @@ set -euo pipefail
 command="./run.sh --egs librispeech_edacc $*"
 . ./path.sh
 . parse_options.sh
+# The first run sets up .venv; later ones pass at once.
+setup.sh
 . "$SALIENCE_ROOT/conf/cmd.sh"
 if [ "$mini" = true ]; then
-    seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words} standard_train=${standard_train:-60}
+    seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words} standard_train=${standard_train:-80}
 else
     seeds=${seeds:-1 2 3} model=${model:-tiny} normaliser=${normaliser:-whisper-english} standard_train=${standard_train:-1000}
 fi
@@ -63,14 +65,16 @@ if begin 0 "corpora"; then
 fi
 
 if begin 1 "data directories, splits, leakage"; then
+    roots_of "librispeech edacc common_voice"
     local/prepare_sets.py --out "$data" --standard-train "$standard_train" --asr-train-accents "$asr_train_accents" \
-        --seed "$seed" $(root_of librispeech) $(root_of edacc) $(root_of common_voice)
+        --seed "$seed" "${roots[@]}"
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test ls accented unseen cma"
 fi
 
 test_sets=$(present "ls accented unseen cma")
 all_sets=$(present "cls_train cls_dev cls_test asr_train asr_dev $test_sets")
-map_sets="asr_train"
+[ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
+map_sets=$asr_train
 
 if begin 2 "log-mel features";                                   then extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi

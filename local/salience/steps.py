@@ -130,12 +130,14 @@ class Step:
     def __enter__(self) -> "Step":
         # From here on the old outputs do not match any record.
         self.record.parent.mkdir(parents=True, exist_ok=True)
-        self.record.unlink(missing_ok=True)
+        if os.environ.get("RANK", "0") == "0":
+            self.record.unlink(missing_ok=True)
         self._started = time.monotonic()
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: object) -> None:
-        if kind is not None:
+        # Under torchrun every process runs the step; the first one writes.
+        if kind is not None or os.environ.get("RANK", "0") != "0":
             return
         usage = resource.getrusage(resource.RUSAGE_SELF)
         write_json(

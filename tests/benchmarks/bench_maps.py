@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-import cv2
 import numpy as np
 import torch
 from captum.attr import LayerGradCam
@@ -158,12 +157,14 @@ def _rows(folder: Path, name: str, model: AccentCNN, about: str, repetitions: in
 
 def _check(ours: Archive, keys: list[str], captum: Tensor, package: np.ndarray) -> None:
     """All three draw the same map: within a step of the 8-bit archive, and after the package's own scaling."""
+    from pytorch_grad_cam.utils.image import scale_cam_image
+
     for key, native, drawn in zip(keys, captum[:, 0].detach().numpy(), package, strict=True):
         mine = ours[key].T
         step = (mine.max() - mine.min()) / 255
         assert np.abs(mine - native[:, : mine.shape[1]]).max() <= step, key
-        enlarged = cv2.resize(native.clip(min=0), drawn.shape[::-1])
-        enlarged = (enlarged - enlarged.min()) / (enlarged.max() - enlarged.min() + 1e-7)
+        # The package scales to [0, 1] before and after it enlarges.
+        enlarged = scale_cam_image(scale_cam_image(native.clip(min=0)[None], drawn.shape[::-1]))[0]
         assert np.abs(enlarged - drawn).max() < 1e-3, key
 
 

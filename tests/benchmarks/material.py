@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from extract_features import extract_features
-from merge_archives import merge_archives
 from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
 
@@ -49,5 +47,9 @@ def write_set(data: Path, name: str, files: list[Path], copies: int = 1) -> None
 
 def dump_features(data: Path, name: str, out: Path) -> None:
     """Stage 2 of one set."""
+    # Here, because bench_memory.py must not load torch.
+    from extract_features import extract_features
+    from merge_archives import merge_archives
+
     extract_features(data, name, out)
     merge_archives(out, name, "feats", 1, tables="utt2num_frames")

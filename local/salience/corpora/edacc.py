@@ -303,7 +303,7 @@ MINI_RATE = 32000
 def synthesise(
     root: Path,
     seed: int = 0,
-    seen: tuple[int, int] = (6, 20),
+    seen: tuple[int, int] = (20, 8),
     unseen: tuple[int, int] = (3, 8),
 ) -> None:
     """Write a mini EdAcc v1.0 at `root`, quirks included.

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import soundfile
+import soxr
 
 from salience.corpora import download, mini, voices
 from salience.corpora.espeak import speak
@@ -205,7 +206,9 @@ def synthesise_pretraining(root: Path, seed: int = 0, utterances: int = 3000, re
     """Write a LibriSpeech-format corpus for the mini Whisper to learn from, in train-clean-100 alone.
 
     Standard American voices as in `synthesise`, but none of its speakers and
-    none of its variants.
+    none of its variants.  Every second utterance has pauses between its
+    digits, and every second reader sounds as through a telephone (8 kHz):
+    real recordings have both, and a model that never heard them is lost there.
     """
     each = -(-utterances // readers)
     plan = {"train-clean-100": (readers, each, mini.TRAIN)}
@@ -228,6 +231,7 @@ def _write(
     variants: dict[str, str],
     purpose: str,
     limit: int | None = None,
+    varied: bool = False,
 ) -> None:
     cast = voices.cast(voices.STANDARD, len(readers), seed, purpose, variants=variants)
     roles = iter(zip(readers, cast, strict=True))
@@ -253,8 +257,14 @@ def _write(
     lines = lines[:limit]
     part_of = {row.split("|")[0].strip(): row.split("|")[2].strip() for row in speaker_rows}
     with download.whole_folder(Path(root)) as folder:
-        spoken = speak([speaker.line(text) for _, _, speaker, text in lines])
+        paused = [varied and number % 2 == 1 for number in range(len(lines))]
+        spoken = speak(
+            [speaker.line(text.replace(" ", ", ") if pause else text) for (_, _, speaker, text), pause in zip(lines, paused, strict=True)]
+        )
         for (key, reader, _, text), samples in zip(lines, spoken, strict=True):
+            recording = voices.as_audio(samples, seed, key)
+            if varied and reader % 2:
+                recording = soxr.resample(soxr.resample(recording, 16000, 8000), 8000, 16000)
             chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
             chapter_folder.mkdir(parents=True, exist_ok=True)
             soundfile.write(

@@ -12,6 +12,7 @@ PER_UTTERANCE = (
     "utt2accent",
     "utt2split",
     "utt2uniq",
+    "utt2speed",
 )
 PER_SPEAKER = ("spk2gender", "cmvn.scp")
 """Besides `spk2utt`, which is always made from `utt2spk`."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -170,6 +171,11 @@ def train(
         logger.info("going on from %s", resumed)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     return trainer.state.log_history
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a distributed training that writes the results."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def remove_checkpoints(folder: Path) -> None:

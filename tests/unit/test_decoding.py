@@ -1,0 +1,86 @@
+"""Batched decoding against whisper.decode, one utterance at a time."""
+
+import pytest
+import torch
+import whisper
+from accent_helpers import noise, run_program, talkative, write_features
+from whisper.decoding import DecodingOptions
+
+from salience.data.tables import read_table
+from salience.decoding.whisper import transcribe
+from salience.features.logmel import FRAMES_30S, floor_of, pad_frames
+from salience.models.whisper import save_model
+from salience.training.whisper_data import padded_frames
+
+LENGTHS = {"a": 100, "b": 37, "c": 151, "d": 420, "e": 150, "f": 99, "g": 300}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return talkative(0)
+
+
+@pytest.fixture(scope="module")
+def features():
+    return {key: 0.4 * noise(n, (n, 80)) for key, n in LENGTHS.items()}
+
+
+def test_at_full_context_it_is_whisper_decode(model, features):
+    ours = dict(transcribe(model, features, LENGTHS, "en", batch_size=3, full_context=True, longest=10))
+    options = DecodingOptions(language="en", task="transcribe", without_timestamps=True, sample_len=10, temperature=0.0, fp16=False)
+    for key, matrix in features.items():
+        padded = torch.from_numpy(pad_frames(matrix, FRAMES_30S, floor_of(matrix)).T.copy())
+        assert ours[key] == " ".join(whisper.decode(model, padded, options).text.split())
+    # A model that hears nothing would pass the rest of this file.
+    assert len(set(ours.values())) == len(LENGTHS)
+
+
+@pytest.mark.parametrize("full_context", [True, False])
+def test_batch_size_and_order_change_nothing(model, features, full_context):
+    alone = dict(transcribe(model, features, LENGTHS, "en", batch_size=1, full_context=full_context, longest=8))
+    assert alone.keys() == LENGTHS.keys()
+    for size, order in ((2, list(LENGTHS)), (32, list(LENGTHS)[::-1])):
+        lengths = {key: LENGTHS[key] for key in order}
+        assert dict(transcribe(model, features, lengths, "en", batch_size=size, full_context=full_context, longest=8)) == alone
+    for key in ("c", "g"):
+        one = dict(transcribe(model, features, {key: LENGTHS[key]}, "en", full_context=full_context, longest=8))
+        assert one == {key: alone[key]}
+
+
+def test_padding_depends_on_the_own_length_alone():
+    assert [padded_frames(n, False) for n in (1, 50, 51, 150, 151, 2949, 2950, 3000)] == [100, 100, 200, 200, 300, 3000, 3000, 3000]
+    assert {padded_frames(n, True) for n in (1, 1000, 3000)} == {3000}
+
+
+def test_the_output_is_capped(model, features):
+    lengths = {"a": LENGTHS["a"]}
+    (one,), (three,) = ([text for _, text in transcribe(model, features, lengths, "en", longest=n)] for n in (1, 3))
+    assert three.startswith(one) and len(three) > len(one)
+
+
+def test_the_language_is_forced(model, features):
+    english, persian = (dict(transcribe(model, features, LENGTHS, code, longest=4)) for code in ("en", "fa"))
+    assert english != persian
+
+
+def test_hypotheses_are_single_lines(model, features):
+    for text in dict(transcribe(model, features, LENGTHS, "en", longest=20)).values():
+        assert text == " ".join(text.split())
+
+
+def test_stage_7_writes_them_sorted_and_skips_what_is_done(model, features, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    write_features(tmp_path, "test", features)
+    save_model(model, tmp_path / "model.pt")
+    options = {"model": "model.pt", "features": "dump", "sets": "test", "out": "out", "longest": 8}
+    run_program(monkeypatch, "decode_whisper", **options, batch_size=4)
+    text = read_table(tmp_path / "out/test/text")
+    assert list(text) == sorted(LENGTHS)
+    assert text == dict(transcribe(model, features, LENGTHS, "en", longest=8))
+    written = (tmp_path / "out/test/text").stat().st_mtime_ns
+    caplog.set_level("INFO")
+    run_program(monkeypatch, "decode_whisper", **options, batch_size=1)
+    assert "up to date" in caplog.text and (tmp_path / "out/test/text").stat().st_mtime_ns == written
+    save_model(talkative(1), tmp_path / "model.pt")
+    run_program(monkeypatch, "decode_whisper", **options)
+    assert "its input model.pt changed" in caplog.text and read_table(tmp_path / "out/test/text") != text

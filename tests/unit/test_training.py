@@ -1,0 +1,382 @@
+"""The one way a model is trained: exact resume, batches by length, and the same number of updates for all variants."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accent_helpers import TINY, noise
+from corpora_helpers import TOP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import Dataset
+
+from salience.features.logmel import floor_of
+from salience.masking.apply import VARIANTS, Masker
+from salience.masking.policies import Masking
+from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
+from salience.models.whisper import IGNORED, WhisperForTraining, new_model
+from salience.saliency.maps import columns_for
+from salience.training.batches import POOL, LengthBuckets
+from salience.training.trainer import TrainingSettings, remove_checkpoints, train, whole_checkpoint
+from salience.training.whisper_data import AugmentedUtterances, Example, collate
+
+SETTINGS = TrainingSettings(epochs=4, batch_size=4, learning_rate=1e-2, warmup=0.2, weight_decay=0.1)
+
+
+class Toy(Dataset):
+    """Twelve small spectrograms of two classes; remembers what it was asked for, and may fail at one."""
+
+    def __init__(self, fail_at: tuple[int, int] | None = None) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.fail_at = fail_at
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, where: tuple[int, int]) -> tuple[np.ndarray, int]:
+        if where == self.fail_at:
+            raise Interrupted
+        self.asked.append(where)
+        epoch, index = where
+        return noise(1000 * epoch + index, (30, 16)) + index % 2, index % 2
+
+
+class Interrupted(Exception):
+    """The power cut of these tests."""
+
+
+def toy_batch(items):
+    return {"features": torch.from_numpy(np.stack([f for f, _ in items])), "labels": torch.tensor([n for _, n in items])}
+
+
+def toy_model() -> AccentCNN:
+    """A network with dropout, whose training therefore depends on the state of the random numbers."""
+    torch.manual_seed(3)
+    return AccentCNN(AccentCNNConfig(classes=("a", "b"), bins=16, frames=32, channels=(2, 2, 3, 3), hidden=4, dropout=0.3, dense_dropout=0.3))
+
+
+class Score:
+    """A dev score that goes through given values, one an epoch, and may fail at one."""
+
+    def __init__(self, values=(1.0, 3.0, 2.0, 2.5, 2.6), start=0, fail_in=None) -> None:
+        self.values, self.epoch, self.fail_in = values, start, fail_in
+
+    def __call__(self, model) -> dict[str, float]:
+        assert not model.training and not torch.is_grad_enabled()
+        if self.epoch == self.fail_in:
+            raise Interrupted
+        self.epoch += 1
+        return {"dev_score": self.values[self.epoch - 1]}
+
+
+def learn(folder, data=None, score=None, settings=SETTINGS, seed=1, greater=True):
+    """Train the toy; its final weights and the log."""
+    data, score = data or Toy(), score or Score()
+    model = toy_model()
+    log = train(model, data, list(range(12)), toy_batch, score, "eval_dev_score", greater, folder, settings, seed)
+    return model.state_dict(), log
+
+
+def same(one, two) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_training_is_repeatable_and_depends_on_the_seed(tmp_path):
+    one, log = learn(tmp_path / "one")
+    again, same_log = learn(tmp_path / "again")
+    other, _ = learn(tmp_path / "other", seed=2)
+    assert same(one, again) and not same(one, other) and not same(one, toy_model().state_dict())
+    numbers = lambda log: [(e.get("step"), e.get("loss"), e.get("eval_dev_score")) for e in log]  # noqa: E731
+    assert numbers(log) == numbers(same_log)
+    assert [e["eval_dev_score"] for e in log if "eval_dev_score" in e] == [1.0, 3.0, 2.0, 2.5]
+
+
+@pytest.mark.parametrize(("values", "greater", "best"), [((1.0, 3.0, 2.0, 2.5), True, 2), ((5.0, 3.0, 2.0, 2.5), False, 3), ((1.0, 2.0, 3.0, 4.0), True, 4)])
+def test_the_best_epochs_weights_are_kept(tmp_path, values, greater, best):
+    """Equal to the weights in that epoch's checkpoint, seen while the next epoch was scored."""
+    seen = []
+
+    class Watching(Score):
+        def __call__(self, model):
+            seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+            return super().__call__(model)
+
+    weights, _ = learn(tmp_path, score=Watching(values), greater=greater)
+    assert len(seen) == 4 and not same(seen[0], seen[1])
+    assert [same(weights, epoch) for epoch in seen].index(True) == best - 1
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2, 3])
+@pytest.mark.parametrize("moment", ["scoring", "within the epoch"])
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, epoch, moment):
+    straight, straight_log = learn(tmp_path / "straight")
+    with pytest.raises(Interrupted):
+        if moment == "scoring":
+            learn(tmp_path / "cut", score=Score(fail_in=epoch))
+        else:
+            learn(tmp_path / "cut", data=Toy(fail_at=(epoch, 7)))
+    torch.manual_seed(99)
+    np.random.seed(99)
+    resumed = Toy()
+    weights, log = learn(tmp_path / "cut", data=resumed, score=Score(start=epoch))
+    assert same(weights, straight)
+    # Nothing that was done is done again.
+    assert {e for e, _ in resumed.asked} == set(range(epoch, 4))
+    assert [e["loss"] for e in log if "loss" in e] == [e["loss"] for e in straight_log if "loss" in e]
+
+
+def test_early_stopping_stops_and_resumes_alike(tmp_path):
+    patient = replace(SETTINGS, epochs=5, patience=2)
+    data = Toy()
+    straight, _ = learn(tmp_path / "straight", data=data, settings=patient)
+    assert {e for e, _ in data.asked} == {0, 1, 2, 3}
+    with pytest.raises(Interrupted):
+        learn(tmp_path / "cut", score=Score(fail_in=3), settings=patient)
+    resumed = Toy()
+    weights, _ = learn(tmp_path / "cut", data=resumed, score=Score(start=3), settings=patient)
+    assert same(weights, straight) and {e for e, _ in resumed.asked} == {3}
+
+
+@pytest.mark.parametrize("half", ["no state", "half a state", "weights only"])
+def test_a_checkpoint_that_was_not_written_to_its_end_is_ignored(tmp_path, half):
+    straight, _ = learn(tmp_path / "straight")
+    with pytest.raises(Interrupted):
+        learn(tmp_path / "cut", score=Score(fail_in=2))
+    checkpoints = tmp_path / "cut" / "checkpoints"
+    assert sorted(p.name for p in checkpoints.glob("checkpoint-*")) == ["checkpoint-3", "checkpoint-6"]
+    broken = checkpoints / "checkpoint-9"
+    shutil.copytree(checkpoints / "checkpoint-6", broken)
+    state = broken / "trainer_state.json"
+    if half == "half a state":
+        state.write_text(state.read_text()[:100])
+    else:
+        state.unlink()
+    if half == "weights only":
+        for file in broken.iterdir():
+            if file.name != "model.safetensors":
+                file.unlink()
+    weights, _ = learn(tmp_path / "cut", score=Score(start=2))
+    assert same(weights, straight)
+
+
+def test_the_state_is_what_the_trainer_writes_last(tmp_path):
+    """What `whole_checkpoint` relies on."""
+    learn(tmp_path, settings=replace(SETTINGS, epochs=1))
+    files = sorted((tmp_path / "checkpoints" / "checkpoint-3").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    assert files[-1].name == "trainer_state.json"
+    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"} <= {p.name for p in files}
+
+
+def test_the_last_whole_checkpoint_is_found_by_number(tmp_path):
+    for number in (9, 10, 100):
+        (tmp_path / f"checkpoint-{number}").mkdir()
+        (tmp_path / f"checkpoint-{number}" / "trainer_state.json").write_text("{}")
+    assert whole_checkpoint(tmp_path).name == "checkpoint-100"
+    (tmp_path / "checkpoint-100" / "trainer_state.json").write_text("{")
+    assert whole_checkpoint(tmp_path).name == "checkpoint-10" and not (tmp_path / "checkpoint-100").exists()
+    assert whole_checkpoint(tmp_path / "none") is None
+
+
+def test_a_killed_training_ends_with_the_same_weights(tmp_path):
+    """A real kill, with nothing cleaned up, in the middle of writing a checkpoint."""
+    straight, _ = learn(tmp_path / "straight")
+    program = f"""
+        import os, signal, sys
+        from pathlib import Path
+        sys.path[:0] = [{str(TOP / "local")!r}, {str(TOP / "tests" / "unit")!r}]
+        import transformers.trainer
+        import test_training as t
+        whole = transformers.trainer.Trainer._save_rng_state
+        saved = []
+        def half(trainer, folder):
+            saved.append(folder)
+            if len(saved) == 3:
+                Path(folder, "rng_state.pth").write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+            whole(trainer, folder)
+        transformers.trainer.Trainer._save_rng_state = half
+        t.learn(Path({str(tmp_path / "cut")!r}))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
+    weights, _ = learn(tmp_path / "cut", score=Score(start=2))
+    assert same(weights, straight)
+
+
+def test_a_finished_training_leaves_no_checkpoints(tmp_path):
+    learn(tmp_path, settings=replace(SETTINGS, epochs=1))
+    assert list((tmp_path / "checkpoints").iterdir())
+    remove_checkpoints(tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_the_learning_rate_rises_and_falls(tmp_path):
+    """Warm-up over a share of the updates, then linear to zero."""
+    _, log = learn(tmp_path, settings=replace(SETTINGS, warmup=0.5))
+    rates = [e["learning_rate"] for e in log if "learning_rate" in e]
+    # 12 updates, 6 of warm-up; logged after 3, 6, 9 and 12, the rate of the update before.
+    assert rates == pytest.approx([1e-2 * share for share in (2 / 6, 5 / 6, 4 / 6, 1 / 6)])
+
+
+def test_accumulated_batches_make_fewer_updates_of_the_same_data(tmp_path):
+    data = Toy()
+    _, log = learn(tmp_path, data=data, settings=replace(SETTINGS, batch_size=2, accumulate=3, epochs=2))
+    assert max(e["step"] for e in log) == 4
+    assert sorted(data.asked) == [(epoch, index) for epoch in range(2) for index in range(12)]
+
+
+def test_gradient_checkpointing_reaches_the_model(tmp_path):
+    model = WhisperForTraining(new_model(TINY, 1))
+    examples = [Example(noise(n, (40, 80)), -1.0, [50258, 50259, 50359, 50363, n, 50257]) for n in range(2)]
+
+    class Two(Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, where):
+            return examples[where[1]]
+
+    train(
+        model, Two(), [40, 40], partial(collate, end=50257, full_context=False), Score(), "eval_dev_score", True, tmp_path,
+        replace(SETTINGS, epochs=1, gradient_checkpointing=True), 1,
+    )
+    assert model.checkpointed
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=700), st.integers(1, 40), st.integers(0, 5), st.integers(0, 5))
+def test_batches_cover_each_index_once(lengths, batch_size, seed, epoch):
+    buckets = LengthBuckets(lengths, batch_size, seed)
+    buckets.set_epoch(epoch)
+    batches = list(buckets)
+    assert len(batches) == len(buckets)
+    assert sorted(index for batch in batches for _, index in batch) == list(range(len(lengths)))
+    assert all(0 < len(batch) <= batch_size for batch in batches)
+    assert {e for batch in batches for e, _ in batch} == {epoch}
+    again = LengthBuckets(lengths, batch_size, seed)
+    again.set_epoch(epoch)
+    assert list(again) == batches == list(buckets)
+
+
+def test_batches_hold_similar_lengths_in_an_order_that_changes():
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(100, 3000, size=1000).tolist()
+    buckets, epochs = LengthBuckets(lengths, 16, seed=1), []
+    for epoch in range(3):
+        buckets.set_epoch(epoch)
+        epochs.append([[index for _, index in batch] for batch in buckets])
+    assert epochs[0] != epochs[1] != epochs[2] and sorted(map(sorted, epochs[0])) != sorted(map(sorted, epochs[1]))
+    other = LengthBuckets(lengths, 16, seed=2)
+    assert [[index for _, index in batch] for batch in other] != epochs[0]
+    spread = np.mean([np.ptp([lengths[i] for i in batch]) for batch in epochs[0]])
+    # A random batch of 16 spans nearly all 2,900 frames; a sorted pool about a POOL-th of them.
+    assert spread < 3 * 2900 / POOL
+    firsts = [np.mean([lengths[i] for i in batch]) for batch in epochs[0]]
+    assert abs(np.corrcoef(firsts, range(len(firsts)))[0, 1]) < 0.4
+
+
+FRAMES = {f"u-{n}": 60 + 17 * n for n in range(7)}
+
+
+@pytest.fixture(scope="module")
+def features():
+    return {key: noise(n, (n, 80)) for key, n in FRAMES.items()}
+
+
+@pytest.fixture(scope="module")
+def maps():
+    kinds = enumerate(("gradcam", "gradcam++", "random", "other"))
+    return {kind: {key: noise(n + 1000 * i, (columns_for(n), 10)) for key, n in FRAMES.items()} for i, kind in kinds}
+
+
+TOKENS = {key: [50258, 1, 2, n, 50257] for n, key in enumerate(FRAMES)}
+
+
+def augmented(variant, features, maps, seed=1):
+    return AugmentedUtterances(list(FRAMES), features, TOKENS, Masker(variant, Masking(), maps, seed).apply)
+
+
+def test_each_utterance_stands_once_as_it_is_and_once_masked(features, maps):
+    data = augmented("gradcam", features, maps)
+    assert len(data) == 14
+    for index, key in enumerate(FRAMES):
+        clean, masked = data[0, index], data[0, 7 + index]
+        np.testing.assert_array_equal(clean.features, features[key])
+        differs = masked.features != features[key]
+        assert differs.any() and (masked.features[differs] == 0).all()
+        assert clean.tokens == masked.tokens == TOKENS[key]
+        # The masks must not move the level that padding continues.
+        assert clean.floor == masked.floor == floor_of(features[key])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_masks_depend_on_seed_utterance_and_epoch_only(features, maps, variant):
+    data = augmented(variant, features, maps)
+    forth = {(e, i): data[e, i].features for e in range(3) for i in range(14)}
+    fresh = augmented(variant, features, maps)
+    for where in reversed(forth):
+        np.testing.assert_array_equal(fresh[where].features, forth[where])
+    # Another order of the list is another index, but the same mask.
+    shuffled = AugmentedUtterances(list(FRAMES)[::-1], features, TOKENS, Masker(variant, Masking(), maps, 1).apply)
+    np.testing.assert_array_equal(shuffled[2, 7].features, forth[2, 13])
+    if variant != "plain":
+        assert not np.array_equal(forth[0, 13], forth[1, 13])
+        assert not np.array_equal(augmented(variant, features, maps, seed=2)[0, 13].features, forth[0, 13])
+
+
+def test_every_variant_makes_the_same_updates_in_the_same_order(features, maps):
+    """Batches depend on lengths and seed, which no variant changes."""
+    orders = []
+    for variant in VARIANTS:
+        data = augmented(variant, features, maps)
+        buckets = LengthBuckets([FRAMES[u] for u in data.utterances] * 2, 4, seed=1)
+        assert len(data) == len(buckets.lengths)
+        batches = [collate([data[where] for where in batch], 50257, False) for batch in buckets]
+        orders.append([(b["features"].shape, b["tokens"].tolist()) for b in batches])
+    assert all(order == orders[0] for order in orders) and len(orders[0]) == 4
+
+
+@pytest.mark.parametrize("full_context", [True, False])
+def test_padding_is_silence_and_never_masked(features, maps, full_context):
+    data = augmented("gradcam", features, maps)
+    examples = [data[0, index] for index in (7, 13)]
+    batch = collate(examples, 50257, full_context)
+    assert batch["features"].shape == (2, 3000 if full_context else 300, 80)
+    for row, example in zip(batch["features"].numpy(), examples, strict=True):
+        np.testing.assert_array_equal(row[: len(example.features)], example.features)
+        np.testing.assert_array_equal(row[len(example.features) :], np.float32(example.floor))
+    assert batch["labels"].tolist() == [t[1:] for t in (TOKENS["u-0"], TOKENS["u-6"])]
+    longer = collate([examples[0], replace(examples[1], tokens=[50258, 50257])], 50257, full_context)
+    assert longer["labels"].tolist()[1] == [50257, IGNORED, IGNORED, IGNORED]
+    assert longer["tokens"].tolist()[1] == [50258, 50257, 50257, 50257]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_masks_are_redrawn_whoever_loads_them(tmp_path, workers):
+    """The epoch travels with the index, so that loading processes see it, too."""
+
+    class Recording(Toy):
+        def __getitem__(self, where):
+            Path(tmp_path, "asked").mkdir(exist_ok=True)
+            Path(tmp_path, "asked", f"{where[0]}-{where[1]}-{os.getpid()}").touch()
+            return super().__getitem__(where)
+
+    learn(tmp_path / "exp", data=Recording(), settings=replace(SETTINGS, epochs=2, workers=workers))
+    asked = [name.split("-") for name in os.listdir(tmp_path / "asked")]
+    assert {(int(e), int(i)) for e, i, _ in asked} == {(e, i) for e in range(2) for i in range(12)}
+    assert (str(os.getpid()) in {pid for _, _, pid in asked}) == (workers == 0)
+
+
+def test_the_log_is_plain_data(tmp_path):
+    _, log = learn(tmp_path, settings=replace(SETTINGS, epochs=1))
+    assert json.loads(json.dumps(log)) == log
