@@ -39,7 +39,7 @@ def map_saliency(
     jobs: int = 1,
     target: Literal["predicted", "true"] = "predicted",
     compress: bool = True,
-    batch_size: int = 16,
+    batch_size: int = 8,
     seed: int = 1,
     device: str = "cpu",
 ) -> None:
@@ -86,8 +86,9 @@ def map_saliency(
             }
             for batch in bar(chunked(utterances, batch_size), f"maps of {name}", -(-len(utterances) // batch_size)):
                 matrices = [archive[utterance] for utterance in batch]
-                # One frame beyond the longest, so that every row ends in its own padding.
-                length = min(max(map(len, matrices)) + 1, model.settings.frames)
+                # One frame beyond the longest if there is room, so that every row ends in its own padding.
+                longest = max(map(len, matrices))
+                length = longest + (longest < model.settings.frames)
                 padded = torch.from_numpy(np.stack([pad_frames(m, length, floor_of(m)) for m in matrices])).to(device)
                 classes = torch.tensor([labels[u] for u in batch], device=device) if labels else None
                 with torch.no_grad():

@@ -4,6 +4,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def train_classifier(
             }
 
         history = train(
-            model, learning, sets[train_set].frames, collate, dev_score, "eval_dev_macro_f1", True, out, training, seed, ngpu
+            model, learning, sets[train_set].frames, partial(collate, frames=sizes.frames), dev_score, "eval_dev_macro_f1", True, out, training, seed, ngpu
         )
         save_classifier(model.cpu(), out)
         write_json(out / "history.json", history)
@@ -184,9 +185,13 @@ class Augmented(Dataset[tuple[np.ndarray, float, int]]):
         return apply_mask(features, keep, "mean"), floor_of(features), self.source.labels[index]
 
 
-def collate(items: Sequence[tuple[np.ndarray, float, int]]) -> dict[str, torch.Tensor]:
-    """A batch padded to one frame beyond its longest utterance; the model goes on with the last frame."""
-    length = max(len(features) for features, _, _ in items) + 1
+def collate(items: Sequence[tuple[np.ndarray, float, int]], frames: int) -> dict[str, torch.Tensor]:
+    """A batch padded to one frame beyond its longest utterance, if that does not fill the model's `frames`.
+
+    The model goes on with the last frame.
+    """
+    longest = max(len(features) for features, _, _ in items)
+    length = longest + (longest < frames)
     padded = np.stack([pad_frames(features, length, floor) for features, floor, _ in items])
     return {"features": torch.from_numpy(padded), "labels": torch.tensor([label for _, _, label in items])}
 
@@ -200,7 +205,7 @@ def predict(model: AccentCNN, source: AccentSet, batch_size: int) -> torch.Tenso
     by_length = sorted(range(len(source.utterances)), key=source.frames.__getitem__)
     for rows in chunked(by_length, batch_size):
         matrices = [source.archive[source.utterances[row].id] for row in rows]
-        batch = collate([(matrix, floor_of(matrix), 0) for matrix in matrices])
+        batch = collate([(matrix, floor_of(matrix), 0) for matrix in matrices], model.settings.frames)
         logits[rows] = model(batch["features"].to(device))["logits"].cpu()
     return logits
 

@@ -21,7 +21,7 @@ from salience.features.archives import Archive, ArchiveWriter
 from salience.features.logmel import BINS, FRAMES_30S, floor_of, pad_frames
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, save_classifier
 
-BATCH = 16
+BATCH = 8
 
 
 def _import_gradcam() -> type:

@@ -95,7 +95,7 @@ def local_program(name: str) -> ModuleType:
     return load_program(f"local/{name}.py")
 
 
-def run_program(monkeypatch: pytest.MonkeyPatch, name: str, **options: object) -> None:
+def run_program(monkeypatch: pytest.MonkeyPatch, name: str, /, **options: object) -> None:
     """Run local/NAME.py in this process, command line and all; SystemExit is what its shell would see."""
     words = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
     monkeypatch.setattr(sys, "argv", [f"local/{name}.py", *words])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from accent_helpers import noise
+from scipy.ndimage import binary_dilation
 from torch.utils.data import Dataset
 
 from salience.masking.apply import Masker
@@ -18,17 +19,17 @@ from salience.saliency.gradcam import cam_maps
 from salience.saliency.maps import unit_map
 from salience.training.trainer import TrainingSettings, train
 
-FRAMES, BINS = 400, 80
-HEIGHT, WIDTH = 64, 24
-TRAIN, TEST = 384, 120
+FRAMES, BINS = 200, 80
+HEIGHT, WIDTH = 32, 16
+TRAIN, TEST = 512, 120
 CHANCE = 1 / 3
 
 frame, bin_ = np.meshgrid(np.arange(HEIGHT), np.arange(WIDTH), indexing="ij")
-TEXTURES = [np.where(line % 2, 0.8, -0.8) for line in (bin_ // 3, frame // 3, (frame + bin_) // 4)]
+TEXTURES = [np.where(line % 2, 1.0, -1.0) for line in (bin_ // 3, frame // 3, (frame + bin_) // 4)]
 
 
 def spectrogram(*names: object) -> tuple[np.ndarray, int, np.ndarray]:
-    """Features (400, 80), the class, and where its texture lies."""
+    """Features (200, 80), the class, and where its texture lies."""
     rng = generator(*names)
     features = 0.3 * noise(int(rng.integers(1 << 30)), (FRAMES, BINS))
     label = int(rng.integers(3))
@@ -62,10 +63,10 @@ class Listener:
         self.labels = np.array([label for _, label, _ in held_out])
         self.patches = np.stack([patch for _, _, patch in held_out])
         torch.manual_seed(1)
-        sizes = {"frames": FRAMES, "channels": (8, 8, 16, 16), "hidden": 16, "dropout": 0.0, "dense_dropout": 0.0}
+        sizes = {"frames": FRAMES, "channels": (8, 8, 16, 16), "hidden": 32, "dropout": 0.0, "dense_dropout": 0.0}
         self.model = AccentCNN(AccentCNNConfig(classes=("a", "b", "c"), batch_norm=True, **sizes))
         self.model.set_normalisation(torch.zeros(BINS), torch.full((BINS,), 0.35))
-        settings = TrainingSettings(epochs=4, batch_size=16, learning_rate=2e-3, weight_decay=0.0)
+        settings = TrainingSettings(epochs=6, batch_size=16, learning_rate=3e-3, weight_decay=0.0)
         train(
             self.model, Planted(), [FRAMES] * TRAIN, collate, lambda _: {"dev_accuracy": self.accuracy(self.features)},
             "eval_dev_accuracy", True, folder, settings, seed=1,
@@ -77,7 +78,7 @@ class Listener:
         self.maps = {
             "gradcam": {str(i): m.T.numpy() for i, m in enumerate(gradcam)},
             "gradcam++": {str(i): m.T.numpy() for i, m in enumerate(gradcam_plus)},
-            "random": {str(i): generator("random map", i).random((50, 10)) for i in range(TEST)},
+            "random": {str(i): generator("random map", i).random((FRAMES // 8, 10)) for i in range(TEST)},
             "other": {str(i): gradcam[i - 1].T.numpy() for i in range(TEST)},
         }
 
@@ -102,48 +103,65 @@ def listener(tmp_path_factory) -> Listener:
     return Listener(tmp_path_factory.mktemp("planted"))
 
 
+def energy_in(areas: np.ndarray, scaled: np.ndarray) -> float:
+    """Share of the maps' sum that lies in these areas, the mean over the held-out set."""
+    return float(((scaled * areas).sum(axis=(1, 2)) / scaled.sum(axis=(1, 2))).mean())
+
+
+def with_margin(patches: np.ndarray) -> np.ndarray:
+    """The patches and one point of a map around them: 8 frames, 8 bins."""
+    return np.stack([binary_dilation(patch, np.ones((17, 17))) for patch in patches])
+
+
+def scaled_maps(listener: Listener, kind: str) -> np.ndarray:
+    """C of equation 1 for the held-out set."""
+    return np.stack([unit_map(listener.maps[kind][str(i)], FRAMES, BINS) for i in range(TEST)])
+
+
 def test_the_classes_are_learnt(listener):
     assert listener.accuracy(listener.features) > 0.95
 
 
 def test_the_class_is_in_the_patch_and_nowhere_else(listener):
     """The planting itself: without the patch chance, with nothing but the patch all."""
-    assert listener.accuracy_behind(~listener.patches) < CHANCE + 0.12
+    assert listener.accuracy_behind(~listener.patches) < CHANCE + 0.15
     assert listener.accuracy_behind(listener.patches) > 0.9
 
 
 @pytest.mark.parametrize("kind", ["gradcam", "gradcam++"])
 def test_the_map_finds_the_patch(listener, kind):
-    """The patch is 5 % of the spectrogram; it holds the maximum and much of the energy."""
-    scaled = np.stack([unit_map(listener.maps[kind][str(i)], FRAMES, BINS) for i in range(TEST)])
-    energy = (scaled * listener.patches).sum(axis=(1, 2)) / scaled.sum(axis=(1, 2))
-    pointing = [patch.ravel()[one.argmax()] for patch, one in zip(listener.patches, scaled, strict=True)]
-    assert listener.patches.mean() < 0.05
-    assert energy.mean() > 0.35
-    assert np.mean(pointing) > 0.95
+    """The patch is 3 % of the spectrogram, 9 % with a margin; it holds the maximum and most of the energy."""
+    scaled, around = scaled_maps(listener, kind), with_margin(listener.patches)
+    assert listener.patches.mean() < 0.035 and around.mean() < 0.1
+    assert energy_in(listener.patches, scaled) > 0.25
+    assert energy_in(around, scaled) > 0.5
+    assert np.mean([area.ravel()[one.argmax()] for area, one in zip(around, scaled, strict=True)]) > 0.95
+
+
+def test_a_random_map_does_not(listener):
+    """What those numbers are without any knowledge."""
+    scaled, around = scaled_maps(listener, "random"), with_margin(listener.patches)
+    assert energy_in(listener.patches, scaled) < 0.05
+    assert energy_in(around, scaled) < 0.12
+    assert np.mean([area.ravel()[one.argmax()] for area, one in zip(around, scaled, strict=True)]) < 0.25
 
 
 @pytest.mark.parametrize("variant", ["gradcam", "gradcam++"])
-def test_masking_by_the_map_leaves_chance(listener, variant):
+def test_masking_by_the_map_leaves_about_chance(listener, variant):
     keep = listener.masks(variant)
-    assert listener.accuracy_behind(keep) < CHANCE + 0.12
-    assert (~keep).mean() < 0.15
+    assert listener.accuracy_behind(keep) < CHANCE + 0.15
+    assert (~keep).mean() < 0.1
 
 
-def test_masking_the_same_area_elsewhere_changes_little(listener):
-    """The same mask half the spectrogram away, another utterance's mask, and random points: as many points each."""
+def test_masking_the_same_area_elsewhere_does_not(listener):
+    """The same mask half the spectrogram away, where another's map is high, and at random: as many points each."""
     keep = listener.masks("gradcam")
-    moved = np.roll(keep, FRAMES // 2, axis=1)
-    for elsewhere in (moved, listener.masks("other-mask"), listener.masks("random-mask")):
+    for elsewhere in (np.roll(keep, FRAMES // 2, axis=1), listener.masks("other-mask"), listener.masks("random-mask")):
         np.testing.assert_array_equal(elsewhere.sum(axis=(1, 2)), keep.sum(axis=(1, 2)))
         # Another's patch may lie on one's own.
-        clear = (~elsewhere & listener.patches).sum(axis=(1, 2)) < 0.2 * HEIGHT * WIDTH
-        right = listener.accuracy([f * np.where(clear[i], k, True) for i, (f, k) in enumerate(zip(listener.features, elsewhere, strict=True))])
-        assert clear.mean() > 0.75 and right > 0.9
-
-
-def test_a_random_map_does_not_find_the_patch(listener):
-    """What the numbers above would be without any knowledge."""
-    scaled = np.stack([unit_map(listener.maps["random"][str(i)], FRAMES, BINS) for i in range(TEST)])
-    energy = (scaled * listener.patches).sum(axis=(1, 2)) / scaled.sum(axis=(1, 2))
-    assert energy.mean() < 0.08
+        clear = (~elsewhere & listener.patches).sum(axis=(1, 2)) < 0.1 * HEIGHT * WIDTH
+        assert clear.mean() > 0.75
+        with torch.no_grad():
+            masked = torch.from_numpy(np.stack(listener.features) * elsewhere)[torch.from_numpy(clear)]
+            predicted = listener.model(masked)["logits"].argmax(1).numpy()
+        assert (predicted == listener.labels[clear]).mean() > 0.95

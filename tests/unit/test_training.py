@@ -30,6 +30,9 @@ from salience.training.batches import POOL, LengthBuckets
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train, whole_checkpoint
 from salience.training.whisper_data import AugmentedUtterances, Example, collate
 
+# An interrupted training leaves TensorBoard's thread behind.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 SETTINGS = TrainingSettings(epochs=4, batch_size=4, learning_rate=1e-2, warmup=0.2, weight_decay=0.1)
 
 

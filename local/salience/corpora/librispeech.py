@@ -220,6 +220,7 @@ def synthesise_pretraining(root: Path, seed: int = 0, utterances: int = 3000, re
         voices.PRETRAINING_VARIANTS,
         "pretraining",
         utterances,
+        varied=True,
     )
 
 

@@ -1,0 +1,362 @@
+"""Bad input through the programs: one sentence, exit 1, no traceback, and what earlier steps wrote stays as it was."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import torch
+from accent_helpers import classifier, noise, run_program, talkative, write_features, write_set
+from corpora_helpers import TOP, contents
+
+from salience.data.tables import read_table, write_table
+from salience.features.archives import Archive
+from salience.files import read_json, write_json
+from salience.models.accent_cnn import save_classifier
+from salience.models.whisper import load_model, save_model
+
+# A training that fails leaves TensorBoard's thread behind, whose folder these tests remove.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+KEYS = ("s1-a", "s1-b", "s2-a", "s2-b", "s3-a", "s3-b")
+SECONDS = 0.4
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """What stages 1 to 4 leave: audio, data directories, features, a classifier, a model."""
+    folder = tmp_path_factory.mktemp("recipe")
+    for name in ("train", "dev"):
+        audio = {key: 0.1 * noise(n, round(16000 * SECONDS)) for n, key in enumerate(KEYS)}
+        write_set(folder, name, audio)
+        write_features(folder, name, {key: noise(n, (40, 80)) for n, key in enumerate(KEYS)})
+    save_classifier(classifier(2, frames=48), folder / "exp/classifier")
+    save_model(talkative(1), folder / "whisper.pt")
+    return folder
+
+
+@pytest.fixture
+def recipe(done, tmp_path, monkeypatch):
+    """A copy to break, as the working directory."""
+    shutil.copytree(done, tmp_path / "recipe", symlinks=True)
+    monkeypatch.chdir(tmp_path / "recipe")
+    for name in ("train", "dev"):
+        for place in (Path("data", name), Path("data", name, "split1/1")):
+            write_table(place / "wav.scp", {key: f"audio/{key}.wav" for key in KEYS})
+        write_table(Path("dump", name, "feats.scp"), {
+            key: specifier.replace(str(done), str(tmp_path / "recipe"))
+            for key, specifier in read_table(Path("dump", name, "feats.scp")).items()
+        })
+    return tmp_path / "recipe"
+
+
+OPTIONS = {
+    "extract_features": {"data": "data", "sets": "train", "out": "new"},
+    "train_classifier": {
+        "data": "data", "features": "dump", "out": "new", "train_set": "train", "dev_set": "dev", "test_sets": "dev",
+        "sizes.frames": 48, "sizes.channels": "[2,2,2,2]", "sizes.hidden": 4, "training.epochs": 2, "training.batch_size": 3,
+    },
+    "map_saliency": {"data": "data", "features": "dump", "sets": "train", "classifier": "exp/classifier", "out": "new"},
+    "mask_features": {"data": "data", "features": "dump", "maps": "maps", "sets": "train", "variants": "specaugment", "out": "new"},
+    "finetune_whisper": {
+        "data": "data", "features": "dump", "out": "new", "model": "whisper.pt", "variant": "specaugment", "train_set": "train",
+        "dev_set": "dev", "training.epochs": 1, "training.batch_size": 6, "longest": 2,
+    },
+    "decode_whisper": {"model": "whisper.pt", "features": "dump", "sets": "train", "out": "new", "longest": 2},
+    "export_whisper": {"model": "whisper.pt", "out": "new"},
+}
+
+
+def says(monkeypatch, program, **options) -> str:
+    """The one sentence that a program ends with, having left the recipe's files and nothing else that is not whole."""
+    before = contents(Path())
+    with pytest.raises(SystemExit) as ended:
+        run_program(monkeypatch, program, **OPTIONS[program] | options)
+    message = ended.value.code
+    # sys.exit of a string prints it to standard error and exits 1.
+    assert isinstance(message, str) and message.startswith(f"{program}.py: ") and "\n" not in message
+    after = contents(Path())
+    assert {name: after.get(name) for name in before} == before
+    # Whole checkpoints may stay: the same command goes on from them.
+    new = [name for name in after if name not in before and not name.startswith("new/checkpoints/")]
+    assert not [name for name in new if name.endswith((".tmp", ".scp", ".ark", ".pt", "model.safetensors", "text", "step.json"))], new
+    return message.removeprefix(f"{program}.py: ")
+
+
+@pytest.mark.parametrize("program", OPTIONS)
+def test_what_is_broken_below_works_whole(recipe, monkeypatch, program):
+    """Otherwise the tests below would prove nothing."""
+    run_program(monkeypatch, program, **OPTIONS[program])
+    assert list(Path("new").iterdir())
+
+
+def test_missing_audio(recipe, monkeypatch):
+    Path("audio/s2-a.wav").unlink()
+    assert says(monkeypatch, "extract_features") == "audio/s2-a.wav does not exist; check the corpus root and run stage 1 again"
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC"])
+def test_truncated_audio(recipe, monkeypatch, form):
+    path = Path("audio/s2-a.wav")
+    soundfile.write(path, 0.1 * noise(1, 6400), 16000, format=form)
+    path.write_bytes(path.read_bytes()[:5000])
+    assert says(monkeypatch, "extract_features").startswith("audio/s2-a.wav ")
+
+
+def test_audio_with_a_nan(recipe, monkeypatch):
+    samples = 0.1 * noise(1, 6400)
+    samples[100] = np.nan
+    soundfile.write("audio/s2-a.wav", samples, 16000, subtype="FLOAT")
+    assert says(monkeypatch, "extract_features").startswith("s2-a: the values to be written to new/train/feats.1.ark are not all finite")
+
+
+def test_audio_over_30_seconds(recipe, monkeypatch):
+    soundfile.write("audio/s2-a.wav", np.zeros(16000 * 30 + 161), 16000)
+    assert "the utterance s2-a lasts 30.0 s, over Whisper's 30" in says(monkeypatch, "extract_features")
+
+
+@pytest.mark.parametrize("program", ["extract_features", "finetune_whisper"])
+def test_a_line_that_is_not_utf8(recipe, monkeypatch, program):
+    for place in ("data/train/text", "data/train/split1/1/text"):
+        lines = Path(place).read_bytes().splitlines(keepends=True)
+        Path(place).write_bytes(b"".join(lines[:2]) + b"s2-a caf\xe9\n" + b"".join(lines[3:]))
+    message = says(monkeypatch, program)
+    assert "/text:3 is not UTF-8 (byte 9)" in message and "iconv" in message
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_an_empty_transcript(recipe, monkeypatch, text):
+    content = Path("data/train/text").read_text()
+    Path("data/train/text").write_text(content.replace("s2-a one two\n", f"s2-a {text}\n".rstrip(" ")))
+    assert says(monkeypatch, "finetune_whisper").startswith("data/train/text: s2-a has an empty transcript")
+
+
+def test_a_transcript_that_no_model_holds(recipe, monkeypatch):
+    content = Path("data/train/text").read_text()
+    Path("data/train/text").write_text(content.replace("s2-a one two\n", f"s2-a {'word ' * 500}\n"))
+    assert "over the model's 448" in says(monkeypatch, "finetune_whisper")
+
+
+def spoil(key: str, how: str) -> None:
+    """Break one entry of the training features."""
+    table = read_table(Path("dump/train/feats.scp"))
+    if how == "nan":
+        matrix = np.array(Archive(Path("dump/train/feats.scp"))[key])
+        matrix[3, 7] = np.nan
+        kaldiio.save_ark("dump/train/bad.ark", {key: matrix})
+        table[key] = f"dump/train/bad.ark:{len(key) + 1}"
+        write_table(Path("dump/train/feats.scp"), table)
+    else:
+        ark = Path("dump/train/feats.ark")
+        content, offset = ark.read_bytes(), int(table[key].rsplit(":", 1)[1])
+        # Either the entry's header is not one, or the file ends within the last entry.
+        ark.write_bytes(content[:offset] + b"garbage" + content[offset + 7 :] if how == "corrupt" else content[: offset + 500])
+
+
+READERS = ("train_classifier", "map_saliency", "mask_features", "finetune_whisper", "decode_whisper")
+
+
+@pytest.mark.parametrize("program", READERS)
+@pytest.mark.parametrize("how", ["nan", "corrupt", "truncated"])
+def test_features_that_cannot_be_used(recipe, monkeypatch, program, how):
+    spoil("s3-b", how)
+    message = says(monkeypatch, program)
+    assert message.startswith("dump/train/feats.scp: the entry of s3-b at ")
+    assert ("holds a NaN" if how == "nan" else "is corrupt") in message and "run the stage that writes it again" in message
+
+
+@pytest.mark.parametrize("program", READERS)
+def test_features_that_are_missing(recipe, monkeypatch, program):
+    Path("dump/train/feats.scp").unlink()
+    assert says(monkeypatch, program) == "dump/train/feats.scp does not exist; run the stage that writes it"
+
+
+@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper"])
+def test_a_checkpoint_of_another_architecture(recipe, monkeypatch, program):
+    torch.save({"model": {"classify.weight": torch.zeros(3, 3)}}, "other.pt")
+    Path("bytes.pt").write_bytes(np.random.default_rng(1).bytes(1000))
+    for path in ("other.pt", "bytes.pt"):
+        assert says(monkeypatch, program, model=path).startswith(f"{path} is no Whisper checkpoint that this version can load")
+    assert says(monkeypatch, program, model="none.pt").startswith("none.pt is neither a file nor one of Whisper's models")
+
+
+def test_a_classifier_of_another_architecture(recipe, monkeypatch):
+    write_json(Path("exp/classifier/config.json"), read_json(Path("exp/classifier/config.json")) | {"hidden": 99})
+    assert says(monkeypatch, "map_saliency").startswith("exp/classifier holds no accent classifier of this architecture")
+
+
+def test_an_utterance_longer_than_the_classifier(recipe, monkeypatch):
+    write_features(recipe, "train", {key: noise(n, (49, 80)) for n, key in enumerate(KEYS)})
+    assert "49 frames does not fit the classifier's 48" in says(monkeypatch, "map_saliency")
+    assert "49 frames does not fit the classifier's 48" in says(monkeypatch, "train_classifier")
+
+
+def test_an_utterance_as_long_as_the_classifier_fits(recipe, monkeypatch):
+    write_features(recipe, "train", {key: noise(n, (48 if n == 2 else 30, 80)) for n, key in enumerate(KEYS)})
+    run_program(monkeypatch, "train_classifier", **OPTIONS["train_classifier"])
+    run_program(monkeypatch, "map_saliency", **OPTIONS["map_saliency"] | {"out": "maps"})
+    assert Archive(Path("maps/gradcam/train/saliency.1.scp"))[KEYS[2]].shape == (6, 10)
+    Path("maps/gradcam/train/saliency.1.scp").rename("maps/gradcam/train/saliency.scp")
+    run_program(monkeypatch, "mask_features", **OPTIONS["mask_features"] | {"variants": "gradcam", "out": "masked"})
+    assert Archive(Path("masked/gradcam/train/feats.1.scp"))[KEYS[2]].shape == (48, 80)
+
+
+def test_a_label_the_classifier_never_saw(recipe, monkeypatch):
+    for place in ("data/train", "data/train/split1/1", "data/dev"):
+        write_table(Path(place, "utt2accent"), read_table(Path(place, "utt2accent")) | {"s2-a": "Martian"})
+    message = says(monkeypatch, "map_saliency", target="true")
+    assert "s2-a has the accent 'Martian', which the classifier never saw (a, b)" in message and "--target predicted" in message
+    # The predicted class needs no label.
+    run_program(monkeypatch, "map_saliency", **OPTIONS["map_saliency"] | {"out": "predicted"})
+    for place in ("data/train", "data/train/split1/1"):
+        write_table(Path(place, "utt2accent"), read_table(Path(place, "utt2accent")) | {"s2-a": "a"})
+    assert "dev/utt2accent: s2-a has the accent 'Martian', which the training set lacks (a, b)" in says(monkeypatch, "train_classifier")
+
+
+def test_an_utterance_without_an_accent(recipe, monkeypatch):
+    accents = read_table(Path("data/train/utt2accent"))
+    accents.pop("s2-a")
+    write_table(Path("data/train/utt2accent"), accents)
+    assert "utt2accent has no line for s2-a" in says(monkeypatch, "train_classifier")
+
+
+def test_maps_that_a_variant_needs(recipe, monkeypatch):
+    assert says(monkeypatch, "finetune_whisper", variant="gradcam") == "the variant gradcam needs --maps, the folder that stage 4 wrote"
+    assert says(monkeypatch, "finetune_whisper", variant="gradcam", masks="fixed").startswith("--masks fixed needs --masked")
+    assert says(monkeypatch, "mask_features", variants="gradcam").startswith("maps/gradcam/train/saliency.scp does not exist")
+
+
+@pytest.mark.parametrize("options", [{"seed": "x"}, {"no_such_option": 1}, {"variant": ""}, {"masks": "sometimes"}, {"language": "xx"}])
+def test_options_that_make_no_sense(recipe, monkeypatch, options):
+    says(monkeypatch, "finetune_whisper", **options)
+
+
+def test_jobs_that_left_something_out(recipe, monkeypatch):
+    run_program(monkeypatch, "extract_features", **OPTIONS["extract_features"])
+    table = read_table(Path("new/train/feats.1.scp"))
+    table.pop("s2-a")
+    write_table(Path("new/train/feats.1.scp"), table)
+    with pytest.raises(SystemExit, match=r"^merge_archives\.py: new/train/feats\.scp lacks 1 utterances of data/train, first s2-a; run the stage again$"):
+        run_program(monkeypatch, "merge_archives", folder="new", sets="train", name="feats", jobs=1, data="data")
+    with pytest.raises(SystemExit, match=r"new/train/feats\.2\.scp does not exist"):
+        run_program(monkeypatch, "merge_archives", folder="new", sets="train", name="feats", jobs=2)
+
+
+FULL = "no space left on the disk; free some and run the same command again, what is done stays done"
+
+
+def fill_disk(monkeypatch, after: int) -> None:
+    """Let whatever is published from the given file on find the disk full."""
+    published, replace = [], os.replace
+
+    def full(source, target):
+        published.append(target)
+        if len(published) > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+
+
+@pytest.mark.parametrize("program", [p for p in OPTIONS if p != "export_whisper"])
+def test_a_full_disk_at_the_first_file(recipe, monkeypatch, program):
+    fill_disk(monkeypatch, 0)
+    assert says(monkeypatch, program) == FULL
+
+
+@pytest.mark.parametrize(
+    ("program", "temporary"),
+    [
+        ("extract_features", "new/train/.feats.1.ark.tmp"),
+        ("map_saliency", "new/gradcam/train/.saliency.1.ark.tmp"),
+        ("mask_features", "new/specaugment/train/.feats.1.ark.tmp"),
+        ("train_classifier", "new/.model.safetensors.tmp"),
+        ("finetune_whisper", "new/.model.pt.tmp"),
+        ("decode_whisper", "new/train/.text.tmp"),
+    ],
+)
+def test_a_device_that_is_really_full(recipe, monkeypatch, program, temporary):
+    """The kernel's own error, by a temporary file that leads to /dev/full."""
+    if not Path("/dev/full").exists():
+        pytest.skip("/dev/full is not here")
+    Path(temporary).parent.mkdir(parents=True)
+    Path(temporary).symlink_to("/dev/full")
+    with pytest.raises(SystemExit) as ended:
+        run_program(monkeypatch, program, **OPTIONS[program])
+    assert ended.value.code == f"{program}.py: {FULL}"
+    assert not Path(temporary).is_symlink() and not list(Path("new").rglob("*step.json"))
+    # With space again, the same command ends well.
+    run_program(monkeypatch, program, **OPTIONS[program])
+    assert list(Path("new").rglob("*step.json"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+    ],
+)
+def test_a_full_disk_in_other_libraries_words(recipe, monkeypatch, error):
+    """torch.save and safetensors, within the trainer, do not raise OSError."""
+
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr("transformers.trainer.Trainer._save_checkpoint", full)
+    assert says(monkeypatch, "finetune_whisper") == FULL
+
+
+def test_a_bug_is_not_called_bad_input(recipe, monkeypatch):
+    def bug(*_, **__):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("transformers.trainer.Trainer._save_checkpoint", bug)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"])
+
+
+def test_a_broken_run_again_leaves_the_whole_model_of_the_last(recipe, monkeypatch):
+    """A model that was trained well survives a second training that fails."""
+    run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"])
+    model = Path("new/model.pt").read_bytes()
+    spoil("s1-a", "corrupt")
+    with pytest.raises(SystemExit, match="entry of s1-a"):
+        run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"seed": 2})
+    assert Path("new/model.pt").read_bytes() == model
+    load_model("new/model.pt")
+
+
+def shell(program: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """A program as a stage starts it."""
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in (OPTIONS[program] | options).items()]
+    environment = os.environ | {"PYTHONPATH": str(TOP / "local"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, TOP / "local" / f"{program}.py", *words], capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize(
+    ("program", "what"), [("extract_features", "missing audio"), ("mask_features", "corrupt"), ("mask_features", "full disk")]
+)
+def test_from_the_shell(recipe, program, what):
+    """Exit 1, nothing on standard output, the sentence as the last line of standard error, no traceback."""
+    if what == "missing audio":
+        Path("audio/s2-a.wav").unlink()
+    elif what == "corrupt":
+        spoil("s1-a", "corrupt")
+    else:
+        Path("new/specaugment/train").mkdir(parents=True)
+        Path("new/specaugment/train/.feats.1.ark.tmp").symlink_to("/dev/full")
+    before = contents(Path("dump")) | contents(Path("data"))
+    ended = shell(program)
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(f"{program}.py: ")
+    assert contents(Path("dump")) | contents(Path("data")) == before
+    assert not list(Path("new").rglob("*.ark")) and not list(Path("new").rglob("*.tmp"))
