@@ -35,6 +35,10 @@ needs() { # needs <file> <stage>: a stage run out of order says which one makes 
     [ -e "$1" ] || fail "$PWD/$1 does not exist; stage $2 writes it"
 }
 
+needs_set() { # needs_set <set>: a set that the given corpora do not make cannot be trained on
+    [ -e "$data/$1/utt2spk" ] || fail "there is no $PWD/$data/$1: run stage 1, or give the corpora it is made of ($data/preparation.txt says what was left out)"
+}
+
 fetch() { # fetch <corpus>: stage 0 for one corpus, with the root or archive that the user gave
     local root=${1}_root archive=${1}_archive
     fetch_corpus.py --corpus "$1" --target "$downloads/$1" --mini "$mini" --seed "$seed" \
@@ -90,6 +94,7 @@ extract_features() { # stage 2: log-mel archives of all sets, by an array of job
 }
 
 train_classifier() { # stage 3: the listener that tells accents apart
+    needs_set cls_train
     needs "$dump/cls_train/feats.scp" 2
     # shellcheck disable=SC2086
     OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu --num-threads "$all_threads" "$exp/classifier/log/train.log" \
@@ -126,7 +131,7 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
 
 start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini model
     if [ "$model" = mini ]; then
-        model=${SALIENCE_CACHE:-$SALIENCE_ROOT/.cache}/whisper-mini/mini.pt
+        model=${SALIENCE_CACHE:-../../.cache}/whisper-mini/mini.pt
         make_mini_whisper.sh "$model"
     elif [ -e "$(from_caller "$model")" ]; then
         model=$(from_caller "$model")
@@ -134,6 +139,7 @@ start_from() { # start_from: the model that stage 6 starts from, made first if i
 }
 
 finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from the same model and with as many updates
+    needs_set asr_train
     needs "$dump/$asr_train/feats.scp" 2
     [ -z "$masked" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
     mkdir -p "$exp/whisper/log"
@@ -143,8 +149,7 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
     done > "$exp/whisper/log/trainings"
     # shellcheck disable=SC2086
     $cuda_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/trainings")" "$exp/whisper/log/finetune.JOB.log" \
-        nth_line.sh "$exp/whisper/log/trainings" JOB $launcher \
-        "$(command -v finetune_whisper.py)" --config "$conf/finetune.yaml" --masking "$conf/masking.yaml" \
+        nth_line.sh "$exp/whisper/log/trainings" JOB $launcher finetune_whisper.py --config "$conf/finetune.yaml" --masking "$conf/masking.yaml" \
         --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
         --train-set "$asr_train" --model "$model" --language "$language" --ngpu "$ngpu"
 }
@@ -170,7 +175,7 @@ decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
 
 score_words() { # stage 8: WER and CER, raw and normalised, for each set and accent
     for folder in "$exp"/whisper/*/seed*/decode; do
-        [ -d "$folder" ] || { echo "$0: $exp/whisper holds no hypotheses; stage 7 writes them" >&2; exit 1; }
+        [ -d "$folder" ] || fail "$PWD/$exp/whisper holds no hypotheses; stage 7 writes them"
         echo "--hyp $folder/{set}/text --out ${folder%decode}score/{set}"
     done > "$exp/whisper/log/scorings"
     $decode_cmd --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/scorings")" "$exp/whisper/log/score.JOB.log" \

@@ -20,8 +20,8 @@ from salience.masking.policies import Masking
 from salience.models.whisper import (
     MINI, WhisperForTraining, load_model, new_model, save_model, target_tokens, tokenizer_of,
 )
-from salience.steps import Step
-from salience.training.trainer import TrainingSettings, is_first_process, remove_checkpoints, train
+from salience.steps import Step, is_first_process
+from salience.training.trainer import TrainingSettings, remove_checkpoints, train
 from salience.training.whisper_data import AugmentedUtterances, collate
 
 logger = logging.getLogger("finetune_whisper")
@@ -89,6 +89,7 @@ def finetune_whisper(
         inputs=[data / train_set, data / dev_set, archive_path, features / dev_set / "feats.scp", *used]
         + ([checkpoint] if checkpoint.exists() else []),
         outputs=[out / "model.pt", out / "history.json"],
+        partial=out / "checkpoints",
     )
     if step.is_done():
         return

@@ -86,7 +86,7 @@ def _draw_bars(rows: list[dict], parts: list[Section], folder: Path) -> None:
                         row["high"],
                     )
             kind = "raw" if name.startswith("raw") else "normalised"
-            label = f"{part.corpus}{'_synthetic' if part.synthetic else ''}"
+            label = f"{part.corpus.replace(' ', '_')}{'_synthetic' if part.synthetic else ''}"
             rate_bars(
                 list(dict.fromkeys(row["set"] for row in mine)),
                 systems,

@@ -94,6 +94,7 @@ def train_classifier(
         {"sizes": sizes, "training": training, "specaugment": specaugment, "seed": seed},
         inputs=[p for n in names for p in (data / n, features / n / "feats.scp")],
         outputs=[out / f for f in ("model.safetensors", "config.json", "history.json")] + [out / f"accent-cnn.{n}.json" for n in names[1:]],
+        partial=out / "checkpoints",
     )
     if step.is_done():
         return

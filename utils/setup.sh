@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [--tests]: make .venv and install what requirements.txt lists (--tests: and tests/requirements.txt).
+# setup.sh [--tests | --benchmarks]: make .venv and install what requirements.txt lists (--tests: and
+# tests/requirements.txt; --benchmarks: and tests/benchmarks/requirements.txt too).
 # Called at the start of everything; when nothing has changed it returns at once.
 # PYTHON=/path/to/python3.11 chooses the Python that .venv is made with.
 set -euo pipefail
@@ -14,7 +15,8 @@ cd "$top"
 case ${1:-} in
     '') lists=(requirements.txt) ;;
     --tests) lists=(requirements.txt tests/requirements.txt) ;;
-    *) echo "setup.sh: unknown option $1; there is only --tests" >&2; exit 1 ;;
+    --benchmarks) lists=(requirements.txt tests/requirements.txt tests/benchmarks/requirements.txt) ;;
+    *) echo "setup.sh: unknown option $1; there are --tests and --benchmarks" >&2; exit 1 ;;
 esac
 
 fail() { echo "setup.sh: $1" >&2; exit 1; }

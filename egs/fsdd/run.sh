@@ -24,7 +24,7 @@ language=en
 normaliser=digit-words
 conf=                    # folder of settings (default: conf; mini: conf/mini)
 train_jobs=$nj           # trainings at a time
-launcher=                # for several GPUs: "torchrun --nproc-per-node 4"
+launcher=                # for several GPUs: "torchrun --no-python --nproc-per-node 4"
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]

@@ -10,6 +10,7 @@ import os
 import platform
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from salience.errors import InputError
 from salience.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,11 @@ logger = logging.getLogger(__name__)
 RECORDED_PACKAGES = ("torch", "numpy", "transformers", "openai-whisper", "kaldiio", "soundfile", "soxr")
 HASHED_UP_TO = 16 * 1024 * 1024
 """Larger files are known by size and modification time: hashing a thousand hours of features takes minutes."""
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a distributed training that writes the results."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def fingerprint(path: Path) -> str:
@@ -83,6 +90,10 @@ class Step:
 
     The record is written when the block ends without an exception.  Outputs
     must already be in place then, each written under a temporary name first.
+
+    `partial` is a folder in which an interrupted run leaves what the next one
+    goes on from.  What another configuration or other inputs left there is
+    removed first.
     """
 
     def __init__(
@@ -91,11 +102,13 @@ class Step:
         config: Mapping[str, Any],
         inputs: Iterable[Path] = (),
         outputs: Iterable[Path] = (),
+        partial: Path | None = None,
     ) -> None:
         self.record = Path(record)
         self.config = _plain(config)
         self.inputs = {_shown(Path(p)): fingerprint(Path(p)) for p in inputs}
         self.outputs = [Path(p) for p in outputs]
+        self.partial = partial
 
     def is_done(self) -> bool:
         """Whether nothing needs doing; says so, or why the step is done again."""
@@ -132,12 +145,26 @@ class Step:
         self.record.parent.mkdir(parents=True, exist_ok=True)
         if os.environ.get("RANK", "0") == "0":
             self.record.unlink(missing_ok=True)
+        if self.partial is not None and is_first_process():
+            self._claim(self.partial)
         self._started = time.monotonic()
         return self
 
+    def _claim(self, partial: Path) -> None:
+        """Keep what lies in `partial` only if the same work left it."""
+        work = {"config": self.config, "inputs": self.inputs}
+        mark = partial / "work.json"
+        try:
+            same = read_json(mark) == work
+        except InputError:
+            same = False
+        if not same:
+            shutil.rmtree(partial, ignore_errors=True)
+            write_json(mark, work)
+
     def __exit__(self, kind: type | None, value: BaseException | None, trace: object) -> None:
         # Under torchrun every process runs the step; the first one writes.
-        if kind is not None or os.environ.get("RANK", "0") != "0":
+        if kind is not None or not is_first_process():
             return
         usage = resource.getrusage(resource.RUSAGE_SELF)
         write_json(

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Batched decoding, against whisper.transcribe utterance by utterance."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from salience.decoding.whisper import transcribe
 from salience.features.logmel import log_mel
 from salience.models.whisper import MINI, load_model, new_model, tokenizer_of
 
-CHECKPOINT = Path(__file__).parents[2] / ".cache" / "whisper-mini" / "mini.pt"
+CACHE = Path(os.environ.get("SALIENCE_CACHE") or Path(__file__).parents[2] / ".cache")
+CHECKPOINT = CACHE / "whisper-mini" / "mini.pt"
 LONGEST = 30
 """Most tokens of a hypothesis, as in the mini recipe."""
 
@@ -71,7 +73,10 @@ def bench_decoding(utterances: int = 64, repetitions: int = 3, out: Path | None 
     title = f"decoding {utterances} utterances of {np.mean([len(a) for a in audios.values()]) / 16000:.1f} s, {about}"
     peer = f"whisper.transcribe, loop {seconds['loop']:.2f} s ({tokens['loop']:.0f} tokens each)"
     rows = [
-        Row(f"{title}, {how}", f"{seconds[name]:.2f} s ({tokens[key]:.0f} tokens each)", peer, seconds["loop"] / seconds[name], aim)
+        Row(
+            f"{title}, {how}", f"{seconds[name]:.2f} s ({tokens[key]:.0f} tokens each)", peer,
+            seconds["loop"] / seconds[name], aim,
+        )
         for name, key, how, aim in (
             ("short", "ours False", "own length", 4), ("full", "ours True", "padded to 30 s", None)
         )

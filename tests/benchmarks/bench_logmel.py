@@ -67,7 +67,8 @@ def bench_logmel(utterances: int = 60, repetitions: int = 5, out: Path | None = 
     rows = [
         Row(
             f"log-mel {what} ({len(files)} utterances, {about})", f"{seconds[f'our {part}']:.2f} s",
-            f"openai-whisper, loop {seconds[f'their {part}']:.2f} s", seconds[f"their {part}"] / seconds[f"our {part}"], aim=2,
+            f"openai-whisper, loop {seconds[f'their {part}']:.2f} s",
+            seconds[f"their {part}"] / seconds[f"our {part}"], aim=2,
         )
         for part, what in (("dump", "dump: files in, archive out"), ("transform", "transform alone"))
     ]

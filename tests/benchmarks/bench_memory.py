@@ -74,10 +74,12 @@ def _dump(work: Path, models: Path, files: list[Path], copies: int) -> dict[str,
     for kind in ("gradcam", "gradcam++", "random"):
         _run("merge_archives", f"--folder={maps}/{kind}", "--sets=set", "--name=saliency", "--jobs=1")
     peaks["mask_features"] = _run(
-        "mask_features", data, features, f"--maps={maps}", "--sets=set", "--variants=gradcam++ random-mask", f"--out={work}/masked"
+        "mask_features", data, features, f"--maps={maps}", "--sets=set", "--variants=gradcam++ random-mask",
+        f"--out={work}/masked",
     )
     peaks["decode_whisper"] = _run(
-        "decode_whisper", f"--model={models}/whisper.pt", features, "--sets=set", f"--out={work}/hypotheses", "--longest=10"
+        "decode_whisper", f"--model={models}/whisper.pt", features, "--sets=set", f"--out={work}/hypotheses",
+        "--longest=10",
     )
     return peaks
 

@@ -4,6 +4,10 @@
 # README.md stays as it is.  OMP_NUM_THREADS chooses the threads of both sides (default: all processors).
 # SALIENCE_TEST_DATA names the folder with LibriSpeech/ (default: ../shared/data); without one, noise stands in.
 set -euo pipefail
+if [ "${1:-}" = --help ]; then
+    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+    exit
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 utils/setup.sh --benchmarks
 . ./path.sh

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import transformers
 from accent_helpers import classifier, noise, run_program, talkative, write_features, write_set
 from corpora_helpers import TOP, contents
 
@@ -20,6 +21,7 @@ from salience.features.archives import Archive
 from salience.files import read_json, write_json
 from salience.models.accent_cnn import save_classifier
 from salience.models.whisper import load_model, save_model
+from salience.training import whisper_data
 
 # A training that fails leaves TensorBoard's thread behind, whose folder these tests remove.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -82,9 +84,10 @@ def says(monkeypatch, program, **options) -> str:
     # sys.exit of a string prints it to standard error and exits 1.
     assert isinstance(message, str) and message.startswith(f"{program}.py: ") and "\n" not in message
     after = contents(Path())
+    # Checkpoints come, stay and go: the same command goes on from them.
+    before, after = ({n: c for n, c in files.items() if not n.startswith("new/checkpoints/")} for files in (before, after))
     assert {name: after.get(name) for name in before} == before
-    # Whole checkpoints may stay: the same command goes on from them.
-    new = [name for name in after if name not in before and not name.startswith("new/checkpoints/")]
+    new = [name for name in after if name not in before]
     assert not [name for name in new if name.endswith((".tmp", ".scp", ".ark", ".pt", "model.safetensors", "text", "step.json"))], new
     return message.removeprefix(f"{program}.py: ")
 
@@ -332,6 +335,55 @@ def test_a_broken_run_again_leaves_the_whole_model_of_the_last(recipe, monkeypat
         run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"seed": 2})
     assert Path("new/model.pt").read_bytes() == model
     load_model("new/model.pt")
+
+
+@pytest.mark.parametrize("program", ["finetune_whisper", "train_classifier"])
+def test_a_training_goes_on_from_its_own_checkpoints_only(recipe, monkeypatch, program):
+    """Interrupted and run again: as if never interrupted.  With another rate in between: as if never begun."""
+    result = {"finetune_whisper": "model.pt", "train_classifier": "model.safetensors"}[program]
+    options = OPTIONS[program] | {"training.epochs": 3, "training.learning_rate": 1e-3}
+
+    def interrupt(times, **changed):
+        with monkeypatch.context() as patch:
+            seen = []
+
+            def cut(trainer, *given):
+                seen.append(whole(trainer, *given))
+                if len(seen) == times:
+                    raise KeyboardInterrupt
+
+            whole = transformers.Trainer._save_checkpoint
+            patch.setattr(transformers.Trainer, "_save_checkpoint", cut)
+            with pytest.raises(SystemExit):
+                run_program(monkeypatch, program, **options | changed)
+
+    run_program(monkeypatch, program, **options | {"out": "straight"})
+    interrupt(2, **{"training.learning_rate": 1e-1})
+    assert list(Path("new/checkpoints").glob("checkpoint-*"))
+    interrupt(1)
+    run_program(monkeypatch, program, **options)
+    assert Path("new", result).read_bytes() == Path("straight", result).read_bytes()
+    assert not Path("new/checkpoints").exists()
+
+
+def test_masks_of_stage_5_train_the_recogniser(recipe, monkeypatch):
+    """--masks fixed: every augmented copy is what stands in the archive."""
+    run_program(monkeypatch, "mask_features", **OPTIONS["mask_features"] | {"out": "masked"})
+    Path("masked/specaugment/train/feats.1.scp").rename("masked/specaugment/train/feats.scp")
+    seen = []
+    whole = whisper_data.AugmentedUtterances.__getitem__
+
+    def watch(data, where):
+        example = whole(data, where)
+        seen.append((*where, example.features))
+        return example
+
+    monkeypatch.setattr(whisper_data.AugmentedUtterances, "__getitem__", watch)
+    run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"masks": "fixed", "masked": "masked", "training.epochs": 2})
+    clean, masked = Archive(Path("dump/train/feats.scp")), Archive(Path("masked/specaugment/train/feats.scp"))
+    assert len(seen) == 24
+    for _, index, features in seen:
+        np.testing.assert_array_equal(features, (masked if index >= 6 else clean)[KEYS[index % 6]])
 
 
 def shell(program: str, **options: object) -> subprocess.CompletedProcess[str]:

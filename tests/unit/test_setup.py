@@ -201,10 +201,10 @@ def test_a_python_that_cannot_run_is_passed_over(checkout):
 
 
 def test_unknown_option(checkout):
-    assert checkout.run("--test", code=1)[0] == "setup.sh: unknown option --test; there is only --tests\n"
+    assert checkout.run("--test", code=1)[0] == "setup.sh: unknown option --test; there are --tests and --benchmarks\n"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt", "tests/benchmarks/requirements.txt"])
 def test_every_requirement_is_pinned_for_every_python(name):
     requirements = pytest.importorskip("packaging.requirements")
     lines = [line.partition(" #")[0].strip() for line in (TOP / name).read_text().splitlines()]

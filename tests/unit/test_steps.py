@@ -131,6 +131,30 @@ def test_a_killed_step_is_not_recorded(place):
     assert step().is_done() and Path("out.txt").read_text() == "done\n"
 
 
+def test_what_other_work_left_unfinished_is_not_taken_up(place):
+    """An interrupted step's partial results are kept for the same configuration and inputs only."""
+
+    def interrupted(**config) -> bool:
+        one = Step(Path("exp/step.json"), config, inputs=[Path("in.txt")], outputs=[Path("out.txt")], partial=Path("exp/half"))
+        with pytest.raises(RuntimeError), one:
+            there = Path("exp/half/checkpoint").exists()
+            Path("exp/half/checkpoint").touch()
+            raise RuntimeError
+        return there
+
+    Path("exp/half").mkdir(parents=True)
+    Path("exp/half/checkpoint").touch()
+    # Nobody knows who left it.
+    assert not interrupted(rate=1)
+    assert interrupted(rate=1)
+    assert not interrupted(rate=2)
+    Path("in.txt").write_text("changed\n")
+    assert not interrupted(rate=2)
+    assert interrupted(rate=2)
+    Path("exp/half/work.json").write_text("{")
+    assert not interrupted(rate=2)
+
+
 def test_an_scp_is_known_with_its_archives(place):
     for seed in (1, 2):
         with ArchiveWriter(Path("feats")) as writer:

@@ -383,3 +383,34 @@ def test_masks_are_redrawn_whoever_loads_them(tmp_path, workers):
 def test_the_log_is_plain_data(tmp_path):
     _, log = learn(tmp_path, settings=replace(SETTINGS, epochs=1))
     assert json.loads(json.dumps(log)) == log
+
+
+def test_two_processes_share_the_work_of_each_epoch(tmp_path):
+    """torchrun, as for several GPUs: every index once an epoch, equal weights, results written by one process."""
+    program = f"""
+        import os, sys
+        from pathlib import Path
+        sys.path[:0] = [{str(TOP / "local")!r}, {str(TOP / "tests" / "unit")!r}]
+        import torch
+        import test_training as t
+        from salience.steps import is_first_process
+        data = t.Toy()
+        weights, _ = t.learn(Path({str(tmp_path)!r}, "exp"), data=data, settings=t.replace(t.SETTINGS, epochs=3, batch_size=2))
+        torch.save((weights, data.asked, is_first_process()), Path({str(tmp_path)!r}, os.environ["RANK"] + ".pt"))
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program))
+    ended = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", tmp_path / "program.py"],
+        check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    (one, asked, first), (two, asked_too, not_first) = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert same(one, two) and first and not not_first
+    assert sorted([*map(tuple, asked), *map(tuple, asked_too)]) == [(epoch, index) for epoch in range(3) for index in range(12)]
+
+
+def test_whispers_sparse_buffer_does_not_keep_it_from_several_gpus():
+    """DistributedDataParallel cannot broadcast it, and nothing in training uses it."""
+    network = WhisperForTraining(new_model(TINY, 1))
+    sparse = [name for name, buffer in network.named_buffers() if buffer.is_sparse]
+    assert sparse and set(sparse) <= set(network._ddp_params_and_buffers_to_ignore)

@@ -96,7 +96,7 @@ def broken(path, model, how):
     elif how == "code in it":
         torch.save({**saved, "extra": Trap()}, path)
     elif how == "code in an old pickle":
-        path.write_bytes(pickle.dumps(Trap()))
+        path.write_bytes(pickle.dumps(Trap(), protocol=2))
     elif how == "another architecture":
         torch.save({"state_dict": {"classify.weight": torch.zeros(3, 3)}}, path)
     elif how == "other sizes":

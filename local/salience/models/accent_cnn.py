@@ -147,8 +147,10 @@ def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:
     weights = folder / "model.safetensors"
     try:
         config = AccentCNNConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-        model = AccentCNN(config)
-        model.load_state_dict(load_file(weights))
+        # On no device, because drawing 30 million weights that the file replaces takes longer than reading it.
+        with torch.device("meta"):
+            model = AccentCNN(config)
+        model.load_state_dict(load_file(weights), assign=True)
     except FileNotFoundError:
         raise InputError(f"{weights} does not exist; run stage 3") from None
     except (AttributeError, TypeError, RuntimeError, SafetensorError):

@@ -110,6 +110,8 @@ class WhisperForTraining(nn.Module):
         super().__init__()
         self.model = model
         self.checkpointed = False
+        # A sparse buffer, for word time stamps only, which several GPUs could not keep in step.
+        self._ddp_params_and_buffers_to_ignore = ["model.alignment_heads"]
 
     def activation_checkpointing_enable(self, **_: object) -> None:
         """Keep only the blocks' inputs in memory and compute them again for the gradient."""

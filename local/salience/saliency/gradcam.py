@@ -31,10 +31,10 @@ def cam_maps(
         # Items do not mix, so the gradient of the sum holds each item's own.
         (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), maps)
     with torch.no_grad():
+        # alpha relu(g) = relu(g) / (2 + sum(A) g): g squared cancels.  Zero where the divisor is.
         positive = gradient.relu()
-        # alpha relu(g) = relu(g) / (2 + sum(A) g), g squared cancelled; zero where the divisor is.
-        divisor = 2 + maps.sum(dim=(2, 3), keepdim=True) * positive
-        plus_weights = torch.where(divisor != 0, positive / divisor, 0).sum(dim=(2, 3))
+        divisor = (maps.sum(dim=(2, 3), keepdim=True) * positive).add_(2)
+        plus_weights = positive.div_(divisor).nan_to_num_(posinf=0).sum(dim=(2, 3))
         weights = torch.stack([gradient.mean(dim=(2, 3)), plus_weights])
         gradcam, gradcam_plus = torch.einsum("bchw,kbc->kbhw", maps, weights)
     return gradcam, gradcam_plus, logits.detach()

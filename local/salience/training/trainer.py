@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -102,7 +101,8 @@ def whole_checkpoint(folder: Path) -> Path | None:
             return candidate
         except (OSError, ValueError):
             logger.info("removed %s, which was not written to its end", candidate)
-            shutil.rmtree(candidate)
+            # Of several processes, one does it.
+            shutil.rmtree(candidate, ignore_errors=True)
     return None
 
 
@@ -171,11 +171,6 @@ def train(
         logger.info("going on from %s", resumed)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     return trainer.state.log_history
-
-
-def is_first_process() -> bool:
-    """Whether this is the process of a distributed training that writes the results."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def remove_checkpoints(folder: Path) -> None:
