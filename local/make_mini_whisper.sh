@@ -9,7 +9,8 @@ work=$(dirname "$model")
 mkdir -p "$work"
 exec 9> "$work/lock"
 flock 9 # a second recipe waits for the first one's model
-if [ -e "$model" ] && [ "$model" -nt "$SALIENCE_ROOT/conf/whisper_mini.yaml" ]; then exit 0; fi
+settings=$(cat "$SALIENCE_ROOT/conf/whisper_mini.yaml")
+if [ -e "$model" ] && [ "$(cat "$work/made_with" 2> /dev/null)" = "$settings" ]; then exit 0; fi
 echo "making the mini Whisper, once: about five minutes; its log is $work/make.log"
 {
     fetch_corpus.py --corpus librispeech --target "$work/corpus" --mini true --pretraining 3000
@@ -21,4 +22,5 @@ echo "making the mini Whisper, once: about five minutes; its log is $work/make.l
         --out "$work/train" --model new-mini --variant specaugment
 } >> "$work/make.log" 2>&1 || { tail -n 5 "$work/make.log" >&2; exit 1; }
 mv "$work/train/model.pt" "$model"
+echo "$settings" > "$work/made_with"
 rm -rf "$work/corpus" "$work/data" "$work/dump"
