@@ -7,6 +7,7 @@
 part=$([ "$mini" = false ] || echo /mini)
 data=data$part dump=dump$part exp=exp$part downloads=downloads$part
 conf=${conf:-conf$part}
+train_jobs=${train_jobs:-$nj}
 results=${results:-$([ "$mini" = true ] && echo exp/mini || echo .)}
 device=$([ "$ngpu" -gt 0 ] && echo cuda || echo cpu)
 gpu=$([ "$ngpu" -eq 0 ] || echo "--gpu $ngpu")
