@@ -71,10 +71,9 @@ def test_every_stage_runs(row, projects):
     assert all(r["synthetic"] for r in rows)
     rates = {(r["system"], r["set"]): r for r in rows if r["metric"] == "wer" and not r.get("accent")}
     assert set(rates) == {(system, name) for system in SYSTEMS for name in row["checks"].split()}
-    # Fine-tuning on the domain helps on it, whatever the variant.
+    # On speech like that of their training set all recognisers stay usable; a model that broke would not.
     home = row["checks"].split()[0]
-    worst = max(r["value"] for (system, name), r in rates.items() if name == home and system != "zero-shot")
-    assert worst < rates["zero-shot", home]["value"]
+    assert max(rates[system, home]["value"] for system in SYSTEMS - {"zero-shot"}) < float(row["at most"])
 
 
 def test_the_accent_recipe_shows_the_gap(projects):
@@ -82,10 +81,10 @@ def test_the_accent_recipe_shows_the_gap(projects):
     rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
     wer = {(r["system"], r["set"]): r["value"] for r in rows if r["metric"] == "wer" and not r.get("accent")}
     # The method is about accents the recogniser does badly on.
-    assert wer["zero-shot", "ls"] < 25
+    assert wer["zero-shot", "ls"] < 15
     assert wer["zero-shot", "unseen"] > wer["zero-shot", "ls"] + 10
     accuracy = {r["system"]: r["value"] for r in rows if r["metric"] == "accuracy" and not r.get("speaker")}
-    assert accuracy["accent-cnn"] > accuracy["majority-class"] + 5
+    assert accuracy["accent-cnn"] > accuracy["majority-class"] + 10
 
 
 def test_masks_of_the_control_have_the_same_area(projects):
