@@ -150,7 +150,7 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
     done > "$exp/whisper/log/trainings"
     # shellcheck disable=SC2086
     $cuda_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/trainings")" "$exp/whisper/log/finetune.JOB.log" \
-        nth_line.sh "$exp/whisper/log/trainings" JOB $launcher finetune_whisper.py --config "$conf/finetune.yaml" --masking "$conf/masking.yaml" \
+        nth_line.sh "$exp/whisper/log/trainings" JOB $launcher finetune_whisper.py --config "${finetune_config:-$conf/finetune.yaml}" --masking "$conf/masking.yaml" \
         --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
         --train-set "$asr_train" --model "$model" --language "$language" --ngpu "$ngpu"
 }

@@ -3,7 +3,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,34 +25,13 @@ from salience.features.logmel import FRAME_SHIFT, floor_of, pad_frames
 from salience.files import write_json
 from salience.masking.apply import apply_mask
 from salience.masking.policies import SpecAugmentPolicy
-from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, save_classifier
+from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, AccentCNNSizes, save_classifier
 from salience.randomness import generator
 from salience.scoring.classification import classification_scores
 from salience.steps import Step
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
 
 logger = logging.getLogger("train_classifier")
-
-
-@dataclass(frozen=True)
-class ClassifierSizes:
-    """Sizes of the network; see salience.models.accent_cnn.
-
-    Args:
-        frames: Frames of the input; 3000 is the paper's 30 s.
-        channels: Filters of the convolutions.
-        hidden: Units of the dense layer.
-        dropout: Dropout after each pooling.
-        dense_dropout: Dropout before the output layer.
-        batch_norm: Batch normalisation, which the paper does not have.
-    """
-
-    frames: int = 3000
-    channels: tuple[int, ...] = (32, 64, 128, 256)
-    hidden: int = 128
-    dropout: float = 0.25
-    dense_dropout: float = 0.5
-    batch_norm: bool = False
 
 
 def train_classifier(
@@ -63,7 +41,7 @@ def train_classifier(
     train_set: str = "cls_train",
     dev_set: str = "cls_dev",
     test_sets: str = "cls_test",
-    sizes: ClassifierSizes = ClassifierSizes(),
+    sizes: AccentCNNSizes = AccentCNNSizes(),
     training: TrainingSettings = TrainingSettings(),
     specaugment: SpecAugmentPolicy = SpecAugmentPolicy(),
     seed: int = 1,

@@ -23,6 +23,7 @@ speed_factors=           # for instance "0.9 1.1": copies of the training set at
 language=en
 normaliser=digit-words
 conf=                    # folder of settings (default: conf; mini: conf/mini)
+finetune_config=         # settings of the training of Whisper (default: finetune.yaml in that folder)
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # for several GPUs: "torchrun --no-python --nproc-per-node 4"
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)

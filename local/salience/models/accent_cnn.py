@@ -25,14 +25,13 @@ REACH = 32
 """Frames beyond which an input frame no longer touches a column of the last convolution (15 + 7, rounded up)."""
 
 
-@dataclass(frozen=True)
-class AccentCNNConfig:
+@dataclass(frozen=True, kw_only=True)
+class AccentCNNSizes:
     """Sizes of the classifier.
 
     Args:
-        classes: The labels, in the order of the outputs.
         bins: Mel bins of the input.
-        frames: Frames of the input; shorter utterances are padded.  A multiple of 8.
+        frames: Frames of the input, a multiple of 8; shorter utterances are padded.  3000 is the paper's 30 s.
         channels: Filters of the four convolutions.
         hidden: Units of the dense layer.
         dropout: Share of whole maps dropped after each pooling.
@@ -40,7 +39,6 @@ class AccentCNNConfig:
         batch_norm: Batch normalisation after each convolution (not in the paper).
     """
 
-    classes: tuple[str, ...]
     bins: int = 80
     frames: int = 3000
     channels: tuple[int, ...] = (32, 64, 128, 256)
@@ -48,6 +46,17 @@ class AccentCNNConfig:
     dropout: float = 0.25
     dense_dropout: float = 0.5
     batch_norm: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccentCNNConfig(AccentCNNSizes):
+    """Sizes and labels: all that is needed to build the classifier.
+
+    Args:
+        classes: The labels, in the order of the outputs.
+    """
+
+    classes: tuple[str, ...]
 
 
 class AccentCNN(nn.Module):
