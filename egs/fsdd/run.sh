@@ -33,7 +33,7 @@ help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N
 stages: 0 corpus, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode, 8 score, 9 report"
 
 set -euo pipefail
-command="./run.sh --egs fsdd $*"
+command="./run.sh --egs fsdd${*:+$(printf ' %q' "$@")}"
 . ./path.sh
 . parse_options.sh
 # The first run sets up .venv; later ones pass at once.
