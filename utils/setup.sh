@@ -2,6 +2,7 @@
 # setup.sh [--tests | --benchmarks]: make .venv and install what requirements.txt lists (--tests: and
 # tests/requirements.txt; --benchmarks: and tests/benchmarks/requirements.txt too).
 # Called at the start of everything; when nothing has changed it returns at once.
+# A .venv that is a link to another environment is used as it is.
 # PYTHON=/path/to/python3.11 chooses the Python that .venv is made with.
 set -euo pipefail
 
@@ -109,6 +110,8 @@ install_list() {
     rm $unfinished
 }
 
+# A link is somebody's own environment, shared among checkouts, and theirs to keep up to date.
+[ ! -L .venv ] || [ ! -x .venv/bin/python ] || exit 0
 is_complete && exit 0
 unset PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_USER=0
