@@ -2,7 +2,7 @@
 # tests/benchmarks/run.sh [names]: set up on first use, run every benchmark in a process of its own, print one table
 # and keep it in README.md.  With names (maps, logmel, finetuning, decoding, memory, scoring) only those run, and
 # README.md stays as it is.  OMP_NUM_THREADS chooses the threads of both sides (default: all processors).
-# SALIENCE_TEST_DATA names the folder with LibriSpeech/ (default: ../shared/data); without one, noise stands in.
+# SALIENCE_TEST_DATA names the folder with LibriSpeech/; without one, noise stands in.
 set -euo pipefail
 if [ "${1:-}" = --help ]; then
     sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
