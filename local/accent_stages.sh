@@ -156,6 +156,9 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
 }
 
 decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
+    for system in $trained; do
+        for s in $seeds; do needs "$exp/whisper/$system/seed$s/model.pt" 6; done
+    done
     mkdir -p "$exp/whisper/log"
     start_from
     for system in $systems; do
@@ -163,7 +166,6 @@ decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
             echo "--model $model --out $exp/whisper/zero-shot/seed0/decode"
         else
             for s in $seeds; do
-                needs "$exp/whisper/$system/seed$s/model.pt" 6
                 echo "--model $exp/whisper/$system/seed$s/model.pt --out $exp/whisper/$system/seed$s/decode"
             done
         fi
@@ -175,6 +177,7 @@ decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
 }
 
 score_words() { # stage 8: WER and CER, raw and normalised, for each set and accent
+    needs "$exp/whisper/log/decodings" 7
     for folder in "$exp"/whisper/*/seed*/decode; do
         [ -d "$folder" ] || fail "$PWD/$exp/whisper holds no hypotheses; stage 7 writes them"
         echo "--hyp $folder/{set}/text --out ${folder%decode}score/{set}"
