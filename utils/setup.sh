@@ -7,7 +7,7 @@
 set -euo pipefail
 
 pip_version=25.3 # installed first, so that the age of the user's own pip does not matter
-need_gb=6        # for a new .venv, where torch comes with CUDA
+need_gb=8        # for a new .venv, where torch comes with CUDA: 6, and 2 more while pip unpacks it
 unfinished=.cache/setup.unfinished # there while .venv changes: a killed set-up leaves it behind
 log=.cache/setup.log
 
@@ -94,6 +94,24 @@ install() {
     }
 }
 
+# Two of the packages that ESPnet imports are not usable as they come.  torchaudio's compiled part is made for CUDA
+# and cannot be loaded beside a torch for CPUs; without that part all that ESPnet uses of torchaudio works.  And
+# espnet-g2p-en asks the network for two NLTK files at every import until it finds them; empty zip files will do.
+mend_espnet() {
+    local name
+    if ! .venv/bin/python -c 'import torchaudio' >> $log 2>&1; then
+        rm -f .venv/lib/python3.*/site-packages/torchaudio/lib/_torchaudio.abi3.so
+        .venv/bin/python -c 'import torchaudio' >> $log 2>&1 || {
+            rm $unfinished
+            fail "torchaudio cannot be imported; see $top/$log"
+        }
+    fi
+    mkdir -p .venv/nltk_data/taggers .venv/nltk_data/corpora
+    for name in taggers/averaged_perceptron_tagger_eng corpora/cmudict; do
+        printf 'PK\005\006%b' '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' > ".venv/nltk_data/$name.zip"
+    done
+}
+
 install_list() {
     local list=$1 line
     local -a alone
@@ -104,8 +122,9 @@ install_list() {
     line=$(grep -o '^torch==[^ ]*' "$list" || true)
     [ -z "$line" ] || install "$line"
     install -r "$list"
-    mapfile -t alone < <(sed -n 's/^# no-deps: //p' "$list")
+    mapfile -t alone < <(sed -n 's/^# no-deps: *\([^ ]*\).*/\1/p' "$list")
     [ ${#alone[@]} -eq 0 ] || install --no-deps "${alone[@]}"
+    [[ " ${alone[*]:-}" != *" espnet=="* ]] || mend_espnet
     stamp_for "$list" > "$(stamp_of "$list")"
     rm $unfinished
 }

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,19 @@ import pytest
 TOP = Path(__file__).resolve().parents[2]
 
 PYTHON = """#!/bin/bash
-# A Python of version $VERSION that logs its calls and installs nothing.
+# A Python of version $VERSION that logs its calls and installs nothing but two files of torchaudio.
 version=${VERSION:-3.11}
+library=.venv/lib/python$version/site-packages/torchaudio/lib
 case $1 in
     -c) case $2 in
             *version_info*) echo "$version" ;;
             *venv*) [ -z "${NO_VENV:-}" ] ;;
+            *torchaudio*)
+                case ${TORCH:-cuda} in
+                    cpu) [ ! -e "$library/_torchaudio.abi3.so" ] ;;
+                    cuda) [ -e "$library/_torchaudio.abi3.so" ] ;;
+                    broken) echo "no such symbol" && exit 1 ;;
+                esac ;;
         esac ;;
     --version) echo "Python $version.1" ;;
     -m)
@@ -31,8 +39,17 @@ case $1 in
             sleep 30
         elif [ -n "${FAIL_ON:-}" ] && [[ $* == *$FAIL_ON* ]]; then
             echo "no such package" && exit 1
+        elif [[ $* == *torchaudio==* ]]; then
+            mkdir -p $library && touch $library/_torchaudio.abi3.so $library/libtorchaudio.abi3.so
         fi ;;
 esac
+"""
+
+LIST = """torch==2.13.0  # models
+numpy==2
+# no-deps: openai-whisper==20250625
+# no-deps: espnet==202511       # recognisers
+# no-deps: torchaudio==2.11.0   # filter banks
 """
 
 
@@ -44,7 +61,7 @@ class Checkout:
         (self.top / "utils").mkdir(parents=True)
         (self.top / "tests").mkdir()
         shutil.copy(TOP / "utils" / "setup.sh", self.top / "utils")
-        (self.top / "requirements.txt").write_text("torch==2.13.0  # models\nnumpy==2\n# no-deps: openai-whisper==20250625\n")
+        (self.top / "requirements.txt").write_text(LIST)
         (self.top / "tests" / "requirements.txt").write_text("pytest==9\n")
         self.bin = folder / "bin"
         self.bin.mkdir()
@@ -88,7 +105,7 @@ FIRST = [
     "pip install pip==25.3",
     "pip install torch==2.13.0",
     "pip install -r requirements.txt",
-    "pip install --no-deps openai-whisper==20250625",
+    "pip install --no-deps openai-whisper==20250625 espnet==202511 torchaudio==2.11.0",
 ]
 TESTS = ["pip install pip==25.3", "pip install -r tests/requirements.txt"]
 
@@ -139,7 +156,7 @@ def test_a_venv_that_was_already_there_is_used(checkout):
 
 def test_a_failed_installation_says_why_and_goes_on_later(checkout):
     said, calls = checkout.run(code=1, FAIL_ON="whisper")
-    assert "no such package" in said and "pip install --no-deps openai-whisper==20250625 failed" in said
+    assert "no such package" in said and f"{FIRST[-1]} failed" in said
     assert calls == FIRST
     assert checkout.run()[1] == FIRST[1:]
 
@@ -170,6 +187,44 @@ def test_two_at_once_wait_for_each_other(checkout, tmp_path):
     assert second.returncode == 0 and "ready" in said
 
 
+@pytest.mark.parametrize("version", ["3.10", "3.12"])
+@pytest.mark.parametrize("torch", ["cpu", "cuda"])
+def test_what_is_made_for_cuda_leaves_only_where_it_cannot_be_loaded(torch, version, checkout):
+    checkout.run(TORCH=torch, VERSION=version)
+    library = checkout.top / f".venv/lib/python{version}/site-packages/torchaudio/lib"
+    left = ["libtorchaudio.abi3.so"] if torch == "cpu" else ["_torchaudio.abi3.so", "libtorchaudio.abi3.so"]
+    assert sorted(path.name for path in library.iterdir()) == left
+
+
+def test_a_torchaudio_that_stays_broken_is_said_and_tried_again(checkout):
+    said, calls = checkout.run(code=1, TORCH="broken")
+    assert f"setup.sh: torchaudio cannot be imported; see {checkout.top}/.cache/setup.log\n" in said and calls == FIRST
+    assert "no such symbol" in (checkout.top / ".cache" / "setup.log").read_text()
+    assert checkout.run()[1] == FIRST[1:]
+    assert checkout.run() == ("", [])
+
+
+def test_what_nltk_would_fetch_is_there_as_empty_zips(checkout):
+    checkout.run()
+    for name in ("taggers/averaged_perceptron_tagger_eng.zip", "corpora/cmudict.zip"):
+        with zipfile.ZipFile(checkout.top / ".venv/nltk_data" / name) as archive:
+            assert archive.namelist() == []
+
+
+def test_nothing_is_mended_where_espnet_is_not_listed(checkout):
+    (checkout.top / "requirements.txt").write_text("torch==2.13.0\n# no-deps: openai-whisper==20250625\n")
+    checkout.run(TORCH="broken")
+    assert not (checkout.top / ".venv/nltk_data").exists()
+
+
+def test_this_environment_imports_what_was_mended_without_a_network(tmp_path):
+    pytest.importorskip("espnet2")
+    program = "import socket\nsocket.getaddrinfo = socket.socket.connect = None\nimport torchaudio, g2p_en"
+    environment = {**os.environ, "HOME": str(tmp_path), "NLTK_DATA": ""}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "nltk_data" not in done.stdout + done.stderr, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "environment", "said"),
     [
@@ -178,8 +233,8 @@ def test_two_at_once_wait_for_each_other(checkout, tmp_path):
         (None, {"PYTHON": "/no/python3.10"}, "but /no/python3.10 is "),
         (lambda c: (c.bin / "cc").unlink(), {}, "a C compiler (cc or gcc) is needed"),
         (None, {"NO_VENV": "1"}, "lacks the module venv"),
-        (lambda c: ((c.bin / "df").unlink(), c.tool("df", "#!/bin/bash\nprintf 'x\\nx 9 9 5000000 9 /\\n'\n")), {},
-         "6 GB of free disk are needed"),
+        (lambda c: ((c.bin / "df").unlink(), c.tool("df", "#!/bin/bash\nprintf 'x\\nx 9 9 7000000 9 /\\n'\n")), {},
+         "8 GB of free disk are needed"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_one_sentence_before_anything_is_downloaded(change, environment, said, checkout):
@@ -303,15 +358,69 @@ def test_what_excuses_a_skip(reason, environment, bad, monkeypatch):
     assert rules["unexcused"](reason) == bad
 
 
+@pytest.mark.parametrize("options", [[], ["-p", "xdist", "--numprocesses", "2"]], ids=["alone", "two processes"])
 @pytest.mark.parametrize("ci", ["1", "0"])
-def test_a_skip_without_excuse_fails_in_ci(ci, tmp_path):
+def test_a_skip_without_excuse_fails_in_ci(ci, options, tmp_path):
+    if options:
+        pytest.importorskip("xdist")
     shutil.copy(TOP / "tests" / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_it.py").write_text("import pytest\ndef test_a(): pytest.skip('because')\ndef test_b(): pass\n")
+    (tmp_path / "test_file.py").write_text("import pytest\npytest.importorskip('nowhere')\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pytest.ini"],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "SALIENCE_CI": ci},
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pytest.ini", *options],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "SALIENCE_CI": ci, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip
     assert done.returncode == int(ci), done.stdout
-    assert ("test_it.py::test_a: because" in done.stdout) == bool(int(ci))
-    assert "1 passed, 1 skipped" in done.stdout.splitlines()[-1]
+    for skip in ("test_it.py::test_a: because", "test_file.py: could not import 'nowhere'"):
+        assert (skip in done.stdout) == bool(int(ci))
+    assert "1 passed, 2 skipped" in done.stdout.splitlines()[-1]
+
+
+# -- tests/run.sh ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """A checkout whose pytest only notes its options; $UNIT and $RECIPES are its answers for the two folders."""
+    top = tmp_path / "top"
+    for folder in ("utils", "tests/unit", "tests/recipes", "bin"):
+        (top / folder).mkdir(parents=True)
+    shutil.copy(TOP / "tests" / "run.sh", top / "tests")
+    (top / "path.sh").write_text("")
+    programs = {
+        "utils/setup.sh": 'echo "set-up $*" >> calls',
+        "bin/python3": 'echo "${*:2}" >> calls\ncase $* in *tests/unit*) exit ${UNIT:-0} ;; esac\nexit ${RECIPES:-0}',
+        "bin/nproc": "echo 2",
+    }
+    for name, text in programs.items():
+        (top / name).write_text(f"#!/bin/bash\n{text}\n")
+        (top / name).chmod(0o755)
+    return top
+
+
+def suite_calls(suite, *words, code=0, **answers):
+    environment = {**os.environ, "PATH": f"{suite}/bin:{os.environ['PATH']}", **answers}
+    done = subprocess.run([str(suite / "tests" / "run.sh"), *words], env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return (suite / "calls").read_text().splitlines()
+
+
+def test_unit_tests_run_in_parallel_and_recipes_alone(suite):
+    units = "pytest -c tests/pytest.ini tests/unit --numprocesses 2 --maxprocesses 8 --dist loadfile"
+    recipes = "pytest -c tests/pytest.ini tests/recipes"
+    assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", f"{units} -x -k a b", f"{recipes} -x -k a b"]
+
+
+@pytest.mark.parametrize("word", ["tests/recipes", "tests/unit::test_it"])
+def test_only_what_is_named_runs(word, suite):
+    assert suite_calls(suite, word, "-x", code=3, UNIT="3", RECIPES="3")[1:] == [f"pytest -c tests/pytest.ini {word} -x"]
+
+
+@pytest.mark.parametrize(
+    ("units", "recipes", "code", "runs"),
+    [(1, 0, 1, 1), (2, 0, 2, 1), (0, 1, 1, 2), (5, 0, 0, 2), (0, 5, 0, 2), (5, 5, 5, 2), (5, 1, 1, 2)],
+)
+def test_failures_of_either_folder_count(units, recipes, code, runs, suite):
+    assert len(suite_calls(suite, code=code, UNIT=str(units), RECIPES=str(recipes))) == 1 + runs
