@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from salience import program
-from salience.corpora import common_voice, edacc, fsdd, librispeech
+from salience.corpora import an4, common_voice, edacc, fsdd, librispeech
 from salience.errors import InputError
 from salience.files import whole_file
 from salience.steps import Step
@@ -18,12 +18,19 @@ MINI_FOLDERS = {
     "edacc": "edacc_v1.0",
     "common_voice": "cv-corpus-0.0-mini/en",
     "fsdd": "fsdd",
+    "an4": "an4",
 }
-MODULES = {"librispeech": librispeech, "edacc": edacc, "common_voice": common_voice, "fsdd": fsdd}
+MODULES = {
+    "librispeech": librispeech,
+    "edacc": edacc,
+    "common_voice": common_voice,
+    "fsdd": fsdd,
+    "an4": an4,
+}
 
 
 def main(
-    corpus: Literal["librispeech", "edacc", "common_voice", "fsdd"],
+    corpus: Literal["librispeech", "edacc", "common_voice", "fsdd", "an4"],
     target: Path,
     root: Path | None = None,
     archive: Path | None = None,
@@ -67,6 +74,8 @@ def main(
     with step:
         if root:
             found = module.find_root(root)
+            if corpus == "an4":
+                found = an4.with_headers(found, target)
         elif mini:
             found = target / "mini" / MINI_FOLDERS[corpus]
             if pretraining:

@@ -27,7 +27,6 @@ def read_audio(path: Path, rate: int, start: float | None = None, end: float | N
             source.seek(min(first, source.frames))
             samples = source.read(max(last - first, 0), dtype="float32", always_2d=True).mean(axis=1)
             found, wanted, source_rate = len(samples), min(last, source.frames) - first, source.samplerate
-            form = source.format
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the corpus root and run stage 1 again") from None
     except soundfile.LibsndfileError as error:
@@ -37,8 +36,8 @@ def read_audio(path: Path, rate: int, start: float | None = None, end: float | N
     # An MP3's header only estimates its length, hence the tenth of a second.
     if found == 0 or found < wanted - source_rate // 10:
         raise InputError(f"{path} holds {found} of the {wanted} samples its header promises; fetch the file again or remove its utterances")
-    # Of a cut WAV, libsndfile knows only what is left.
-    if form == "WAV" and promised_bytes(path) > (size := Path(path).stat().st_size):
+    # Of a cut WAV or sphere file, libsndfile knows only what is left.
+    if promised_bytes(path) > (size := Path(path).stat().st_size):
         raise InputError(f"{path} holds {size} of the {promised_bytes(path)} bytes its header promises; fetch the file again or remove its utterances")
     if source_rate != rate:
         samples = soxr.resample(samples, source_rate, rate)

@@ -1,0 +1,319 @@
+"""AN4, Carnegie Mellon's census corpus: spelled words, numbers and control words (free for any purpose).
+
+On disk: `<root>/etc/an4_{train,test}.fileids` and `.transcription`, and
+`<root>/wav/{an4_clstk,an4test_clstk}/<speaker>/<name>` with the ending `.sph`
+(NIST sphere release), `.wav` (RIFF copies) or `.raw` (the two headerless
+releases, 16-bit, big or little endian).  A name is `an251-fash-b`: the
+number of the sentence, the speaker, the kind of microphone.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from salience.corpora import download, mini, voices
+from salience.corpora.espeak import speak
+from salience.corpora.headers import audio_duration
+from salience.corpora.records import Utterance
+from salience.errors import InputError
+from salience.randomness import generator
+
+RELEASE = download.Archive(
+    "an4_sphere.tar.gz",
+    (
+        "https://dldata-public.s3.us-east-2.amazonaws.com/an4_sphere.tar.gz",
+        "http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz",
+        "https://huggingface.co/datasets/espnet/an4/resolve/main/an4_sphere.tar.gz",
+    ),
+    sha256="a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
+)
+
+RATE = 16000
+ENDINGS = (".sph", ".wav")
+"""Of files that say what they hold; `.raw` does not."""
+
+LINE = re.compile(r"(?:<s>\s)?(?P<words>[^<>()]*)(?:</s>\s*)?\((?P<name>[^()\s]*)\)")
+
+
+def find_root(folder: Path) -> Path:
+    """The folder with `etc/an4_train.fileids`: `folder` or one in it."""
+    folder = Path(folder)
+    for candidate in (
+        folder,
+        *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()),
+    ):
+        if (candidate / "etc" / "an4_train.fileids").is_file():
+            return candidate
+    raise InputError(
+        f"{folder} holds no etc/an4_train.fileids; give the corpus' folder with --an4-root "
+        "or its archive with --an4-archive"
+    )
+
+
+def fetch(target: Path, archive: Path | None = None) -> Path:
+    """Unpack the user's `archive`, or download the release, into `target`/an4; returns the corpus root."""
+    target = Path(target)
+    file = Path(archive) if archive else download.download(RELEASE, target, "--an4-root or --an4-archive")
+    with download.whole_folder(target / "an4") as folder:
+        download.unpack(file, folder)
+        root = find_root(folder)
+        _write_headers(root, root)
+        for path in _headerless(root):
+            path.unlink()
+    if archive is None:
+        file.unlink()
+    return find_root(target / "an4")
+
+
+def with_headers(root: Path, target: Path) -> Path:
+    """`root`, or for a headerless release a copy of it in `target`/an4 whose audio is WAV."""
+    if not _headerless(root):
+        return root
+    with download.whole_folder(Path(target) / "an4") as folder:
+        shutil.copytree(root, folder, ignore=shutil.ignore_patterns("*.raw"), dirs_exist_ok=True)
+        _write_headers(root, folder)
+    return Path(target) / "an4"
+
+
+def _headerless(root: Path) -> list[Path]:
+    return sorted((Path(root) / "wav").rglob("*.raw"))
+
+
+def _write_headers(root: Path, out: Path) -> None:
+    """For each `.raw` below `root` its `.wav` below `out`."""
+    paths = _headerless(root)
+    order = byte_order(paths)
+    for path in paths:
+        destination = out / path.relative_to(root).with_suffix(".wav")
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(destination, _samples(path, order).astype(np.int16), RATE, subtype="PCM_16")
+
+
+def byte_order(paths: Iterable[Path]) -> str:
+    """`<` or `>`: the order of the two bytes of a sample in headerless files of one release.
+
+    Speech changes little from one sample to the next; read in the wrong
+    order, it jumps.  All files are asked together.
+    """
+    jumps = dict.fromkeys("<>", 0.0)
+    for path in paths:
+        for order in jumps:
+            jumps[order] += float(np.abs(np.diff(_samples(path, order).astype(np.int32))).sum())
+    return min(jumps, key=jumps.__getitem__)
+
+
+def _samples(path: Path, order: str) -> np.ndarray:
+    data = path.read_bytes()
+    if not data or len(data) % 2:
+        raise InputError(f"{path} is empty or truncated ({len(data)} bytes); unpack the corpus again")
+    return np.frombuffer(data, dtype=f"{order}i2")
+
+
+def utterances(root: Path) -> Iterator[Utterance]:
+    """The utterances of the training list, then those of the test list, each sorted by id.
+
+    The id is `<speaker>-an251-b`, the order in which Kaldi and ESPnet put its
+    parts; `split` is the list.  The text is upper case, without sentence
+    marks.  What stands in one of list, transcription and `wav` only, and
+    audio that is not mono at 16 kHz, is an InputError.
+    """
+    root = find_root(root)
+    lists: dict[str, Path] = {}
+    for split in ("train", "test"):
+        fileids = root / "etc" / f"an4_{split}.fileids"
+        transcription = root / "etc" / f"an4_{split}.transcription"
+        listed = _listed(fileids)
+        texts = _texts(transcription)
+        for name in sorted(listed.keys() - texts.keys()):
+            raise InputError(
+                f"{transcription} has no line for {name}, which {fileids} lists; "
+                "add the line, or take the name out of the list"
+            )
+        for name in sorted(texts.keys() - listed.keys()):
+            raise InputError(
+                f"{fileids} does not list {name}, which {transcription} has a line for; "
+                "add the name, or take the line out"
+            )
+        for name in sorted(listed.keys() & lists.keys()):
+            raise InputError(f"{fileids} lists {name}, and so does {lists[name]}; take it out of one of them")
+        lists |= dict.fromkeys(listed, fileids)
+        found = (_utterance(root, listed[name], fileids, texts[name], split) for name in listed)
+        yield from sorted(found, key=lambda utterance: utterance.id)
+
+
+def _utterance(root: Path, listed: str, fileids: Path, text: str, split: str) -> Utterance:
+    number, speaker, kind = Path(listed).name.split("-")
+    # with_suffix would take a dot of the name for an ending.
+    paths = [root / "wav" / f"{listed}{ending}" for ending in ENDINGS]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None and (root / "wav" / f"{listed}.raw").is_file():
+        raise InputError(f"{root / 'wav' / listed}.raw has no header; run stage 0, which writes WAV copies")
+    if path is None:
+        raise InputError(
+            f"{paths[0]} (or {ENDINGS[1]}) is missing, which {fileids} lists; "
+            "unpack the corpus again, or take it out of the list and the transcription"
+        )
+    duration = audio_duration(path)
+    info = soundfile.info(path)
+    if info.channels != 1:
+        raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
+    if info.samplerate != RATE:
+        raise InputError(f"{path} has {info.samplerate} Hz instead of {RATE}; use a copy at {RATE} Hz")
+    key = f"{speaker}-{number}-{kind}"
+    return Utterance(
+        id=key,
+        speaker=speaker,
+        audio=path,
+        text=text,
+        duration=duration,
+        recording=key,
+        split=split,
+        language="en",
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, line) of the lines that are not empty."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; unpack the corpus again") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8; unpack the corpus again") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _check_name(name: str, known: Iterable[str], where: str) -> None:
+    if re.fullmatch(r"[^\s-]+-[^\s-]+-[^\s-]+", name) is None:
+        raise InputError(
+            f"{where} has the name {name!r} instead of one like an251-fash-b; correct the line"
+        )
+    if name in known:
+        raise InputError(f"{where} has {name} a second time; remove one of the two lines")
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """Name to the path below `wav`, without ending."""
+    listed: dict[str, str] = {}
+    for number, line in _lines(path):
+        name = line.rsplit("/", 1)[-1]
+        _check_name(name, listed, f"{path}:{number}")
+        listed[name] = line
+    return listed
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """Name to what is said.
+
+    The training lines are `<s> YES </s> (an251-fash-b)`; the test lines lack
+    the marks.
+    """
+    texts: dict[str, str] = {}
+    for number, line in _lines(path):
+        parts = LINE.fullmatch(line)
+        if parts is None or not parts["words"].strip():
+            raise InputError(
+                f"{path}:{number} is {line!r} instead of '<s> WORDS </s> (name)' or 'WORDS (name)'; "
+                "correct the line"
+            )
+        _check_name(parts["name"], texts, f"{path}:{number}")
+        texts[parts["name"]] = " ".join(parts["words"].upper().split())
+    return texts
+
+
+_LETTERS = {"a": "ay", "e": "ee", "m": "em", "o": "oh", "r": "are", "s": "ess"}
+"""As espeak-ng must read them: it would say an article, and run others together."""
+
+MINI_VOICES = tuple(
+    voices.AccentVoice(voice.name, voice.is_really, _LETTERS) for voice in voices.STANDARD
+)
+MINI_SPEAKERS = {
+    "train": ("and", "bel", "cor", "cor2", "dun", "eva", "fin", "gil"),
+    "test": ("hol", "kim2", "lux"),
+}
+"""What follows the letter of the gender in a speaker's name."""
+
+_DIGITS = tuple(digit.upper() for digit in mini.DIGITS[1:7])
+_SPELLED = ("A M E S", "E M M A", "M A R S", "R O M E O", "R O S E", "S A M")
+MINI_TASKS = {
+    "command": ((("GO", "HELP", "NO", "STOP", "YES"), 1, 1),),
+    "enter": ((("ENTER",), 1, 1), (_DIGITS, 1, 2)),
+    "erase": ((("ERASE",), 1, 1), (tuple(letter.upper() for letter in _LETTERS), 2, 3), (_DIGITS, 1, 2)),
+    "spelled": ((_SPELLED, 1, 1),),
+    "number": ((_DIGITS, 2, 5),),
+}
+"""What a speaker is asked to say: parts, each some words (from, to) of a list."""
+
+MINI_SHEET = (
+    "command", "command", "enter", "erase", "erase",
+    "spelled", "spelled", "number", "spelled", "spelled", "number", "number",
+)  # fmt: skip
+"""The tasks of one speaker, as in the corpus: five called an, the others cen1, cen2 and so on."""
+
+
+def synthesise(root: Path, seed: int = 0, test: int = 16) -> None:
+    """Write a mini AN4 in sphere format at `root`.
+
+    Eight speakers say a sheet of twelve sentences each for training, three
+    others `test` sentences together.  Nineteen letters of the alphabet occur.
+    """
+    names = [(split, name) for split, own in MINI_SPEAKERS.items() for name in own]
+    cast = voices.cast(MINI_VOICES, len(names), seed, "an4")
+    speakers = [f"{speaker.gender}{name}" for speaker, (_, name) in zip(cast, names, strict=True)]
+    lists: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
+    jobs = []
+    left = test
+    for number, ((split, _), name, speaker) in enumerate(zip(names, speakers, cast, strict=True)):
+        random = generator(seed, "an4", "sheet", name)
+        sheet = range(len(MINI_SHEET))
+        if split == "test":
+            # Shared evenly among those still to come.
+            count = -(-left // (len(names) - number))
+            left -= count
+            sheet = sorted(int(place) for place in random.permutation(len(MINI_SHEET))[:count])
+        for place in sheet:
+            task = MINI_SHEET[place]
+            words = [
+                str(word)
+                for choice, fewest, most in MINI_TASKS[task]
+                for word in random.choice(choice, size=int(random.integers(fewest, most + 1)))
+            ]
+            sentence = f"an{20 * number + place + 1}" if place < 5 else f"cen{place - 4}"
+            folder = "an4_clstk" if split == "train" else "an4test_clstk"
+            lists[split].append((f"{folder}/{name}/{sentence}-{name}-b", " ".join(words)))
+            spelled, voice = speaker.line(" ".join(words))
+            # Who spells or counts pauses between the words.
+            jobs.append((spelled.replace(" ", ", "), voice))
+    with download.whole_folder(Path(root)) as folder:
+        (folder / "etc").mkdir()
+        for split, own in lists.items():
+            begin, end = ("<s> ", " </s>") if split == "train" else ("", "")
+            (folder / "etc" / f"an4_{split}.fileids").write_text("".join(f"{path}\n" for path, _ in own))
+            (folder / "etc" / f"an4_{split}.transcription").write_text(
+                "".join(f"{begin}{text}{end} ({Path(path).name})\n" for path, text in own)
+            )
+        spoken = speak(jobs, RATE)
+        for (path, _), samples in zip((*lists["train"], *lists["test"]), spoken, strict=True):
+            destination = folder / "wav" / f"{path}.sph"
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            audio = voices.as_audio(_with_silence(samples, seed, path), seed, "an4", path)
+            soundfile.write(destination, audio, RATE, subtype="PCM_16", format="NIST")
+        (folder / "README").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        spoken_by = {
+            f"{name} ({speaker.description})": speaker.accent
+            for name, speaker in zip(speakers, cast, strict=True)
+        }
+        mini.write_note(folder, "AN4", voices.table(spoken_by))
+
+
+def _with_silence(samples: np.ndarray, *names: object) -> np.ndarray:
+    """Silence around it, as before and after the button is pressed; at least 1.5 s in all."""
+    before, after = generator("an4", "silence", *names).integers(RATE // 5, 2 * RATE // 5, size=2)
+    after = max(int(after), 3 * RATE // 2 - len(samples) - int(before))
+    return np.pad(samples, (int(before), after))
