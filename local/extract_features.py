@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Stage 2: Whisper log-mel features of one job's share of each set."""
+"""Stage 2: features of one job's share of each set."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from salience import program
 from salience.corpora.records import Utterance
@@ -11,12 +14,31 @@ from salience.data.audio import change_speed, read_audio
 from salience.data.directories import read_data_dir
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
+from salience.features import fbank, logmel
 from salience.features.archives import ArchiveWriter
-from salience.features.logmel import FRAMES_30S, RATE, log_mel, num_frames
 from salience.progress import bar
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger("extract_features")
+
+RATE = 16_000
+
+
+class Kind(NamedTuple):
+    """One kind of features of 16 kHz audio."""
+
+    transform: Callable[..., list[np.ndarray]]
+    """Matrices (frames, bins) of a batch of signals, on a `device`."""
+    num_frames: Callable[[int], int]
+    """Frames of so many samples."""
+    most_frames: float = float("inf")
+    """What an utterance may have."""
+
+
+KINDS = {
+    "logmel": Kind(logmel.log_mel, logmel.num_frames, logmel.FRAMES_30S),
+    "fbank": Kind(fbank.fbank_of_audios, fbank.num_frames),
+}
 
 
 def extract_features(
@@ -28,6 +50,7 @@ def extract_features(
     batch_seconds: float = 60.0,
     compress: bool = False,
     device: str = "cpu",
+    kind: Literal["logmel", "fbank"] = "logmel",
 ) -> None:
     """Write out/SET/feats.JOB.{ark,scp} and utt2num_frames.JOB: real frames only, (frames, 80) each.
 
@@ -43,7 +66,9 @@ def extract_features(
         batch_seconds: Audio that is transformed at a time.
         compress: Store one byte a value.
         device: Where the transform runs: cpu or cuda.
+        kind: logmel as Whisper hears it, at most 30 seconds; fbank as Kaldi does, without dither.
     """
+    transform, num_frames, most_frames = KINDS[kind]
     for name in sets.split():
         share = data / name / f"split{jobs}" / str(job)
         prefix = out / name / f"feats.{job}"
@@ -51,7 +76,10 @@ def extract_features(
         utterances = read_data_dir(share)
         step = Step(
             prefix.with_name(f"feats.{job}.step.json"),
-            {"jobs": jobs, "compress": compress, "audio": audio_fingerprint(u.audio for u in utterances)},
+            {
+                "kind": kind, "jobs": jobs, "compress": compress,
+                "audio": audio_fingerprint(u.audio for u in utterances),
+            },
             inputs=[share],
             outputs=[prefix.with_name(f"feats.{job}.scp"), frames_file],
         )
@@ -66,13 +94,19 @@ def extract_features(
                     audio = read_audio(utterance.audio, RATE, utterance.start, utterance.end)
                     if utterance.id in speeds:
                         audio = change_speed(audio, RATE, float(speeds[utterance.id]))
-                    if num_frames(len(audio)) > FRAMES_30S:
+                    frames = num_frames(len(audio))
+                    if frames == 0:
+                        raise InputError(
+                            f"{utterance.audio}: the utterance {utterance.id} lasts {1000 * len(audio) / RATE:.1f} ms,"
+                            " less than the window of one frame; leave it out in stage 1"
+                        )
+                    if frames > most_frames:
                         raise InputError(
                             f"{utterance.audio}: the utterance {utterance.id} lasts {len(audio) / RATE:.1f} s, over"
                             " Whisper's 30; leave it out in stage 1"
                         )
                     audios.append(audio)
-                for utterance, matrix in zip(batch, log_mel(audios, device=device), strict=True):
+                for utterance, matrix in zip(batch, transform(audios, device=device), strict=True):
                     writer.write(utterance.id, matrix)
                     counts[utterance.id] = str(len(matrix))
             write_table(frames_file, counts)

@@ -49,21 +49,28 @@ def log_mel(audios: Sequence[np.ndarray], bins: int = BINS, device: str = "cpu")
     """
     if not audios:
         return []
-    where = torch.device(device)
+    samples = [len(audio) for audio in audios]
+    batch = torch.zeros(len(audios), max(samples))
+    for row, audio in zip(batch, audios, strict=True):
+        row[: len(audio)] = torch.from_numpy(np.asarray(audio, dtype=np.float32))
+    matrices = log_mel_tensors(batch.to(torch.device(device)), samples, bins)
+    return [np.ascontiguousarray(matrix.cpu().numpy()) for matrix in matrices]
+
+
+def log_mel_tensors(signals: torch.Tensor, samples: Sequence[int], bins: int = BINS) -> list[torch.Tensor]:
+    """The same with a gradient: signals (batch, samples) with so many `samples` each, zeros beyond."""
     # The window of the last real frame reaches 200 samples into the padding, which is zeros
     # for Whisper; two frames more keep the reflection that STFT adds out of sight.  At 30 s
     # there is no padding: Whisper's last window sees the reflection, so ours must too.
-    longest = min(max(num_frames(len(audio)) for audio in audios) + 2, FRAMES_30S)
-    batch = torch.zeros(len(audios), min(longest * HOP + WINDOW, FRAMES_30S * HOP))
-    for row, audio in zip(batch, audios, strict=True):
-        row[: len(audio)] = torch.from_numpy(np.asarray(audio, dtype=np.float32))
-    batch = batch.to(where)
-    spectrum = torch.stft(batch, WINDOW, HOP, window=torch.hann_window(WINDOW, device=where), return_complex=True)
-    power = spectrum[..., :longest].abs().square_()
-    logs = (_filters(bins, where) @ power).clamp_(min=1e-10).log10_()
+    longest = min(num_frames(max(samples)) + 2, FRAMES_30S)
+    padded = torch.nn.functional.pad(signals, (0, min(longest * HOP + WINDOW, FRAMES_30S * HOP) - signals.shape[1]))
+    window = torch.hann_window(WINDOW, device=signals.device)
+    spectrum = torch.stft(padded, WINDOW, HOP, window=window, return_complex=True)
+    power = spectrum[..., :longest].abs().square()
+    logs = (_filters(bins, signals.device) @ power).clamp(min=1e-10).log10()
     logs = torch.maximum(logs, logs.amax(dim=(1, 2), keepdim=True) - 8.0)
-    scaled = ((logs + 4.0) / 4.0).transpose(1, 2).cpu().numpy()
-    return [np.ascontiguousarray(matrix[: num_frames(len(audio))]) for matrix, audio in zip(scaled, audios, strict=True)]
+    scaled = ((logs + 4.0) / 4.0).transpose(1, 2)
+    return [matrix[: num_frames(count)] for matrix, count in zip(scaled, samples, strict=True)]
 
 
 def floor_of(features: np.ndarray) -> float:

@@ -75,10 +75,16 @@ def collate(examples: Sequence[Example], end: int, full_context: bool) -> dict[s
     """
     frames = padded_frames(max(len(e.features) for e in examples), full_context)
     features = np.stack([pad_frames(e.features, frames, e.floor) for e in examples])
-    length = max(len(e.tokens) for e in examples) - 1
-    tokens = torch.full((len(examples), length), end, dtype=torch.long)
-    labels = torch.full((len(examples), length), IGNORED, dtype=torch.long)
-    for row, example in enumerate(examples):
-        tokens[row, : len(example.tokens) - 1] = torch.tensor(example.tokens[:-1])
-        labels[row, : len(example.tokens) - 1] = torch.tensor(example.tokens[1:])
+    tokens, labels = collate_tokens([e.tokens for e in examples], end)
     return {"features": torch.from_numpy(features), "tokens": tokens, "labels": labels}
+
+
+def collate_tokens(targets: Sequence[Sequence[int]], end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decoder input and the labels that follow it, (batch, length) each, filled with `end` and IGNORED."""
+    length = max(map(len, targets)) - 1
+    tokens = torch.full((len(targets), length), end, dtype=torch.long)
+    labels = torch.full((len(targets), length), IGNORED, dtype=torch.long)
+    for row, target in enumerate(targets):
+        tokens[row, : len(target) - 1] = torch.tensor(target[:-1])
+        labels[row, : len(target) - 1] = torch.tensor(target[1:])
+    return tokens, labels
