@@ -24,7 +24,7 @@ from salience.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
-RECORDED_PACKAGES = ("torch", "numpy", "transformers", "openai-whisper", "kaldiio", "soundfile", "soxr")
+RECORDED_PACKAGES = ("torch", "numpy", "transformers", "espnet", "openai-whisper", "kaldiio", "soundfile", "soxr")
 HASHED_UP_TO = 16 * 1024 * 1024
 """Larger files are known by size and modification time: hashing a thousand hours of features takes minutes."""
 

@@ -1,0 +1,162 @@
+"""Decoding with ESPnet's hybrid CTC/attention recogniser: its own beam search, and a greedy one over CTC.
+
+ESPnet takes six seconds to import, so everything here imports it at its first use.
+"""
+
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from salience.data.tokens import tokens_to_text
+from salience.training.espnet import read_config
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How hypotheses are searched for.
+
+    Args:
+        beam_size: Hypotheses kept.
+        ctc_weight: Share of CTC's score against the attention decoder's.
+        lm_weight: Weight of the language model, where there is one.
+        penalty: Added to the score for each token.
+        maxlenratio: Most tokens a frame of the encoder; 0 lets the search find the end.
+        minlenratio: Fewest tokens a frame of the encoder.
+    """
+
+    beam_size: int = 20
+    ctc_weight: float = 0.5
+    lm_weight: float = 0.3
+    penalty: float = 0.0
+    maxlenratio: float = 0.0
+    minlenratio: float = 0.0
+
+
+def load_hybrid(folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, Namespace]:
+    """ESPnet's model of an experiment folder, in evaluation mode, and its configuration."""
+    read_config(folder)
+    from espnet2.tasks.asr import ASRTask
+
+    model, arguments = ASRTask.build_model_from_file(folder / "config.yaml", folder / "model.pth", device)
+    return model.eval(), arguments
+
+
+class BeamSearch:
+    """ESPnet's Speech2Text for one experiment folder, one utterance at a time."""
+
+    def __init__(self, folder: Path, search: Search, lm: Path | None = None, device: str = "cpu") -> None:
+        self.folder = folder
+        self.dimension: int = read_config(folder)["input_size"]
+        if lm:
+            read_config(lm)
+        from espnet2.bin.asr_inference import Speech2Text
+
+        # Its account of every utterance, and its words on the decoder's speed, which `score_together` mends.
+        logging.getLogger("espnet").setLevel(logging.WARNING)
+        logging.getLogger("espnet2").setLevel(logging.ERROR)
+        logging.getLogger().addFilter(_is_news)
+        self._speech2text = Speech2Text(
+            asr_train_config=folder / "config.yaml", asr_model_file=folder / "model.pth",
+            lm_train_config=lm and lm / "config.yaml", lm_file=lm and lm / "model.pth",
+            device=device, beam_size=search.beam_size, ctc_weight=search.ctc_weight, lm_weight=search.lm_weight,
+            penalty=search.penalty, maxlenratio=search.maxlenratio, minlenratio=search.minlenratio,
+        )
+        score_together(self._speech2text.beam_search)
+
+    def __call__(self, features: np.ndarray) -> str:
+        """The words heard in features (frames, dimension); none where there are too few frames to hear any."""
+        from espnet.nets.pytorch_backend.transformer.subsampling import TooShortUttError
+
+        try:
+            results = self._speech2text(np.array(features, dtype=np.float32)) if len(features) else []
+        except TooShortUttError:
+            results = []
+        return tokens_to_text(results[0][1]) if results else ""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether to show a record of the root logger: not ESPnet's remark on tracing, which comes with every utterance."""
+    return record.module != "nets_utils"
+
+
+def score_together(search: Any) -> None:
+    """Let ESPnet's beam search score all hypotheses of an utterance with one call of the recurrent decoder.
+
+    ESPnet scores them one after another, because its recurrent decoder has no
+    batched scoring; the scores are the same.  A search that is batched already,
+    or whose attention keeps more than one tensor, is left as it is.
+    """
+    from espnet2.asr.decoder.rnn_decoder import RNNDecoder
+    from espnet.nets.batch_beam_search import BatchBeamSearch
+    from espnet.nets.pytorch_backend.rnn.attentions import AttAdd, AttDot, AttLoc
+    from espnet.nets.scorer_interface import BatchScorerInterface
+
+    class BatchedRNNDecoder(RNNDecoder, BatchScorerInterface):
+        """A recurrent decoder that scores the next token of many hypotheses of one utterance."""
+
+        def batch_score(self, ys: torch.Tensor, states: list[dict[str, Any]], xs: torch.Tensor) -> tuple[torch.Tensor, list[dict[str, Any]]]:
+            """ys: (hypotheses, tokens); xs: (hypotheses, frames, size), the same in each row.  Log probabilities (hypotheses, tokens)."""
+            layers = range(self.dlayers)
+            hidden = [torch.cat([state["z_prev"][layer] for state in states]) for layer in layers]
+            cells = [torch.cat([state["c_prev"][layer] for state in states]) for layer in layers]
+            previous = None if states[0]["a_prev"] is None else torch.cat([state["a_prev"] for state in states])
+            context, weights = self.att_list[0](xs, [xs.size(1)] * len(xs), hidden[0], previous)
+            words = torch.cat([self.embed(ys[:, -1]), context], dim=1)
+            new_hidden, new_cells = self.rnn_forward(words, list(hidden), list(cells), hidden, cells)
+            last = torch.cat([new_hidden[-1], context], dim=-1) if self.context_residual else new_hidden[-1]
+            scores = torch.log_softmax(self.output(last), dim=1)
+            rows = range(len(states))
+            return scores, [
+                {
+                    "z_prev": [z[row : row + 1] for z in new_hidden], "c_prev": [c[row : row + 1] for c in new_cells],
+                    "a_prev": weights[row : row + 1], "workspace": None,
+                }
+                for row in rows
+            ]
+
+    decoder = search.full_scorers.get("decoder")
+    others = [scorer for name, scorer in search.full_scorers.items() if name != "decoder"]
+    if type(decoder) is not RNNDecoder or decoder.num_encs != 1 or not all(isinstance(s, BatchScorerInterface) for s in others):
+        return
+    if not isinstance(decoder.att_list[0], (AttLoc, AttDot, AttAdd)):
+        return
+    # In the manner of ESPnet, which turns its beam search into a batched one like this.
+    decoder.__class__ = BatchedRNNDecoder
+    search.__class__ = BatchBeamSearch
+
+
+@torch.no_grad()
+def ctc_greedy(model: torch.nn.Module, features: torch.Tensor, lengths: torch.Tensor | Sequence[int]) -> list[list[str]]:
+    """The best path of the CTC branch for a batch, collapsed: the tokens of each utterance.
+
+    model: ESPnet's recogniser; features: (batch, frames, dimension), padded;
+    lengths: their own numbers of frames.  An utterance without frames yields no
+    tokens.  The batch may be in any order, and is not changed.
+    """
+    lengths = torch.as_tensor(lengths).cpu()
+    order = [i for i in torch.argsort(lengths, descending=True, stable=True).tolist() if lengths[i] > 0]
+    hypotheses: list[list[str]] = [[] for _ in lengths]
+    if not order:
+        return hypotheses
+    training = model.training
+    model.eval()
+    longest = int(lengths[order[0]])
+    # Indexing copies: ESPnet's normalisation works in place.  Its recurrent layers want falling lengths.
+    states, frames = model.encode(features[order, :longest], lengths[order].to(features.device))
+    if isinstance(states, tuple):
+        states = states[0]
+    best = model.ctc.argmax(states).cpu()
+    model.train(training)
+    silent = {model.blank_id, model.sos, model.eos}
+    for row, (index, count) in enumerate(zip(order, frames, strict=True)):
+        path = torch.unique_consecutive(best[row, : int(count)]).tolist()
+        hypotheses[index] = [model.token_list[token] for token in path if token not in silent]
+    return hypotheses

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Stage 3: the listener, a hybrid CTC/attention recogniser that ESPnet trains on our archives."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from salience import program
+from salience.data.tokens import Tokenizer
+from salience.files import whole_file
+from salience.steps import Step
+from salience.training.espnet import (
+    LONGEST, check_gpus, check_start, check_statistics, dimension_of, parts_of_model, remove_checkpoints, token_settings, train,
+    transcribed_set, write_shapes,
+)
+
+logger = logging.getLogger("train_espnet")
+
+
+def train_espnet(
+    data: Path,
+    features: Path,
+    tokens: Path,
+    cmvn: Path,
+    out: Path,
+    training: dict[str, Any],
+    train_set: str = "train",
+    dev_set: str = "dev",
+    dev_features: Path | None = None,
+    init: Path | None = None,
+    seed: int = 1,
+    ngpu: int = 0,
+) -> None:
+    """Write out/model.pth (the chosen weights), config.yaml, history.json and att_ws with espnet2.bin.asr_train.
+
+    A killed training goes on after its last whole epoch and ends with the same
+    weights.  out/cmvn.npz and the tokens in out belong to the model.
+
+    Args:
+        data: Folder of the data directories.
+        features: Folder of the features.
+        tokens: Folder with tokens.txt and, for subwords, bpe.model.
+        cmvn: Statistics of the features, an npz with count, sum and sum_square.
+        out: Folder of the model.
+        training: Options of espnet2.bin.asr_train, as in its own YAML files; best given by --config.
+        train_set: Set to learn from.
+        dev_set: Set that chooses the epochs.
+        dev_features: Folder of the dev set's features, if another one.
+        init: Folder of a trained model to start from; its own normalisation is kept, and so are its sizes, which the
+            settings need not repeat.
+        seed: Of weights and order.
+        ngpu: GPUs to use, 0 or 1.
+    """
+    if init:
+        training = {**parts_of_model(init), **training}
+    archives = {
+        train_set: features / train_set / "feats.scp",
+        dev_set: (dev_features or features) / dev_set / "feats.scp",
+    }
+    step = Step(
+        out / "step.json",
+        {"training": training, "seed": seed, "train_set": train_set, "dev_set": dev_set},
+        inputs=[
+            data / train_set / "text", data / dev_set / "text", *archives.values(), cmvn, tokens / "tokens.txt",
+            tokens / "bpe.model", *([init / "model.pth"] if init else []),
+        ],
+        outputs=[out / "model.pth", out / "config.yaml", out / "history.json"],
+        partial=out / "checkpoints",
+    )
+    if step.is_done():
+        return
+    check_gpus(ngpu)
+    tokenizer = Tokenizer(tokens)
+    sets = {name: transcribed_set(data / name, scp) for name, scp in archives.items()}
+    dimension = dimension_of(sets[train_set][1])
+    check_statistics(cmvn, dimension, archives[train_set])
+    check_statistics(cmvn, dimension_of(sets[dev_set][1]), archives[dev_set])
+    tokenizer.check(sets[train_set][0], data / train_set / "text")
+    if init:
+        check_start(init, training, dimension, tokenizer.tokens)
+    with step:
+        # The model stands on its own: decoding needs nothing outside its folder.
+        for source in filter(Path.exists, (cmvn, tokenizer.list, tokens / "bpe.model")):
+            with open(source, "rb") as read, whole_file(out / source.name, "wb") as written:
+                shutil.copyfileobj(read, written)
+        settings: dict[str, Any] = {
+            "fold_length": [LONGEST, LONGEST],
+            **training, **token_settings(Tokenizer(out)), "seed": seed, "ngpu": ngpu, "input_size": dimension,
+            "normalize": "global_mvn", "normalize_conf": {"stats_file": str(out / cmvn.name)},
+            "init_param": [str(init / "model.pth")] if init else [],
+        }
+        for theirs, name in (("train", train_set), ("valid", dev_set)):
+            texts, archive = sets[name]
+            settings[f"{theirs}_data_path_and_name_and_type"] = [
+                [str(archives[name]), "speech", "kaldi_ark"], [str(data / name / "text"), "text", "text"],
+            ]
+            settings[f"{theirs}_shape_file"] = write_shapes(out / "checkpoints" / "shapes" / theirs, texts, tokenizer, archive)
+        from espnet2.bin import asr_train
+
+        train(asr_train, settings, out)
+    remove_checkpoints(out)
+    logger.info("wrote %s", out / "model.pth")
+
+
+if __name__ == "__main__":
+    program.main(train_espnet)

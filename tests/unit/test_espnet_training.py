@@ -1,0 +1,221 @@
+"""Tokens, and trainings that ESPnet carries out: resume, choice of the model, epsilon decay, bad input."""
+
+import copy
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+import yaml
+from accent_helpers import run_program
+from espnet_helpers import DIMENSION, SETTINGS, prepare_tokens, train_toy, write_toy_recipe
+
+from salience.data.tables import read_table, write_table
+from salience.data.tokens import Tokenizer, read_tokens, tokens_to_text
+from salience.files import read_json
+
+pytest.importorskip("espnet2")
+OUT = "exp/a b/seed1"
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """The toy recipe, in a folder with a space, as the working directory."""
+    write_toy_recipe(tmp_path / "a recipe")
+    monkeypatch.chdir(tmp_path / "a recipe")
+    prepare_tokens(monkeypatch)
+    return tmp_path / "a recipe"
+
+
+def weights(folder):
+    return torch.load(folder / "model.pth", weights_only=True)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def refused(capsys, monkeypatch, settings=None, **options):
+    """The one sentence that a training ends with."""
+    with pytest.raises(SystemExit) as stopped:
+        train_toy(monkeypatch, settings, **options)
+    assert "\n" not in str(stopped.value)
+    return str(stopped.value)
+
+
+def test_characters_stand_in_espnets_order(recipe):
+    assert read_tokens(recipe / "data/tokens/tokens.txt") == ["<blank>", "<unk>", "<space>", "A", "B", "C", "<sos/eos>"]
+    tokenizer = Tokenizer(recipe / "data/tokens")
+    assert tokenizer.split("AB C") == ["A", "B", "<space>", "C"]
+    assert tokens_to_text(tokenizer.split("AB C")) == "AB C"
+
+
+def test_subwords_make_their_texts_again(recipe, monkeypatch):
+    prepare_tokens(monkeypatch, type="bpe", size=9, out="data/bpe")
+    tokenizer = Tokenizer(recipe / "data/bpe")
+    assert len(tokenizer.tokens) == 9
+    for text in read_table(recipe / "data/train/text").values():
+        assert set(tokenizer.split(text)) <= set(tokenizer.tokens)
+        assert tokens_to_text(tokenizer.split(text)) == text
+
+
+@pytest.mark.parametrize("size", [3, 1000])
+def test_a_size_that_fits_no_subwords_is_one_sentence(recipe, monkeypatch, size):
+    with pytest.raises(SystemExit, match=rf"cannot make {size} subwords.*at least 7.*choose another --size"):
+        prepare_tokens(monkeypatch, type="bpe", size=size, out="data/bpe")
+    assert not (recipe / "data/bpe/tokens.txt").exists()
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch, caplog):
+    train_toy(monkeypatch)
+    assert sorted(p.name for p in (recipe / OUT).iterdir()) == ["cmvn.npz", "config.yaml", "history.json", "model.pth", "step.json", "tokens.txt"]
+    history = read_json(recipe / OUT / "history.json")
+    assert [entry["epoch"] for entry in history] == [1, 2, 3]
+    assert {"train_loss", "dev_loss", "dev_acc", "dev_cer_ctc", "seconds"} < history[0].keys()
+    assert history[2]["train_loss"] < history[0]["train_loss"]
+
+    from espnet2.train import trainer
+
+    save = torch.save
+
+    def killed(value, file, *arguments, **options):
+        if str(file).endswith("2epoch.pth.tmp"):
+            # Between the checkpoint and the weights of the epoch, in the middle of a file.
+            file.write_bytes(b"half")
+            raise KeyboardInterrupt
+        save(value, file, *arguments, **options)
+
+    monkeypatch.setattr(trainer.torch, "save", killed)
+    with pytest.raises(SystemExit):
+        train_toy(monkeypatch, out="exp/again")
+    monkeypatch.setattr(trainer.torch, "save", save)
+    assert not (recipe / "exp/again/model.pth").exists()
+    assert (recipe / "exp/again/checkpoints/checkpoint.pth").exists()
+    assert not (recipe / "exp/again/checkpoints/2epoch.pth").exists()
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        train_toy(monkeypatch, out="exp/again")
+    assert "The training was resumed" in caplog.text and "3/3epoch started" in caplog.text and "1/3epoch started" not in caplog.text
+    assert same(weights(recipe / OUT), weights(recipe / "exp/again"))
+    assert [e | {"seconds": 0} for e in read_json(recipe / "exp/again/history.json")] == [e | {"seconds": 0} for e in history]
+
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        train_toy(monkeypatch)
+    assert "up to date" in caplog.text and "epoch started" not in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        train_toy(monkeypatch, {"max_epoch": 1, "num_att_plot": 1, "use_matplotlib": True})
+    assert "training changed" in caplog.text and "1/1epoch started" in caplog.text and "resumed" not in caplog.text
+    assert len(list((recipe / OUT / "att_ws").rglob("*.png"))) == 1
+    assert not same(weights(recipe / OUT), weights(recipe / "exp/again"))
+
+
+def test_the_seed_decides_and_a_start_is_taken(recipe, monkeypatch, capsys):
+    # Steps of no size: what comes out is what went in.
+    still = {"max_epoch": 1, "keep_nbest_models": 1, "optim": "sgd", "optim_conf": {"lr": 0.0}, "scheduler": None}
+    for seed in (1, 2):
+        train_toy(monkeypatch, still, seed=seed, out=f"exp/seed{seed}")
+    one, two = weights(recipe / "exp/seed1"), weights(recipe / "exp/seed2")
+    assert not same(one, two)
+    train_toy(monkeypatch, still, seed=2, out="exp/from1", init="exp/seed1")
+    assert same(weights(recipe / "exp/from1"), one)
+    assert refused(capsys, monkeypatch, still | {"decoder_conf": {"hidden_size": 13}}, init="exp/seed1").endswith("use the settings that it was trained with")
+    config = yaml.safe_load((recipe / "exp/seed1/config.yaml").read_text())
+    (recipe / "exp/seed1/config.yaml").write_text(yaml.safe_dump(config | {"input_size": 83}))
+    assert refused(capsys, monkeypatch, still, init="exp/seed1") == (
+        f"train_espnet.py: exp/seed1 takes 83 values a frame but the features have {DIMENSION}; start from another model"
+    )
+    assert "does not exist; train that model first" in refused(capsys, monkeypatch, still, init="exp/absent")
+
+
+def test_a_language_model_trains_and_is_skipped(recipe, monkeypatch, caplog):
+    settings = {"lm": "seq_rnn", "lm_conf": {"unit": 8, "nlayers": 1}, "optim": "adam", "batch_size": 8, "max_epoch": 2,
+                "best_model_criterion": [["valid", "loss", "min"]], "keep_nbest_models": 1, "use_matplotlib": False, "use_tensorboard": False}
+    options = {"data": "data", "tokens": "data/tokens", "out": "exp/lm", "training": yaml.safe_dump(settings, default_flow_style=True, width=10**6).strip()}
+    run_program(monkeypatch, "train_lm", **options)
+    assert [set(e) for e in read_json(recipe / "exp/lm/history.json")] == [{"epoch", "train_loss", "dev_loss", "seconds"}] * 2
+    with caplog.at_level("INFO"):
+        run_program(monkeypatch, "train_lm", **options)
+    assert "up to date" in caplog.text
+
+
+def test_epsilon_shrinks_when_the_accuracy_falls_behind():
+    from salience.training.eps_decay import EpsDecay
+
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.Adadelta([parameter], eps=1e-4)
+    scheduler = EpsDecay(optimizer, decay=0.1)
+    seen = []
+    for accuracy in (0.2, 0.5, 0.4, 0.5, 0.6):
+        scheduler.step(accuracy)
+        seen.append(optimizer.param_groups[0]["eps"])
+    assert seen == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6, 1e-6])
+    resumed = EpsDecay(optimizer, decay=0.1)
+    resumed.load_state_dict(copy.deepcopy(scheduler.state_dict()))
+    resumed.step(0.59)
+    assert optimizer.param_groups[0]["eps"] == pytest.approx(1e-7)
+    with pytest.raises(ValueError, match="epsilon"):
+        EpsDecay(torch.optim.SGD([parameter], lr=0.1))
+
+
+def test_the_best_weights_come_back_if_asked_for():
+    from salience.training.eps_decay import EpsDecay
+
+    parameter = torch.nn.Parameter(torch.tensor([1.0]))
+    scheduler = EpsDecay(torch.optim.Adadelta([parameter]), restore=True)
+    for value, accuracy in ((2.0, 0.5), (3.0, 0.4)):
+        parameter.data.fill_(value)
+        scheduler.step(accuracy)
+    assert parameter.item() == 2.0
+    other = EpsDecay(torch.optim.Adadelta([parameter]), restore=True)
+    other.load_state_dict(scheduler.state_dict())
+    parameter.data.fill_(9.0)
+    other.step(0.1)
+    assert parameter.item() == 2.0
+
+
+def test_bad_input_is_one_sentence_and_leaves_no_model(recipe, monkeypatch, capsys):
+    texts = read_table(recipe / "data/train/text")
+    first, second = list(texts)[:2]
+
+    def with_texts(changed):
+        write_table(recipe / "data/train/text", changed)
+        return refused(capsys, monkeypatch)
+
+    assert f"has no line for {first}" in with_texts({k: t for k, t in texts.items() if k != first})
+    assert f"has an empty transcript for {first}" in with_texts(texts | {first: ""})
+    assert "has no features for s-zzz" in with_texts(texts | {"s-zzz": "A"})
+    assert "has 'Z', which data/tokens/tokens.txt lacks" in with_texts(texts | {first: "A Z"})
+    write_table(recipe / "data/train/text", texts)
+
+    np.savez(recipe / "dump/cmvn80.npz", count=5, sum=np.ones(80), sum_square=np.ones(80))
+    assert f"is made of 80 values a frame but dump/train/feats.scp has {DIMENSION}" in refused(capsys, monkeypatch, cmvn="dump/cmvn80.npz")
+    assert "dump/absent.npz does not exist; run stage 2" in refused(capsys, monkeypatch, cmvn="dump/absent.npz")
+    assert "tokens.txt does not exist" in refused(capsys, monkeypatch, tokens="data/absent")
+    assert "ESPnet has no setting 'encoder_cnf'" in refused(capsys, monkeypatch, {"encoder_cnf": {}})
+    assert "--ngpu takes 0 or 1" in refused(capsys, monkeypatch, ngpu=2)
+    assert not (recipe / OUT / "model.pth").exists()
+
+    kaldiio.save_ark(str(recipe / "odd.ark"), {second: np.ones((20, 5), np.float32)}, scp=str(recipe / "odd.scp"))
+    odd = (recipe / "odd.scp").read_text()
+    kept = (recipe / "dump/train/feats.scp").read_text().splitlines(keepends=True)
+    (recipe / "dump/train/feats.scp").write_text("".join([kept[0], odd, *kept[2:]]))
+    assert f"{second} has 5 values a frame, the first entry {DIMENSION}; run stage 2 again" in refused(capsys, monkeypatch)
+
+
+def test_the_settings_of_the_recipe_are_espnets(monkeypatch):
+    from corpora_helpers import TOP
+
+    from salience.training import eps_decay
+
+    eps_decay.register()
+    from espnet2.bin import asr_train, lm_train
+
+    for module, name in ((asr_train, "listener*.yaml"), (lm_train, "lm.yaml")):
+        known = {action.dest for action in module.get_parser()._actions}
+        files = [*(TOP / "egs/an4/conf").glob(name), *(TOP / "egs/an4/conf/mini").glob(name)]
+        assert len(files) >= 2
+        for file in files:
+            assert set(yaml.safe_load(file.read_text())["training"]) <= known, file
+    assert set(SETTINGS) <= known | {action.dest for action in asr_train.get_parser()._actions}
