@@ -11,7 +11,7 @@ from salience.data.tokens import Tokenizer
 from salience.files import whole_file
 from salience.steps import Step
 from salience.training.espnet import (
-    LONGEST, check_gpus, check_start, check_statistics, dimension_of, parts_of_model, remove_checkpoints, token_settings, train,
+    LONGEST, check_gpus, check_start, check_statistics, dimension_of, parts_of_model, remove_checkpoints, start_weights, token_settings, train,
     transcribed_set, write_shapes,
 )
 
@@ -47,8 +47,8 @@ def train_espnet(
         train_set: Set to learn from.
         dev_set: Set that chooses the epochs.
         dev_features: Folder of the dev set's features, if another one.
-        init: Folder of a trained model to start from; its own normalisation is kept, and so are its sizes, which the
-            settings need not repeat.
+        init: Folder of a trained model to start from; its sizes are kept, which the settings need not repeat, and so
+            is its normalisation if they do not name another.
         seed: Of weights and order.
         ngpu: GPUs to use, 0 or 1.
     """
@@ -86,10 +86,12 @@ def train_espnet(
                 shutil.copyfileobj(read, written)
         settings: dict[str, Any] = {
             "fold_length": [LONGEST, LONGEST],
+            "normalize": "global_mvn",
             **training, **token_settings(Tokenizer(out)), "seed": seed, "ngpu": ngpu, "input_size": dimension,
-            "normalize": "global_mvn", "normalize_conf": {"stats_file": str(out / cmvn.name)},
-            "init_param": [str(init / "model.pth")] if init else [],
+            "init_param": start_weights(init, training.get("normalize", "global_mvn")) if init else [],
         }
+        if settings["normalize"] == "global_mvn":
+            settings["normalize_conf"] = {"stats_file": str(out / cmvn.name)}
         for theirs, name in (("train", train_set), ("valid", dev_set)):
             texts, archive = sets[name]
             settings[f"{theirs}_data_path_and_name_and_type"] = [

@@ -231,6 +231,65 @@ def test_the_learning_rate_rises_and_falls(tmp_path):
     assert rates == pytest.approx([1e-2 * share for share in (2 / 6, 5 / 6, 4 / 6, 1 / 6)])
 
 
+def test_adadelta_is_torchs_own_with_the_settings(tmp_path):
+    """Replayed without the trainer: the same batches, clipped by the same norm, and no decay of anything else."""
+    chosen = replace(
+        SETTINGS, epochs=2, optimizer="adadelta", learning_rate=0.7, rho=0.8, epsilon=1e-3, weight_decay=0.05, schedule="constant", warmup=0.0,
+        gradient_clip=0.5, precision="float32",
+    )
+    model = still_model()
+    train(model, Toy(), list(range(12)), toy_batch, Score(), "eval_dev_score", False, tmp_path, replace(chosen, score_every=2), 1)
+    replayed, buckets = still_model(), LengthBuckets(list(range(12)), 4, 1)
+    optimizer = torch.optim.Adadelta(replayed.parameters(), lr=0.7, rho=0.8, eps=1e-3, weight_decay=0.05)
+    for epoch in range(2):
+        buckets.set_epoch(epoch)
+        for where in buckets:
+            optimizer.zero_grad()
+            replayed(**toy_batch([Toy()[w] for w in where]))["loss"].backward()
+            assert torch.nn.utils.clip_grad_norm_(replayed.parameters(), 0.5) > 0
+            optimizer.step()
+    assert not same(model.state_dict(), still_model().state_dict())
+    for name, weights in replayed.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], weights, atol=1e-6, rtol=1e-5)
+
+
+def still_model():
+    """The toy without dropout."""
+    model = toy_model()
+    for layer in model.modules():
+        if isinstance(layer, (torch.nn.Dropout, torch.nn.Dropout2d)):
+            layer.p = 0.0
+    return model
+
+
+@pytest.mark.parametrize(("every", "epochs", "scored"), [(1, 3, [1, 2, 3]), (2, 4, [2, 4]), (2, 5, [2, 4, 5]), (9, 4, [4])])
+def test_scores_and_checkpoints_come_after_every_nth_epoch_and_the_last(tmp_path, every, epochs, scored):
+    _, log = learn(tmp_path, settings=replace(SETTINGS, epochs=epochs, score_every=every))
+    assert [round(e["epoch"]) for e in log if "eval_dev_score" in e] == scored
+    assert [round(e["epoch"]) for e in log if "loss" in e] == list(range(1, epochs + 1))
+    kept = {int(p.name.split("-")[1]) for p in (tmp_path / "checkpoints").glob("checkpoint-*")}
+    assert kept <= {3 * epoch for epoch in scored} and 3 * epochs in kept
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adadelta"])
+@pytest.mark.parametrize("cut", [2, 3])
+def test_a_training_that_is_scored_every_second_epoch_resumes_with_the_same_weights(tmp_path, optimizer, cut):
+    sparse = replace(SETTINGS, epochs=5, score_every=2, optimizer=optimizer, epsilon=1e-3, learning_rate=0.5 if optimizer == "adadelta" else 1e-2)
+    straight, _ = learn(tmp_path / "straight", settings=sparse, score=Score((1.0, 2.0, 3.0)))
+    with pytest.raises(Interrupted):
+        learn(tmp_path / "cut", data=Toy(fail_at=(cut, 7)), settings=sparse, score=Score((1.0, 2.0, 3.0)))
+    resumed = Toy()
+    weights, _ = learn(tmp_path / "cut", data=resumed, settings=sparse, score=Score((1.0, 2.0, 3.0), start=1))
+    assert same(weights, straight) and {e for e, _ in resumed.asked} == {2, 3, 4}
+
+
+def test_patience_counts_scores_and_not_epochs(tmp_path):
+    patient = replace(SETTINGS, epochs=9, score_every=2, patience=2)
+    data = Toy()
+    learn(tmp_path, data=data, settings=patient, score=Score((3.0, 2.0, 1.0, 9.0, 9.0)))
+    assert {e for e, _ in data.asked} == set(range(6))
+
+
 def test_accumulated_batches_make_fewer_updates_of_the_same_data(tmp_path):
     data = Toy()
     _, log = learn(tmp_path, data=data, settings=replace(SETTINGS, batch_size=2, accumulate=3, epochs=2))

@@ -16,6 +16,7 @@ from salience.data.tokens import Tokenizer
 from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.files import publish, temporary_name, whole_file, write_json
+from salience.models.recurrent import padded_lstm
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +70,26 @@ def read_config(folder: Path) -> dict[str, Any]:
     return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
 
 
-PARTS = ("encoder", "encoder_conf", "decoder", "decoder_conf", "model_conf", "ctc_conf")
+PARTS = ("encoder", "encoder_conf", "decoder", "decoder_conf", "model_conf", "ctc_conf", "normalize", "normalize_conf")
 """The settings that make ESPnet's model what it is."""
 
 
 def parts_of_model(folder: Path) -> dict[str, Any]:
     """The settings of a finished experiment that say what its model is."""
     config = read_config(folder)
-    return {name: config[name] for name in PARTS if config.get(name) is not None}
+    parts = {name: config[name] for name in PARTS if config.get(name) is not None}
+    if parts["normalize"] == "global_mvn":
+        # Its statistics are among the weights.
+        del parts["normalize_conf"]
+    return parts
+
+
+def start_weights(folder: Path, normalize: str) -> list[str]:
+    """ESPnet's `init_param` for a training from the model in `folder`, whose normalisation is `normalize`."""
+    weights = str(folder / "model.pth")
+    if read_config(folder)["normalize"] == normalize:
+        return [weights]
+    return [f"{weights}:{part}:{part}" for part in ("encoder", "decoder", "ctc")]
 
 
 def check_start(folder: Path, settings: Mapping[str, Any], dimension: int, tokens: list[str]) -> None:
@@ -160,7 +173,7 @@ def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
     }
     with whole_file(checkpoints / "settings.yaml") as handle:
         yaml.safe_dump(config, handle, sort_keys=False)
-    with _whole_checkpoints():
+    with _whole_checkpoints(), padded_lstm():
         module.main(cmd=["--config", str(checkpoints / "settings.yaml")])
     _collect(checkpoints, out)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -29,10 +29,14 @@ class TrainingSettings:
         accumulate: Batches whose gradients are added before an update.
         learning_rate: Highest learning rate.
         warmup: Share of the updates over which the rate rises.
-        schedule: `linear` to zero after the warm-up, `constant_with_warmup`, `cosine`.
-        weight_decay: AdamW's decay.
+        schedule: `linear` to zero after the warm-up, `constant`, `constant_with_warmup`, `cosine`.
+        optimizer: `adamw` or `adadelta`.
+        rho: AdaDelta's running average.
+        epsilon: AdaDelta's constant under the root.
+        weight_decay: Decay of the weights.
         gradient_clip: Norm to which gradients are clipped.
-        patience: Epochs without a better dev score after which training stops; 0 never stops early.
+        score_every: Epochs between two dev scores, each of which leaves a checkpoint.
+        patience: Dev scores without a better one after which training stops; 0 never stops early.
         precision: `auto` is bf16 on a GPU that has it, float32 elsewhere.
         gradient_checkpointing: Compute activations twice to save memory.
         workers: Loading processes; 0 loads in the training process.
@@ -44,8 +48,12 @@ class TrainingSettings:
     learning_rate: float = 1e-5
     warmup: float = 0.1
     schedule: str = "linear"
+    optimizer: Literal["adamw", "adadelta"] = "adamw"
+    rho: float = 0.95
+    epsilon: float = 1e-6
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
+    score_every: int = 1
     patience: int = 0
     precision: str = "auto"
     gradient_checkpointing: bool = False
@@ -55,8 +63,11 @@ class TrainingSettings:
 class _BucketTrainer(Trainer):
     """Trainer whose batches come from LengthBuckets and whose evaluation is a function of the model."""
 
-    def __init__(self, *args: Any, lengths: Sequence[int], dev_score: Callable[[nn.Module], dict[str, float]], **options: Any) -> None:
+    def __init__(
+        self, *args: Any, lengths: Sequence[int], dev_score: Callable[[nn.Module], dict[str, float]], settings: TrainingSettings, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
+        self._settings = settings
         self._lengths = lengths
         self._dev_score = dev_score
 
@@ -67,6 +78,14 @@ class _BucketTrainer(Trainer):
             num_workers=self.args.dataloader_num_workers, pin_memory=torch.cuda.is_available(),
         )
         return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, *args: Any, **options: Any) -> torch.optim.Optimizer:
+        if self._settings.optimizer == "adadelta" and self.optimizer is None:
+            learnt = [weights for weights in self.model.parameters() if weights.requires_grad]
+            self.optimizer = torch.optim.Adadelta(
+                learnt, self._settings.learning_rate, self._settings.rho, self._settings.epsilon, self._settings.weight_decay
+            )
+        return super().create_optimizer(*args, **options)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.model.eval()
@@ -85,6 +104,18 @@ class _LogLines(TrainerCallback):
         shown = ", ".join(f"{k.removeprefix('eval_dev_')} {v:.4g}" for k, v in (logs or {}).items() if isinstance(v, float) and k in _SHOWN or k.startswith("eval_"))
         if shown and state.is_world_process_zero:
             logger.info("update %d of %d: %s", state.global_step, state.max_steps, shown)
+
+
+class _SomeEpochs(TrainerCallback):
+    """Score and keep the model after each n-th epoch, and after the last one."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        epoch = round(state.epoch)
+        if epoch % self.every and epoch < args.num_train_epochs:
+            control.should_evaluate = control.should_save = False
 
 
 _SHOWN = ("loss", "grad_norm", "learning_rate")
@@ -158,9 +189,11 @@ def train(
         remove_unused_columns=False,
     )
     stopping = [EarlyStoppingCallback(settings.patience)] if settings.patience else []
+    if settings.score_every > 1:
+        stopping.insert(0, _SomeEpochs(settings.score_every))
     trainer = _BucketTrainer(
         model, arguments, train_dataset=train_set, eval_dataset=train_set, data_collator=collate,
-        callbacks=[*stopping, _LogLines()], lengths=lengths, dev_score=dev_score,
+        callbacks=[*stopping, _LogLines()], lengths=lengths, dev_score=dev_score, settings=settings,
     )
     # The two print each log record as a dictionary; _LogLines says it in the house's form.
     trainer.remove_callback(PrinterCallback)

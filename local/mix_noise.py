@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Stage 5: features of speech with noise, everywhere or where a mask lets it through."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from salience import program
+from salience.corpora.records import Utterance
+from salience.data.audio import read_audio
+from salience.data.directories import read_data_dir
+from salience.data.tables import read_table, write_table
+from salience.errors import InputError
+from salience.features.archives import Archive, ArchiveWriter
+from salience.features.fbank import RATE, fbank
+from salience.files import read_json, temporary_name
+from salience.masking.noise import SCALE, gain_for, masked_noise, white_noise
+from salience.progress import bar
+from salience.randomness import generator
+from salience.steps import Step, audio_fingerprint
+from salience.training.bubbles import dithered
+
+logger = logging.getLogger("mix_noise")
+
+PEAK = 0.9
+"""Of the audio to listen to: 50,000 times unit noise is beyond full scale."""
+
+
+def mix_noise(
+    data: Path,
+    sets: str,
+    out: str,
+    masks: Path | None = None,
+    mask_set: str = "",
+    estimator: Path | None = None,
+    gain: float = 50_000.0,
+    snr: str = "",
+    dither: float = 6.25,
+    draws: str = "1",
+    audio: bool = False,
+) -> None:
+    """Write OUT/SET/feats.{ark,scp}, utt2num_frames and noise_proportion.
+
+    The mixture is that of equation 2, in floating point throughout; its fbank
+    is computed from the signal.  Noise is drawn by utterance and draw, and is
+    the same for every mask.  An utterance that is a copy of another takes the
+    mask of its original (the table utt2uniq).
+
+    Args:
+        data: Folder of the data directories.
+        sets: Names of the sets, separated by spaces.
+        out: Folder for the features; {draw} in it stands for the draw.
+        masks: Folder of the masks; without it noise is everywhere.
+        mask_set: The set whose masks are taken, when the given ones are copies of it.
+        estimator: Folder of the estimator that made them, for window and hop.
+        gain: Of noise of unit variance on the scale of 16-bit samples.
+        snr: Instead of the gain, a signal-to-noise ratio in dB, or the two ends of a range from which each
+            utterance draws its own; that of the noise before the mask.
+        dither: Standard deviation of the white noise added first, as in training.
+        draws: Numbers of the draws, separated by spaces.
+        audio: Write SET/audio/UTTERANCE.flac of the first draw too, scaled to be listened to.
+    """
+    if (masks is None) != (estimator is None):
+        raise InputError("--masks and --estimator go together; give both or none")
+    if len(draws.split()) > 1 and "{draw}" not in out:
+        raise InputError("with several draws --out needs {draw} in it")
+    ratios = _numbers(snr)
+    sizes = read_json(estimator / "config.json") if estimator else None
+    for draw in draws.split():
+        for name in sets.split():
+            place = Path(out.replace("{draw}", draw)) / name
+            utterances = read_data_dir(data / name)
+            from_masks = masks / (mask_set or name) if masks else None
+            with_audio = audio and draw == draws.split()[0]
+            step = Step(
+                place / "step.json",
+                {"gain": gain, "snr": snr, "dither": dither, "draw": draw, "sizes": sizes, "audio": with_audio, "recordings": audio_fingerprint(u.audio for u in utterances)},
+                inputs=[data / name, *([from_masks / "mask.scp"] if from_masks else [])],
+                outputs=[place / "feats.scp", place / "utt2num_frames", place / "noise_proportion"],
+            )
+            if step.is_done():
+                continue
+            uniq = read_table(data / name / "utt2uniq") if (data / name / "utt2uniq").exists() else {}
+            archive = Archive(from_masks / "mask.scp") if from_masks else None
+            shares = read_table(from_masks / "noise_proportion") if from_masks else {}
+            counts = {}
+            with step, ArchiveWriter(place / "feats") as writer:
+                for utterance in bar(utterances, f"noise on {name}"):
+                    original = uniq.get(utterance.id, utterance.id)
+                    signal = _speech(utterance, dither)
+                    noise = white_noise(len(signal), "evaluation", utterance.id, draw)
+                    mask = archive[original] if archive is not None else None
+                    loudness = gain_for(signal, noise, _ratio(ratios, utterance.id, draw)) if ratios else gain
+                    noisy = signal + loudness * _through(noise, mask, sizes, utterance.id)
+                    matrix = fbank(torch.from_numpy(noisy)[None])[0].numpy()
+                    writer.write(utterance.id, matrix)
+                    counts[utterance.id] = str(len(matrix))
+                    if with_audio:
+                        _write_audio(place / "audio" / f"{utterance.id}.flac", noisy)
+                write_table(place / "utt2num_frames", counts)
+                write_table(place / "noise_proportion", {u.id: shares.get(uniq.get(u.id, u.id), "1 1") for u in utterances})
+            logger.info("wrote %d noisy utterances to %s", len(counts), place)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        numbers = [0.0] * 3
+    if len(numbers) > 2:
+        raise InputError(f"--snr takes one number or the two ends of a range, not {text!r}")
+    return sorted(numbers)
+
+
+def _ratio(ends: list[float], *names: object) -> float:
+    return float(generator("snr", *names).uniform(ends[0], ends[-1]))
+
+
+def _speech(utterance: Utterance, dither: float) -> np.ndarray:
+    signal = SCALE * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
+    return dithered(signal, dither, "evaluation", utterance.id)
+
+
+def _through(noise: np.ndarray, mask: np.ndarray | None, sizes: dict[str, int] | None, utterance: str) -> np.ndarray:
+    if mask is None or sizes is None:
+        return noise
+    if mask.shape[0] != 1 + len(noise) // sizes["hop"]:
+        raise InputError(f"the mask of {utterance} has {mask.shape[0]} frames, and its audio {1 + len(noise) // sizes['hop']}; run stage 4 again")
+    return masked_noise(torch.from_numpy(noise)[None], torch.tensor(mask)[None], sizes["window"], sizes["hop"])[0].numpy()
+
+
+def _write_audio(path: Path, signal: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(temporary_name(path), PEAK * signal / np.abs(signal).max(), RATE, format="FLAC", subtype="PCM_24")
+    temporary_name(path).replace(path)
+
+
+if __name__ == "__main__":
+    program.main(mix_noise)

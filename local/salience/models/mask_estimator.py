@@ -1,0 +1,149 @@
+"""The mask estimator of the bubble cooperative network: where noise can be added to an utterance.
+
+Salami Kavaki and Mandel (2020), sections 3 and 4.2.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from salience.errors import InputError
+from salience.features.stft import stft
+from salience.files import publish, read_json, temporary_name, write_json
+from salience.models.recurrent import padded_lstm
+
+FLOOR = 1e-3
+"""Power below which a point counts as silence, on the scale of 16-bit samples: dither alone is far above it."""
+
+
+@dataclass(frozen=True)
+class MaskEstimatorSizes:
+    """Sizes of the network; the defaults are the paper's where it gives them.
+
+    Args:
+        window: Samples of the STFT window (64 ms at 16 kHz).
+        hop: Samples between frames; the paper does not say.
+        kernels: Convolution kernels.
+        kernel_time: Frames that a kernel sees.
+        kernel_frequency: Bins that a kernel sees.
+        stride_frequency: Bins between two places of a kernel.
+        hidden: Units of the BLSTM, each way.
+    """
+
+    window: int = 1024
+    hop: int = 256
+    kernels: int = 256
+    kernel_time: int = 11
+    kernel_frequency: int = 32
+    stride_frequency: int = 16
+    hidden: int = 512
+
+    @property
+    def bins(self) -> int:
+        """Frequencies of the STFT, from 0 Hz to half the sampling rate."""
+        return self.window // 2 + 1
+
+    @property
+    def places(self) -> int:
+        """Places of a kernel along the frequency axis."""
+        return (self.bins - self.kernel_frequency) // self.stride_frequency + 1
+
+
+class MaskEstimator(nn.Module):
+    """Convolution, BLSTM and a dense layer from a spectrogram to a noise mask of its size.
+
+    Batch normalisation stands after the convolution and after the BLSTM.  The
+    two classes of each point, noise and none, compete in a softmax; what the
+    network returns is the difference of their logits, so the mask is its
+    sigmoid.  Frames beyond the end of an utterance take part in nothing.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, sizes: MaskEstimatorSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        if sizes.kernel_frequency > sizes.bins:
+            raise InputError(f"a kernel over {sizes.kernel_frequency} bins does not fit a spectrogram of {sizes.bins}; lower kernel_frequency")
+        if sizes.kernel_time % 2 == 0:
+            raise InputError(f"a kernel over {sizes.kernel_time} frames has no middle one; make kernel_time odd")
+        self.convolution = nn.Conv2d(
+            1, sizes.kernels, (sizes.kernel_time, sizes.kernel_frequency),
+            stride=(1, sizes.stride_frequency), padding=(sizes.kernel_time // 2, 0),
+        )
+        self.norm_convolution = nn.BatchNorm1d(sizes.kernels)
+        self.recurrence = nn.LSTM(sizes.kernels * sizes.places, sizes.hidden, batch_first=True, bidirectional=True)
+        self.norm_recurrence = nn.BatchNorm1d(2 * sizes.hidden)
+        self.dense = nn.Linear(2 * sizes.hidden, 2 * sizes.bins)
+        self.register_buffer("mean", torch.zeros(sizes.bins))
+        self.register_buffer("deviation", torch.ones(sizes.bins))
+        # "We initialized all the weights of the layers with a uniform distribution": Glorot and Bengio's.
+        for name, weights in self.named_parameters():
+            if weights.dim() > 1:
+                nn.init.xavier_uniform_(weights)
+            elif "bias" in name:
+                nn.init.zeros_(weights)
+
+    def set_normalisation(self, mean: Tensor, deviation: Tensor) -> None:
+        """Mean and standard deviation of each bin's log power over the training set, (bins,) each."""
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
+
+    def forward(self, log_power: Tensor, frames: Tensor) -> Tensor:
+        """Logits of noise at each point, (batch, frames, bins), from log power of that shape.
+
+        `frames` (batch,) are each utterance's own; the logits beyond are zero.
+        """
+        batch, length, bins = log_power.shape
+        real = torch.arange(length, device=log_power.device) < frames[:, None]
+        normal = ((log_power - self.mean) / self.deviation) * real[..., None]
+        seen = self.convolution(normal[:, None]).transpose(1, 2)  # (batch, length, kernels, places)
+        packed_frames = frames.cpu()
+        # (all frames of the batch, kernels, places): statistics of the normalisation are those of speech.
+        places = torch.relu(self.norm_convolution(seen[real]))
+        heard = torch.zeros(batch, length, places[0].numel(), dtype=places.dtype, device=places.device)
+        heard[real] = places.flatten(1)
+        with padded_lstm():
+            output = self.recurrence(pack_padded_sequence(heard, packed_frames, batch_first=True, enforce_sorted=False))[0]
+        # Both further layers work on frames one by one, in whichever order the packing put them.
+        logits = self.dense(self.norm_recurrence(output.data)).unflatten(-1, (bins, 2))
+        packed = PackedSequence(logits[..., 1] - logits[..., 0], *output[1:])
+        return nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, total_length=length)[0]
+
+    def log_power(self, waveforms: Tensor) -> Tensor:
+        """What `forward` reads, (batch, frames, bins), from samples on the scale of 16-bit integers."""
+        return log_power(waveforms, self.sizes)
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Frames of signals with so many samples."""
+        return 1 + samples // self.sizes.hop
+
+
+def log_power(waveforms: Tensor, sizes: MaskEstimatorSizes) -> Tensor:
+    """Natural logarithm of the power at each point, (batch, frames, bins)."""
+    return stft(waveforms, sizes.window, sizes.hop).abs().square().add(FLOOR).log()
+
+
+def save_estimator(model: MaskEstimator, folder: Path) -> None:
+    """Write folder/model.safetensors and folder/config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    temporary = temporary_name(folder / "model.safetensors")
+    safetensors.torch.save_file(weights, temporary)
+    publish(temporary, folder / "model.safetensors")
+    write_json(folder / "config.json", asdict(model.sizes))
+
+
+def load_estimator(folder: Path, device: str = "cpu") -> MaskEstimator:
+    """Read what `save_estimator` wrote, ready to estimate."""
+    try:
+        model = MaskEstimator(MaskEstimatorSizes(**read_json(folder / "config.json")))
+        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
+    except (OSError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{folder} holds no mask estimator that can be read ({type(error).__name__}); run stage 4 again") from None
+    return model.to(device).eval()

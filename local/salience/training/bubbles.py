@@ -1,0 +1,164 @@
+"""How a mask estimator learns from a frozen listener: equations 2 to 4 of the bubble cooperative network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from salience.masking.noise import masked_noise, white_noise
+from salience.models.listeners import Listener
+from salience.models.mask_estimator import MaskEstimator
+from salience.randomness import generator
+
+
+@dataclass(frozen=True)
+class BubbleWeights:
+    """The loss weights of equations 3 and 4; the defaults are the paper's best.
+
+    Args:
+        asr: Lambda_a, of the recogniser's loss.
+        mask: Lambda_m, which rewards noise.
+        entropy: Lambda_e, which punishes masks between 0 and 1.
+        smoothness: Lambda_f, which punishes differences between neighbouring frequencies.
+    """
+
+    asr: float = 0.1
+    mask: float = 10.0
+    entropy: float = 2.0
+    smoothness: float = 0.0
+
+
+@dataclass(frozen=True)
+class BubbleNoise:
+    """What is added to the speech, on the scale of 16-bit samples.
+
+    Args:
+        gain: Alpha of equation 2, of noise of unit variance.
+        dither: Standard deviation of the white noise that is added to every utterance first, for the
+            estimator and for the recogniser alike.
+        rise: Updates over which the gain of the training rises, by equal factors, from that of the dither to
+            its full value.  Noise of the full gain drowns all speech while the masks are still near one half,
+            and a recogniser that hears nothing cannot say where it would have listened.  The paper does not
+            say how it came round this; 0 starts with the full gain.
+    """
+
+    gain: float = 50_000.0
+    dither: float = 6.25
+    rise: int = 0
+
+
+def bubble_loss(logits: Tensor, frames: Tensor, asr_loss: Tensor, weights: BubbleWeights) -> tuple[Tensor, dict[str, Tensor]]:
+    """Equation 3 with the term of equation 4, over the real frames of a batch.
+
+    logits: (batch, frames, bins), the mask being their sigmoid; frames:
+    (batch,).  Means are over each utterance's own points, then over
+    utterances.  Returns the loss and its unweighted parts.
+    """
+    real = (torch.arange(logits.shape[1], device=logits.device) < frames[:, None])[..., None]
+    mask = torch.sigmoid(logits)
+    points = frames * logits.shape[2]
+
+    def mean(values: Tensor) -> Tensor:
+        return ((values * real).sum(dim=(1, 2)) / points).mean()
+
+    parts = {
+        "asr": asr_loss,
+        "mask": mean(mask),
+        # Of a mask and its own logit the cross-entropy is the entropy, finite where the mask is 0 or 1.
+        "entropy": mean(nn.functional.binary_cross_entropy_with_logits(logits, mask, reduction="none")),
+        "smoothness": mean(nn.functional.pad(mask.diff(dim=2).abs(), (0, 1))),
+    }
+    loss = (
+        weights.asr * parts["asr"] - weights.mask * parts["mask"]
+        + weights.entropy * parts["entropy"] + weights.smoothness * parts["smoothness"]
+    )
+    return loss, parts
+
+
+class BubbleNetwork(nn.Module):
+    """Estimator and listener as `transformers.Trainer` wants them: signals and texts in, loss out."""
+
+    updates: Tensor
+
+    def __init__(self, estimator: MaskEstimator, listener: Listener, weights: BubbleWeights, noise: BubbleNoise) -> None:
+        super().__init__()
+        self.estimator = estimator
+        # In a tuple, so that the frozen listener is neither trained nor saved.
+        self._listener = (listener,)
+        self.weights = weights
+        self.noise = noise
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    @property
+    def gain(self) -> float:
+        """Alpha of equation 2 as it is now: in training it rises, otherwise it is full."""
+        if not self.training or self.updates >= self.noise.rise:
+            return self.noise.gain
+        return self.noise.dither * (self.noise.gain / self.noise.dither) ** (float(self.updates) / self.noise.rise)
+
+    def mixture(self, speech: Tensor, noise: Tensor, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Equation 2: noisy signals (batch, samples), the mask's logits and each utterance's frames."""
+        sizes = self.estimator.sizes
+        frames = self.estimator.frames(samples)
+        logits = self.estimator(self.estimator.log_power(speech), frames)
+        masks = torch.sigmoid(logits)
+        # One by one: frames of the padding would reach into the end of the shorter utterances.
+        added = [
+            masked_noise(noise[row : row + 1, :own], masks[row : row + 1, :count], sizes.window, sizes.hop)[0]
+            for row, (own, count) in enumerate(zip(samples.tolist(), frames.tolist(), strict=True))
+        ]
+        return speech + self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True), logits, frames
+
+    def forward(self, speech: Tensor, noise: Tensor, samples: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
+        """The loss; `speech` is dithered, `noise` has unit variance."""
+        noisy, logits, frames = self.mixture(speech, noise, samples)
+        loss, _ = bubble_loss(logits, frames, self._listener[0].loss(noisy, samples, texts), self.weights)
+        if self.training:
+            self.updates += 1
+        return {"loss": loss}
+
+
+@dataclass(frozen=True)
+class NoisyExample:
+    """Dithered speech and unit noise of its length, (samples,) each, and the text."""
+
+    speech: np.ndarray
+    noise: np.ndarray
+    text: str
+
+
+class NoisyUtterances(Dataset[NoisyExample]):
+    """Utterances with new dither and noise in every epoch, by (epoch, index).
+
+    `signals` are on the scale of 16-bit samples.
+    """
+
+    def __init__(self, ids: Sequence[str], signals: Sequence[np.ndarray], texts: Sequence[str], dither: float, seed: int) -> None:
+        self.ids, self.signals, self.texts, self.dither, self.seed = ids, signals, texts, dither, seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, where: tuple[int, int]) -> NoisyExample:
+        epoch, index = where
+        speech = dithered(self.signals[index], self.dither, self.seed, self.ids[index], epoch)
+        return NoisyExample(speech, white_noise(len(speech), self.seed, self.ids[index], epoch), self.texts[index])
+
+
+def dithered(signal: np.ndarray, dither: float, *names: object) -> np.ndarray:
+    """A signal with white noise of standard deviation `dither`, the same for the same names."""
+    return signal + np.float32(dither) * generator("dither", *names).standard_normal(len(signal), dtype=np.float32)
+
+
+def collate(examples: Sequence[NoisyExample]) -> dict[str, object]:
+    """One batch: speech and noise (batch, samples), zeros beyond each end, samples (batch,), texts."""
+    longest = max(len(e.speech) for e in examples)
+    speech, noise = torch.zeros(len(examples), longest), torch.zeros(len(examples), longest)
+    for row, example in enumerate(examples):
+        speech[row, : len(example.speech)] = torch.from_numpy(example.speech)
+        noise[row, : len(example.noise)] = torch.from_numpy(example.noise)
+    samples = torch.tensor([len(e.speech) for e in examples])
+    return {"speech": speech, "noise": noise, "samples": samples, "texts": [e.text for e in examples]}

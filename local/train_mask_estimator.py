@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Stage 4: train a mask estimator that drowns speech in noise while a frozen recogniser still understands."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from more_itertools import chunked
+from torch import nn
+
+from salience import program
+from salience.data.audio import read_audio
+from salience.data.directories import read_data_dir
+from salience.errors import InputError
+from salience.files import write_json
+from salience.masking.noise import SCALE, noise_proportion
+from salience.models.listeners import Listener, ListenerChoice, open_listener
+from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power, save_estimator
+from salience.scoring.alignment import character_counts
+from salience.scoring.wer import rate
+from salience.steps import Step
+from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, NoisyUtterances, collate
+from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+
+logger = logging.getLogger("train_mask_estimator")
+
+RATE = 16_000
+
+
+def train_mask_estimator(
+    data: Path,
+    out: Path,
+    listener: ListenerChoice,
+    train_set: str = "train",
+    dev_set: str = "dev",
+    sizes: MaskEstimatorSizes = MaskEstimatorSizes(),
+    weights: BubbleWeights = BubbleWeights(),
+    noise: BubbleNoise = BubbleNoise(),
+    training: TrainingSettings = TrainingSettings(),
+    allowance: float = 3.0,
+    seed: int = 1,
+    ngpu: int = 0,
+) -> None:
+    """Write out/model.safetensors, config.json and history.json.
+
+    Kept is the state with the most noise of those whose dev CER is within the
+    allowance of the CER on clean speech; if there is none, the one with the
+    lowest CER.  That CER is of the listener's fast decoding (the best path of
+    a hybrid's CTC branch), with the same noise each time.
+
+    Args:
+        data: Folder of the data directories.
+        out: Folder of the estimator.
+        listener: The recogniser, which stays as it is.
+        train_set: Set to learn from.
+        dev_set: Set that chooses the state.
+        sizes: Sizes of the network.
+        weights: Weights of the loss.
+        noise: Gains of noise and dither.
+        training: Settings of the training.
+        allowance: Points of CER that the noise may cost.
+        seed: Of weights, order, dither and noise.
+        ngpu: GPUs to use.
+    """
+    step = Step(
+        out / "step.json",
+        {
+            "listener": listener.kind, "sizes": sizes, "weights": weights, "noise": noise, "training": training, "allowance": allowance,
+            "seed": seed, **({"language": listener.language} if listener.kind == "whisper" else {}),
+        },
+        inputs=[data / train_set, data / dev_set, listener.weights],
+        outputs=[out / name for name in ("model.safetensors", "config.json", "history.json")],
+        partial=out / "checkpoints",
+    )
+    if step.is_done():
+        return
+    device = "cuda" if ngpu and torch.cuda.is_available() else "cpu"
+    recogniser = open_listener(listener, device)
+    sets = {name: read_signals(data / name, recogniser, noise.dither, seed) for name in (train_set, dev_set)}
+    with step:
+        torch.manual_seed(seed)
+        estimator = MaskEstimator(sizes)
+        estimator.set_normalisation(*statistics(sets[train_set], sizes))
+        network = BubbleNetwork(estimator, recogniser, weights, noise).to(device)
+        score = dev_scorer(sets[dev_set], recogniser, training.batch_size, allowance)
+        history = train(
+            network, sets[train_set], [len(s) for s in sets[train_set].signals], collate, score,
+            "eval_dev_choice", True, out, training, seed, ngpu,
+        )
+        save_estimator(network.estimator, out)
+        write_json(out / "history.json", history)
+    remove_checkpoints(out)
+
+
+def read_signals(folder: Path, recogniser: Listener, dither: float, seed: int) -> NoisyUtterances:
+    """A set's signals, all in memory (200 MB an hour); a text that the recogniser cannot know is an InputError."""
+    utterances = read_data_dir(folder)
+    for utterance in utterances:
+        if (reason := recogniser.check(utterance.text)) is not None:
+            raise InputError(f"{folder}/text: the text of {utterance.id} cannot be learnt, for {reason}; remove it with utils/fix_data_dir.sh or use another recogniser")
+    signals = [SCALE * read_audio(u.audio, RATE, u.start, u.end) for u in utterances]
+    return NoisyUtterances([u.id for u in utterances], signals, [u.text for u in utterances], dither, seed)
+
+
+def statistics(source: NoisyUtterances, sizes: MaskEstimatorSizes) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each bin's log power over all frames of a set."""
+    total, squares, count = torch.zeros(sizes.bins, dtype=torch.float64), torch.zeros(sizes.bins, dtype=torch.float64), 0
+    for index in range(len(source)):
+        values = log_power(torch.from_numpy(source[0, index].speech)[None], sizes)[0].double()
+        total, squares, count = total + values.sum(0), squares + values.square().sum(0), count + len(values)
+    mean = total / count
+    return mean.float(), (squares / count - mean.square()).clamp(min=1e-6).sqrt().float()
+
+
+def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, allowance: float) -> Callable[[nn.Module], dict[str, float]]:
+    """A function that scores a network on the dev set, with the noise of epoch 0 each time."""
+    order = np.argsort([len(s) for s in source.signals], kind="stable").tolist()
+    batches = list(chunked(order, batch_size))
+    clean_cer: list[float] = []
+
+    def hear(mix: Callable[..., tuple[torch.Tensor, list[float]]]) -> tuple[float, float]:
+        references, heard, shares = [], [], []
+        for rows in batches:
+            batch = collate([source[0, row] for row in rows])
+            signals, share = mix(*(batch[name].to(device) for name in ("speech", "noise", "samples")))
+            heard += recogniser.transcribe(signals, batch["samples"])
+            references += [source.texts[row] for row in rows]
+            shares += share
+        return rate(character_counts(references, heard)), 100 * float(np.mean(shares))
+
+    device = torch.device("cpu")
+
+    def score(network: BubbleNetwork) -> dict[str, float]:
+        nonlocal device
+        device = network.estimator.mean.device
+
+        def masked(speech: torch.Tensor, noise: torch.Tensor, samples: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
+            noisy, logits, frames = network.mixture(speech, noise, samples)
+            masks = torch.sigmoid(logits)
+            return noisy, [noise_proportion(mask[:count]) for mask, count in zip(masks, frames.tolist(), strict=True)]
+
+        if not clean_cer:
+            clean_cer.append(hear(lambda speech, *_: (speech, [0.0] * len(speech)))[0])
+        cer, proportion = hear(masked)
+        excess = cer - clean_cer[0]
+        choice = proportion if excess <= allowance else -excess
+        return {"dev_cer": cer, "dev_clean_cer": clean_cer[0], "dev_noise_proportion": proportion, "dev_choice": choice}
+
+    return score
+
+
+if __name__ == "__main__":
+    program.main(train_mask_estimator)

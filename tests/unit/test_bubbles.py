@@ -1,0 +1,340 @@
+"""The bubble cooperative network: its loss, its mixture, a planted recogniser that it must find, the choice of the model."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from accent_helpers import local_program, noise
+from bubble_helpers import SMALL, constant, estimator, speech
+from torch import nn
+
+from salience.features.stft import stft
+from salience.masking.noise import SCALE, white_noise
+from salience.models.mask_estimator import MaskEstimator
+from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, NoisyUtterances, bubble_loss, collate, dithered
+from salience.training.trainer import TrainingSettings, train
+
+ALL = BubbleWeights(asr=0.7, mask=3.0, entropy=1.3, smoothness=2.1)
+NONE = BubbleWeights(asr=0.0, mask=0.0, entropy=0.0, smoothness=0.0)
+
+
+def slow_loss(logits, frames, asr, weights):
+    """Equations 3 and 4 point by point; the mean over the utterances of a batch."""
+    total = 0.0
+    for matrix, own in zip(logits, frames, strict=True):
+        masks, entropies, steps = 0.0, 0.0, 0.0
+        for t in range(own):
+            row = [1 / (1 + math.exp(-x)) for x in matrix[t]]
+            for f, m in enumerate(row):
+                masks += m
+                entropies += m * math.log(m) + (1 - m) * math.log(1 - m)
+                if f > 0:
+                    steps += abs(m - row[f - 1])
+        points = own * len(matrix[0])
+        total += -weights.mask / points * masks - weights.entropy / points * entropies + weights.smoothness / points * steps
+    return weights.asr * asr + total / len(frames)
+
+
+@pytest.mark.parametrize("weights", [
+    ALL, replace(NONE, asr=2.0), replace(NONE, mask=2.0), replace(NONE, entropy=2.0), replace(NONE, smoothness=2.0), BubbleWeights(),
+])
+def test_the_loss_is_that_of_the_equations(weights):
+    logits = 3 * np.random.default_rng(1).standard_normal((3, 7, 5))
+    frames = [7, 2, 4]
+    found, parts = bubble_loss(torch.from_numpy(logits), torch.tensor(frames), torch.tensor(4.2, dtype=torch.float64), weights)
+    assert float(found) == pytest.approx(slow_loss(logits.tolist(), frames, 4.2, weights), rel=1e-9)
+    assert set(parts) == {"asr", "mask", "entropy", "smoothness"} and min(map(float, parts.values())) > 0.05
+    # What lies beyond the ends does not count.
+    beyond = torch.arange(7)[None, :, None] >= torch.tensor(frames)[:, None, None]
+    filled = torch.where(beyond, 5.0, torch.from_numpy(logits))
+    assert float(bubble_loss(filled, torch.tensor(frames), parts["asr"], weights)[0]) == pytest.approx(float(found), rel=1e-12)
+
+
+def test_the_weights_are_the_papers_best():
+    assert BubbleWeights() == BubbleWeights(asr=0.1, mask=10.0, entropy=2.0, smoothness=0.0)
+    assert BubbleNoise() == BubbleNoise(gain=50_000.0, dither=6.25)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 9.0, 17.0, 50.0, 120.0, 1e4])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_entropy_is_finite_where_the_mask_is_saturated(size, sign):
+    logits = torch.full((2, 3, 4), sign * size, requires_grad=True)
+    loss, parts = bubble_loss(logits, torch.tensor([3, 2]), torch.tensor(1.0), ALL)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+    mask = 1 / (1 + math.exp(-size)) if size < 30 else 1.0
+    expected = -mask * math.log(mask) - ((1 - mask) * math.log(1 - mask) if mask < 1 else 0)
+    assert float(parts["entropy"].detach()) == pytest.approx(expected, abs=5e-6)
+    if size >= 120:
+        assert not logits.grad.any()
+
+
+def test_the_gradient_of_the_loss_is_that_of_finite_differences():
+    logits = (2 * torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))).requires_grad_()
+    frames = torch.tensor([3, 2])
+
+    def loss(values):
+        return bubble_loss(values, frames, values.square().sum(), ALL)[0]
+
+    assert torch.autograd.gradcheck(loss, logits)
+
+
+class Deaf:
+    """A listener that hears the level of the whole signal, for networks in float64."""
+
+    def loss(self, signals, samples, texts):
+        return (signals.square().sum(dim=1) / samples).add(1.0).log().mean()
+
+
+def examples(*lengths):
+    """A batch of dithered speech with noise."""
+    signals = [SCALE * speech(n, samples) for n, samples in enumerate(lengths)]
+    data = NoisyUtterances([f"u{n}" for n in range(len(lengths))], signals, [f"T{n}" for n in range(len(lengths))], 6.25, seed=1)
+    return collate([data[0, index] for index in range(len(data))])
+
+
+def test_the_gradient_through_mask_mixture_and_listener_is_that_of_finite_differences():
+    sizes = replace(SMALL, window=32, hop=8, kernel_frequency=6, stride_frequency=3, hidden=3, kernels=2, kernel_time=3)
+    batch = examples(90, 61)
+    # Noise about as loud as the speech: with much more, nearly all of the gradient would lie at a few points.
+    network = BubbleNetwork(estimator(sizes=sizes).train(), Deaf(), replace(ALL, asr=5.0), BubbleNoise(gain=2000.0)).double()
+    batch |= {name: batch[name].double() for name in ("speech", "noise")}
+    parameters = list(network.parameters())
+    generator = torch.Generator().manual_seed(2)
+    for only in (network.estimator.convolution, network.estimator.recurrence, network.estimator.dense):
+        own = {id(p) for p in only.parameters()}
+        directions = [torch.randn(p.shape, generator=generator, dtype=p.dtype) * (id(p) in own) for p in parameters]
+        gradients = torch.autograd.grad(network(**batch)["loss"], parameters, allow_unused=True)
+        slope = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True) if g is not None)
+
+        def at(step, directions=directions):
+            with torch.no_grad():
+                for p, d in zip(parameters, directions, strict=True):
+                    p += step * d
+                value = float(network(**batch)["loss"])
+                for p, d in zip(parameters, directions, strict=True):
+                    p -= step * d
+            return value
+
+        assert abs(slope) > 1e-3
+        assert slope == pytest.approx((at(1e-6) - at(-1e-6)) / 2e-6, rel=1e-4)
+
+
+LENGTHS = (2000, 1500, 997, 1311)
+"""Of different remainders: the last frame of an utterance looks beyond its end in a batch."""
+
+
+@torch.no_grad()
+def test_a_mask_of_ones_lets_all_noise_through_and_one_of_zeros_none():
+    batch = examples(*LENGTHS)
+    inputs = [batch[name] for name in ("speech", "noise", "samples")]
+    inside = torch.arange(max(LENGTHS)) < batch["samples"][:, None]
+    loud, logits, frames = BubbleNetwork(constant(200.0), None, ALL, BubbleNoise()).mixture(*inputs)
+    assert frames.tolist() == [1 + n // SMALL.hop for n in LENGTHS] and logits.shape == (4, max(frames), SMALL.bins)
+    # To the very end of each utterance, which in a batch has frames of padding behind it.
+    torch.testing.assert_close(loud, batch["speech"] + 50_000 * batch["noise"], atol=1.0, rtol=0)
+    assert not loud[~inside].any() and loud[inside].abs().mean() > 30_000
+    quiet = BubbleNetwork(constant(-200.0), None, ALL, BubbleNoise()).mixture(*inputs)[0]
+    torch.testing.assert_close(quiet, batch["speech"], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_half_a_mask_is_half_the_noise():
+    batch = examples(1500)
+    half = BubbleNetwork(constant(0.0), None, ALL, BubbleNoise(gain=300.0)).mixture(batch["speech"], batch["noise"], batch["samples"])[0]
+    torch.testing.assert_close(half, batch["speech"] + 150 * batch["noise"], atol=1e-2, rtol=0)
+
+
+@torch.no_grad()
+def test_a_mixture_does_not_depend_on_its_batch():
+    network = BubbleNetwork(estimator(), None, ALL, BubbleNoise(gain=5000.0))
+    batch = examples(*LENGTHS)
+    together, logits, _ = network.mixture(batch["speech"], batch["noise"], batch["samples"])
+    assert 0.1 < torch.sigmoid(logits).std()
+    for row, own in enumerate(LENGTHS):
+        alone = network.mixture(*(batch[name][row : row + 1, :own] for name in ("speech", "noise")), batch["samples"][row : row + 1])[0]
+        torch.testing.assert_close(together[row, :own], alone[0], atol=1.0, rtol=0)
+        assert not together[row, own:].any()
+
+
+def test_dither_and_noise_depend_on_seed_utterance_and_epoch_only():
+    ids, signals = ["a", "b", "c"], [SCALE * speech(n, 300 + n) for n in range(3)]
+
+    def data(order=(0, 1, 2), seed=1, dither=6.25):
+        return NoisyUtterances([ids[i] for i in order], [signals[i] for i in order], ["t"] * 3, dither, seed)
+
+    one, other = data(), data(order=(2, 0, 1))
+    for epoch in (1, 0):
+        for index, place in enumerate((1, 2, 0)):
+            np.testing.assert_array_equal(other[epoch, place].speech, one[epoch, index].speech)
+            np.testing.assert_array_equal(other[epoch, place].noise, one[epoch, index].noise)
+    assert not np.array_equal(one[0, 0].noise, one[1, 0].noise) and not np.array_equal(one[0, 0].speech, one[1, 0].speech)
+    assert not np.array_equal(one[0, 0].noise, data(seed=2)[0, 0].noise)
+    assert not np.array_equal(one[0, 0].noise[:300], one[0, 1].noise[:300])
+    np.testing.assert_array_equal(data(dither=0.0)[3, 1].speech, signals[1])
+    long = dithered(np.zeros(100_000, np.float32), 6.25, "x")
+    assert long.dtype == np.float32 and long.std() == pytest.approx(6.25, rel=0.01)
+    # Noise and dither of one utterance are different draws.
+    noise_too = white_noise(100_000, "x")
+    assert abs(np.corrcoef(long, noise_too)[0, 1]) < 0.02
+
+
+def test_a_batch_is_zero_beyond_its_ends():
+    batch = examples(500, 300)
+    assert batch["speech"].shape == batch["noise"].shape == (2, 500) and batch["samples"].tolist() == [500, 300]
+    assert not batch["speech"][1, 300:].any() and not batch["noise"][1, 300:].any() and batch["speech"][1, :300].all()
+    assert batch["texts"] == ["T0", "T1"]
+
+
+class Planted:
+    """A recogniser that hears one band of each utterance, and how far its level is from that of the clean speech.
+
+    A text names its utterance; `bands` and `clean` are by text.
+    """
+
+    def __init__(self, bands, clean):
+        self.bands, self.clean = bands, clean
+
+    def loss(self, signals, samples, texts):
+        losses = []
+        for signal, own, text in zip(signals, samples.tolist(), texts, strict=True):
+            powers = stft(torch.stack([signal[:own], self.clean[text]]), SMALL.window, SMALL.hop).abs().square()
+            noisy, clean = powers[..., self.bands[text]].sum(dim=-1).add(1.0).log()
+            losses.append((noisy - clean).square().mean())
+        return torch.stack(losses).mean()
+
+
+def planted_masks(folder, band_of, signal_of):
+    """Train an estimator with a planted listener; mean masks by bin of four utterances that it has not seen."""
+    signals, texts = [signal_of(n, 1200 + 37 * n) for n in range(24)], [f"u{n}" for n in range(24)]
+    clean = {text: torch.from_numpy(signal) for text, signal in zip(texts, signals, strict=True)}
+    listener = Planted({text: band_of(n) for n, text in enumerate(texts)}, clean)
+    data = NoisyUtterances(texts, signals, texts, 6.25, seed=1)
+    torch.manual_seed(1)
+    model = MaskEstimator(SMALL)
+    model.set_normalisation(*local_program("train_mask_estimator").statistics(data, SMALL))
+    settings = TrainingSettings(
+        epochs=50, batch_size=8, optimizer="adadelta", learning_rate=1.0, epsilon=1e-5, weight_decay=0.0, schedule="constant", warmup=0.0,
+        gradient_clip=5.0, score_every=50, precision="float32",
+    )
+    train(
+        BubbleNetwork(model, listener, BubbleWeights(), BubbleNoise()), data, [len(s) for s in signals], collate,
+        lambda network: {"dev_choice": 0.0}, "eval_dev_choice", True, folder, settings, seed=1,
+    )
+    model.eval()
+    with torch.no_grad():
+        new = [torch.from_numpy(signal_of(100 + n, 1500))[None] for n in range(4)]
+        return [torch.sigmoid(model(model.log_power(x), model.frames(torch.tensor([1500]))))[0].mean(dim=0) for x in new]
+
+
+def check_spared(mask, band):
+    """Mean masks by bin are low in the band and high elsewhere, in every bin but the two that a window smears."""
+    assert mask[band].mean() < 0.2, mask
+    outside = torch.cat([mask[: band.start], mask[band.stop :]])
+    assert outside.mean() > 0.8, mask
+    assert mask[band].max() < 0.5 < torch.cat([mask[: band.start - 1], mask[band.stop + 1 :]]).min(), mask
+
+
+@pytest.mark.parametrize("band", [slice(8, 20), slice(40, 52)])
+def test_an_estimator_spares_just_the_band_that_a_planted_recogniser_hears(tmp_path, band):
+    for mask in planted_masks(tmp_path, lambda n: band, lambda n, samples: SCALE * speech(n, samples)):
+        check_spared(mask, band)
+
+
+def test_the_spared_band_follows_the_utterance(tmp_path):
+    """Of utterances with a hum the listener hears another band than of those without."""
+    bands = (slice(8, 20), slice(36, 48))
+
+    def signal(n, samples):
+        hum = 2000 * np.cos(2 * np.pi * 60 / SMALL.window * np.arange(samples)) * (n % 2)
+        return (SCALE * speech(n, samples) + hum).astype(np.float32)
+
+    for n, mask in enumerate(planted_masks(tmp_path, lambda n: bands[n % 2], signal)):
+        assert mask[bands[n % 2]].mean() < 0.2 and mask[bands[1 - n % 2]].mean() > 0.8, mask
+
+
+class Marked:
+    """Network and recogniser at once, with a chosen share of noise and number of wrong letters in each state."""
+
+    TEXTS = ("ABCDEFGHIJ", "ABCD", "XYZABC")
+
+    def __init__(self, data):
+        self.estimator = self
+        self.mean = torch.zeros(1)
+        self.truth = {len(signal): text for signal, text in zip(data.signals, data.texts, strict=True)}
+        self.wrong, self.shares, self.inputs = 0, {}, []
+
+    def mixture(self, speech, noise, samples):
+        """Logits above zero at the wanted share of each utterance's own points, and all beyond its end."""
+        self.inputs.append((speech.clone(), noise.clone()))
+        frames = 1 + samples // 10
+        logits = torch.full((len(samples), int(frames.max()), 100), 4.0)
+        for row, (own, count) in enumerate(zip(samples.tolist(), frames.tolist(), strict=True)):
+            logits[row, :count, self.shares.get(own, 0) :] = -4.0
+        return speech + 1e6, logits, frames
+
+    def transcribe(self, signals, samples):
+        texts = [self.truth[own] for own in samples.tolist()]
+        if signals.min() < 1e5:
+            # Even the clean speech is not understood to the last letter.
+            return [text.replace("J", "") for text in texts]
+        return [text[self.wrong :] for text in texts]
+
+
+def scored():
+    data = NoisyUtterances(["a", "b", "c"], [noise(n, size) for n, size in enumerate((600, 200, 400))], Marked.TEXTS, 1.0, seed=1)
+    state = Marked(data)
+    return state, local_program("train_mask_estimator").dev_scorer(data, state, 2, allowance=10.0)
+
+
+def test_dev_scores_are_those_of_the_noisy_dev_set():
+    state, score = scored()
+    state.wrong, state.shares = 1, {600: 90, 200: 30, 400: 0}
+    found = score(state)
+    # 1 of 20 letters in the clean speech, 3 in the noisy one: as many points over it as are allowed.
+    assert found["dev_clean_cer"] == pytest.approx(5.0) and found["dev_cer"] == pytest.approx(15.0)
+    # Each utterance counts alike, with its own frames only.
+    assert found["dev_noise_proportion"] == pytest.approx(40.0)
+    assert found["dev_choice"] == pytest.approx(40.0)
+    before = len(state.inputs)
+    assert score(state) == found
+    for one, again in zip(state.inputs[:before], state.inputs[before:], strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(one, again, strict=True))
+
+
+@pytest.mark.parametrize(("states", "best"), [
+    # (letters wrong in each text, share of noise): most noise within the allowance ...
+    ([(0, 50), (1, 60), (2, 100)], 1),
+    ([(1, 60), (0, 50), (2, 100)], 0),
+    ([(0, 70), (1, 60), (3, 100)], 0),
+    # ... and where none is within it, the fewest errors, whatever the noise.
+    ([(4, 100), (3, 90), (2, 10)], 2),
+    ([(2, 10), (4, 100), (3, 90)], 0),
+    # One that is within it goes before all others, even without noise.
+    ([(2, 100), (1, 0)], 1),
+])
+def test_the_choice_is_most_noise_within_the_allowance_or_else_fewest_errors(states, best):
+    state, score = scored()
+    choices = []
+    for wrong, share in states:
+        state.wrong, state.shares = wrong, dict.fromkeys((600, 200, 400), share)
+        choices.append(score(state)["dev_choice"])
+    assert choices.index(max(choices)) == best and choices.count(max(choices)) == 1
+
+
+def test_the_gain_rises_by_equal_factors_in_training_and_is_full_otherwise():
+    network = BubbleNetwork(estimator(), Deaf(), BubbleWeights(), BubbleNoise(gain=50_000.0, dither=5.0, rise=4))
+    batch = examples(900, 700)
+    gains = []
+    for _ in range(6):
+        gains.append(network.gain)
+        network(**batch)
+    assert gains == pytest.approx([5, 50, 500, 5000, 50_000, 50_000])
+    network.eval()
+    network.updates.zero_()
+    before = network.gain
+    network(**batch)
+    # Scoring is with the noise that counts, and is no update.
+    assert before == network.gain == 50_000 and network.updates == 0

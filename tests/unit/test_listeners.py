@@ -1,0 +1,304 @@
+"""Recognisers as frozen listeners: the losses of the recognisers themselves, gradients to the signal, bad input."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from accent_helpers import run_program
+from bubble_helpers import (
+    OPTIONS, SMALL, TEXTS, WORDS, estimator, speech, write_commands, write_hybrid, write_recordings, write_whisper,
+)
+from torch import nn
+
+from salience.errors import InputError
+from salience.features.fbank import num_frames
+from salience.features.logmel import floor_of, log_mel
+from salience.files import read_json
+from salience.masking.noise import SCALE
+from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig, load_recogniser
+from salience.models.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
+from salience.models.mask_estimator import MaskEstimator, load_estimator
+from salience.models.whisper import WhisperForTraining, load_model, target_tokens, tokenizer_of
+from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights
+from salience.training.whisper_data import Example, collate
+
+pytest.importorskip("espnet2")
+
+LENGTHS = (5200, 8000, 6700)
+"""Samples of the batches here; not longest first."""
+KINDS = {"hybrid": HybridListener, "whisper": WhisperListener, "commands": CommandListener}
+SPOKEN = {"hybrid": (TEXTS[0], TEXTS[1], "PULP TUTU"), "whisper": ("up", "left up", "to the left"), "commands": ("up", "left", "up")}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A recogniser of each kind, by kind."""
+    folder = tmp_path_factory.mktemp("three listeners")
+    with pytest.MonkeyPatch.context() as patch:
+        hybrid = write_hybrid(folder, patch)
+    return {"hybrid": hybrid, "whisper": write_whisper(folder), "commands": write_commands(folder)}
+
+
+@pytest.fixture(scope="module")
+def listeners(models):
+    return {kind: open_listener(ListenerChoice(kind, model)) for kind, model in models.items()}
+
+
+def batch(order=(0, 1, 2)):
+    """Signals (3, samples) on the scale of 16-bit integers, and their own lengths."""
+    signals = [SCALE * torch.from_numpy(speech(n, LENGTHS[n])) for n in order]
+    return nn.utils.rnn.pad_sequence(signals, batch_first=True), torch.tensor([LENGTHS[n] for n in order])
+
+
+def slowly_hybrid(model, signal, text):
+    """ESPnet's own forward pass with one utterance, its features from another implementation of Kaldi's fbank."""
+    import kaldi_native_fbank
+    from espnet2.tasks.asr import ASRTask
+
+    espnet, arguments = ASRTask.build_model_from_file(model / "config.yaml", model / "model.pth", "cpu")
+    espnet.encoder.enc[0].dropout = 0.0  # which ESPnet does not turn off by itself
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.dither, options.frame_opts.samp_freq, options.mel_opts.num_bins = 0.0, 16000, 80
+    computer = kaldi_native_fbank.OnlineFbank(options)
+    computer.accept_waveform(16000, signal.tolist())
+    features = np.stack([computer.get_frame(n) for n in range(computer.num_frames_ready)])
+    ids = [arguments.token_list.index("<space>" if c == " " else c) if c in [*arguments.token_list, " "] else 1 for c in text]
+    with torch.no_grad():
+        return float(espnet.eval()(
+            torch.from_numpy(features)[None], torch.tensor([len(features)]), torch.tensor([ids]), torch.tensor([len(ids)]),
+        )[0])
+
+
+def slowly_whisper(model, order):
+    """The loss of fine-tuning with the features of stage 2."""
+    whisper = load_model(str(model))
+    tokenizer = tokenizer_of(whisper, "en")
+    matrices = log_mel([speech(n, LENGTHS[n]) for n in order])
+    targets = [target_tokens(tokenizer, SPOKEN["whisper"][n], 448) for n in order]
+    data = collate([Example(m, floor_of(m), t) for m, t in zip(matrices, targets, strict=True)], tokenizer.eot, full_context=False)
+    with torch.no_grad():
+        each = WhisperForTraining(whisper.eval())(**data)["loss"]
+    return float(each) * sum(len(t) - 1 for t in targets) / len(order)
+
+
+def slowly_commands(model, n):
+    """-log of the word's softmax."""
+    recogniser = load_recogniser(model)
+    with torch.no_grad():
+        logits = recogniser(recogniser.decibels(torch.from_numpy(speech(n, LENGTHS[n]))[None]))[0].double().numpy()
+    return float(np.log(np.exp(logits).sum()) - logits[WORDS.index(SPOKEN["commands"][n])])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (0,)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_is_that_of_the_recogniser_itself_in_any_order(models, listeners, kind, order):
+    signals, samples = batch(order)
+    texts = [SPOKEN[kind][n] for n in order]
+    found = float(listeners[kind].loss(signals, samples, texts))
+    if kind == "hybrid":
+        pytest.importorskip("kaldi_native_fbank")
+        expected = np.mean([slowly_hybrid(models[kind], signals[row, : samples[row]], text) for row, text in enumerate(texts)])
+    elif kind == "whisper":
+        expected = slowly_whisper(models[kind], order)
+    else:
+        expected = np.mean([slowly_commands(models[kind], n) for n in order])
+    assert found == pytest.approx(expected, rel=2e-4)
+    # Another text is another loss.
+    other = SPOKEN[kind][0 if order[0] == 1 else 1]
+    assert float(listeners[kind].loss(signals, samples, [other, *texts[1:]])) != pytest.approx(found, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_stands_beyond_an_end_is_not_heard(listeners, kind):
+    """Of the mixture only the utterance; for Whisper, whose windows see the padding, that padding must be silence."""
+    signals, samples = batch()
+    found = listeners[kind].loss(signals, samples, SPOKEN[kind])
+    if kind != "whisper":
+        loud = signals.clone()
+        for row, own in zip(loud, LENGTHS, strict=True):
+            row[own:] = 9000.0
+        torch.testing.assert_close(listeners[kind].loss(loud, samples, SPOKEN[kind]), found)
+    heard = listeners[kind].transcribe(signals, samples)
+    assert heard == [listeners[kind].transcribe(signals[n : n + 1, : LENGTHS[n]], samples[n : n + 1])[0] for n in range(3)]
+    assert all(isinstance(text, str) for text in heard)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_reaches_the_signal_as_finite_differences_say(models, kind):
+    listener = open_listener(ListenerChoice(kind, models[kind]))
+    signals, samples = batch()
+    if kind != "whisper":  # its filters are in float32
+        signals, _ = signals.double(), listener.model.double()
+    direction = torch.stack([torch.from_numpy(speech(50 + n, max(LENGTHS))) for n in range(3)]).to(signals.dtype)
+    direction *= torch.arange(max(LENGTHS)) < samples[:, None]
+    signals.requires_grad_()
+    loss = listener.loss(signals, samples, SPOKEN[kind])
+    loss.backward()
+    slope = float((signals.grad * direction).sum())
+    step = {"hybrid": 20.0, "whisper": 20.0, "commands": 20.0}[kind]
+    with torch.no_grad():
+        ahead, behind = (float(listener.loss(signals + s * direction, samples, SPOKEN[kind])) for s in (step, -step))
+    assert abs(ahead - behind) > 1e-4
+    assert slope == pytest.approx((ahead - behind) / (2 * step), rel=0.05)
+    for row, own in enumerate(LENGTHS):
+        inside = signals.grad[row, :own]
+        assert torch.isfinite(signals.grad).all() and float((inside != 0).float().mean()) > 0.9
+        # A window of Whisper's may look beyond the end, where the mixture has no noise to learn from.
+        assert kind == "whisper" or not signals.grad[row, own:].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_listener_stays_as_it_is_while_the_estimator_learns(models, kind):
+    listener = open_listener(ListenerChoice(kind, models[kind]))
+    before = copy.deepcopy(listener.model.state_dict())
+    network = BubbleNetwork(estimator(), listener, BubbleWeights(), BubbleNoise(gain=1000.0)).train()
+    old = copy.deepcopy(network.estimator.state_dict())
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
+    signals, samples = batch()
+    noise = torch.randn(signals.shape, generator=torch.Generator().manual_seed(1)) * (torch.arange(max(LENGTHS)) < samples[:, None])
+    network(signals, noise, samples, SPOKEN[kind])["loss"].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.estimator.parameters())
+    optimizer.step()
+    assert any(not torch.equal(old[name], tensor) for name, tensor in network.estimator.state_dict().items())
+    after = listener.model.state_dict()
+    dense = {name for name, tensor in before.items() if not tensor.is_sparse}
+    assert dense and all(torch.equal(before[name], after[name]) for name in dense)
+    assert all(p.grad is None and not p.requires_grad for p in listener.model.parameters())
+    # Nor is it saved with the estimator.
+    assert {name.split(".")[0] for name in network.state_dict()} == {"estimator", "updates"}
+
+
+def test_a_hybrid_has_no_chance_in_it(models):
+    """cuDNN wants recurrent layers in training mode; neither dropout nor SpecAugment may come with it."""
+    from espnet2.tasks.asr import ASRTask
+
+    theirs = ASRTask.build_model_from_file(models["hybrid"] / "config.yaml", models["hybrid"] / "model.pth", "cpu")[0]
+    # ESPnet's projection drops units in any mode, which is why the other tests here see to it that it stays quiet.
+    assert theirs.specaug is not None and any(getattr(m, "dropout", 0.0) == 0.2 for m in theirs.modules())
+    listener = open_listener(ListenerChoice("hybrid", models["hybrid"]))
+    signals, samples = batch()
+    modes = []
+    for layer in listener.model.modules():
+        if isinstance(layer, nn.RNNBase):
+            layer.register_forward_pre_hook(lambda layer, _: modes.append(layer.training))
+    losses = [float(listener.loss(signals, samples, SPOKEN["hybrid"])) for _ in range(2)]
+    assert losses[0] == losses[1] and modes and all(modes)
+    # SpecAugment and plain dropout go by the mode of the model.
+    assert not listener.model.training and not any(m.training for m in listener.model.modules() if isinstance(m, nn.Dropout))
+
+
+def test_a_hybrid_hears_the_best_path_of_ctc(listeners):
+    """Of an untrained model nearly nothing; with its CTC bent towards one letter, that letter."""
+    listener = listeners["hybrid"]
+    signals, samples = batch()
+    letter = listener.arguments.token_list.index("L")
+    old = listener.model.ctc.ctc_lo.bias.data.clone()
+    try:
+        listener.model.ctc.ctc_lo.bias.data[letter] += 100
+        assert listener.transcribe(signals, samples) == ["L", "L", "L"]
+    finally:
+        listener.model.ctc.ctc_lo.bias.data = old
+
+
+def test_commands_hear_the_most_probable_word(listeners, models):
+    signals, samples = batch()
+    recogniser = load_recogniser(models["commands"])
+    expected = []
+    for n in range(3):
+        with torch.no_grad():
+            expected.append(WORDS[int(recogniser(recogniser.decibels(torch.from_numpy(speech(n, LENGTHS[n]))[None])).argmax())])
+    assert listeners["commands"].transcribe(signals, samples) == expected
+    words = set()
+    for bias in range(3):
+        listener = open_listener(ListenerChoice("commands", models["commands"]))
+        listener.model.dense[-1].bias.data[bias] += 1e4
+        words |= set(listener.transcribe(signals, samples))
+    assert words == set(WORDS)
+
+
+def test_the_recogniser_of_commands_has_the_papers_parameters():
+    model = CommandRecogniser(CommandRecogniserConfig(words=tuple(f"w{n}" for n in range(35))))
+    assert sum(p.numel() for p in model.parameters()) == 486_022
+    decibels = model.decibels(torch.stack([torch.zeros(16000), 0.5 * torch.cos(2 * torch.pi * 1000 / 16000 * torch.arange(16000))]))
+    assert decibels.shape == (2, 257, 126) and model(decibels).shape == (2, 35)
+    assert float(decibels[0].max()) == float(decibels[0].min()) == -200.0
+    # Half of the amplitude times the window's sum, 256, stands at 1000 Hz.
+    assert float(decibels[1, 32, 60]) == pytest.approx(20 * np.log10(0.25 * 256), abs=1e-3)
+
+
+def test_the_recogniser_of_commands_has_residuals():
+    model = CommandRecogniser(CommandRecogniserConfig(words=WORDS, window=64))
+    for block in model.convs:
+        nn.init.zeros_(block.pointwise.weight)
+        nn.init.zeros_(block.pointwise.bias)
+    x = torch.randn(2, 33, 11)
+    torch.testing.assert_close(model(x), model.dense(x.mean(dim=2)))
+
+
+@pytest.mark.parametrize(("kind", "file"), [("hybrid", "model.pth"), ("commands", "model.safetensors"), ("whisper", "")])
+def test_an_absent_recogniser_is_one_sentence(tmp_path, kind, file):
+    with pytest.raises(InputError) as refused:
+        open_listener(ListenerChoice(kind, tmp_path / "none"))
+    assert str(refused.value) == f"{tmp_path / 'none' / file} does not exist; train the recogniser, or name another one by --listener.model"
+
+
+def test_broken_recognisers_are_one_sentence(tmp_path, models):
+    (tmp_path / "whisper.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match="is no Whisper checkpoint"):
+        open_listener(ListenerChoice("whisper", tmp_path / "whisper.pt"))
+    with pytest.raises(InputError, match="Whisper knows no language 'qq'"):
+        open_listener(ListenerChoice("whisper", models["whisper"], "qq"))
+    folder = write_commands(tmp_path)
+    (folder / "config.json").write_text('{"words": ["a"], "window": 128, "hop": 64, "blocks": 2}')
+    with pytest.raises(InputError, match="holds no recogniser of commands that can be read .RuntimeError.; train it again"):
+        open_listener(ListenerChoice("commands", folder))
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="holds no recogniser of commands that can be read .KeyError."):
+        open_listener(ListenerChoice("commands", folder))
+
+
+def test_a_hybrid_of_other_features_is_one_sentence(tmp_path, monkeypatch):
+    model = write_hybrid(tmp_path, monkeypatch, bins=6)
+    with pytest.raises(InputError) as refused:
+        open_listener(ListenerChoice("hybrid", model))
+    assert str(refused.value) == f"{model} reads features of 6 dimensions, and fbank has 80; train it on the features of stage 2"
+
+
+def test_texts_that_cannot_be_asked_about_are_known(listeners):
+    assert listeners["hybrid"].check("UP") is None and listeners["whisper"].check("up") is None and listeners["commands"].check("up") is None
+    assert listeners["hybrid"].check("") == listeners["whisper"].check("") == "it is empty"
+    assert listeners["commands"].check("right") == "it is none of the recogniser's words (down, left, up)"
+
+
+def test_frames_are_those_of_each_utterance(listeners):
+    features, frames = listeners["hybrid"]._features(*batch())
+    assert frames.tolist() == [num_frames(n) for n in LENGTHS] and features.shape == (3, num_frames(8000), 80)
+    assert SMALL.hop != 160  # the estimator's frames are others
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_estimator_is_trained_against_each(models, tmp_path, monkeypatch, kind):
+    """By the settings alone."""
+    texts = {"hybrid": TEXTS, "whisper": ("up", "left up"), "commands": ("up", "left")}[kind]
+    write_recordings(tmp_path, texts=texts)
+    training = {"epochs": 2, "batch_size": 3, "optimizer": "adadelta", "learning_rate": 1.0, "epsilon": 1e-4, "schedule": "constant", "warmup": 0.0}
+    settings = {"listener": {"kind": kind, "model": str(models[kind])}, "training": training, "allowance": 1000.0}
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in ([models[kind]] if kind == "whisper" else [p for p in models[kind].iterdir() if p.is_file()])}
+    run_program(monkeypatch, "train_mask_estimator", config="settings.yaml", data="data", out="exp/estimator", **OPTIONS)
+    scores = [e for e in read_json(tmp_path / "exp/estimator/history.json") if "eval_dev_choice" in e]
+    assert len(scores) == 2 and all(np.isfinite(e["eval_dev_cer"]) and 0 <= e["eval_dev_noise_proportion"] <= 100 for e in scores)
+    model = load_estimator(tmp_path / "exp/estimator")
+    assert model.sizes == SMALL and all(torch.isfinite(p).all() for p in model.parameters())
+    start = estimator_at_start(1)
+    assert all(not torch.equal(p, start[name]) for name, p in model.named_parameters())
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def estimator_at_start(seed):
+    """The parameters from which the program starts."""
+    torch.manual_seed(seed)
+    return dict(MaskEstimator(SMALL).named_parameters())
