@@ -32,7 +32,8 @@ def report_results(
         results: The recipe's results.json.
         out: RESULTS.md to write.
         html: Page to write, with all figures in it.
-        figures: Folder of PNG files for the page, captioned by their names; WER bars are drawn into it.
+        figures: Folder of PNG files for the page, captioned by their names; bars of error rates are drawn
+            into it.
         examples: An alignments file of score_words.py; the page shows its first erroneous lines.
         title: Title of both.
         intro: Markdown file whose text comes first.
@@ -49,7 +50,7 @@ def report_results(
     if html is not None:
         pictures: dict[str, Path] = {}
         if figures is not None:
-            _draw_bars(found["rows"], parts, figures)
+            _draw_bars(found["rows"], found["runs"], parts, figures)
             pictures = {p.stem.replace("_", " "): p for p in sorted(figures.glob("*.png"))}
         lines = _read(examples, "--examples").splitlines() if examples is not None else []
         with whole_file(html) as handle:
@@ -68,13 +69,19 @@ def report_results(
 EXAMPLES = 30
 
 
-def _draw_bars(rows: list[dict], parts: list[Section], folder: Path) -> None:
+def _draw_bars(rows: list[dict], runs: list[dict], parts: list[Section], folder: Path) -> None:
     for part in parts:
+        metric = "wer"
+        for run in runs:
+            if (run["corpus"], run["synthetic"]) == (part.corpus, part.synthetic):
+                metric = run.get("judged_by", {}).get("metric", metric)
         mine = [
             row
             for row in rows
             if (row["corpus"], row["synthetic"], row["metric"], row.get("accent"))
-            == (part.corpus, part.synthetic, "wer", None)
+            == (part.corpus, part.synthetic, metric, None)
+            and row["snr"] is None
+            and row.get("weight") is None
         ]
         for name in dict.fromkeys(row["normaliser"] for row in mine):
             systems: dict[str, dict[str, tuple[float, float, float]]] = {}
@@ -90,8 +97,8 @@ def _draw_bars(rows: list[dict], parts: list[Section], folder: Path) -> None:
             rate_bars(
                 list(dict.fromkeys(row["set"] for row in mine)),
                 systems,
-                folder / f"wer_{label}_{kind}.png",
-                f"WER (%), {name}",
+                folder / f"{metric}_{label}_{kind}.png",
+                f"{metric.upper()} (%), {name}",
                 f"{part.corpus}, with 95 % intervals",
                 part.synthetic,
             )

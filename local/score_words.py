@@ -23,6 +23,7 @@ def score_words(
     utt2spk: str,
     out: str,
     sets: str = "",
+    of: str = "",
     normaliser: str = "whisper-english",
     utt2accent: str | None = None,
     lowercase: bool = False,
@@ -34,7 +35,8 @@ def score_words(
     `alignments_normalised.txt`, `ref.trn` and `hyp.trn` (for sclite, raw) and
     `counts.json` (errors per utterance, for collect_results.py).  A missing
     hypothesis counts as deletions, an unknown one is an error.  With --sets,
-    `{set}` in every path stands for each of them in turn.
+    `{set}` in every path stands for each of them in turn; with --of, so does
+    `{of}` in --hyp and --out.
 
     Args:
         ref: Text of the references.
@@ -42,6 +44,7 @@ def score_words(
         utt2spk: Speakers of the references.
         out: Folder to write into.
         sets: Sets to score, separated by spaces.
+        of: What {of} stands for, separated by spaces: recognisers, for instance.
         normaliser: Name of the text normaliser of the second score, applied to both sides.
         utt2accent: Accents of the references, for a score per accent; may be absent for some sets.
         lowercase: Whether even the raw score is on lower-cased texts, because the recogniser was
@@ -51,9 +54,14 @@ def score_words(
     for name in sets.split() or [""]:
         if sets and any("{set}" not in path for path in paths):
             raise InputError("with --sets, every path needs {set} in it")
-        score_set(
-            *(Path(path.replace("{set}", name)) for path in paths), normaliser=normaliser, lowercase=lowercase
-        )
+        for one in of.split() or [""]:
+            if of and not ("{of}" in hyp and "{of}" in out):
+                raise InputError("with --of, --hyp and --out need {of} in them")
+            score_set(
+                *(Path(path.replace("{set}", name).replace("{of}", one)) for path in paths),
+                normaliser=normaliser,
+                lowercase=lowercase,
+            )
 
 
 def score_set(

@@ -39,11 +39,11 @@ def test_pictures_are_whole_and_repeatable(tmp_path: Path):
 
 def test_the_synthetic_are_marked_in_the_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     titles = []
-    monkeypatch.setattr(figures, "_title", lambda title, synthetic: titles.append(synthetic) or title)
+    monkeypatch.setattr(figures, "titled", lambda title, synthetic: titles.append(synthetic) or title)
     draw(tmp_path)
     assert titles == [True, True, False, False]
     monkeypatch.undo()
-    assert "synthetic" in figures._title("Dutch", True) and "synthetic" not in figures._title("Dutch", False)
+    assert "synthetic" in figures.titled("Dutch", True) and "synthetic" not in figures.titled("Dutch", False)
 
 
 def test_hertz_ticks_follow_whispers_filters():

@@ -55,9 +55,9 @@ def confusion_matrix(
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
-        axes.set_title(_title(title or "Confusion matrix (utterances)", synthetic))
+        axes.set_title(titled(title or "Confusion matrix (utterances)", synthetic))
         figure.colorbar(image, ax=axes, label="share of the true class (%)", fraction=0.046, pad=0.04)
-        _save(figure, path)
+        save(figure, path)
 
 
 def triptych(
@@ -114,8 +114,8 @@ def triptych(
             axes.set_ylabel("frequency (Hz)")
             figure.colorbar(image, ax=axes, label=unit, pad=0.01, aspect=14)
         rows[-1].set_xlabel("time (s)")
-        figure.suptitle(_title(title, synthetic), fontsize=12)
-        _save(figure, path)
+        figure.suptitle(titled(title, synthetic), fontsize=12)
+        save(figure, path)
 
 
 def _slaney_mel(hertz: float) -> float:
@@ -157,11 +157,11 @@ def training_curves(
             named.add(group)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        axes.set_title(_title(title, synthetic), loc="left")
+        axes.set_title(titled(title, synthetic), loc="left")
         axes.grid(color="#dddddd", linewidth=0.7)
         if len(groups) > 1 or groups[0]:
             axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        _save(figure, path)
+        save(figure, path)
 
 
 def rate_bars(
@@ -198,17 +198,19 @@ def rate_bars(
         axes.set_xticks(range(len(sets)), sets)
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel(ylabel)
-        axes.set_title(_title(title, synthetic), loc="left")
+        axes.set_title(titled(title, synthetic), loc="left")
         axes.grid(axis="y", color="#dddddd", linewidth=0.7)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        _save(figure, path)
+        save(figure, path)
 
 
-def _title(title: str, synthetic: bool) -> str:
+def titled(title: str, synthetic: bool) -> str:
+    """A title that says so where the speech is synthetic."""
     return f"{title} [synthetic speech]".strip() if synthetic else title
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write and close a figure, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)

@@ -10,6 +10,7 @@ from typing import Any
 Row = Mapping[str, Any]
 
 ERROR_RATES = ("wer", "cer")
+PROPORTIONS = ("noise_proportion", "noise_proportion_padded")
 NONE = "–"
 
 
@@ -27,8 +28,9 @@ class Table:
 class Section:
     """What one corpus, synthetic or real, has to show.
 
-    `main` are the tables of error rates, one a normaliser, raw first;
-    `findings` are (title, sentences); `facts` are (name, value) of the run.
+    `main` are the tables of error rates; `findings` are (title, sentences),
+    `others` the comparisons that are made but not said; `facts` are (name,
+    value) of the run.
     """
 
     corpus: str
@@ -38,6 +40,7 @@ class Section:
     findings: list[tuple[str, list[str]]]
     facts: list[tuple[str, str]]
     remarks: list[str] = field(default_factory=list)
+    others: str = ""
 
 
 def sections(results: Mapping[str, Sequence[Row]]) -> list[Section]:
@@ -52,13 +55,39 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
 
     rows, compared, runs = mine("rows"), mine("comparisons"), mine("runs")
     rates = [row for row in rows if row["metric"] in ERROR_RATES]
+    alone = [row for row in rates if row["snr"] is None and row.get("weight") is None]
     # Raw before normalised, whatever order they were written in.
     normalisers = sorted(_distinct(rates, "normaliser"), key=lambda name: not name.startswith("raw"))
+    # What a run is judged by, in the tables and sentences that show one rate only.
+    judged_by = next((run["judged_by"] for run in runs if "judged_by" in run), {})
+    metric = judged_by.get("metric", "wer")
+    normaliser = judged_by.get("normaliser", normalisers[-1] if normalisers else None)
+
+    def judged(chosen: Iterable[Row]) -> list[Row]:
+        return [row for row in chosen if (row["metric"], row["normaliser"]) == (metric, normaliser)]
+
     main, details = [], []
+    proportions = [row for row in rows if row["metric"] in PROPORTIONS and row.get("weight") is None]
+    if proportions:
+        main.append(condition_table(judged(alone) + proportions, metric, normaliser))
+    aims = sorted((i for i in rows + compared if i.get("aim")), key=lambda item: item["aim"]["place"])
+    if aims:
+        main.append(aims_table(aims, normaliser))
     for name in normalisers:
-        chosen = [row for row in rates if row["normaliser"] == name]
-        main.append(main_table(chosen, name))
-        details.append(interval_table(chosen, name))
+        chosen = [row for row in alone if row["normaliser"] == name]
+        if chosen and not proportions:
+            main.append(main_table(chosen, name))
+        if chosen:
+            details.append(interval_table(chosen, name, metric))
+    noisy = [row for row in judged(rates) if row["snr"] is not None]
+    for name in _distinct(noisy, "set"):
+        chosen = [row for row in noisy if row["set"] == name]
+        main.append(snr_table(chosen, f"{metric.upper()} in % on {name} in white noise, {normaliser}"))
+        details.append(snr_table(chosen, f"The same on {name} with 95 % intervals", True))
+    details += sweep_tables(rows, metric, normaliser)
+    details += importance_tables(
+        rows, next((run["importance_note"] for run in runs if run.get("importance_note")), "")
+    )
     for name in normalisers[-1:]:
         details += accent_tables([row for row in rates if row["normaliser"] == name], name)
     details += classifier_tables(rows)
@@ -66,17 +95,22 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
     if shares:
         details.append(share_table(shares))
     findings = []
-    for name in _distinct(compared, "set"):
-        chosen = [
-            c for c in compared if (c["set"], c["metric"], c["normaliser"]) == (name, "wer", normalisers[-1])
-        ]
+    for name, snr in dict.fromkeys((item["set"], item.get("snr")) for item in compared):
+        chosen = [item for item in judged(compared) if (item["set"], item.get("snr")) == (name, snr)]
         said = [sentence(item) for item in chosen if not _said_the_other_way(item, chosen)]
         if said:
             size, unit = chosen[0]["n"], chosen[0]["resampled"]
+            where = name if snr is None else f"{name}, {snr_name(snr)}"
             findings.append(
-                (f"WER on {name}, {normalisers[-1]}, {size} utterances, resampled by {unit}", said)
+                (f"{metric.upper()} on {where}, {normaliser}, {size} utterances, resampled by {unit}", said)
             )
-    return Section(corpus, synthetic, main, details, findings, _facts(runs), _remarks(rates))
+    others = "CER" if metric == "wer" else "WER"
+    if len(normalisers) > 1:
+        others += ", and normalised," if normaliser == normalisers[0] else ", and raw,"
+    remarks = _remarks(rates) + [
+        f"Not in this run: {', '.join(run['absent'])}." for run in runs if run.get("absent")
+    ]
+    return Section(corpus, synthetic, main, details, findings, _facts(runs), remarks, others)
 
 
 def _said_the_other_way(item: Row, compared: Iterable[Row]) -> bool:
@@ -121,8 +155,181 @@ def _pair(pair: Sequence[Row | None], key: str) -> str:
     return NONE if values == [None, None] else " / ".join(NONE if v is None else rate(v) for v in values)
 
 
-def interval_table(rows: Sequence[Row], normaliser: str) -> Table:
-    """Each rate with its 95 % interval, the rate of each seed, and what was resampled."""
+def condition_table(rows: Sequence[Row], metric: str, normaliser: str) -> Table:
+    """The paper's Table 2: conditions down; error rate and noise proportion across, beside the paper's."""
+    index = {(row["system"], row["set"], row["metric"]): row for row in rows}
+    in_paper = {(row["set"], row["metric"]) for row in rows if row.get("paper") is not None}
+    columns = []
+    for name in _distinct(rows, "set"):
+        columns.append((f"{metric.upper()} {name}", name, metric, "value"))
+        if (name, metric) in in_paper:
+            columns.append((f"{metric.upper()} {name}, paper", name, metric, "paper"))
+    for name in _distinct(rows, "set"):
+        columns.append((f"noise {name}", name, "noise_proportion", "value"))
+        columns.append((f"noise {name}, padded", name, "noise_proportion_padded", "value"))
+        if (name, "noise_proportion") in in_paper:
+            columns.append((f"noise {name}, paper", name, "noise_proportion", "paper"))
+    body = [
+        [system]
+        + [
+            NONE
+            if (row := index.get((system, name, kind))) is None or row.get(key) is None
+            else rate(row[key])
+            for _, name, kind, key in columns
+        ]
+        for system in _distinct(rows, "system")
+    ]
+    return Table(
+        f"{metric.upper()} in %, {normaliser}, and points with M > 0.5 in %",
+        ["condition", *(header for header, *_ in columns)],
+        body,
+        "Means over seeds and draws of noise. Noise counts an utterance's own frames; padded, the frames up "
+        "to the longest utterance too: the paper does not say which of the two its figure is. Without noise "
+        "the proportion is 0 and with noise everywhere 100 by definition.",
+    )
+
+
+def aims_table(items: Sequence[Row], normaliser: str) -> Table:
+    """What was aimed at, beside what was measured."""
+    words = {"at_most": "at most", "at_least": "at least", "above": "above", "below": "below"}
+    body = []
+    for item in items:
+        aim = item["aim"]
+        measured = item["difference"] if "difference" in item else item["value"]
+        bound = next(name for name in words if name in aim)
+        target = aim[bound]
+        gap = measured - target if bound in ("at_most", "below") else target - measured
+        reached = gap <= 0 if bound.startswith("at_") else gap < 0
+        low, high = item.get("low"), item.get("high")
+        body.append(
+            [
+                aim["name"],
+                f"{words[bound]} {rate(target)}",
+                points(measured),
+                NONE if low is None or high is None else f"{points(low)} to {points(high)}",
+                "yes" if reached else f"no, by {points(gap)}",
+            ]
+        )
+    return Table(
+        "Aims",
+        ["quantity", "aim", "measured", "95 % interval", "reached"],
+        body,
+        f"In % or points, {normaliser}. Whether an aim is reached is said of the measured mean; the "
+        "interval, where there is one, is about other speakers or utterances.",
+    )
+
+
+def snr_name(snr: Any) -> str:
+    """`clean` as it is, a number as a ratio in dB."""
+    return f"{snr:g} dB" if isinstance(snr, (int, float)) else str(snr)
+
+
+def snr_table(rows: Sequence[Row], title: str, intervals: bool = False) -> Table:
+    """Recognisers down, signal-to-noise ratios across."""
+    index = {(row["system"], row["snr"]): row for row in rows}
+    ratios = _distinct(rows, "snr")
+    body = []
+    for system in _distinct(rows, "system"):
+        cells = [index.get((system, snr)) for snr in ratios]
+        shown = [
+            NONE if row is None else _with_interval(row) if intervals else rate(row["value"]) for row in cells
+        ]
+        seeds = next(row["seeds"] for row in cells if row is not None)
+        body.append([system, *shown, ", ".join(map(str, seeds))])
+    return Table(title, ["recogniser", *map(snr_name, ratios), "seeds"], body)
+
+
+def sweep_tables(rows: Sequence[Row], metric: str, normaliser: str | None) -> list[Table]:
+    """A table for each weight of the loss that was varied: its values down, each cell for all sets."""
+    mine = [
+        row
+        for row in rows
+        if row.get("weight") is not None
+        and (
+            row["metric"] == "noise_proportion" or (row["metric"], row["normaliser"]) == (metric, normaliser)
+        )
+    ]
+    tables = []
+    for weight in _distinct(mine, "weight"):
+        of_weight = [row for row in mine if row["weight"] == weight]
+        sets = _distinct(of_weight, "set")
+        index = {(row["weight_value"], row["set"], row["metric"]): row["value"] for row in of_weight}
+        columns = (
+            (metric, False),
+            (metric, True),
+            ("noise_proportion", False),
+            ("noise_proportion", True),
+        )
+        body = [
+            [
+                f"{value:g}",
+                *(
+                    " / ".join(_share(index.get((value, name, kind)), complement) for name in sets)
+                    for kind, complement in columns
+                ),
+                ", ".join(map(str, next(row["seeds"] for row in of_weight if row["weight_value"] == value))),
+            ]
+            for value in _distinct(of_weight, "weight_value")
+        ]
+        accuracy = "character accuracy" if metric == "cer" else "word accuracy"
+        tables.append(
+            Table(
+                f"Weight of the loss varied: {weight}, {' / '.join(sets)} in %, {normaliser}",
+                [weight, metric.upper(), accuracy, "noise", "revealed", "seeds"],
+                body,
+                f"{accuracy.capitalize()} is 100 - {metric.upper()}; revealed is 100 - noise.",
+            )
+        )
+    return tables
+
+
+def _share(value: float | None, complement: bool) -> str:
+    return NONE if value is None else rate(100 - value if complement else value)
+
+
+def importance_tables(rows: Sequence[Row], note: str = "") -> list[Table]:
+    """Which frequencies the masks spare, one table a set; `note` is what the paper says of it."""
+    metrics = {
+        "band_points": "its part of all points (%)",
+        "important_points": "its part of the important points (%)",
+        "important_share": "important, of its points (%)",
+        "mean_importance": "mean importance (%)",
+    }
+    mine = [row for row in rows if row["metric"] in metrics or row["metric"] == "importance_peak"]
+    tables = []
+    for name in _distinct(mine, "set"):
+        of_set = [row for row in mine if row["set"] == name]
+        index = {(tuple(row["band"]), row["metric"]): row["value"] for row in of_set if "band" in row}
+        body = []
+        for low, high in dict.fromkeys(band for band, _ in index):
+            values = [index.get(((low, high), metric)) for metric in metrics]
+            body.append(
+                [
+                    f"below {high:,} Hz" if low == 0 else f"{low:,} to {high:,} Hz",
+                    *(NONE if value is None else rate(value) for value in values),
+                ]
+            )
+        found = [row for row in of_set if row["metric"] == "importance_peak"]
+        at = "; ".join(f"{row['hertz']:.0f} Hz ({rate(row['value'])} %)" for row in found)
+        tables.append(
+            Table(
+                f"Frequencies that the masks spare, {name}, {of_set[0]['n']} utterances",
+                ["band", *metrics.values()],
+                body,
+                "Averaged over frames and seeds; a point is important where M < 0.5; importance is 1 - M. "
+                + (
+                    f"Peaks of the mean importance, the highest first: {at}. "
+                    if at
+                    else "The mean importance has no peak. "
+                )
+                + note,
+            )
+        )
+    return tables
+
+
+def interval_table(rows: Sequence[Row], normaliser: str, metric: str = "wer") -> Table:
+    """Each rate with its 95 % interval, the rate by `metric` of each seed, and what was resampled."""
     whole = [row for row in rows if row.get("accent") is None]
     body = []
     for name in _distinct(whole, "set"):
@@ -136,7 +343,7 @@ def interval_table(rows: Sequence[Row], normaliser: str) -> Table:
                     name,
                     system,
                     *(_with_interval(pair.get(metric)) for metric in ERROR_RATES),
-                    ", ".join(f"{rate(value)}" for value in pair.get("wer", first).get("values", [])),
+                    ", ".join(f"{rate(value)}" for value in pair.get(metric, first).get("values", [])),
                     ", ".join(map(str, first["seeds"])),
                     str(first["n"]),
                     first.get("resampled") or NONE,
@@ -144,7 +351,16 @@ def interval_table(rows: Sequence[Row], normaliser: str) -> Table:
             )
     return Table(
         f"95 % intervals, {normaliser}",
-        ["set", "system", "WER (%)", "CER (%)", "WER of each seed", "seeds", "utterances", "resampled by"],
+        [
+            "set",
+            "system",
+            "WER (%)",
+            "CER (%)",
+            f"{metric.upper()} of each seed",
+            "seeds",
+            "utterances",
+            "resampled by",
+        ],
         body,
         "Percentile bootstrap over the test set, with the trained models as they are: the spread over seeds "
         "is not in the interval. Where the speakers are too few to be resampled, utterances are, and the "
@@ -285,6 +501,10 @@ def _remarks(rates: Sequence[Row]) -> list[str]:
     for row in rates:
         if row.get("missing") and row["metric"] == "wer":
             where = f"{row['system']} on {row['set']}"
+            if row["snr"] is not None:
+                where += f", {snr_name(row['snr'])}"
+            if row.get("weight") is not None:
+                where += f", {row['weight']} {row['weight_value']:g}"
             remark = f"{where}: missing hypotheses, counted as deletions: {row['missing']}."
             if remark not in remarks:
                 remarks.append(remark)

@@ -1,7 +1,8 @@
 """Result rows: what `results.json` holds and every table shows.
 
 A score is read from the `counts.json` of one recogniser on one set; scores of
-several folds are pooled as one set, scores of several seeds are averaged.
+several folds are pooled as one set, scores of several seeds are averaged, and
+so are, within a seed, scores with several draws of noise.
 """
 
 import json
@@ -37,7 +38,9 @@ class Scores:
     """One system on one set.  `rows` are utterances, of all folds.
 
     `lengths` and `errors` have a key for each (kind, metric), kind being raw
-    or normalised: reference lengths (rows,) and errors (seeds, rows).
+    or normalised: reference lengths (rows,) and errors (seeds, rows), which
+    are means over draws of noise.  Where the normaliser of both is the same
+    one, there is raw alone.
     """
 
     ids: list[tuple[str, str]]
@@ -50,7 +53,7 @@ class Scores:
     errors: dict[tuple[str, str], np.ndarray]
 
 
-def find(pattern: str) -> list[tuple[dict[str, str], Path]]:
+def matches(pattern: str) -> list[tuple[dict[str, str], Path]]:
     """Paths that match a pattern such as `exp/{system}/{set}`, with what each placeholder stands for."""
     parts = re.split(r"\{(\w+)\}", pattern)
     wildcard = "*".join(escape(part) for part in parts[::2])
@@ -59,31 +62,71 @@ def find(pattern: str) -> list[tuple[dict[str, str], Path]]:
         expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
         expression += re.escape(literal)
         seen.add(name)
-    matches = ((re.fullmatch(expression, path), Path(path)) for path in sorted(glob(wildcard)))
-    found = [(match.groupdict(), path) for match, path in matches if match]
+    found = ((re.fullmatch(expression, path), Path(path)) for path in sorted(glob(wildcard)))
+    return [(match.groupdict(), path) for match, path in found if match]
+
+
+def find(pattern: str) -> list[tuple[dict[str, str], Path]]:
+    """What `matches` finds; nothing at all is an InputError."""
+    found = matches(pattern)
     if not found:
         raise InputError(f"nothing matches {pattern}; run the stage that writes it")
     return found
 
 
+def split(pattern: str, *names: str) -> list[tuple[dict[str, Any], str]]:
+    """What the named placeholders stand for, and the pattern with that put in, in the order of the values.
+
+    `split("{snr}/{set}", "snr")` may be [({"snr": "clean"}, "clean/{set}"),
+    ({"snr": 20}, "20/{set}")]: words come first, then numbers, and of an SNR
+    the highest.  A pattern without such placeholders is handed back as it is.
+    """
+    names = tuple(name for name in names if f"{{{name}}}" in pattern)
+    if not names:
+        return [({}, pattern)]
+    parts = {}
+    for fields, _ in matches(pattern):
+        filled = pattern
+        for name in names:
+            filled = filled.replace(f"{{{name}}}", fields[name])
+        parts[filled] = {name: _number(fields[name]) for name in names}
+
+    def place(values: Mapping[str, Any]) -> list[tuple[bool, str, float]]:
+        return [
+            (True, "", -value if name == "snr" else value)
+            if isinstance(value, (int, float))
+            else (False, value, 0.0)
+            for name, value in values.items()
+        ]
+
+    return sorted(((values, filled) for filled, values in parts.items()), key=lambda part: place(part[0]))
+
+
+def _number(text: str) -> int | float | str:
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
 def read_scores(
     pattern: str, systems: Sequence[str] = (), sets: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> dict[str, dict[str, Scores]]:
-    """Read all scores that match a pattern, as {set: {system: scores}}.
+    """Read all scores that match a pattern, as {set: {system: scores}}; without {system} in it, that is "".
 
     Where systems, sets or seeds are given, only those are read, in that
     order; one that is not there is an InputError, and so is a system whose
-    seeds or folds are not the same throughout.
+    seeds, folds or draws are not the same throughout.
     """
-    found: dict[tuple[str, str], dict[int, dict[str, Path]]] = {}
+    found: dict[tuple[str, str], dict[int, dict[tuple[str, str], Path]]] = {}
     for fields, folder in find(pattern):
-        if "system" not in fields or "set" not in fields:
-            raise InputError(f"the pattern {pattern} needs the placeholders {{system}} and {{set}}")
+        if "set" not in fields:
+            raise InputError(f"the pattern {pattern} needs the placeholder {{set}}")
         seed = int(fields.get("seed", 0))
         if not (folder / "counts.json").exists() or seeds and seed not in seeds:
             continue
-        fold = fields.get("fold", "")
-        found.setdefault((fields["system"], fields["set"]), {}).setdefault(seed, {})[fold] = (
+        part = (fields.get("fold", ""), fields.get("draw", ""))
+        found.setdefault((fields.get("system", ""), fields["set"]), {}).setdefault(seed, {})[part] = (
             folder / "counts.json"
         )
     systems = systems or sorted({system for system, _ in found})
@@ -97,10 +140,10 @@ def read_scores(
                     f"{system} has no score of {name} under {pattern}; run the scoring stage for it"
                 )
             runs = found[system, name]
-            layout = {(seed, fold) for seed, folds in runs.items() for fold in folds}
-            if len({frozenset(folds) for folds in runs.values()}) > 1 or expected and expected[1] != layout:
+            layout = {(seed, part) for seed, parts in runs.items() for part in parts}
+            if len({frozenset(parts) for parts in runs.values()}) > 1 or expected and expected[1] != layout:
                 raise InputError(
-                    f"{system} is not scored with the same seeds and folds on {name} as on "
+                    f"{system} is not scored with the same seeds, folds and draws on {name} as on "
                     f"{(expected or [name])[0]}; run the decoding and scoring stages again"
                 )
             expected = (name, layout)
@@ -110,30 +153,36 @@ def read_scores(
     return scores
 
 
-def _pool(runs: Mapping[int, Mapping[str, Path]]) -> Scores:
-    """Scores of one system on one set from {seed: {fold: file}}."""
+def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
+    """Scores of one system on one set from {seed: {(fold, draw): file}}."""
     loaded = {
-        seed: {fold: read_json(path) for fold, path in folds.items()} for seed, folds in sorted(runs.items())
+        seed: {part: read_json(path) for part, path in parts.items()} for seed, parts in sorted(runs.items())
     }
-    first = next(iter(loaded.values()))
+    # A fold's utterances are the same in every seed and draw.
+    first = {fold: scores for (fold, _), scores in sorted(next(iter(loaded.values())).items(), reverse=True)}
     folds = sorted(first)
+    draws: dict[str, list[str]] = {fold: [] for fold in folds}
+    for fold, draw in sorted(next(iter(loaded.values()))):
+        draws[fold].append(draw)
     for seed, of_seed in loaded.items():
-        for fold in folds:
+        for (fold, draw), scores in of_seed.items():
             for column in ("ids", "speakers", "accents", "normalisers"):
-                if of_seed[fold][column] != first[fold][column]:
+                if scores[column] != first[fold][column]:
                     raise InputError(
-                        f"{runs[seed][fold]} does not score the same {column} as the other seeds; "
+                        f"{runs[seed][fold, draw]} does not score the same {column} as the other seeds; "
                         "run the scoring stage again"
                     )
     parts = [first[fold] for fold in folds]
-    kinds = [(kind, metric) for kind in ("raw", "normalised") for metric in MEASURES]
+    normalisers = parts[0]["normalisers"]
+    same = normalisers["raw"] == normalisers["normalised"]
+    kinds = [(kind, metric) for kind in ("raw", "normalised")[: 1 if same else 2] for metric in MEASURES]
     return Scores(
         ids=[(fold, key) for fold in folds for key in first[fold]["ids"]],
         speakers=[speaker for part in parts for speaker in part["speakers"]],
         accents=None
         if any(part["accents"] is None for part in parts)
         else [a for part in parts for a in part["accents"]],
-        normalisers=parts[0]["normalisers"],
+        normalisers=normalisers,
         seeds=list(loaded),
         missing=sum(len(part["missing"]) for of_seed in loaded.values() for part in of_seed.values()),
         lengths={
@@ -143,7 +192,12 @@ def _pool(runs: Mapping[int, Mapping[str, Path]]) -> Scores:
         errors={
             (k, m): np.array(
                 [
-                    np.concatenate([of_seed[fold][k][MEASURES[m][1]] for fold in folds])
+                    np.concatenate(
+                        [
+                            np.mean([of_seed[fold, d][k][MEASURES[m][1]] for d in draws[fold]], axis=0)
+                            for fold in folds
+                        ]
+                    )
                     for of_seed in loaded.values()
                 ],
                 float,
@@ -208,7 +262,7 @@ def rate_rows(
             ]
             low, high = interval(samples[:, column])
             rows.append(
-                _row(
+                new_row(
                     common,
                     set=set_name,
                     accent=accent,
@@ -216,15 +270,15 @@ def rate_rows(
                     recogniser=common["recogniser"],
                     metric=metric,
                     normaliser=scores.normalisers[kind],
-                    value=_rounded(np.mean(values)),
-                    low=_rounded(low),
-                    high=_rounded(high),
+                    value=rounded(np.mean(values)),
+                    low=rounded(low),
+                    high=rounded(high),
                     n=len(set(utterances)),
                     seeds=scores.seeds,
                     paper=None
                     if accent or not paper
                     else paper.get(system, {}).get(set_name, {}).get(metric),
-                    values=[_rounded(value) for value in values],
+                    values=[rounded(value) for value in values],
                     resampled=resampled,
                     missing=scores.missing if accent is None else None,
                 )
@@ -275,10 +329,10 @@ def comparisons(
                         "recogniser": common["recogniser"],
                         "metric": metric,
                         "normaliser": first.normalisers[kind],
-                        "difference": _rounded(rates[a] - rates[b]),
-                        "low": _rounded(low),
-                        "high": _rounded(high),
-                        "differences": [_rounded(100 * gap / lengths.sum()) for gap in by_seed],
+                        "difference": rounded(rates[a] - rates[b]),
+                        "low": rounded(low),
+                        "high": rounded(high),
+                        "differences": [rounded(100 * gap / lengths.sum()) for gap in by_seed],
                         "p": two_sided_p(differences),
                         "n": len({key for _, key in first.ids}),
                         "resampled": resampled,
@@ -316,21 +370,21 @@ def classifier_rows(
             "seeds": sorted({seed for seed, _ in parts}),
         }
         alone = runs[0] if len(runs) == 1 else {}
-        ends = {end: _rounded(alone[end]) for end in ("low", "high") if end in alone}
+        ends = {end: rounded(alone[end]) for end in ("low", "high") if end in alone}
         speakers: dict[str, list[float]] = {}
         for scores in runs:
             for speaker, accuracy in scores["per_speaker"].items():
                 speakers.setdefault(speaker, []).append(accuracy)
         means = {speaker: float(np.mean(values)) for speaker, values in sorted(speakers.items())}
 
-        row = partial(_row, common, **same)
+        row = partial(new_row, common, **same)
         rows.append(
-            row(metric="accuracy", value=_rounded(mean["accuracy"]), resampled=alone.get("resampled"), **ends)
+            row(metric="accuracy", value=rounded(mean["accuracy"]), resampled=alone.get("resampled"), **ends)
         )
-        rows.append(row(metric="macro_f1", value=_rounded(mean["macro_f1"])))
-        rows.append(row(metric="speaker_accuracy", value=_rounded(np.mean(list(means.values())))))
-        rows += [row(metric="accuracy", value=_rounded(v), speaker=speaker) for speaker, v in means.items()]
-        chance[name] = row(metric="accuracy", value=_rounded(mean["chance"]), system="majority-class")
+        rows.append(row(metric="macro_f1", value=rounded(mean["macro_f1"])))
+        rows.append(row(metric="speaker_accuracy", value=rounded(np.mean(list(means.values())))))
+        rows += [row(metric="accuracy", value=rounded(v), speaker=speaker) for speaker, v in means.items()]
+        chance[name] = row(metric="accuracy", value=rounded(mean["chance"]), system="majority-class")
     return rows + list(chance.values())
 
 
@@ -339,12 +393,12 @@ def share_rows(
 ) -> list[dict[str, Any]]:
     """Rows of the mean masked share in percent, from {(system, set): {utterance: share from 0 to 1}}."""
     return [
-        _row(
+        new_row(
             common,
             set=name,
             system=system,
             metric="masked_share",
-            value=_rounded(100 * np.mean(list(values.values()))),
+            value=rounded(100 * np.mean(list(values.values()))),
             n=len(values),
             seeds=[],
         )
@@ -352,14 +406,14 @@ def share_rows(
     ]
 
 
-def _row(common: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+def new_row(common: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
     """A row with all fields that every row has, null where one has no meaning."""
     empty = dict.fromkeys(FIELDS)
     known = {name: common[name] for name in ("corpus", "synthetic", "command", "commit", "date")}
     return {**empty, **known, **fields}
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Three decimals: finer than any table shows, coarser than the last bits of a sum."""
     return round(float(value), 3)
 
