@@ -1,0 +1,288 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # run.sh, which sources this, sets the variables
+# What the stages of the bubble cooperative network do.  stages.sh comes before.
+
+sets="train dev test"
+tokens=$data/tokens_$token_type$([ "$token_type" = char ] || echo "$nbpe")
+listener_config=${listener_config:-$conf/listener.yaml}
+by=$([ "$listener" = hybrid ] || echo "_$listener") # estimators of other teachers have folders of their own
+first_seed=${seeds%% *}
+ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
+# A mini run decodes all folders of a model at once: starting ESPnet takes longer than decoding them.
+at_once=$([ "$mini" = true ] && echo 100 || echo 1)
+case $listener in
+    hybrid) ;;
+    whisper | commands) [ -n "$listener_model" ] || fail "--listener $listener needs --listener-model" ;;
+    *) fail "--listener takes hybrid, whisper or commands, not '$listener'" ;;
+esac
+case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
+
+in_array() { # in_array <log name> <list of argument lines> <options of the submitter> -- <command>: one job a line
+    local log=$1 lines=$2 options=()
+    shift 2
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    # shellcheck disable=SC2086
+    $cuda_cmd "${options[@]}" JOB=1:"$(wc -l < "$lines")" "$log.JOB.log" nth_line.sh "$lines" JOB "$@"
+}
+
+trainings() { # the submitter's options for trainings
+    echo "$gpu --max-jobs-run $train_jobs"
+}
+
+prepare_data() { # stage 1
+    needs "$downloads/an4/root.txt" 0
+    local/prepare_sets.py --out "$data" --an4 "$(cat "$downloads/an4/root.txt")" --dev-utterances "$dev_utterances"
+    check_sets train dev test
+    prepare_tokens.py --text "$data/train/text" --type "$token_type" --size "$nbpe" --out "$tokens"
+}
+
+extract_features() { # stage 2
+    split_sets "$sets"
+    $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
+        extract_features.py --kind fbank --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj"
+    merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
+    compute_cmvn.py --features "$dump/train/feats.scp" --out "$dump"
+}
+
+train_listeners() { # stage 3
+    needs "$dump/cmvn.npz" 2
+    needs "$tokens/tokens.txt" 1
+    mkdir -p "$exp/listener/log"
+    for s in $seeds; do echo "--seed $s --out $exp/listener/seed$s"; done > "$exp/listener/log/lines"
+    # shellcheck disable=SC2046
+    in_array "$exp/listener/log/train" "$exp/listener/log/lines" $(trainings) -- \
+        train_espnet.py --config "$listener_config" --data "$data" --features "$dump" --tokens "$tokens" \
+        --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
+    if $robust; then
+        mkdir -p "$exp/robust/log"
+        for s in $seeds; do echo "--seed $s --init $exp/listener/seed$s --out $exp/robust/seed$s"; done > "$exp/robust/log/lines"
+        # shellcheck disable=SC2046
+        in_array "$exp/robust/log/train" "$exp/robust/log/lines" $(trainings) -- \
+            train_espnet.py --config "$conf/robust.yaml" --data "$data" --features "$dump" --tokens "$tokens" \
+            --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
+    fi
+    if $use_lm; then
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu "$exp/lm/log/train.log" train_lm.py --config "$conf/lm.yaml" --data "$data" --tokens "$tokens" \
+            --out "$exp/lm" --seed "$seed" --ngpu "$ngpu"
+    fi
+}
+
+teacher() { # teacher <seed>: the options that name an estimator's listener
+    local model=$ears/seed$1
+    [ "$listener" = hybrid ] || model=$(from_caller "$listener_model")
+    echo "--listener.kind $listener --listener.model '$model'"
+}
+
+train_estimators() { # stage 4
+    for s in $seeds; do needs "$ears/seed$s/model.pth" 3; done
+    mkdir -p "$exp/estimator$by/log"
+    for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s")"; done > "$exp/estimator$by/log/lines"
+    # shellcheck disable=SC2046
+    in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
+        train_mask_estimator.py --config "$conf/estimator.yaml" --data "$data" --ngpu "$ngpu"
+    estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
+        "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
+}
+
+estimate() { # estimate <sets> <estimators> <folders>: the masks of these sets by each estimator
+    split_sets "$1"
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu JOB=1:"$nj" "$exp/masks$by/log/estimate.JOB.log" \
+        estimate_masks.py --data "$data" --sets "$1" --estimators "$2" --out "$3" --longest "$(longest)" \
+        --job JOB --jobs "$nj" --device "$device"
+    for folder in $3; do
+        merge_archives.py --folder "$folder" --sets "$1" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
+    done
+}
+
+longest() { # seconds of the corpus' longest utterance, to which the paper pads all
+    cut -d ' ' -f 2 "$data"/{train,dev,test}/utt2dur | sort -g | tail -n 1
+}
+
+mix_noise() { # stage 5
+    for s in $seeds; do needs "$exp/masks$by/seed$s/test/mask.scp" 4; done
+    local lines=$exp/noisy$by/log/lines
+    mkdir -p "$exp/noisy$by/log"
+    {
+        for s in $seeds; do
+            echo "--sets 'dev test' $(masks_of "$exp/masks$by/seed$s" "$exp/estimator$by/seed$s") --draws '$draws' --audio true" \
+                "--out $exp/noisy$by/masked-noise/seed$s/draw{draw}"
+        done
+        echo "--sets 'dev test' --draws '$draws' --out $exp/noisy/full-noise/draw{draw}"
+        for snr in $snrs; do echo "--sets test --snr $snr --out $exp/noisy/snr$snr"; done
+        if [ -n "$retrained" ]; then
+            echo "--sets train_noisy --snr '$train_snr' --out $exp/noisy/everywhere"
+            for s in $seeds; do
+                echo "--sets train_noisy --mask-set train $(masks_of "$exp/masks$by/seed$s" "$exp/estimator$by/seed$s")" \
+                    "--snr '$train_snr' --out $exp/noisy$by/spared/seed$s"
+            done
+        fi
+    } > "$lines"
+    if [ -n "$retrained" ]; then
+        copy_data_dir.sh --utt-prefix noisy- --spk-prefix noisy- "$data/train" "$data/train_noisy" > /dev/null
+        combine_data.sh "$data/train_twice" "$data/train" "$data/train_noisy" > /dev/null
+    fi
+    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --data "$data"
+    for system in $retrained; do
+        for s in $seeds; do training_copies "$system" "$s"; done
+    done
+}
+
+masks_of() { # masks_of <masks> <estimator>: the options that name them
+    echo "--masks $1 --estimator $2"
+}
+
+training_copies() { # training_copies <system> <seed>: every training utterance as it is, and once more as the system has it
+    local target=$exp/noisy$by/$1/seed$2 table noisy
+    mkdir -p "$target/train_twice" "$target/dev"
+    for table in feats.scp utt2num_frames; do
+        case $1 in
+            retrain-clean) noisy="" ;;
+            retrain-everywhere) noisy=$exp/noisy/everywhere/train_noisy/$table ;;
+            retrain-spared) noisy=$exp/noisy$by/spared/seed$2/train_noisy/$table ;;
+            *) fail "--retrained knows retrain-clean, retrain-everywhere and retrain-spared, not '$1'" ;;
+        esac
+        { cat "$dump/train/$table"; if [ -n "$noisy" ]; then cat "$noisy"; else sed 's/^/noisy-/' "$dump/train/$table"; fi; } |
+            sort > "$target/train_twice/.$table.tmp"
+        mv "$target/train_twice/.$table.tmp" "$target/train_twice/$table"
+        cp "$dump/dev/$table" "$target/dev/$table"
+    done
+}
+
+train_more() { # stage 6: figure 2's estimators, and the recognisers retrained with noise
+    needs "$ears/seed$first_seed/model.pth" 3
+    if [ -n "$sweeps" ]; then sweep; fi
+    if [ -n "$retrained" ]; then retrain; fi
+}
+
+values_of() { # values_of <weight>: its values in figure 2, equally spaced on a logarithmic scale
+    local ends
+    case $1 in
+        asr) ends="0.1 2.0" ;;
+        mask) ends="0.04 11.37" ;;
+        entropy) ends="1.0 25.71" ;;
+        smoothness) ends="1 10000" ;;
+        *) fail "--sweeps knows asr, mask, entropy and smoothness, not '$1'" ;;
+    esac
+    awk -v n="$sweep_points" -v ends="$ends" 'BEGIN { split(ends, e, " ")
+        for (i = 0; i < n; i++) printf("%.4g\n", (n > 1) ? e[1] * (e[2] / e[1]) ^ (i / (n - 1)) : e[1]) }'
+}
+
+points() { # the folder of every point of the sweeps
+    local weight value
+    for weight in $sweeps; do
+        for value in $(values_of "$weight"); do echo "$exp/sweeps$by/$weight/$value/seed$first_seed"; done
+    done
+}
+
+sweep() {
+    local lines=$exp/sweeps$by/log/lines weight value point
+    mkdir -p "$exp/sweeps$by/log"
+    for weight in $sweeps; do
+        for value in $(values_of "$weight"); do
+            echo "--weights.$weight $value --out $exp/sweeps$by/$weight/$value/seed$first_seed $(teacher "$first_seed")"
+        done
+    done > "$lines"
+    # shellcheck disable=SC2046
+    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- train_mask_estimator.py --config "$conf/sweep.yaml" \
+        --data "$data" --ngpu "$ngpu" --seed "$first_seed"
+    estimate "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
+    for point in $(points); do
+        echo "$(masks_of "$point/masks" "$point") --out $point/noisy"
+    done > "$exp/sweeps$by/log/mixtures"
+    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --data "$data" --sets "dev test"
+}
+
+retrain() {
+    local lines=$exp/retrained$by/log/lines
+    for s in $seeds; do needs "$exp/noisy$by/${retrained%% *}/seed$s/train_twice/feats.scp" 5; done
+    mkdir -p "$exp/retrained$by/log"
+    for system in $retrained; do
+        for s in $seeds; do
+            echo "--features $exp/noisy$by/$system/seed$s --init $ears/seed$s --seed $s --out $exp/retrained$by/$system/seed$s"
+        done
+    done > "$lines"
+    # shellcheck disable=SC2046
+    in_array "$exp/retrained$by/log/train" "$lines" $(trainings) -- train_espnet.py --config "$conf/retrain.yaml" \
+        --data "$data" --train-set train_twice --tokens "$tokens" --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
+}
+
+hypotheses() { # hypotheses <model> <sets>: reads "<features> <folder>" a line, writes argument lines that decode them
+    xargs -n $((2 * at_once)) | while read -r -a pairs; do
+        local features="" places="" i
+        for ((i = 0; i < ${#pairs[@]}; i += 2)); do features+=" ${pairs[i]}" places+=" ${pairs[i + 1]}"; done
+        echo "--model $1 --sets '$2' --features '$features' --out '$places'"
+    done
+}
+
+decode() { # stage 7
+    local lines=$exp/decode$by/log/lines d s snr system model lm=()
+    for s in $seeds; do
+        needs "$exp/noisy$by/masked-noise/seed$s/draw${draws%% *}/test/feats.scp" 5
+        for system in $retrained; do needs "$exp/retrained$by/$system/seed$s/model.pth" 6; done
+    done
+    mkdir -p "$exp/decode$by/log"
+    for s in $seeds; do
+        {
+            echo "$dump $exp/decode$by/clean/seed$s/draw0"
+            for d in $draws; do
+                echo "$exp/noisy$by/masked-noise/seed$s/draw$d $exp/decode$by/masked-noise/seed$s/draw$d"
+                echo "$exp/noisy/full-noise/draw$d $exp/decode$by/full-noise/seed$s/draw$d"
+            done
+        } | hypotheses "$ears/seed$s" "dev test"
+        for system in ${retrained:+baseline $retrained}; do
+            model=$([ "$system" = baseline ] && echo "$ears/seed$s" || echo "$exp/retrained$by/$system/seed$s")
+            {
+                echo "$dump $exp/decode_retrained$by/$system/seed$s/clean"
+                for snr in $snrs; do echo "$exp/noisy/snr$snr $exp/decode_retrained$by/$system/seed$s/$snr"; done
+            } | hypotheses "$model" test
+        done
+    done > "$lines"
+    points | sed 's#.*#&/noisy &/decode#' | hypotheses "$ears/seed$first_seed" "dev test" >> "$lines"
+    if $use_lm; then lm=(--lm "$exp/lm"); fi
+    # On CPUs even where there is a GPU: the batches of a beam search are too small for one.
+    in_array "$exp/decode$by/log/decode" "$lines" --max-jobs-run "$nj" -- \
+        decode_espnet.py --config "$conf/decode.yaml" "${lm[@]}"
+}
+
+score() { # stage 8: errors of characters, the space between words being one
+    local name folder
+    needs "$exp/decode$by/log/lines" 7
+    score_all "$exp/decode$by" "$exp/score$by" "dev test"
+    if [ -n "$retrained" ]; then score_all "$exp/decode_retrained$by" "$exp/score_retrained$by" test; fi
+    if [ -n "$sweeps" ]; then
+        score_all "$exp/sweeps$by" "$exp/sweeps$by" "dev test" /decode /score
+        for folder in $(points); do
+            for name in dev test; do cp "$folder/masks/$name/noise_proportion" "$folder/noise_proportion.$name"; done
+        done
+    fi
+}
+
+score_all() { # score_all <hypotheses> <scores> <sets> [<end of a folder of hypotheses> <end of one of scores>]
+    local of # what stage 7 wrote under the first folder, without that and without the end
+    of=$(sed -n "s/.*--out '\(.*\)'\$/\1/p" "$exp/decode$by/log/lines" | tr ' ' '\n' | sed -n "s#^$1/\(.*\)${4:-}\$#\1#p" | xargs)
+    score_words.py --ref "$data/{set}/text" --hyp "$1/{of}${4:-}/{set}/text" --utt2spk "$data/{set}/utt2spk" \
+        --out "$2/{of}${5:-}/{set}" --sets "$3" --of "$of" --normaliser raw
+}
+
+report_results() { # stage 9
+    needs "$exp/score$by/clean/seed$first_seed/draw0/test/counts.json" 8
+    mkdir -p "$results" "$exp/report"
+    collect_bubble_results.py --out "$results/results.json" --corpus AN4 --synthetic "$mini" --command "$command" \
+        --scores "$exp/score$by/{system}/seed{seed}/draw{draw}/{set}" --frames "$dump/{set}/utt2num_frames" \
+        --proportions "$exp/noisy$by/{system}/seed{seed}/draw{draw}/{set}/noise_proportion" \
+        --retrained "$exp/score_retrained$by/{system}/seed{seed}/{snr}/{set}" \
+        --sweeps "$exp/sweeps$by/{weight}/{value}/seed{seed}/score/{set}" \
+        --sweep-proportions "$exp/sweeps$by/{weight}/{value}/seed{seed}/noise_proportion.{set}" \
+        --masks "$exp/masks$by/seed{seed}/test/mask.scp" --recogniser "espnet-hybrid-$token_type" --paper conf/paper.yaml \
+        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), robust: $robust, language model: $use_lm}"
+    draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus AN4 \
+        --masks "$exp/masks$by/seed{seed}/test/mask.scp" --estimators "$exp/estimator$by/seed{seed}" --data "$data/test" \
+        ${examples:+--utterances "$examples"}
+    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
+        --figures "$exp/report/figures" --title "Where a recogniser listens: the bubble cooperative network" --corpus AN4 \
+        --synthetic "$mini" --intro conf/results_intro.md \
+        --examples "$exp/score$by/masked-noise/seed$first_seed/draw${draws%% *}/test/alignments_raw.txt"
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# The bubble cooperative network on AN4: a mask estimator learns to drown as much of the spectrogram in noise as an
+# ESPnet hybrid CTC/attention recogniser can bear.  What it spares is what the recogniser listens to.
+
+# The corpus: the sphere release, a raw one or a copy in RIFF; downloaded when neither is given.
+an4_root=
+an4_archive=
+
+stage=0
+stop_stage=9
+nj=2                     # jobs of an array
+ngpu=0
+seed=1                   # of the synthetic corpus and the language model
+mini=false               # true: a synthetic corpus in the same format
+seeds=                   # of recognisers and estimators (default: 1 2 3; mini: 1)
+draws=                   # of the noise that the tables average over (default: 1 2 3; mini: 1)
+token_type=char          # char, or bpe for subwords
+nbpe=30                  # how many subwords
+use_lm=false             # true: decode with a language model of characters, trained on the transcripts
+robust=true              # false: the listener hears clean speech only, as the paper's
+listener=hybrid          # who teaches the estimators: hybrid, whisper or commands
+listener_model=          # for whisper and commands: the checkpoint, the folder
+sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr
+                         # mask); empty for none
+sweep_points=            # values of each (default: 8; mini: 2)
+snrs=                    # of the noisy test sets, in dB (default: 20 15 10 5 0; mini: 10)
+train_snr="0 20"         # range of the noise that recognisers are retrained with
+retrained="retrain-clean retrain-everywhere retrain-spared" # empty for none
+examples=                # test utterances to draw (default: three of different speakers)
+conf=                    # folder of settings (default: conf; mini: conf/mini)
+listener_config=         # settings of the recogniser (default: listener.yaml there; listener_defaults.yaml: Table 1 to the letter)
+train_jobs=              # trainings at a time (default: nj)
+results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
+
+help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3']
+    [--an4-archive FILE | --an4-root DIR] [--sweep-points N] [any variable at the top of this file]
+stages: 0 corpus, 1 data, 2 features, 3 recogniser, 4 mask estimators and masks, 5 noise, 6 sweeps and retraining,
+        7 decode, 8 score, 9 report"
+
+set -euo pipefail
+command="./run.sh --egs an4${*:+$(printf ' %q' "$@")}"
+. ./path.sh
+. parse_options.sh
+# The first run sets up .venv; later ones pass at once.
+setup.sh
+. "$SALIENCE_ROOT/conf/cmd.sh"
+if [ "$mini" = true ]; then
+    [ "$sweeps" != default ] || sweeps="asr mask"
+    seeds=${seeds:-1} draws=${draws:-1} sweep_points=${sweep_points:-2} snrs=${snrs:-10} dev_utterances=12
+else
+    [ "$sweeps" != default ] || sweeps="asr mask entropy smoothness"
+    seeds=${seeds:-1 2 3} draws=${draws:-1 2 3} sweep_points=${sweep_points:-8} snrs=${snrs:-20 15 10 5 0} dev_utterances=100
+fi
+. stages.sh
+. local/bubble_stages.sh
+
+if begin 0 "corpus";                                               then fetch an4; fi
+if begin 1 "data directories: 848 to learn, 100 to choose, 130 to test, and tokens"; then prepare_data; fi
+if begin 2 "fbank features and their mean and variance";           then extract_features; fi
+if begin 3 "recognisers: ESPnet's hybrid CTC/attention";           then train_listeners; fi
+if begin 4 "mask estimators, and the masks of all sets";           then train_estimators; fi
+if begin 5 "noise: through the masks, everywhere, at several SNRs"; then mix_noise; fi
+if begin 6 "sweeps of the loss weights; recognisers retrained with noise"; then train_more; fi
+if begin 7 "hypotheses";                                           then decode; fi
+if begin 8 "CER";                                                  then score; fi
+if begin 9 "report";                                               then report_results; fi
