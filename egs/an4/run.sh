@@ -29,6 +29,7 @@ retrained="retrain-clean retrain-everywhere retrain-spared" # empty for none
 examples=                # test utterances to draw (default: three of different speakers)
 conf=                    # folder of settings (default: conf; mini: conf/mini)
 listener_config=         # settings of the recogniser (default: listener.yaml there; listener_defaults.yaml: Table 1 to the letter)
+estimator_config=        # settings of the estimators (default: estimator.yaml there, the paper's sizes)
 train_jobs=              # trainings at a time (default: nj)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 

@@ -5,6 +5,7 @@
 sets="train dev test"
 tokens=$data/tokens_$token_type$([ "$token_type" = char ] || echo "$nbpe")
 listener_config=${listener_config:-$conf/listener.yaml}
+estimator_config=${estimator_config:-$conf/estimator.yaml}
 by=$([ "$listener" = hybrid ] || echo "_$listener") # estimators of other teachers have folders of their own
 first_seed=${seeds%% *}
 ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
@@ -81,7 +82,7 @@ train_estimators() { # stage 4
     for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s")"; done > "$exp/estimator$by/log/lines"
     # shellcheck disable=SC2046
     in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
-        train_mask_estimator.py --config "$conf/estimator.yaml" --data "$data" --ngpu "$ngpu"
+        train_mask_estimator.py --config "$estimator_config" --data "$data" --ngpu "$ngpu"
     estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
         "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
 }
@@ -277,7 +278,7 @@ report_results() { # stage 9
         --sweeps "$exp/sweeps$by/{weight}/{value}/seed{seed}/score/{set}" \
         --sweep-proportions "$exp/sweeps$by/{weight}/{value}/seed{seed}/noise_proportion.{set}" \
         --masks "$exp/masks$by/seed{seed}/test/mask.scp" --recogniser "espnet-hybrid-$token_type" --paper conf/paper.yaml \
-        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), robust: $robust, language model: $use_lm}"
+        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), robust: $robust, language model: $use_lm}"
     draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus AN4 \
         --masks "$exp/masks$by/seed{seed}/test/mask.scp" --estimators "$exp/estimator$by/seed{seed}" --data "$data/test" \
         ${examples:+--utterances "$examples"}

@@ -158,8 +158,9 @@ def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
     a recogniser, out/att_ws.  The model is the average of the best
     `keep_nbest_models` epochs by the first of `best_model_criterion`.
     """
-    from salience.training import eps_decay
+    from salience.training import bubble_augment, eps_decay
 
+    bubble_augment.register()
     eps_decay.register()
     known = {action.dest for action in module.get_parser()._actions}
     for name in settings:
