@@ -45,6 +45,9 @@ def load_hybrid(folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, Nam
     read_config(folder)
     from espnet2.tasks.asr import ASRTask
 
+    from salience.training import bubble_augment
+
+    bubble_augment.register()
     model, arguments = ASRTask.build_model_from_file(folder / "config.yaml", folder / "model.pth", device)
     return model.eval(), arguments
 
@@ -59,6 +62,9 @@ class BeamSearch:
             read_config(lm)
         from espnet2.bin.asr_inference import Speech2Text
 
+        from salience.training import bubble_augment
+
+        bubble_augment.register()
         # Its account of every utterance, and its words on the decoder's speed, which `score_together` mends.
         logging.getLogger("espnet").setLevel(logging.WARNING)
         logging.getLogger("espnet2").setLevel(logging.ERROR)
