@@ -16,7 +16,7 @@ from salience.masking.noise import SCALE, noise_proportion
 from salience.models.mask_estimator import MaskEstimator, load_estimator
 from salience.progress import bar
 from salience.steps import Step, audio_fingerprint
-from salience.training.bubbles import dithered
+from salience.training.bubbles import BubbleNoise, dithered
 
 logger = logging.getLogger("estimate_masks")
 
@@ -31,7 +31,7 @@ def estimate_masks(
     longest: float,
     job: int = 1,
     jobs: int = 1,
-    dither: float = 6.25,
+    noise: BubbleNoise = BubbleNoise(),
     compress: bool = True,
     device: str = "cpu",
 ) -> None:
@@ -50,7 +50,7 @@ def estimate_masks(
         longest: Seconds that the padded share pads to.
         job: This job's number.
         jobs: How many jobs share the work.
-        dither: Standard deviation of the white noise added first, as in training.
+        noise: Gains of noise and dither, as in training.
         compress: Store one byte a value.
         device: cpu or cuda.
     """
@@ -66,7 +66,7 @@ def estimate_masks(
             table = place / name / f"noise_proportion.{job}"
             step = Step(
                 prefix.with_name(f"mask.{job}.step.json"),
-                {"jobs": jobs, "dither": dither, "compress": compress, "longest": longest, "audio": audio_fingerprint(u.audio for u in utterances)},
+                {"jobs": jobs, "dither": noise.dither, "compress": compress, "longest": longest, "audio": audio_fingerprint(u.audio for u in utterances)},
                 inputs=[share, folder / "model.safetensors", folder / "config.json"],
                 outputs=[prefix.with_name(f"mask.{job}.scp"), table],
             )
@@ -77,10 +77,10 @@ def estimate_masks(
             with step, ArchiveWriter(prefix, compress) as writer:
                 for utterance in bar(utterances, f"masks of {name}"):
                     signal = SCALE * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
-                    speech = torch.from_numpy(dithered(signal, dither, "evaluation", utterance.id))
+                    speech = torch.from_numpy(dithered(signal, noise.dither, "evaluation", utterance.id))
                     mask = mask_of(model, speech, device)
                     silence = torch.zeros(max(int(longest * RATE) - len(signal), 0)).numpy()
-                    padded = torch.cat([speech, torch.from_numpy(dithered(silence, dither, "padding", utterance.id))])
+                    padded = torch.cat([speech, torch.from_numpy(dithered(silence, noise.dither, "padding", utterance.id))])
                     writer.write(utterance.id, mask.numpy())
                     shares[utterance.id] = f"{noise_proportion(mask):.6f} {noise_proportion(mask_of(model, padded, device)):.6f}"
                 write_table(table, shares)

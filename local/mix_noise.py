@@ -21,7 +21,7 @@ from salience.masking.noise import SCALE, gain_for, masked_noise, white_noise
 from salience.progress import bar
 from salience.randomness import generator
 from salience.steps import Step, audio_fingerprint
-from salience.training.bubbles import dithered
+from salience.training.bubbles import BubbleNoise, dithered
 
 logger = logging.getLogger("mix_noise")
 
@@ -36,9 +36,8 @@ def mix_noise(
     masks: Path | None = None,
     mask_set: str = "",
     estimator: Path | None = None,
-    gain: float = 50_000.0,
+    noise: BubbleNoise = BubbleNoise(),
     snr: str = "",
-    dither: float = 6.25,
     draws: str = "1",
     audio: bool = False,
 ) -> None:
@@ -56,10 +55,9 @@ def mix_noise(
         masks: Folder of the masks; without it noise is everywhere.
         mask_set: The set whose masks are taken, when the given ones are copies of it.
         estimator: Folder of the estimator that made them, for window and hop.
-        gain: Of noise of unit variance on the scale of 16-bit samples.
+        noise: Gains of noise and dither, as in training.
         snr: Instead of the gain, a signal-to-noise ratio in dB, or the two ends of a range from which each
             utterance draws its own; that of the noise before the mask.
-        dither: Standard deviation of the white noise added first, as in training.
         draws: Numbers of the draws, separated by spaces.
         audio: Write SET/audio/UTTERANCE.flac of the first draw too, scaled to be listened to.
     """
@@ -77,7 +75,7 @@ def mix_noise(
             with_audio = audio and draw == draws.split()[0]
             step = Step(
                 place / "step.json",
-                {"gain": gain, "snr": snr, "dither": dither, "draw": draw, "sizes": sizes, "audio": with_audio, "recordings": audio_fingerprint(u.audio for u in utterances)},
+                {"gain": noise.gain, "snr": snr, "dither": noise.dither, "draw": draw, "sizes": sizes, "audio": with_audio, "recordings": audio_fingerprint(u.audio for u in utterances)},
                 inputs=[data / name, *([from_masks / "mask.scp"] if from_masks else [])],
                 outputs=[place / "feats.scp", place / "utt2num_frames", place / "noise_proportion"],
             )
@@ -90,11 +88,11 @@ def mix_noise(
             with step, ArchiveWriter(place / "feats") as writer:
                 for utterance in bar(utterances, f"noise on {name}"):
                     original = uniq.get(utterance.id, utterance.id)
-                    signal = _speech(utterance, dither)
-                    noise = white_noise(len(signal), "evaluation", utterance.id, draw)
+                    signal = _speech(utterance, noise.dither)
+                    white = white_noise(len(signal), "evaluation", utterance.id, draw)
                     mask = archive[original] if archive is not None else None
-                    loudness = gain_for(signal, noise, _ratio(ratios, utterance.id, draw)) if ratios else gain
-                    noisy = signal + loudness * _through(noise, mask, sizes, utterance.id)
+                    loudness = gain_for(signal, white, _ratio(ratios, utterance.id, draw)) if ratios else noise.gain
+                    noisy = signal + loudness * _through(white, mask, sizes, utterance.id)
                     matrix = fbank(torch.from_numpy(noisy)[None])[0].numpy()
                     writer.write(utterance.id, matrix)
                     counts[utterance.id] = str(len(matrix))

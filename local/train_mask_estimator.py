@@ -13,15 +13,15 @@ from torch import nn
 from salience import program
 from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
+from salience.decoding.listeners import ListenerChoice, open_listener
 from salience.errors import InputError
 from salience.files import write_json
 from salience.masking.noise import SCALE, noise_proportion
-from salience.models.listeners import Listener, ListenerChoice, open_listener
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power, save_estimator
 from salience.scoring.alignment import character_counts
 from salience.scoring.wer import rate
 from salience.steps import Step
-from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, NoisyUtterances, collate
+from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, Listener, NoisyUtterances, collate
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
 
 logger = logging.getLogger("train_mask_estimator")

@@ -18,7 +18,7 @@ from salience.features.logmel import floor_of, log_mel
 from salience.files import read_json
 from salience.masking.noise import SCALE
 from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig, load_recogniser
-from salience.models.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
+from salience.decoding.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
 from salience.models.mask_estimator import MaskEstimator, load_estimator
 from salience.models.whisper import WhisperForTraining, load_model, target_tokens, tokenizer_of
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights

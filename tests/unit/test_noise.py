@@ -92,8 +92,9 @@ def merged(folder, jobs=1):
         (folder / f"{name}{ending}").write_text("".join(part.read_text() for part in parts))
 
 
-def mix(monkeypatch, **options):
-    run_program(monkeypatch, "mix_noise", **({"data": "data", "sets": "test", "out": "exp/noisy", "gain": GAIN} | options))
+def mix(monkeypatch, gain=GAIN, dither=6.25, **options):
+    given = {"data": "data", "sets": "test", "out": "exp/noisy", "noise.gain": gain, "noise.dither": dither}
+    run_program(monkeypatch, "mix_noise", **(given | options))
 
 
 def masked(monkeypatch, recipe, **options):

@@ -15,7 +15,7 @@ from salience.data.tables import read_table, write_table
 from salience.features.stft import stft
 from salience.files import read_json
 from salience.masking.noise import SCALE
-from salience.models.listeners import CommandListener, ListenerChoice, open_listener
+from salience.decoding.listeners import CommandListener, ListenerChoice, open_listener
 from salience.models.mask_estimator import FLOOR, load_estimator
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, dithered
 

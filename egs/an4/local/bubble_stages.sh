@@ -82,7 +82,7 @@ train_estimators() { # stage 4
     for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s")"; done > "$exp/estimator$by/log/lines"
     # shellcheck disable=SC2046
     in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
-        train_mask_estimator.py --config "$estimator_config" --data "$data" --ngpu "$ngpu"
+        train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
     estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
         "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
 }
@@ -91,7 +91,7 @@ estimate() { # estimate <sets> <estimators> <folders>: the masks of these sets b
     split_sets "$1"
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$exp/masks$by/log/estimate.JOB.log" \
-        estimate_masks.py --data "$data" --sets "$1" --estimators "$2" --out "$3" --longest "$(longest)" \
+        estimate_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$1" --estimators "$2" --out "$3" --longest "$(longest)" \
         --job JOB --jobs "$nj" --device "$device"
     for folder in $3; do
         merge_archives.py --folder "$folder" --sets "$1" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
@@ -125,7 +125,7 @@ mix_noise() { # stage 5
         copy_data_dir.sh --utt-prefix noisy- --spk-prefix noisy- "$data/train" "$data/train_noisy" > /dev/null
         combine_data.sh "$data/train_twice" "$data/train" "$data/train_noisy" > /dev/null
     fi
-    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --data "$data"
+    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data"
     for system in $retrained; do
         for s in $seeds; do training_copies "$system" "$s"; done
     done
@@ -187,13 +187,13 @@ sweep() {
         done
     done > "$lines"
     # shellcheck disable=SC2046
-    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- train_mask_estimator.py --config "$conf/sweep.yaml" \
+    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- train_mask_estimator.py --config "$conf/noise.yaml" --config "$conf/sweep.yaml" \
         --data "$data" --ngpu "$ngpu" --seed "$first_seed"
     estimate "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
     for point in $(points); do
         echo "$(masks_of "$point/masks" "$point") --out $point/noisy"
     done > "$exp/sweeps$by/log/mixtures"
-    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --data "$data" --sets "dev test"
+    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test"
 }
 
 retrain() {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,9 +10,21 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from salience.masking.noise import masked_noise, white_noise
-from salience.models.listeners import Listener
 from salience.models.mask_estimator import MaskEstimator
 from salience.randomness import generator
+
+
+class Listener(Protocol):
+    """What a mask estimator learns from."""
+
+    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """Mean loss of the utterances; `samples` (batch,) are their own lengths."""
+
+    def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
+        """What is heard in each, by a decoding fast enough for every epoch."""
+
+    def check(self, text: str) -> str | None:
+        """Why this text cannot be a target, or None."""
 
 
 @dataclass(frozen=True)

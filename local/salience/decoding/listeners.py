@@ -10,31 +10,19 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from salience.errors import InputError
 from salience.features.fbank import BINS, fbank, num_frames
+from salience.masking.noise import SCALE
 from salience.models.recurrent import padded_lstm
+from salience.training.bubbles import Listener
 
 IGNORED = -1
 """The label of a position beyond a text's end, as ESPnet wants it."""
-FULL_SCALE = 32768.0
-
-
-class Listener(Protocol):
-    """What a mask estimator learns from."""
-
-    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """Mean loss of the utterances; `samples` (batch,) are their own lengths."""
-
-    def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
-        """What is heard in each, by a decoding fast enough for every epoch."""
-
-    def check(self, text: str) -> str | None:
-        """Why this text cannot be a target, or None."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +31,7 @@ class ListenerChoice:
 
     Args:
         kind: `hybrid` is a model of ESPnet (train_espnet.py), `whisper` one of openai-whisper, `commands` a
-            recogniser of single words (train_commands.py).
+            recogniser of single words (salience.models.command_recogniser).
         model: Its folder, or the checkpoint of a Whisper.
         language: Whisper's code of the language.
     """
@@ -161,7 +149,7 @@ class WhisperListener:
     def _features(self, signals: Tensor, samples: Tensor) -> list[Tensor]:
         from salience.features.logmel import log_mel_tensors
 
-        return log_mel_tensors(signals / FULL_SCALE, samples.tolist(), self.model.dims.n_mels)
+        return log_mel_tensors(signals / SCALE, samples.tolist(), self.model.dims.n_mels)
 
     def check(self, text: str) -> str | None:
         """Any text that is not empty."""
@@ -198,7 +186,7 @@ class CommandListener:
     def _logits(self, signals: Tensor, samples: Tensor) -> Tensor:
         # One by one: the recogniser's mean over time would count the padding.
         return torch.cat([
-            self.model(self.model.decibels(signal[None, :own] / FULL_SCALE))
+            self.model(self.model.decibels(signal[None, :own] / SCALE))
             for signal, own in zip(signals, samples.tolist(), strict=True)
         ])
 
