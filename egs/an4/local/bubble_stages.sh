@@ -270,6 +270,8 @@ score_all() { # score_all <hypotheses> <scores> <sets> [<end of a folder of hypo
 
 report_results() { # stage 9
     needs "$exp/score$by/clean/seed$first_seed/draw0/test/counts.json" 8
+    local paper=() # whose figures are of the real corpus
+    [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
     mkdir -p "$results" "$exp/report"
     collect_bubble_results.py --out "$results/results.json" --corpus AN4 --synthetic "$mini" --command "$command" \
         --scores "$exp/score$by/{system}/seed{seed}/draw{draw}/{set}" --frames "$dump/{set}/utt2num_frames" \
@@ -277,7 +279,7 @@ report_results() { # stage 9
         --retrained "$exp/score_retrained$by/{system}/seed{seed}/{snr}/{set}" \
         --sweeps "$exp/sweeps$by/{weight}/{value}/seed{seed}/score/{set}" \
         --sweep-proportions "$exp/sweeps$by/{weight}/{value}/seed{seed}/noise_proportion.{set}" \
-        --masks "$exp/masks$by/seed{seed}/test/mask.scp" --recogniser "espnet-hybrid-$token_type" --paper conf/paper.yaml \
+        --masks "$exp/masks$by/seed{seed}/test/mask.scp" --recogniser "espnet-hybrid-$token_type" "${paper[@]}" \
         --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), robust: $robust, language model: $use_lm}"
     draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus AN4 \
         --masks "$exp/masks$by/seed{seed}/test/mask.scp" --estimators "$exp/estimator$by/seed{seed}" --data "$data/test" \
