@@ -50,7 +50,7 @@ def bench_hybrid(utterances: int = 12, frames: int = 250, out: Path | None = Non
         rows.append(
             Row(
                 f"hybrid of table 1's sizes, {what}, {utterances} utterances of up to {frames / 100:.1f} s",
-                f"{seconds['ours']:.2f} s", f"ESPnet {seconds['theirs']:.2f} s", seconds["theirs"] / seconds["ours"], aim=2,
+                f"{seconds['ours']:.2f} s", f"ESPnet {seconds['theirs']:.2f} s", seconds["theirs"] / seconds["ours"],
             )
         )
     write_rows(rows, out)
