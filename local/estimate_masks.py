@@ -12,15 +12,14 @@ from salience.data.directories import read_data_dir
 from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
-from salience.masking.noise import SCALE, noise_proportion
+from salience.features.fbank import INT16, RATE
+from salience.masking.noise import noise_proportion
 from salience.models.mask_estimator import MaskEstimator, load_estimator
 from salience.progress import bar
 from salience.steps import Step, audio_fingerprint
 from salience.training.bubbles import BubbleNoise, dithered
 
 logger = logging.getLogger("estimate_masks")
-
-RATE = 16_000
 
 
 def estimate_masks(
@@ -76,7 +75,7 @@ def estimate_masks(
             shares = {}
             with step, ArchiveWriter(prefix, compress) as writer:
                 for utterance in bar(utterances, f"masks of {name}"):
-                    signal = SCALE * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
+                    signal = INT16 * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
                     speech = torch.from_numpy(dithered(signal, noise.dither, "evaluation", utterance.id))
                     mask = mask_of(model, speech, device)
                     silence = torch.zeros(max(int(longest * RATE) - len(signal), 0)).numpy()

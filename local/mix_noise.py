@@ -15,9 +15,9 @@ from salience.data.directories import read_data_dir
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
-from salience.features.fbank import RATE, fbank
+from salience.features.fbank import INT16, RATE, fbank
 from salience.files import read_json, temporary_name
-from salience.masking.noise import SCALE, gain_for, masked_noise, white_noise
+from salience.masking.noise import gain_for, masked_noise, white_noise
 from salience.progress import bar
 from salience.randomness import generator
 from salience.steps import Step, audio_fingerprint
@@ -99,7 +99,7 @@ def mix_noise(
                     if with_audio:
                         _write_audio(place / "audio" / f"{utterance.id}.flac", noisy)
                 write_table(place / "utt2num_frames", counts)
-                write_table(place / "noise_proportion", {u.id: shares.get(uniq.get(u.id, u.id), "1 1") for u in utterances})
+                write_table(place / "noise_proportion", {u.id: _share(shares, uniq.get(u.id, u.id), from_masks) for u in utterances})
             logger.info("wrote %d noisy utterances to %s", len(counts), place)
 
 
@@ -117,8 +117,16 @@ def _ratio(ends: list[float], *names: object) -> float:
     return float(generator("snr", *names).uniform(ends[0], ends[-1]))
 
 
+def _share(shares: dict[str, str], utterance: str, masks: Path | None) -> str:
+    if masks is None:
+        return "1 1"
+    if utterance not in shares:
+        raise InputError(f"{masks / 'noise_proportion'} has no line for {utterance}; run stage 4 again")
+    return shares[utterance]
+
+
 def _speech(utterance: Utterance, dither: float) -> np.ndarray:
-    signal = SCALE * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
+    signal = INT16 * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
     return dithered(signal, dither, "evaluation", utterance.id)
 
 

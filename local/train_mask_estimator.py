@@ -15,8 +15,9 @@ from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
 from salience.decoding.listeners import ListenerChoice, open_listener
 from salience.errors import InputError
+from salience.features.fbank import INT16, RATE
 from salience.files import write_json
-from salience.masking.noise import SCALE, noise_proportion
+from salience.masking.noise import noise_proportion
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power, save_estimator
 from salience.scoring.alignment import character_counts
 from salience.scoring.wer import rate
@@ -25,8 +26,6 @@ from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights,
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
 
 logger = logging.getLogger("train_mask_estimator")
-
-RATE = 16_000
 
 
 def train_mask_estimator(
@@ -100,7 +99,7 @@ def read_signals(folder: Path, recogniser: Listener, dither: float, seed: int) -
     for utterance in utterances:
         if (reason := recogniser.check(utterance.text)) is not None:
             raise InputError(f"{folder}/text: the text of {utterance.id} cannot be learnt, for {reason}; remove it with utils/fix_data_dir.sh or use another recogniser")
-    signals = [SCALE * read_audio(u.audio, RATE, u.start, u.end) for u in utterances]
+    signals = [INT16 * read_audio(u.audio, RATE, u.start, u.end) for u in utterances]
     return NoisyUtterances([u.id for u in utterances], signals, [u.text for u in utterances], dither, seed)
 
 

@@ -10,8 +10,9 @@ from accent_helpers import local_program, noise
 from bubble_helpers import SMALL, constant, estimator, speech
 from torch import nn
 
+from salience.features.fbank import INT16
 from salience.features.stft import stft
-from salience.masking.noise import SCALE, white_noise
+from salience.masking.noise import white_noise
 from salience.models.mask_estimator import MaskEstimator
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, NoisyUtterances, bubble_loss, collate, dithered
 from salience.training.trainer import TrainingSettings, train
@@ -90,7 +91,7 @@ class Deaf:
 
 def examples(*lengths):
     """A batch of dithered speech with noise."""
-    signals = [SCALE * speech(n, samples) for n, samples in enumerate(lengths)]
+    signals = [INT16 * speech(n, samples) for n, samples in enumerate(lengths)]
     data = NoisyUtterances([f"u{n}" for n in range(len(lengths))], signals, [f"T{n}" for n in range(len(lengths))], 6.25, seed=1)
     return collate([data[0, index] for index in range(len(data))])
 
@@ -160,7 +161,7 @@ def test_a_mixture_does_not_depend_on_its_batch():
 
 
 def test_dither_and_noise_depend_on_seed_utterance_and_epoch_only():
-    ids, signals = ["a", "b", "c"], [SCALE * speech(n, 300 + n) for n in range(3)]
+    ids, signals = ["a", "b", "c"], [INT16 * speech(n, 300 + n) for n in range(3)]
 
     def data(order=(0, 1, 2), seed=1, dither=6.25):
         return NoisyUtterances([ids[i] for i in order], [signals[i] for i in order], ["t"] * 3, dither, seed)
@@ -239,7 +240,7 @@ def check_spared(mask, band):
 
 @pytest.mark.parametrize("band", [slice(8, 20), slice(40, 52)])
 def test_an_estimator_spares_just_the_band_that_a_planted_recogniser_hears(tmp_path, band):
-    for mask in planted_masks(tmp_path, lambda n: band, lambda n, samples: SCALE * speech(n, samples)):
+    for mask in planted_masks(tmp_path, lambda n: band, lambda n, samples: INT16 * speech(n, samples)):
         check_spared(mask, band)
 
 
@@ -249,7 +250,7 @@ def test_the_spared_band_follows_the_utterance(tmp_path):
 
     def signal(n, samples):
         hum = 2000 * np.cos(2 * np.pi * 60 / SMALL.window * np.arange(samples)) * (n % 2)
-        return (SCALE * speech(n, samples) + hum).astype(np.float32)
+        return (INT16 * speech(n, samples) + hum).astype(np.float32)
 
     for n, mask in enumerate(planted_masks(tmp_path, lambda n: bands[n % 2], signal)):
         assert mask[bands[n % 2]].mean() < 0.2 and mask[bands[1 - n % 2]].mean() > 0.8, mask

@@ -13,10 +13,9 @@ from bubble_helpers import (
 from torch import nn
 
 from salience.errors import InputError
-from salience.features.fbank import num_frames
+from salience.features.fbank import INT16, num_frames
 from salience.features.logmel import floor_of, log_mel
 from salience.files import read_json
-from salience.masking.noise import SCALE
 from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig, load_recogniser
 from salience.decoding.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
 from salience.models.mask_estimator import MaskEstimator, load_estimator
@@ -48,7 +47,7 @@ def listeners(models):
 
 def batch(order=(0, 1, 2)):
     """Signals (3, samples) on the scale of 16-bit integers, and their own lengths."""
-    signals = [SCALE * torch.from_numpy(speech(n, LENGTHS[n])) for n in order]
+    signals = [INT16 * torch.from_numpy(speech(n, LENGTHS[n])) for n in order]
     return nn.utils.rnn.pad_sequence(signals, batch_first=True), torch.tensor([LENGTHS[n] for n in order])
 
 

@@ -12,9 +12,9 @@ from corpora_helpers import contents
 
 from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive, ArchiveWriter
-from salience.features.fbank import fbank, num_frames
+from salience.features.fbank import INT16, fbank, num_frames
 from salience.features.stft import istft, stft
-from salience.masking.noise import SCALE, gain_for, masked_noise, noise_proportion, white_noise
+from salience.masking.noise import gain_for, masked_noise, noise_proportion, white_noise
 from salience.models.mask_estimator import save_estimator
 from salience.training.bubbles import dithered
 
@@ -59,7 +59,7 @@ def test_noise_is_white_unit_and_depends_on_its_names_only():
 
 @pytest.mark.parametrize("snr", [-5.0, 0.0, 12.3, 40.0])
 def test_the_gain_makes_the_ratio(snr):
-    signal, noise = SCALE * speech(1, 9000), white_noise(9000, "n") * 7
+    signal, noise = INT16 * speech(1, 9000), white_noise(9000, "n") * 7
     gain = gain_for(signal, noise, snr)
     reached = 10 * np.log10(np.mean(np.square(signal, dtype=np.float64)) / np.mean(np.square(gain * noise, dtype=np.float64)))
     assert reached == pytest.approx(snr, abs=0.01)
@@ -106,7 +106,7 @@ def masked(monkeypatch, recipe, **options):
 def heard(key):
     """The dithered speech that the evaluation hears."""
     samples = soundfile.read(f"audio/{key}.wav", dtype="float32")[0]
-    return dithered(SCALE * samples, 6.25, "evaluation", key)
+    return dithered(INT16 * samples, 6.25, "evaluation", key)
 
 
 @torch.no_grad()
@@ -215,7 +215,7 @@ def test_a_copy_takes_the_mask_of_its_original(recipe, monkeypatch):
     masks, of_originals = Archive(recipe / "exp/masks/test/mask.scp"), read_table(recipe / "exp/masks/test/noise_proportion")
     assert shares == {key + "-x": value for key, value in of_originals.items()}
     for key, samples in SAMPLES.items():
-        signal = soundfile.read(f"audio/{key}.wav", dtype="float32")[0] * np.float32(SCALE)
+        signal = soundfile.read(f"audio/{key}.wav", dtype="float32")[0] * np.float32(INT16)
         noise = torch.from_numpy(white_noise(samples, "evaluation", key + "-x", 1))[None]
         added = masked_noise(noise, torch.tensor(masks[key])[None], 128, 32)
         expected = fbank(torch.from_numpy(dithered(signal, 6.25, "evaluation", key + "-x"))[None] + GAIN * added)[0].numpy()

@@ -14,8 +14,8 @@ from salience.data.audio import read_audio
 from salience.data.tables import read_table, write_table
 from salience.features.stft import stft
 from salience.files import read_json
-from salience.masking.noise import SCALE
 from salience.decoding.listeners import CommandListener, ListenerChoice, open_listener
+from salience.features.fbank import INT16
 from salience.models.mask_estimator import FLOOR, load_estimator
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, dithered
 
@@ -86,7 +86,7 @@ def test_what_is_written(recipe, monkeypatch, caplog):
 def test_the_input_is_normalised_by_the_training_set(recipe):
     values = []
     for key, path in read_table(recipe / "data/train/wav.scp").items():
-        signal = dithered(SCALE * read_audio(path, 16000), 6.25, 1, key, 0)
+        signal = dithered(INT16 * read_audio(path, 16000), 6.25, 1, key, 0)
         values.append(np.log(np.abs(stft(torch.from_numpy(signal)[None], 128, 32)[0].numpy()).astype(np.float64) ** 2 + FLOOR))
     values = np.concatenate(values)
     model = load_estimator(recipe / "exp/a")

@@ -45,9 +45,7 @@ def load_hybrid(folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, Nam
     read_config(folder)
     from espnet2.tasks.asr import ASRTask
 
-    from salience.training import bubble_augment
-
-    bubble_augment.register()
+    _prepare()
     model, arguments = ASRTask.build_model_from_file(folder / "config.yaml", folder / "model.pth", device)
     return model.eval(), arguments
 
@@ -56,19 +54,14 @@ class BeamSearch:
     """ESPnet's Speech2Text for one experiment folder, one utterance at a time."""
 
     def __init__(self, folder: Path, search: Search, lm: Path | None = None, device: str = "cpu") -> None:
-        self.folder = folder
-        self.dimension: int = read_config(folder)["input_size"]
-        if lm:
-            read_config(lm)
+        for trained in (folder, lm) if lm else (folder,):
+            read_config(trained)
         from espnet2.bin.asr_inference import Speech2Text
 
-        from salience.training import bubble_augment
-
-        bubble_augment.register()
+        _prepare()
         # Its account of every utterance, and its words on the decoder's speed, which `score_together` mends.
         logging.getLogger("espnet").setLevel(logging.WARNING)
         logging.getLogger("espnet2").setLevel(logging.ERROR)
-        logging.getLogger().addFilter(_is_news)
         self._speech2text = Speech2Text(
             asr_train_config=folder / "config.yaml", asr_model_file=folder / "model.pth",
             lm_train_config=lm and lm / "config.yaml", lm_file=lm and lm / "model.pth",
@@ -86,6 +79,14 @@ class BeamSearch:
         except TooShortUttError:
             results = []
         return tokens_to_text(results[0][1]) if results else ""
+
+
+def _prepare() -> None:
+    """What every model of ours needs of ESPnet before it is loaded."""
+    from salience.training import bubble_augment
+
+    bubble_augment.register()
+    logging.getLogger().addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -6,7 +6,6 @@ is from the text (`loss`), what it hears (`transcribe`), and which texts it
 can be asked about at all (`check`).
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from salience.decoding.hybrid import ctc_greedy, load_hybrid
 from salience.errors import InputError
-from salience.features.fbank import BINS, fbank, num_frames
-from salience.masking.noise import SCALE
+from salience.features.fbank import BINS, INT16, fbank, num_frames
 from salience.models.recurrent import padded_lstm
 from salience.training.bubbles import Listener
 
@@ -62,14 +61,10 @@ class HybridListener:
     """ESPnet's hybrid CTC/attention recogniser on our differentiable fbank."""
 
     def __init__(self, choice: ListenerChoice, device: str) -> None:
-        from salience.decoding.hybrid import load_hybrid
-
         self.model, self.arguments = load_hybrid(choice.model, device)
         if self.arguments.input_size != BINS:
             raise InputError(f"{choice.model} reads features of {self.arguments.input_size} dimensions, and fbank has {BINS}; train it on the features of stage 2")
         _frozen(self.model)
-        # ESPnet says in every step, through the root logger, that its masks cannot be traced.
-        logging.getLogger().addFilter(lambda record: record.filename != "nets_utils.py")
         # It would count errors in evaluation mode, which is where the model stays.
         self.model.error_calculator = None
         self._recurrent = [module for module in self.model.modules() if isinstance(module, nn.RNNBase)]
@@ -104,8 +99,6 @@ class HybridListener:
     @torch.no_grad()
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
         """The best path of the CTC branch."""
-        from salience.decoding.hybrid import ctc_greedy
-
         return [self._tokenizer.tokens2text(tokens) for tokens in ctc_greedy(self.model, *self._features(signals, samples))]
 
     def check(self, text: str) -> str | None:
@@ -149,7 +142,7 @@ class WhisperListener:
     def _features(self, signals: Tensor, samples: Tensor) -> list[Tensor]:
         from salience.features.logmel import log_mel_tensors
 
-        return log_mel_tensors(signals / SCALE, samples.tolist(), self.model.dims.n_mels)
+        return log_mel_tensors(signals / INT16, samples.tolist(), self.model.dims.n_mels)
 
     def check(self, text: str) -> str | None:
         """Any text that is not empty."""
@@ -186,7 +179,7 @@ class CommandListener:
     def _logits(self, signals: Tensor, samples: Tensor) -> Tensor:
         # One by one: the recogniser's mean over time would count the padding.
         return torch.cat([
-            self.model(self.model.decibels(signal[None, :own] / SCALE))
+            self.model(self.model.decibels(signal[None, :own] / INT16))
             for signal, own in zip(signals, samples.tolist(), strict=True)
         ])
 

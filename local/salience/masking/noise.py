@@ -11,8 +11,6 @@ from torch import Tensor
 from salience.features.stft import istft, stft
 from salience.randomness import generator
 
-SCALE = 32768.0
-"""One, of samples between -1 and 1, on the scale of 16-bit integers."""
 THRESHOLD = 0.5
 """A point counts as noise when its mask is above this (section 5 of the paper)."""
 
