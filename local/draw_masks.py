@@ -164,9 +164,9 @@ def _levels(samples: np.ndarray, size: int, hop: int) -> np.ndarray:
     import torch
 
     from salience.features.stft import stft
-    from salience.masking.noise import SCALE
+    from salience.features.fbank import INT16
 
-    power = stft(SCALE * torch.from_numpy(samples)[None], size, hop)[0].abs().square().numpy()
+    power = stft(INT16 * torch.from_numpy(samples)[None], size, hop)[0].abs().square().numpy()
     return 10 * np.log10(np.maximum(power, 1.0))
 
 
