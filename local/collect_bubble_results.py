@@ -3,11 +3,9 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from salience import program
 from salience.data.tables import read_table
@@ -23,7 +21,10 @@ from salience.scoring.noise_masks import (
 from salience.scoring.results import (
     comparisons,
     matches,
+    placed,
+    present,
     rate_rows,
+    read_paper,
     read_results,
     read_scores,
     replace,
@@ -93,13 +94,13 @@ def collect_bubble_results(
         "commit": commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    known = _read_paper(paper)
+    known = read_paper(paper)
     figures = known.get("figures")
     counts = _frames(frames)
     absent = []
 
     rows, compared = [], []
-    conditions = read_scores(scores, _present(scores, CONDITIONS))
+    conditions = read_scores(scores, present(scores, CONDITIONS))
     if not any(conditions.values()):
         raise InputError(f"no scores match {scores}; run the scoring stage, which writes them")
     for name, systems in conditions.items():
@@ -114,10 +115,10 @@ def collect_bubble_results(
 
     noisy = split(retrained, "snr") if retrained is not None else []
     for place, pattern in noisy:
-        for name, systems in read_scores(pattern, _present(pattern, RECOGNISERS)).items():
-            rows += _placed(rate_rows(name, systems, common), place)
+        for name, systems in read_scores(pattern, present(pattern, RECOGNISERS)).items():
+            rows += placed(rate_rows(name, systems, common), place)
             found = comparisons(name, systems, RECOGNISERS[2::-1], common)
-            compared += _placed((item for item in found if item["system"] == RECOGNISERS[-1]), place)
+            compared += placed((item for item in found if item["system"] == RECOGNISERS[-1]), place)
     absent += [] if any(row["snr"] is not None for row in rows) else ["retrained recognisers"]
 
     swept = split(sweeps, "weight", "value") if sweeps is not None else []
@@ -126,11 +127,11 @@ def collect_bubble_results(
     )
     for place, pattern in swept:
         for name, systems in read_scores(pattern).items():
-            rows += _placed(rate_rows(name, {"masked-noise": systems[""]}, common), _weight(place))
+            rows += placed(rate_rows(name, {"masked-noise": systems[""]}, common), _weight(place))
     for place, pattern in split(sweep_proportions, "weight", "value") if swept and sweep_proportions else []:
         for name, systems in read_proportions(pattern).items():
             found = proportion_rows(name, {"masked-noise": systems[""]}, common, counts.get(name))
-            rows += _placed(found, _weight(place))
+            rows += placed(found, _weight(place))
     absent += [] if any("weight" in row for row in rows) else ["sweeps of the weights"]
 
     spared: dict[str, dict[int, Any]] = {}
@@ -179,16 +180,6 @@ def _with_definitions(
     return {name: fixed.get(name) or systems[name] for name in CONDITIONS if name in fixed or name in systems}
 
 
-def _present(pattern: str, names: Iterable[str]) -> list[str]:
-    """Those of the systems that a pattern has scores of, in the order given."""
-    found = {fields.get("system") for fields, folder in matches(pattern) if (folder / "counts.json").exists()}
-    return [name for name in names if name in found]
-
-
-def _placed(items: Iterable[Mapping[str, Any]], fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{**item, **fields} for item in items]
-
-
 def _weight(place: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(place["value"], (int, float)):
         raise InputError(
@@ -223,15 +214,6 @@ def _attach_aims(
                 and item.get("snr") is item.get("accent") is item.get("weight") is None
             ):
                 item["aim"] = {"place": place, **{key: aim[key] for key in aim if key not in wanted}}
-
-
-def _read_paper(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; correct --paper") from None
 
 
 if __name__ == "__main__":

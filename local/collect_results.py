@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from salience import program
 from salience.data.tables import iterate_table
 from salience.errors import InputError
@@ -17,6 +15,7 @@ from salience.scoring.results import (
     comparisons,
     find,
     rate_rows,
+    read_paper,
     read_results,
     read_scores,
     replace,
@@ -77,7 +76,7 @@ def collect_results(
     }
     rows, compared, all_seeds = [], [], set()
     if scores is not None:
-        figures = yaml.safe_load(_text(paper)).get("figures") if paper is not None else None
+        figures = read_paper(paper).get("figures")
         wanted = [int(seed) for seed in seeds.split()]
         for name, of_systems in read_scores(scores, systems.split(), sets.split(), wanted).items():
             rows += rate_rows(name, of_systems, common, figures)
@@ -118,13 +117,6 @@ def _shares(path: Path) -> dict[str, float]:
                 f"{path}:{number}: the masked share of {key} is no number; run the masking stage again"
             ) from None
     return shares
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; correct --paper") from None
 
 
 if __name__ == "__main__":

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from salience import program
-from salience.corpora import an4, common_voice, edacc, fsdd, librispeech
+from salience.corpora import (
+    an4,
+    common_voice,
+    edacc,
+    fsdd,
+    librispeech,
+    musan,
+    qut_noise,
+    speech_commands,
+)
 from salience.errors import InputError
 from salience.files import whole_file
 from salience.steps import Step
@@ -19,6 +28,9 @@ MINI_FOLDERS = {
     "common_voice": "cv-corpus-0.0-mini/en",
     "fsdd": "fsdd",
     "an4": "an4",
+    "speech_commands": "speech_commands",
+    "musan": "musan",
+    "qut_noise": "QUT-NOISE",
 }
 MODULES = {
     "librispeech": librispeech,
@@ -26,11 +38,16 @@ MODULES = {
     "common_voice": common_voice,
     "fsdd": fsdd,
     "an4": an4,
+    "speech_commands": speech_commands,
+    "musan": musan,
+    "qut_noise": qut_noise,
 }
 
 
 def main(
-    corpus: Literal["librispeech", "edacc", "common_voice", "fsdd", "an4"],
+    corpus: Literal[
+        "librispeech", "edacc", "common_voice", "fsdd", "an4", "speech_commands", "musan", "qut_noise"
+    ],
     target: Path,
     root: Path | None = None,
     archive: Path | None = None,

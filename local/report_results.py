@@ -7,7 +7,7 @@ from pathlib import Path
 from salience import program
 from salience.errors import InputError
 from salience.files import whole_file
-from salience.report import render
+from salience.report import command_tables, render
 from salience.report.figures import rate_bars
 from salience.report.tables import Section, plain_text, sections
 from salience.scoring.results import read_results
@@ -63,6 +63,8 @@ def report_results(
             print(f"\n{part.corpus}, {'SYNTHETIC speech' if part.synthetic else 'real speech'}")
             for table in part.main:
                 print(f"\n{plain_text(table)}")
+            if part.statement:
+                print("\n" + "\n".join(part.statement))
     print(f"\n{out}" + (f"\n{html.resolve()}" if html is not None else ""))
 
 
@@ -75,6 +77,9 @@ def _draw_bars(rows: list[dict], runs: list[dict], parts: list[Section], folder:
         for run in runs:
             if (run["corpus"], run["synthetic"]) == (part.corpus, part.synthetic):
                 metric = run.get("judged_by", {}).get("metric", metric)
+        # The errors of commands have pictures of their own.
+        if metric == command_tables.METRIC:
+            continue
         mine = [
             row
             for row in rows

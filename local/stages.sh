@@ -80,3 +80,16 @@ check_sets() { # check_sets <train sets> <dev sets> <test sets> [option of check
     check_leakage.py --train "$(folders_of "$1")" --dev "$(folders_of "$2")" --test "$(folders_of "$3")" \
         --report "$data/leakage.md" "${@:4}"
 }
+
+in_array() { # in_array <log name> <list of argument lines> <options of the submitter> -- <command>: one job a line
+    local log=$1 lines=$2 options=()
+    shift 2
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    # shellcheck disable=SC2086
+    $cuda_cmd "${options[@]}" JOB=1:"$(wc -l < "$lines")" "$log.JOB.log" nth_line.sh "$lines" JOB "$@"
+}
+
+trainings() { # the submitter's options for trainings
+    echo "$gpu --max-jobs-run $train_jobs"
+}

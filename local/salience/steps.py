@@ -4,6 +4,7 @@ A step is done when all its outputs exist and its record (`step.json`) names
 the same configuration and the same inputs as now.
 """
 
+import functools
 import hashlib
 import logging
 import os
@@ -183,6 +184,7 @@ class Step:
         )
 
 
+@functools.cache
 def commit() -> str:
     """The commit the programs run from, with `+` when the working tree differs from it."""
     here = Path(__file__).parent
@@ -200,6 +202,7 @@ def commit() -> str:
     return name + ("+" if changed else "")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of what the results depend on."""
     found = {"python": platform.python_version()}

@@ -9,7 +9,8 @@ from accent_helpers import noise, run_program, talkative, write_features, write_
 from espnet_helpers import SETTINGS, train_toy
 
 from salience.features.fbank import fbank_of_audios
-from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig, save_recogniser
+from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
+from salience.models.commands import save_recogniser
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes
 from salience.models.whisper import save_model
 

@@ -16,7 +16,8 @@ from salience.errors import InputError
 from salience.features.fbank import INT16, num_frames
 from salience.features.logmel import floor_of, log_mel
 from salience.files import read_json
-from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig, load_recogniser
+from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
+from salience.models.commands import load_recogniser
 from salience.decoding.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
 from salience.models.mask_estimator import MaskEstimator, load_estimator
 from salience.models.whisper import WhisperForTraining, load_model, target_tokens, tokenizer_of
@@ -234,6 +235,37 @@ def test_the_recogniser_of_commands_has_residuals():
         nn.init.zeros_(block.pointwise.bias)
     x = torch.randn(2, 33, 11)
     torch.testing.assert_close(model(x), model.dense(x.mean(dim=2)))
+
+
+@pytest.mark.parametrize(("window", "frames"), [(512, 126), (64, 3)])
+def test_the_recogniser_of_commands_is_that_of_plain_layers(window, frames):
+    """Logits and gradients, with each layer called as itself; nothing depends on the layout in memory."""
+    torch.manual_seed(5)
+    model = CommandRecogniser(CommandRecogniserConfig(words=WORDS, window=window)).double()
+    x = torch.randn(5, window // 2 + 1, frames, dtype=torch.float64, requires_grad=True)
+
+    def plainly(y):
+        for block in model.convs:
+            y = y + nn.functional.selu(block.pointwise(block.depthwise(y)))
+        return model.dense(y.mean(dim=2))
+
+    def with_gradients(forward, y):
+        logits = forward(y)
+        return [logits, *torch.autograd.grad(logits.square().sum(), [x, *model.parameters()])]
+
+    expected = with_gradients(plainly, x)
+    for found in (with_gradients(model, x), with_gradients(model, x.transpose(1, 2).contiguous().transpose(1, 2))):
+        torch.testing.assert_close(found, expected)
+    # In float32, where other kernels do it, up to its rounding.
+    single = CommandRecogniser(model.config)
+    single.load_state_dict(model.state_dict())
+    logits = single(x.detach().float())
+    logits.square().sum().backward()
+    for theirs, ours in zip(expected, [logits, None, *(p.grad for p in single.parameters())], strict=True):
+        if ours is not None:
+            assert float((ours.detach().double() - theirs.detach()).norm() / theirs.detach().norm()) < 1e-4
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert float((single(x.float()) - expected[0]).norm() / expected[0].norm()) < 0.05
 
 
 @pytest.mark.parametrize(("kind", "file"), [("hybrid", "model.pth"), ("commands", "model.safetensors"), ("whisper", "")])

@@ -18,19 +18,6 @@ case $listener in
 esac
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
 
-in_array() { # in_array <log name> <list of argument lines> <options of the submitter> -- <command>: one job a line
-    local log=$1 lines=$2 options=()
-    shift 2
-    while [ "$1" != -- ]; do options+=("$1"); shift; done
-    shift
-    # shellcheck disable=SC2086
-    $cuda_cmd "${options[@]}" JOB=1:"$(wc -l < "$lines")" "$log.JOB.log" nth_line.sh "$lines" JOB "$@"
-}
-
-trainings() { # the submitter's options for trainings
-    echo "$gpu --max-jobs-run $train_jobs"
-}
-
 prepare_data() { # stage 1
     needs "$downloads/an4/root.txt" 0
     local/prepare_sets.py --out "$data" --an4 "$(cat "$downloads/an4/root.txt")" --dev-utterances "$dev_utterances"

@@ -30,7 +30,7 @@ class ListenerChoice:
 
     Args:
         kind: `hybrid` is a model of ESPnet (train_espnet.py), `whisper` one of openai-whisper, `commands` a
-            recogniser of single words (salience.models.command_recogniser).
+            recogniser of single words (salience.models.commands).
         model: Its folder, or the checkpoint of a Whisper.
         language: Whisper's code of the language.
     """
@@ -158,10 +158,10 @@ def _padded(features: Tensor, frames: int) -> Tensor:
 
 
 class CommandListener:
-    """The recogniser of single words of the ImportantAug paper."""
+    """A recogniser of single words."""
 
     def __init__(self, choice: ListenerChoice, device: str) -> None:
-        from salience.models.command_recogniser import load_recogniser
+        from salience.models.commands import load_recogniser
 
         self.model = _frozen(load_recogniser(choice.model, device))
         self.words = self.model.config.words

@@ -86,6 +86,22 @@ class SpecAugmentPolicy:
         return keep
 
 
+    def spans(self, count: int, frames: int, bins: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The masks of many utterances of one length at once: which frames (count, frames) and bins (count, bins) are kept."""
+        longest = min(self.time_width, int(self.time_share * frames))
+        return (
+            _spared(count, frames, self.time_masks, longest, rng),
+            _spared(count, bins, self.frequency_masks, min(self.frequency_width, bins), rng),
+        )
+
+
+def _spared(count: int, size: int, masks: int, longest: int, rng: np.random.Generator) -> np.ndarray:
+    widths = rng.integers(longest + 1, size=(count, masks, 1))
+    starts = rng.integers(size - widths + 1)
+    place = np.arange(size)
+    return ~((place >= starts) & (place < starts + widths)).any(axis=1)
+
+
 def equal_area_mask(control: np.ndarray, points: int) -> np.ndarray:
     """Mask exactly `points` points, the highest of a control map of shape (frames, bins)."""
     keep = np.ones(control.size, dtype=bool)

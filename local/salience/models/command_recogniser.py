@@ -5,19 +5,13 @@ with a residual connection (the published code has them, the text omits them),
 a mean over time and three dense layers.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, selu
 
-from salience.errors import InputError
-from salience.files import publish, read_json, temporary_name, write_json
-
-AMPLITUDE_FLOOR = 1e-10
-"""-200 dB: what digital silence becomes."""
+from salience.features import commands
 
 
 @dataclass(frozen=True)
@@ -40,13 +34,25 @@ class CommandRecogniserConfig:
 
 
 class _Block(nn.Module):
+    """Two convolutions over time and a residual connection, (batch, frames, bins) to the same.
+
+    Processors are fastest where the bins lie next to each other and time is the
+    first axis of a two-dimensional convolution: with `nn.Conv1d` itself, the
+    gradient of 257 filters is not vectorised, and a training step takes half as
+    long again.
+    """
+
     def __init__(self, bins: int, kernel: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv1d(bins, bins, kernel, padding=kernel // 2, groups=bins)
         self.pointwise = nn.Conv1d(bins, bins, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + nn.functional.selu(self.pointwise(self.depthwise(x)))
+        deep, point = self.depthwise, self.pointwise
+        image = x.unsqueeze(2).permute(0, 3, 1, 2)  # (batch, bins, frames, 1) in the memory of (batch, frames, bins)
+        image = conv2d(image, deep.weight.unsqueeze(3), deep.bias, padding=(deep.padding[0], 0), groups=deep.groups)
+        image = conv2d(image, point.weight.unsqueeze(3), point.bias)
+        return x + selu(image.permute(0, 2, 3, 1).squeeze(2))
 
 
 class CommandRecogniser(nn.Module):
@@ -62,33 +68,13 @@ class CommandRecogniser(nn.Module):
         )
 
     def forward(self, decibels: Tensor) -> Tensor:
+        x = decibels.transpose(1, 2).contiguous()
         for block in self.convs:
-            decibels = block(decibels)
-        return self.dense(decibels.mean(dim=2))
+            x = block(x)
+        return self.dense(x.mean(dim=1))
 
     def decibels(self, waveforms: Tensor) -> Tensor:
         """What `forward` reads, from samples between -1 and 1, (batch, samples)."""
         window = torch.hann_window(self.config.window, device=waveforms.device)
         spectrum = torch.stft(waveforms, self.config.window, self.config.hop, window=window, return_complex=True)
-        return 20 * spectrum.abs().clamp(min=AMPLITUDE_FLOOR).log10()
-
-
-def save_recogniser(model: CommandRecogniser, folder: Path) -> None:
-    """Write folder/model.safetensors and folder/config.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(folder / "model.safetensors")
-    safetensors.torch.save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
-    publish(temporary, folder / "model.safetensors")
-    write_json(folder / "config.json", asdict(model.config))
-
-
-def load_recogniser(folder: Path, device: str = "cpu") -> CommandRecogniser:
-    """Read what `save_recogniser` wrote."""
-    try:
-        config = read_json(folder / "config.json")
-        words: Sequence[str] = config.pop("words")
-        model = CommandRecogniser(CommandRecogniserConfig(words=tuple(words), **config))
-        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
-    except (OSError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder} holds no recogniser of commands that can be read ({type(error).__name__}); train it again") from None
-    return model.to(device).eval()
+        return commands.decibels(spectrum)

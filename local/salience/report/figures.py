@@ -191,6 +191,7 @@ def rate_bars(
                 values,
                 width * 0.92,
                 color=COLOURS[index % len(COLOURS)],
+                hatch="//" if index >= len(COLOURS) else None,
                 label=system,
                 yerr=np.array(reach).T.reshape(2, -1),
                 error_kw={"ecolor": "#444444", "elinewidth": 1, "capsize": 2},

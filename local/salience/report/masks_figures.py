@@ -217,7 +217,7 @@ def rates_by_snr(
         figure, axes = plt.subplots(figsize=(8.5, 4.4), layout="constrained")
         for index, (system, rates) in enumerate(systems.items()):
             # Beside each other, so that intervals can be told apart.
-            shift = 0.08 * (index - (len(systems) - 1) / 2)
+            shift = min(0.08, 0.4 / len(systems)) * (index - (len(systems) - 1) / 2)
             shown = [(place + shift, *rates[name]) for place, name in enumerate(names) if name in rates]
             places, values, lows, highs = map(np.array, zip(*shown))
             axes.errorbar(
@@ -226,6 +226,7 @@ def rates_by_snr(
                 yerr=np.maximum(0, [values - lows, highs - values]),
                 color=COLOURS[index % len(COLOURS)],
                 marker=MARKERS[index % len(MARKERS)],
+                linestyle="-" if index < len(COLOURS) else "--",
                 markersize=5,
                 linewidth=1.3,
                 elinewidth=1,

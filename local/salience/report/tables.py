@@ -7,21 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Row = Mapping[str, Any]
+from salience.report import command_tables
+from salience.report.cells import (
+    NONE,
+    Row,
+    Table,
+    distinct,
+    points,
+    rate,
+    sentence,
+    snr_name,
+    with_interval,
+)
 
 ERROR_RATES = ("wer", "cer")
 PROPORTIONS = ("noise_proportion", "noise_proportion_padded")
-NONE = "–"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of cells that are ready to print."""
-
-    title: str
-    headers: list[str]
-    rows: list[list[str]]
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Section:
 
     `main` are the tables of error rates; `findings` are (title, sentences),
     `others` the comparisons that are made but not said; `facts` are (name,
-    value) of the run.
+    value) of the run; `statement` says in sentences what the tables show.
     """
 
     corpus: str
@@ -41,6 +41,7 @@ class Section:
     facts: list[tuple[str, str]]
     remarks: list[str] = field(default_factory=list)
     others: str = ""
+    statement: list[str] = field(default_factory=list)
 
 
 def sections(results: Mapping[str, Sequence[Row]]) -> list[Section]:
@@ -54,10 +55,24 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
         return [item for item in results[name] if (item["corpus"], item["synthetic"]) == (corpus, synthetic)]
 
     rows, compared, runs = mine("rows"), mine("comparisons"), mine("runs")
+    absent = [f"Not in this run: {', '.join(run['absent'])}." for run in runs if run.get("absent")]
+    commands = [row for row in rows if row["metric"] == command_tables.METRIC]
+    if commands:
+        run = runs[0] if runs else {}
+        return Section(
+            corpus,
+            synthetic,
+            command_tables.main_tables(commands, run),
+            command_tables.detail_tables(commands, compared),
+            findings=[],
+            facts=_facts(runs),
+            remarks=_remarks(commands) + absent,
+            statement=run.get("statement", []),
+        )
     rates = [row for row in rows if row["metric"] in ERROR_RATES]
     alone = [row for row in rates if row["snr"] is None and row.get("weight") is None]
     # Raw before normalised, whatever order they were written in.
-    normalisers = sorted(_distinct(rates, "normaliser"), key=lambda name: not name.startswith("raw"))
+    normalisers = sorted(distinct(rates, "normaliser"), key=lambda name: not name.startswith("raw"))
     # What a run is judged by, in the tables and sentences that show one rate only.
     judged_by = next((run["judged_by"] for run in runs if "judged_by" in run), {})
     metric = judged_by.get("metric", "wer")
@@ -80,7 +95,7 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
         if chosen:
             details.append(interval_table(chosen, name, metric))
     noisy = [row for row in judged(rates) if row["snr"] is not None]
-    for name in _distinct(noisy, "set"):
+    for name in distinct(noisy, "set"):
         chosen = [row for row in noisy if row["set"] == name]
         main.append(snr_table(chosen, f"{metric.upper()} in % on {name} in white noise, {normaliser}"))
         details.append(snr_table(chosen, f"The same on {name} with 95 % intervals", True))
@@ -107,9 +122,7 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
     others = "CER" if metric == "wer" else "WER"
     if len(normalisers) > 1:
         others += ", and normalised," if normaliser == normalisers[0] else ", and raw,"
-    remarks = _remarks(rates) + [
-        f"Not in this run: {', '.join(run['absent'])}." for run in runs if run.get("absent")
-    ]
+    remarks = _remarks(rates) + absent
     return Section(corpus, synthetic, main, details, findings, _facts(runs), remarks, others)
 
 
@@ -123,14 +136,10 @@ def _said_the_other_way(item: Row, compared: Iterable[Row]) -> bool:
     return False
 
 
-def _distinct(items: Iterable[Row], key: str) -> list[Any]:
-    return list(dict.fromkeys(item[key] for item in items))
-
-
 def main_table(rows: Sequence[Row], normaliser: str) -> Table:
     """The paper's layout: systems down, sets across, WER / CER, and the paper's figures if there are any."""
     whole = [row for row in rows if row.get("accent") is None]
-    sets, systems = _distinct(whole, "set"), _distinct(whole, "system")
+    sets, systems = distinct(whole, "set"), distinct(whole, "system")
     index = {(row["system"], row["set"], row["metric"]): row for row in whole}
     in_paper = {row["set"] for row in whole if row.get("paper") is not None}
     headers, body = ["system"], []
@@ -160,11 +169,11 @@ def condition_table(rows: Sequence[Row], metric: str, normaliser: str) -> Table:
     index = {(row["system"], row["set"], row["metric"]): row for row in rows}
     in_paper = {(row["set"], row["metric"]) for row in rows if row.get("paper") is not None}
     columns = []
-    for name in _distinct(rows, "set"):
+    for name in distinct(rows, "set"):
         columns.append((f"{metric.upper()} {name}", name, metric, "value"))
         if (name, metric) in in_paper:
             columns.append((f"{metric.upper()} {name}, paper", name, metric, "paper"))
-    for name in _distinct(rows, "set"):
+    for name in distinct(rows, "set"):
         columns.append((f"noise {name}", name, "noise_proportion", "value"))
         columns.append((f"noise {name}, padded", name, "noise_proportion_padded", "value"))
         if (name, "noise_proportion") in in_paper:
@@ -177,7 +186,7 @@ def condition_table(rows: Sequence[Row], metric: str, normaliser: str) -> Table:
             else rate(row[key])
             for _, name, kind, key in columns
         ]
-        for system in _distinct(rows, "system")
+        for system in distinct(rows, "system")
     ]
     return Table(
         f"{metric.upper()} in %, {normaliser}, and points with M > 0.5 in %",
@@ -219,20 +228,15 @@ def aims_table(items: Sequence[Row], normaliser: str) -> Table:
     )
 
 
-def snr_name(snr: Any) -> str:
-    """`clean` as it is, a number as a ratio in dB."""
-    return f"{snr:g} dB" if isinstance(snr, (int, float)) else str(snr)
-
-
 def snr_table(rows: Sequence[Row], title: str, intervals: bool = False) -> Table:
     """Recognisers down, signal-to-noise ratios across."""
     index = {(row["system"], row["snr"]): row for row in rows}
-    ratios = _distinct(rows, "snr")
+    ratios = distinct(rows, "snr")
     body = []
-    for system in _distinct(rows, "system"):
+    for system in distinct(rows, "system"):
         cells = [index.get((system, snr)) for snr in ratios]
         shown = [
-            NONE if row is None else _with_interval(row) if intervals else rate(row["value"]) for row in cells
+            NONE if row is None else with_interval(row) if intervals else rate(row["value"]) for row in cells
         ]
         seeds = next(row["seeds"] for row in cells if row is not None)
         body.append([system, *shown, ", ".join(map(str, seeds))])
@@ -250,9 +254,9 @@ def sweep_tables(rows: Sequence[Row], metric: str, normaliser: str | None) -> li
         )
     ]
     tables = []
-    for weight in _distinct(mine, "weight"):
+    for weight in distinct(mine, "weight"):
         of_weight = [row for row in mine if row["weight"] == weight]
-        sets = _distinct(of_weight, "set")
+        sets = distinct(of_weight, "set")
         index = {(row["weight_value"], row["set"], row["metric"]): row["value"] for row in of_weight}
         columns = (
             (metric, False),
@@ -269,7 +273,7 @@ def sweep_tables(rows: Sequence[Row], metric: str, normaliser: str | None) -> li
                 ),
                 ", ".join(map(str, next(row["seeds"] for row in of_weight if row["weight_value"] == value))),
             ]
-            for value in _distinct(of_weight, "weight_value")
+            for value in distinct(of_weight, "weight_value")
         ]
         accuracy = "character accuracy" if metric == "cer" else "word accuracy"
         tables.append(
@@ -297,7 +301,7 @@ def importance_tables(rows: Sequence[Row], note: str = "") -> list[Table]:
     }
     mine = [row for row in rows if row["metric"] in metrics or row["metric"] == "importance_peak"]
     tables = []
-    for name in _distinct(mine, "set"):
+    for name in distinct(mine, "set"):
         of_set = [row for row in mine if row["set"] == name]
         index = {(tuple(row["band"]), row["metric"]): row["value"] for row in of_set if "band" in row}
         body = []
@@ -332,8 +336,8 @@ def interval_table(rows: Sequence[Row], normaliser: str, metric: str = "wer") ->
     """Each rate with its 95 % interval, the rate by `metric` of each seed, and what was resampled."""
     whole = [row for row in rows if row.get("accent") is None]
     body = []
-    for name in _distinct(whole, "set"):
-        for system in _distinct(whole, "system"):
+    for name in distinct(whole, "set"):
+        for system in distinct(whole, "system"):
             pair = {row["metric"]: row for row in whole if (row["set"], row["system"]) == (name, system)}
             if not pair:
                 continue
@@ -342,7 +346,7 @@ def interval_table(rows: Sequence[Row], normaliser: str, metric: str = "wer") ->
                 [
                     name,
                     system,
-                    *(_with_interval(pair.get(metric)) for metric in ERROR_RATES),
+                    *(with_interval(pair.get(metric)) for metric in ERROR_RATES),
                     ", ".join(f"{rate(value)}" for value in pair.get(metric, first).get("values", [])),
                     ", ".join(map(str, first["seeds"])),
                     str(first["n"]),
@@ -368,24 +372,16 @@ def interval_table(rows: Sequence[Row], normaliser: str, metric: str = "wer") ->
     )
 
 
-def _with_interval(row: Row | None) -> str:
-    if row is None:
-        return NONE
-    if row.get("low") is None:
-        return rate(row["value"])
-    return f"{rate(row['value'])} ({rate(row['low'])} to {rate(row['high'])})"
-
-
 def accent_tables(rows: Sequence[Row], normaliser: str) -> list[Table]:
     """A table for each set that has several accents: accents down, systems across, WER / CER."""
     tables = []
-    for name in _distinct(rows, "set"):
+    for name in distinct(rows, "set"):
         mine = [row for row in rows if row["set"] == name and row.get("accent") is not None]
         if not mine:
             continue
-        systems = _distinct(mine, "system")
+        systems = distinct(mine, "system")
         body = []
-        for accent in _distinct(mine, "accent"):
+        for accent in distinct(mine, "accent"):
             cells = {(row["system"], row["metric"]): row for row in mine if row["accent"] == accent}
             body.append(
                 [
@@ -409,10 +405,10 @@ def classifier_tables(rows: Sequence[Row]) -> list[Table]:
     """Accuracy, macro F1 and speakers' accuracies of the classifiers, one table a set."""
     mine = [row for row in rows if row["metric"] in ("accuracy", "macro_f1", "speaker_accuracy")]
     tables = []
-    for name in _distinct(mine, "set"):
+    for name in distinct(mine, "set"):
         body = []
         of_set = [row for row in mine if row["set"] == name]
-        for system in _distinct(of_set, "system"):
+        for system in distinct(of_set, "system"):
             whole = {r["metric"]: r for r in of_set if r["system"] == system and r.get("speaker") is None}
             speakers = [r["value"] for r in of_set if r["system"] == system and r.get("speaker") is not None]
             spread = (
@@ -423,9 +419,9 @@ def classifier_tables(rows: Sequence[Row]) -> list[Table]:
             body.append(
                 [
                     system,
-                    _with_interval(whole.get("accuracy")),
-                    _with_interval(whole.get("macro_f1")),
-                    _with_interval(whole.get("speaker_accuracy")) + spread,
+                    with_interval(whole.get("accuracy")),
+                    with_interval(whole.get("macro_f1")),
+                    with_interval(whole.get("speaker_accuracy")) + spread,
                     str(next(iter(whole.values()))["n"]),
                 ]
             )
@@ -452,38 +448,6 @@ def share_table(rows: Sequence[Row]) -> Table:
     return Table("Masked share of the spectrogram", ["system", "set", "masked (%)", "utterances"], body)
 
 
-def sentence(item: Row) -> str:
-    """A comparison in words that claim no more than its interval shows."""
-    gap, low, high = item["difference"], item["low"], item["high"]
-    shown = low > 0 or high < 0
-    word = "worse"
-    if gap < 0:
-        gap, low, high, word = -gap, -high, -low, "better"
-    numbers = f"95 % interval {points(low)} to {points(high)}, {p_value(item['p'])}"
-    if len(item["differences"]) > 1:
-        better = sum(difference < 0 for difference in item["differences"])
-        numbers += f", better in {better} of {len(item['differences'])} seeds"
-    if shown:
-        return f"{item['system']} is {points(gap)} points {word} than {item['against']} ({numbers})."
-    measured = f"{item['system']} measured {points(gap)} points {word}" if gap else "none measured"
-    return f"{item['system']} and {item['against']}: no difference is shown ({measured}; {numbers})."
-
-
-def rate(value: float) -> str:
-    """A rate in percent, as the paper prints it."""
-    return f"{value:.1f}"
-
-
-def points(value: float) -> str:
-    """A difference of rates; a value that rounds to nothing has no sign."""
-    return f"{value:.2f}".replace("-0.00", "0.00")
-
-
-def p_value(p: float) -> str:
-    """A p value, no finer than resampling can tell."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-
-
 def _facts(runs: Sequence[Row]) -> list[tuple[str, str]]:
     facts = []
     for run in runs:
@@ -499,13 +463,14 @@ def _facts(runs: Sequence[Row]) -> list[tuple[str, str]]:
 def _remarks(rates: Sequence[Row]) -> list[str]:
     remarks = []
     for row in rates:
-        if row.get("missing") and row["metric"] == "wer":
+        if row.get("missing") and row["metric"] in ("wer", command_tables.METRIC):
             where = f"{row['system']} on {row['set']}"
             if row["snr"] is not None:
                 where += f", {snr_name(row['snr'])}"
             if row.get("weight") is not None:
                 where += f", {row['weight']} {row['weight_value']:g}"
-            remark = f"{where}: missing hypotheses, counted as deletions: {row['missing']}."
+            counted = "deletions" if row["metric"] == "wer" else "wrong"
+            remark = f"{where}: missing hypotheses, counted as {counted}: {row['missing']}."
             if remark not in remarks:
                 remarks.append(remark)
     return remarks

@@ -10,12 +10,14 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from functools import partial
 from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from salience.errors import InputError
 from salience.files import read_json, whole_file
@@ -23,8 +25,12 @@ from salience.scoring.bootstrap import interval, resampled_rates, resampling_uni
 
 logger = logging.getLogger(__name__)
 
-MEASURES = {"wer": ("words", "word_errors"), "cer": ("characters", "character_errors")}
-"""Metric: (length of the reference, errors), as `counts.json` names them."""
+MEASURES = {
+    "wer": ("words", "word_errors"),
+    "cer": ("characters", "character_errors"),
+    "error": ("utterances", "utterance_errors"),
+}
+"""Metric: (length of the reference, errors), as `counts.json` names them; a file holds some of them."""
 UNTRAINED = "zero-shot"
 FIELDS = (
     "corpus synthetic set accent system recogniser metric normaliser snr value low high n seeds paper "
@@ -109,6 +115,27 @@ def _number(text: str) -> int | float | str:
         return text
 
 
+def present(pattern: str, names: Iterable[str]) -> list[str]:
+    """Those of the systems that a pattern has scores of, in the order given."""
+    found = {fields.get("system") for fields, folder in matches(pattern) if (folder / "counts.json").exists()}
+    return [name for name in names if name in found]
+
+
+def placed(items: Iterable[Mapping[str, Any]], fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows or comparisons with what tells them from others of the same set, such as an SNR."""
+    return [{**item, **fields} for item in items]
+
+
+def read_paper(path: Path | None) -> dict[str, Any]:
+    """What a YAML file has of the paper: its `figures` and more; nothing without a file."""
+    if path is None:
+        return {}
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; correct --paper") from None
+
+
 def read_scores(
     pattern: str, systems: Sequence[str] = (), sets: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> dict[str, dict[str, Scores]]:
@@ -175,7 +202,8 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
     parts = [first[fold] for fold in folds]
     normalisers = parts[0]["normalisers"]
     same = normalisers["raw"] == normalisers["normalised"]
-    kinds = [(kind, metric) for kind in ("raw", "normalised")[: 1 if same else 2] for metric in MEASURES]
+    metrics = [metric for metric, (length, _) in MEASURES.items() if length in parts[0]["raw"]]
+    kinds = [(kind, metric) for kind in ("raw", "normalised")[: 1 if same else 2] for metric in metrics]
     return Scores(
         ids=[(fold, key) for fold in folds for key in first[fold]["ids"]],
         speakers=[speaker for part in parts for speaker in part["speakers"]],
@@ -207,11 +235,31 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
     )
 
 
+def mean_over(system: str, scores: Sequence[Scores]) -> Scores:
+    """Scores of one system on several versions of a set, such as its SNRs, as one: errors are averaged.
+
+    So the rate of every utterance, and of every draw of speakers, is the mean
+    of its rates.
+    """
+    first = scores[0]
+    for other in scores[1:]:
+        if (other.ids, other.seeds) != (first.ids, first.seeds):
+            raise InputError(
+                f"{system} is not scored with the same seeds and utterances at every SNR; "
+                "run the decoding and scoring stages again"
+            )
+    return replace_fields(
+        first,
+        missing=sum(one.missing for one in scores),
+        errors={key: np.mean([one.errors[key] for one in scores], axis=0) for key in first.errors},
+    )
+
+
 def _check_same_test(name: str, systems: Mapping[str, Scores]) -> None:
     first_name, first = next(iter(systems.items()))
     for system, scores in systems.items():
         same = scores.ids == first.ids and scores.normalisers == first.normalisers
-        if not same or any(
+        if not (same and scores.lengths.keys() == first.lengths.keys()) or any(
             not np.array_equal(scores.lengths[key], first.lengths[key]) for key in first.lengths
         ):
             raise InputError(

@@ -29,12 +29,15 @@ class TrainingSettings:
         accumulate: Batches whose gradients are added before an update.
         learning_rate: Highest learning rate.
         warmup: Share of the updates over which the rate rises.
-        schedule: `linear` to zero after the warm-up, `constant`, `constant_with_warmup`, `cosine`.
-        optimizer: `adamw` or `adadelta`.
+        schedule: `linear` to zero after the warm-up, `constant`, `constant_with_warmup`, `cosine`, or `step`: times
+            `step_factor` after each `step_epochs` epochs.
+        step_epochs: Epochs of a step.
+        step_factor: What a step multiplies the rate with.
+        optimizer: `adamw`, `adam` (the decay is part of the gradient) or `adadelta`.
         rho: AdaDelta's running average.
         epsilon: AdaDelta's constant under the root.
         weight_decay: Decay of the weights.
-        gradient_clip: Norm to which gradients are clipped.
+        gradient_clip: Norm to which gradients are clipped; 0 leaves them as they are.
         score_every: Epochs between two dev scores, each of which leaves a checkpoint.
         patience: Dev scores without a better one after which training stops; 0 never stops early.
         precision: `auto` is bf16 on a GPU that has it, float32 elsewhere.
@@ -48,7 +51,9 @@ class TrainingSettings:
     learning_rate: float = 1e-5
     warmup: float = 0.1
     schedule: str = "linear"
-    optimizer: Literal["adamw", "adadelta"] = "adamw"
+    step_epochs: int = 20
+    step_factor: float = 0.5
+    optimizer: Literal["adamw", "adam", "adadelta"] = "adamw"
     rho: float = 0.95
     epsilon: float = 1e-6
     weight_decay: float = 0.01
@@ -80,12 +85,20 @@ class _BucketTrainer(Trainer):
         return self.accelerator.prepare(loader)
 
     def create_optimizer(self, *args: Any, **options: Any) -> torch.optim.Optimizer:
-        if self._settings.optimizer == "adadelta" and self.optimizer is None:
+        settings = self._settings
+        if settings.optimizer != "adamw" and self.optimizer is None:
             learnt = [weights for weights in self.model.parameters() if weights.requires_grad]
-            self.optimizer = torch.optim.Adadelta(
-                learnt, self._settings.learning_rate, self._settings.rho, self._settings.epsilon, self._settings.weight_decay
-            )
+            if settings.optimizer == "adam":
+                self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, weight_decay=settings.weight_decay)
+            else:
+                self.optimizer = torch.optim.Adadelta(learnt, settings.learning_rate, settings.rho, settings.epsilon, settings.weight_decay)
         return super().create_optimizer(*args, **options)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        if self._settings.schedule == "step" and self.lr_scheduler is None:
+            of_step = self._settings.step_epochs * num_training_steps // self._settings.epochs
+            self.lr_scheduler = torch.optim.lr_scheduler.StepLR(optimizer or self.optimizer, max(of_step, 1), self._settings.step_factor)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         self.model.eval()
@@ -168,7 +181,7 @@ def train(
         gradient_accumulation_steps=settings.accumulate,
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup,
-        lr_scheduler_type=settings.schedule,
+        lr_scheduler_type="constant" if settings.schedule == "step" else settings.schedule,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.gradient_clip,
         bf16=bf16,

@@ -1,0 +1,402 @@
+#!/usr/bin/env python3
+"""Data directories of the Speech Commands recipe: speech, noise in and out of domain, and noisy test sets."""
+
+import logging
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil, floor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from salience import program
+from salience.corpora import musan as musan_corpus
+from salience.corpora import qut_noise, recordings
+from salience.corpora import speech_commands as corpus
+from salience.corpora.records import Utterance
+from salience.data.directories import write_data_dir
+from salience.data.tables import write_table
+from salience.errors import InputError
+from salience.files import whole_file, write_json
+from salience.randomness import generator
+from salience.steps import Step, audio_fingerprint
+
+logger = logging.getLogger(__name__)
+
+RATE = corpus.RATE
+SNRS = ("-12.5", "-10", "0", "10", "20", "30", "40")
+"""Of the published noisy test sets, as their folders' names have them."""
+
+PUBLISHED = {"musan": "speech_command_test_musan", "qut": "speech_command_test_QUT"}
+"""How the names of those folders begin."""
+
+SHARE = 0.8
+"""Of the in-domain noise, for training."""
+
+PAPER_NOISE = {"noise_train": 702, "noise_test": 175}
+
+
+@dataclass
+class Noise:
+    """What is known of one noisy test set: its noise, or mixtures that others made of it."""
+
+    name: str
+    told: str
+    """One line for preparation.txt."""
+    recordings: list[Utterance] = field(default_factory=list)
+    train: list[Utterance] = field(default_factory=list)
+    test: list[Utterance] = field(default_factory=list)
+    mixtures: dict[str, list[Utterance]] = field(default_factory=dict)
+
+
+def main(
+    out: Path,
+    speech_commands: Path,
+    musan: Path | None = None,
+    noise: str = "",
+    qut: Path | None = None,
+    other_noise: Path | None = None,
+    noise_name: str = "musan",
+    other_name: str = "qut",
+    published_musan: Path | None = None,
+    published_qut: Path | None = None,
+    qut_making: Literal["ours", "published"] = "ours",
+    words: str = "",
+    partial: bool = False,
+    seed: int = 0,
+) -> None:
+    """Write the data directories of speech, of noise and of noisy test sets below <out>.
+
+    train, dev and test are the corpus' own, by its lists.  noise_train and
+    noise_test hold pieces of one second: of MUSAN the first second of each
+    recording that lasts one, 80 % of the recordings for training; of another
+    folder every whole second of a recording, the first 80 % for training, so
+    that no second is in both.  noise_other holds whole recordings of another
+    source.  test_<name> is the test set with a table `noise`: which noise
+    each utterance gets at every SNR, and from which sample at 16 kHz; or with
+    a published archive, test_<name>/<snr> are its mixtures.  <out>/words,
+    sizes.json and preparation.txt say what was found and how it differs from
+    the whole corpus and the paper's noise.
+
+    Args:
+        out: folder for the data directories
+        speech_commands: root of Speech Commands
+        musan: root of MUSAN, the in-domain noise
+        noise: in its place, a folder of other recordings, or `background` for the corpus' own
+        qut: root of QUT-NOISE, the out-of-domain noise
+        other_noise: in its place, a folder of other recordings
+        noise_name: the noisy test set with in-domain noise is test_<noise_name>
+        other_name: the noisy test set with out-of-domain noise is test_<other_name>
+        published_musan: folder of the published mixtures with MUSAN, speech_command_test_musan_<SNR>_dB
+        published_qut: folder of the published mixtures with QUT-NOISE, speech_command_test_QUT_<SNR>_dB
+        qut_making: published draws the places in the out-of-domain noise as the published script does
+        words: take these words only, parted by spaces or commas (default: all)
+        partial: go on when all 35 words are there and clips are missing
+        seed: of the split of MUSAN and of the pairing of utterances and noise
+    """
+    _check_options(musan, noise, qut, other_noise, published_qut, qut_making, noise_name, other_name)
+    root = corpus.find_root(speech_commands.absolute())
+    chosen = words.replace(",", " ").split() or None
+    inside = _in_domain(musan, noise, root, noise_name, seed)
+    outside = _out_of_domain(qut, other_noise, other_name)
+    published = {"musan": published_musan, "qut": published_qut}
+    files = [
+        *(root / name for name in corpus.LISTS.values()),
+        *(path for word in corpus.words_in(root) for path in (root / word).glob("*.wav")),
+        *(recording.audio for recording in (*inside.recordings, *outside.recordings)),
+        *(path for folder in published.values() if folder for path in folder.rglob("*.wav")),
+    ]
+    config = {
+        "corpora": [speech_commands, musan, noise, qut, other_noise, published_musan, published_qut],
+        "names": [noise_name, other_name],
+        "qut_making": qut_making,
+        "words": chosen,
+        "partial": partial,
+        "seed": seed,
+        "files": audio_fingerprint(files),
+    }
+    step = Step(out / "step.json", config, [], [out / "preparation.txt", out / "sizes.json", out / "words"])
+    if step.is_done():
+        return
+
+    sets: dict[str, list[Utterance]] = {split: [] for split in corpus.COUNTS}
+    for utterance in corpus.utterances(root, chosen):
+        sets[utterance.split or ""].append(utterance)
+    _check_counts(sets, root, partial)
+    test = sets["test"]
+    tables: dict[str, dict[str, str]] = {}
+    for kind, found in (("musan", inside), ("qut", outside)):
+        folder = published[kind]
+        if folder is not None:
+            found.mixtures = _mixtures(folder.absolute(), kind, test)
+            continue
+        if found is inside:
+            tables[found.name] = pair_pieces(test, found.test, seed)
+        elif qut_making == "published":
+            order = corpus.listed(root / corpus.LISTS["test"])
+            tables[found.name] = pair_as_published(test, order, found.recordings)
+        else:
+            tables[found.name] = pair_places(test, found.recordings, seed)
+    with step:
+        for name, members in sets.items():
+            write_data_dir(out / name, members)
+        _write_noise(out / "noise_train", inside.train)
+        _write_noise(out / "noise_test", inside.test)
+        _write_noise(out / "noise_other", outside.recordings)
+        for found in (inside, outside):
+            folder = out / f"test_{found.name}"
+            # Another run may have left a table, or mixtures.
+            shutil.rmtree(folder, ignore_errors=True)
+            write_data_dir(folder, test)
+            if found.name in tables:
+                write_table(folder / "noise", tables[found.name])
+            for snr, members in found.mixtures.items():
+                write_data_dir(folder / snr, members)
+        _write_lists(out, sets, inside, outside)
+    counts = {name: len(members) for name, members in sets.items()}
+    logger.info("wrote %s to %s", ", ".join(f"{name} ({count})" for name, count in counts.items()), out)
+
+
+def _check_options(
+    musan: Path | None,
+    noise: str,
+    qut: Path | None,
+    other_noise: Path | None,
+    published_qut: Path | None,
+    qut_making: str,
+    noise_name: str,
+    other_name: str,
+) -> None:
+    if bool(musan) == bool(noise):
+        raise InputError("in-domain noise is needed from one source; give either --musan or --noise")
+    if qut and other_noise:
+        raise InputError("--qut and --other-noise cannot be used together; choose one")
+    if not (qut or other_noise or published_qut):
+        raise InputError("out-of-domain noise is missing; give --qut, --other-noise or --published-qut")
+    if published_qut and qut_making == "published":
+        raise InputError("--published-qut needs no --qut-making published; leave out one of them")
+    if noise_name == other_name:
+        raise InputError(f"--noise-name and --other-name are both {noise_name}; give two names")
+    for option, name in (("--noise-name", noise_name), ("--other-name", other_name)):
+        if re.fullmatch(r"[A-Za-z0-9_-]+", name) is None:
+            raise InputError(f"{option} is {name!r}; use letters, digits, - and _")
+
+
+def _in_domain(musan: Path | None, noise: str, root: Path, name: str, seed: int) -> Noise:
+    if musan:
+        folder = musan.absolute()
+        usable = recordings.of_a_second(musan_corpus.noises(folder), folder, "--musan")
+        train, test = split_recordings(usable, seed)
+        told = f"the first second of each recording of noise in {folder}; noise_*.txt list them"
+    else:
+        folder = corpus.background(root) if noise == "background" else Path(noise).absolute()
+        usable = recordings.of_a_second(recordings.recordings(folder), folder, "--noise")
+        train, test = split_seconds(usable)
+        told = f"the seconds of {_number(usable)} in {folder}, of each the first {SHARE:.0%} for training"
+    if not train or not test:
+        raise InputError(
+            f"{folder} holds too little noise for a second to train with and another to test with; "
+            f"give more with {'--musan' if musan else '--noise'}"
+        )
+    return Noise(name, told, usable, train, test)
+
+
+def _out_of_domain(qut: Path | None, other_noise: Path | None, name: str) -> Noise:
+    if qut is None and other_noise is None:
+        return Noise(name, "none but the published mixtures")
+    if qut is not None:
+        folder, option = qut.absolute(), "--qut"
+        found = qut_noise.noises(folder)
+    else:
+        assert other_noise is not None
+        folder, option = other_noise.absolute(), "--other-noise"
+        found = recordings.recordings(folder)
+    usable = recordings.of_a_second(found, folder, option)
+    return Noise(name, f"{_number(usable)} in {folder}", usable)
+
+
+def _number(found: Sequence[Utterance]) -> str:
+    return f"{len(found)} recording{'s' if len(found) > 1 else ''}"
+
+
+def split_recordings(usable: Sequence[Utterance], seed: int) -> tuple[list[Utterance], list[Utterance]]:
+    """The first second of each recording: those for training, and those for testing, drawn by the seed."""
+    drawn = sorted(usable, key=lambda recording: generator(seed, "noise", recording.id).random())
+    count = round(SHARE * len(drawn))
+    pieces = [recordings.piece(recording, 0) for recording in drawn]
+    return pieces[:count], pieces[count:]
+
+
+def split_seconds(usable: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
+    """All whole seconds: of each recording the first part for training, the rest for testing."""
+    train: list[Utterance] = []
+    test: list[Utterance] = []
+    for recording in usable:
+        pieces = recordings.whole_seconds(recording)
+        count = round(SHARE * len(pieces))
+        train += pieces[:count]
+        test += pieces[count:]
+    return train, test
+
+
+def pair_pieces(test: Iterable[Utterance], pieces: Sequence[Utterance], seed: int) -> dict[str, str]:
+    """For each utterance one of the pieces, drawn with replacement, from its first sample."""
+    ids = sorted(piece.id for piece in pieces)
+    return {u.id: f"{ids[generator(seed, 'pair', u.id).integers(len(ids))]} 0" for u in test}
+
+
+def pair_places(test: Iterable[Utterance], found: Sequence[Utterance], seed: int) -> dict[str, str]:
+    """For each utterance a place a second before the end of a recording or earlier, all equally likely."""
+    # Resampling may round a length either way.
+    places = [floor(recording.duration * RATE + 1e-6) - RATE + 1 for recording in found]
+    ends = np.cumsum(places)
+    pairs = {}
+    for utterance in test:
+        place = int(generator(seed, "place", utterance.id).integers(ends[-1]))
+        number = int(np.searchsorted(ends, place, side="right"))
+        pairs[utterance.id] = f"{found[number].id} {place - ends[number] + places[number]}"
+    return pairs
+
+
+def pair_as_published(
+    test: Iterable[Utterance], order: Iterable[str], found: Sequence[Utterance]
+) -> dict[str, str]:
+    """The places that the published script draws: one each line of testing_list.txt, in its order.
+
+    It seeds NumPy's old generator with 10 and draws below the recording's
+    length at 16 kHz less two seconds; lines of words left out are drawn too.
+    """
+    if len(found) != 1:
+        raise InputError(f"--qut-making published needs one recording and there are {len(found)}; give --qut")
+    length = ceil(found[0].duration * RATE - 1e-6)
+    if length <= 2 * RATE:
+        raise InputError(
+            f"{found[0].audio} lasts {length / RATE:.1f} s, and --qut-making published needs more than 2; "
+            "give a longer recording, or leave the option out"
+        )
+    random = np.random.RandomState(10)
+    starts = {corpus.utterance_id(line): random.randint(0, length - 2 * RATE) for line in order}
+    return {u.id: f"{found[0].id} {starts[u.id]}" for u in test}
+
+
+def _mixtures(folder: Path, kind: str, test: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+    """The published mixtures of the test set's utterances, SNR to records."""
+    mixtures = {}
+    for snr in SNRS:
+        name = f"{PUBLISHED[kind]}_{snr}_dB"
+        found = next((p for p in (folder / name, *sorted(folder.glob(f"*/{name}"))) if p.is_dir()), None)
+        if found is None:
+            raise InputError(
+                f"{folder} holds no folder {name}; unpack the published archive again, and give its folder "
+                f"with --published-{kind}"
+            )
+        paths = {u.id: found / u.text / u.audio.name for u in test}
+        mixtures[snr] = [
+            replace(u, audio=paths[u.id], duration=corpus.clip_duration(paths[u.id])) for u in test
+        ]
+    return mixtures
+
+
+def _check_counts(sets: Mapping[str, Sequence[Utterance]], root: Path, partial: bool) -> None:
+    """Every word must be there to train with, and all the words of the whole corpus with all its clips."""
+    learnt = {utterance.text for utterance in sets["train"]}
+    for word in sorted({utterance.text for name in ("dev", "test") for utterance in sets[name]} - learnt):
+        raise InputError(
+            f"{root / word} holds no clip that the lists leave for training; "
+            "add some, or leave the word out with --words"
+        )
+    counts = {name: len(members) for name, members in sets.items()}
+    if partial or counts == corpus.COUNTS or not learnt.issuperset(corpus.WORDS):
+        return
+    raise InputError(
+        f"{root} has all {len(corpus.WORDS)} words but {_shown(counts)} clips for training, dev and test "
+        f"instead of {_shown(corpus.COUNTS)}; unpack version 0.02 of the corpus again, or accept what is there "
+        "with --partial true"
+    )
+
+
+def _shown(counts: Mapping[str, int]) -> str:
+    return "/".join(f"{count:,}" for count in counts.values())
+
+
+def _write_noise(folder: Path, found: Sequence[Utterance]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if found:
+        write_data_dir(folder, found)
+        # Noise says nothing.
+        (folder / "text").unlink()
+
+
+def _write_lists(
+    out: Path, sets: Mapping[str, Sequence[Utterance]], inside: Noise, outside: Noise
+) -> None:
+    """words, sizes.json, preparation.txt, and what is in noise_train and noise_test: file and second."""
+    words = sorted({utterance.text for utterance in sets["train"]})
+    with whole_file(out / "words") as handle:
+        handle.writelines(f"{word}\n" for word in words)
+    noise = {"noise_train": inside.train, "noise_test": inside.test}
+    for name, pieces in noise.items():
+        with whole_file(out / f"{name}.txt") as handle:
+            handle.writelines(f"{p.audio} {p.start:.0f}\n" for p in sorted(pieces, key=lambda p: p.id))
+    sizes = {
+        "words": len(words),
+        **{name: len(members) for name, members in {**sets, **noise}.items()},
+        "noise_other_seconds": round(sum(recording.duration for recording in outside.recordings), 3),
+    }
+    official = {"words": len(corpus.WORDS), **corpus.COUNTS, **PAPER_NOISE}
+    write_json(out / "sizes.json", {**sizes, "official": official})
+    with whole_file(out / "preparation.txt") as handle:
+        handle.write("\n".join(_description(words, sizes, official, sets, inside, outside)) + "\n")
+
+
+def _description(
+    words: Sequence[str],
+    sizes: Mapping[str, float],
+    official: Mapping[str, int],
+    sets: Mapping[str, Sequence[Utterance]],
+    inside: Noise,
+    outside: Noise,
+) -> list[str]:
+    differing = [name for name in official if sizes[name] != official[name]]
+    lines = [
+        "This is the whole corpus, with as much noise as the paper's."
+        if not differing
+        else f"This differs from the whole corpus and the paper's noise in {', '.join(differing)}.",
+        "",
+        "                  here      whole",
+        *(f"{name:<12} {sizes[name]:>9,} {official[name]:>10,}" for name in official),
+        "",
+        "set    utterances  minutes  speakers  under a second",
+    ]
+    for name, members in sets.items():
+        lines.append(
+            f"{name:<6} {len(members):>10,} {sum(u.duration for u in members) / 60:>8.1f} "
+            f"{len({u.speaker for u in members}):>9,} {sum(u.duration < 1 for u in members):>15,}"
+        )
+    lines.append("")
+    speakers = {name: {u.speaker for u in members} for name, members in sets.items()}
+    for first, second in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        shared = len(speakers[first] & speakers[second])
+        lines.append(f"{first} and {second} share {f'{shared:,} speakers' if shared else 'no speaker'}.")
+    lines += ["", "word       " + "".join(f"{name:>8}" for name in sets)]
+    for word in words:
+        counts = [sum(u.text == word for u in members) for members in sets.values()]
+        lines.append(f"{word:<11}" + "".join(f"{count:>8,}" for count in counts))
+    lines += [
+        "",
+        f"In-domain noise: {inside.told}.",
+        f"Out-of-domain noise: {outside.told}, {sizes['noise_other_seconds']:,.1f} s.",
+    ]
+    for found in (inside, outside):
+        if found.mixtures:
+            lines.append(f"test_{found.name}: the published mixtures at {' '.join(SNRS)} dB.")
+        else:
+            lines.append(f"test_{found.name}: the clips, and in `noise` what each is mixed with.")
+    return lines
+
+
+if __name__ == "__main__":
+    program.main(main)

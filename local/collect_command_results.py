@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Collect the error rates of recognisers of commands into results.json."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace as replace_fields
+from pathlib import Path
+from typing import Any
+
+from salience import program
+from salience.errors import InputError
+from salience.files import read_json
+from salience.report.command_tables import MEAN, METRIC, OURS, RIVALS, statement
+from salience.scoring.results import (
+    Scores,
+    comparisons,
+    matches,
+    mean_over,
+    placed,
+    present,
+    rate_rows,
+    read_paper,
+    read_results,
+    read_scores,
+    replace,
+    split,
+    write_results,
+)
+from salience.steps import commit, versions
+
+logger = logging.getLogger(Path(__file__).name)
+
+PUBLISHED = "published"
+"""A checkpoint of others, which no seed of ours belongs to."""
+SYSTEMS = ("baseline", "continue-clean", "specaugment", "conventional", "null", "other-map", OURS, PUBLISHED)
+"""In the order of the tables."""
+SAME_SNR = ("null", "other-map", OURS)
+"""Systems trained at the SNR of ImportantAug, as the binarised ones are."""
+WITHOUT_NOISE = ("baseline", "continue-clean", "specaugment")
+CLEAN_SETS = ("dev", "test")
+SWEEPS: dict[str, tuple[str, dict[str, float | None], tuple[str, ...]]] = {
+    "conventional": ("the sweep of conventional noise", {"baseline": None, "continue-clean": None}, ("dev",)),
+    "binarised": ("the sweep of binarised masks", {"null": 0}, CLEAN_SETS),
+}
+"""Tables 1 and 5: what the sweep is called, the systems at its ends and their values, and its sets."""
+
+
+def collect_command_results(
+    out: Path,
+    corpus: str,
+    synthetic: bool,
+    command: str,
+    scores: str,
+    noisy: str | None = None,
+    in_domain: str = "",
+    out_of_domain: str = "",
+    chosen: Path | None = None,
+    training_snr: float = -12.5,
+    sizes: Path | None = None,
+    recogniser: str = "paper",
+    paper: Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Write rows, comparisons and the run that made them into OUT.
+
+    What OUT already holds of the same corpus, synthetic or not as now, is
+    replaced; the rest stays.  Patterns have placeholders in braces.  A part
+    that a run did not make is left out, and the report says which.
+
+    Args:
+        out: The recipe's results.json.
+        corpus: Name of the corpus in the rows.
+        synthetic: Whether the audio is synthetic.
+        command: The command line that repeats the run.
+        scores: Pattern of the folders that score_commands.py wrote for dev and test, such as
+            'exp/score/{system}/seed{seed}/{set}'.
+        noisy: The same for noisy sets, such as 'exp/score_noisy/{system}/seed{seed}/{snr}/{set}'.
+        in_domain: Name of the test set whose noise is of the same source as that of the training.
+        out_of_domain: Name of the test set with noise of another source.
+        chosen: File that holds the SNR of conventional noise which dev chose: system conventional-<snr> is
+            then also the system conventional.
+        training_snr: SNR in dB at which importantaug, null, other-map and the binarised ones were trained.
+        sizes: sizes.json of the data stage.
+        recogniser: Name of the recogniser in the rows.
+        paper: YAML file with the paper's `figures` (of dev and test), `in_domain` and `out_of_domain`.
+        settings: What else a reader needs to know of the run.
+    """
+    common = {
+        "corpus": corpus,
+        "synthetic": synthetic,
+        "recogniser": recogniser,
+        "command": command,
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    known = read_paper(paper)
+    snr = _chosen(chosen)
+    rows, compared, absent = [], [], []
+
+    clean = _read(scores, snr, CLEAN_SETS)
+    if not any(clean.values()):
+        raise InputError(f"no scores match {scores}; run the scoring stage, which writes them")
+    for name, systems in clean.items():
+        rows += rate_rows(name, systems, common, known.get("figures"))
+        if name == "test":
+            compared += _of_ours(name, systems, common)
+    for sweep, (title, ends, sets) in SWEEPS.items():
+        found = _swept(scores, sweep, ends, sets)
+        for name, systems in found.items():
+            of_set = rate_rows(name, systems, common, known.get("figures"))
+            rows += ({**row, "sweep": sweep, "sweep_value": _place(row["system"], ends)} for row in of_set)
+        absent += [] if found else [title]
+
+    roles = {"in-domain": in_domain, "out-of-domain": out_of_domain}
+    noisy_sets = {}
+    for role, name in roles.items():
+        at_snrs = _read_noisy(noisy, snr, name) if name and noisy is not None else {}
+        if not at_snrs:
+            absent.append(f"{role} noise")
+            continue
+        noisy_sets[role] = name
+        figures = known.get(role.replace("-", "_"), {})
+        for place, systems in at_snrs.items():
+            found = rate_rows(name, systems, common, _figures_at(figures, place, list(at_snrs), name))
+            rows += placed(found, {"snr": place})
+            compared += placed(_of_ours(name, systems, common), {"snr": place})
+
+    systems = {row["system"] for row in rows if row.get("sweep") is None}
+    absent = [name for name in SYSTEMS if name not in systems | {PUBLISHED}] + absent
+    run = {
+        "corpus": corpus,
+        "synthetic": synthetic,
+        "command": command,
+        "commit": common["commit"],
+        "date": common["date"],
+        "versions": versions(),
+        "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
+        "settings": {"recogniser": recogniser} | (settings or {}),
+        "judged_by": {"metric": METRIC, "normaliser": rows[0]["normaliser"]},
+        "sizes": read_json(sizes) if sizes is not None else None,
+        "noisy_sets": noisy_sets,
+        "chosen": snr,
+        "training_snr": _training_snrs(systems, snr, training_snr),
+        "absent": absent,
+        "statement": statement(rows, compared, noisy_sets),
+    }
+    write_results(out, replace(read_results(out), {"rows": rows, "comparisons": compared, "runs": [run]}))
+    logger.info(
+        "%d rows and %d comparisons of %s are in %s%s",
+        len(rows),
+        len(compared),
+        corpus,
+        out,
+        f"; not there: {', '.join(absent)}" if absent else "",
+    )
+
+
+def _read(pattern: str, chosen: float | None, sets: Sequence[str]) -> dict[str, dict[str, Scores]]:
+    """The systems of the tables on those of the sets that there are, the chosen noise by the name `conventional`."""
+    names = {name: name for name in SYSTEMS if name != "conventional"}
+    if chosen is not None:
+        names[f"conventional-{chosen:g}"] = "conventional"
+    here = present(pattern, sorted(names, key=lambda system: SYSTEMS.index(names[system])))
+    found = read_scores(pattern, here, _sets_of(pattern, sets)) if here else {}
+    return {
+        name: {
+            names[system]: replace_fields(scores, seeds=[]) if system == PUBLISHED else scores
+            for system, scores in systems.items()
+        }
+        for name, systems in found.items()
+    }
+
+
+def _read_noisy(pattern: str, chosen: float | None, name: str) -> dict[float | str, dict[str, Scores]]:
+    """The systems of the tables on one noisy set at each SNR, the lowest first, then their means over all SNRs."""
+    found: dict[float | str, dict[str, Scores]] = {}
+    for place, part in reversed(split(pattern, "snr")):
+        systems = _read(part, chosen, [name])
+        if name in systems:
+            found[place["snr"]] = systems[name]
+    if found:
+        at_all = [system for system in SYSTEMS if all(system in systems for systems in found.values())]
+        found[MEAN] = {
+            system: mean_over(system, [systems[system] for systems in found.values()]) for system in at_all
+        }
+    return found
+
+
+def _swept(
+    pattern: str, sweep: str, ends: Iterable[str], sets: Sequence[str]
+) -> dict[str, dict[str, Scores]]:
+    """The systems of a sweep and those at its ends, all with the same seeds: those that each has."""
+    seeds: dict[str, set[int]] = {}
+    for fields, folder in matches(pattern):
+        if fields["set"] in sets and (folder / "counts.json").exists():
+            seeds.setdefault(fields["system"], set()).add(int(fields.get("seed", 0)))
+    names = sorted((name for name in seeds if name.startswith(f"{sweep}-")), key=_value_of, reverse=True)
+    if not names:
+        return {}
+    shared = set.intersection(*(seeds[name] for name in names))
+    if not shared:
+        raise InputError(f"no seed has all systems {sweep}-... under {pattern}; run stages 6 to 8 for the same seeds")
+    ended = [name for name in ends if shared <= seeds.get(name, set())]
+    return read_scores(pattern, ended + names, _sets_of(pattern, sets), sorted(shared))
+
+
+def _sets_of(pattern: str, sets: Sequence[str]) -> list[str]:
+    found = {fields["set"] for fields, folder in matches(pattern) if (folder / "counts.json").exists()}
+    return [name for name in sets if name in found]
+
+
+def _place(system: str, ends: Mapping[str, float | None]) -> float | None:
+    return ends[system] if system in ends else _value_of(system)
+
+
+def _value_of(system: str) -> float:
+    """The number in a system's name: -5 of conventional--5."""
+    text = system.partition("-")[2]
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:
+        raise InputError(f"there are scores of {system}, whose name does not end in a number; remove them") from None
+
+
+def _chosen(path: Path | None) -> float | None:
+    if path is None or not path.exists():
+        return None
+    try:
+        return float(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path} holds no number; remove it and run the decoding stage again") from None
+
+
+def _of_ours(name: str, systems: Mapping[str, Scores], common: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in comparisons(name, systems, RIVALS, common) if item["system"] == OURS]
+
+
+def _figures_at(
+    figures: Mapping[str, Mapping[float, float]], place: float | str, places: Sequence[float | str], name: str
+) -> dict[str, Any]:
+    """The paper's figures at one SNR, or their mean if the paper has all SNRs that we have and no others."""
+    found = {}
+    for system, of_system in figures.items():
+        if place in of_system:
+            found[system] = {name: {METRIC: of_system[place]}}
+        elif place == MEAN and {*of_system, MEAN} == {*places}:
+            found[system] = {name: {METRIC: round(sum(of_system.values()) / len(of_system), 2)}}
+    return found
+
+
+def _training_snrs(systems: set[str], chosen: float | None, ours: float) -> dict[str, float | None]:
+    """The SNR that each system was trained at, null where it was without noise."""
+    known: dict[str, float | None] = dict.fromkeys(WITHOUT_NOISE) | dict.fromkeys(SAME_SNR, ours)
+    known |= {"conventional": chosen}
+    known |= {name: ours for name in systems if name.startswith("binarised-")}
+    return {name: known[name] for name in sorted(systems & known.keys())}
+
+
+if __name__ == "__main__":
+    program.main(collect_command_results)

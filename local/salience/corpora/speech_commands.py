@@ -1,0 +1,280 @@
+"""Speech Commands v0.02: one-second clips of 35 words (CC BY 4.0).
+
+On disk: `<root>/<word>/<speaker>_nohash_<n>.wav`, 16 kHz, mono, one second
+or shorter; `<root>/validation_list.txt` and `testing_list.txt`, one
+`<word>/<file>` a line, all other clips being for training; and
+`<root>/_background_noise_/`, six long recordings.  The archive has no folder
+around these.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from salience.corpora import download, mini, mini_noise, voices
+from salience.corpora.espeak import speak
+from salience.corpora.headers import promised_bytes
+from salience.corpora.records import Utterance
+from salience.errors import InputError
+from salience.randomness import generator
+
+RELEASE = download.Archive(
+    "speech_commands_v0.02.tar.gz",
+    (
+        "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+        "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+    ),
+    size=2428923189,
+    sha256="af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+)
+
+WORDS = (
+    "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go",
+    "happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right", "seven",
+    "sheila", "six", "stop", "three", "tree", "two", "up", "visual", "wow", "yes", "zero",
+)  # fmt: skip
+"""Of the whole corpus."""
+
+COUNTS = {"train": 84843, "dev": 9981, "test": 11005}
+"""Clips of the whole corpus."""
+
+LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
+RATE = 16000
+SHORTEST = 257
+"""Samples: a window of 512 reflects 256 of them about its first, which is not among those."""
+
+NAME = re.compile(r"(?P<speaker>[0-9A-Za-z]+)_nohash_(?P<number>[0-9]+)\.wav")
+PATH = re.compile(rf"(?P<word>[^/\s]+)/{NAME.pattern}")
+
+
+def find_root(folder: Path) -> Path:
+    """The folder with both lists: `folder` or one in it."""
+    folder = Path(folder)
+    for candidate in (
+        folder,
+        *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()),
+    ):
+        if all((candidate / name).is_file() for name in LISTS.values()):
+            return candidate
+    raise InputError(
+        f"{folder} holds no {' beside '.join(LISTS.values())}; give the corpus' folder with "
+        "--speech-commands-root or its archive with --speech-commands-archive"
+    )
+
+
+def fetch(target: Path, archive: Path | None = None) -> Path:
+    """Unpack the user's `archive`, or download it, into `target`/speech_commands; returns the corpus root."""
+    target = Path(target)
+    options = "--speech-commands-root or --speech-commands-archive"
+    file = Path(archive) if archive else download.download(RELEASE, target, options)
+    with download.whole_folder(target / "speech_commands") as folder:
+        download.unpack(file, folder)
+        find_root(folder)
+    if archive is None:
+        file.unlink()
+    return find_root(target / "speech_commands")
+
+
+def background(root: Path) -> Path:
+    """The folder of the corpus' own long recordings of noise."""
+    folder = find_root(root) / "_background_noise_"
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist; unpack the corpus again, or give noise of your own")
+    return folder
+
+
+def words_in(root: Path) -> list[str]:
+    """The words that have a folder, in the order of the alphabet."""
+    return sorted(path.name for path in Path(root).iterdir() if path.is_dir() and path.name[0] not in "._")
+
+
+def utterance_id(path: str) -> str:
+    """`<speaker>-<word>-<n>` of `<word>/<speaker>_nohash_<n>.wav`."""
+    parts = PATH.fullmatch(path)
+    assert parts is not None
+    return f"{parts['speaker']}-{parts['word']}-{parts['number']}"
+
+
+def listed(path: Path) -> list[str]:
+    """The `<word>/<file>` of a list, in its order.
+
+    A line of another form, and one that stands twice, is an InputError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8; unpack the corpus again") from None
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        name = line.strip()
+        if not name:
+            continue
+        if PATH.fullmatch(name) is None:
+            raise InputError(
+                f"{path}:{number} is {name!r} instead of a path <word>/<speaker>_nohash_<n>.wav; "
+                "correct the line"
+            )
+        if name in found:
+            raise InputError(f"{path}:{number} repeats {name} of line {found[name]}; remove one of the two")
+        found[name] = number
+    return list(found)
+
+
+def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[str]]:
+    """The `<word>/<file>` of each split (train, dev, test), of these `words` or all; no file is opened.
+
+    InputErrors: a word without a folder, a folder without clips, a clip of
+    another name, a list that names what is not there, a clip in both lists.
+    """
+    root = find_root(root)
+    present = words_in(root)
+    chosen = present if words is None else sorted(set(words))
+    for word in chosen:
+        if word not in present:
+            raise InputError(f"{root} has no folder {word}; choose among {' '.join(present)} with --words")
+    if not chosen:
+        raise InputError(f"{root} holds no folder of a word; unpack the corpus again")
+    found: set[str] = set()
+    for word in chosen:
+        names = [p.name for p in (root / word).iterdir() if p.suffix == ".wav" and p.name[0] != "."]
+        if not names:
+            raise InputError(
+                f"{root / word} holds no .wav file; unpack the corpus again, or remove the folder"
+                " and choose the other words with --words"
+            )
+        for name in names:
+            if NAME.fullmatch(name) is None:
+                raise InputError(
+                    f"{root / word / name} is not named <speaker>_nohash_<n>.wav; rename or remove it"
+                )
+        found.update(f"{word}/{name}" for name in names)
+    splits: dict[str, list[str]] = {}
+    for split, file in LISTS.items():
+        # Lists of the whole corpus name clips of words that nobody asked for.
+        splits[split] = [n for n in listed(root / file) if words is None or n.split("/", 1)[0] in chosen]
+        for name in splits[split]:
+            if name not in found:
+                raise InputError(
+                    f"{root / name} does not exist, which {root / file} names; unpack the corpus again, "
+                    "take the line out, or choose the words that are here with --words"
+                )
+    for name in sorted(set(splits["dev"]) & set(splits["test"])):
+        raise InputError(
+            f"{root / LISTS['test']} names {name}, and so does {root / LISTS['dev']}; "
+            "take it out of one of them"
+        )
+    rest = found.difference(splits["dev"], splits["test"])
+    return {"train": sorted(rest), "dev": splits["dev"], "test": splits["test"]}
+
+
+def utterances(root: Path, words: Collection[str] | None = None) -> Iterator[Utterance]:
+    """The clips for training, then dev, then test, each sorted by id; see `clips` for the InputErrors.
+
+    `split` says which; the text is the word.
+    """
+    root = find_root(root)
+    for split, names in clips(root, words).items():
+        for key, name in sorted((utterance_id(name), name) for name in names):
+            speaker, word, _ = key.split("-")
+            path = root / name
+            yield Utterance(
+                id=key,
+                speaker=speaker,
+                audio=path,
+                text=word,
+                duration=clip_duration(path),
+                recording=key,
+                split=split,
+                language="en",
+            )
+
+
+def clip_duration(path: Path) -> float:
+    """Seconds of a clip, after its header was found to be that of one.
+
+    A file that is missing, damaged, not mono at 16 kHz, longer than a second,
+    or too short for a spectrogram is an InputError.
+    """
+    try:
+        info = soundfile.info(path)
+    except soundfile.SoundFileError as error:
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; unpack the corpus again") from None
+        raise InputError(f"{path} is truncated or not audio ({error}); unpack the corpus again") from None
+    # libsndfile shortens a cut file silently.
+    if promised_bytes(path) > path.stat().st_size:
+        raise InputError(f"{path} is truncated; unpack the corpus again")
+    if info.samplerate != RATE:
+        raise InputError(f"{path} has {info.samplerate} Hz instead of {RATE}; use a copy at {RATE} Hz")
+    if info.channels != 1:
+        raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
+    if info.frames > RATE:
+        raise InputError(
+            f"{path} lasts {info.frames} samples, longer than a second ({RATE}); cut it, or remove it"
+        )
+    if info.frames < SHORTEST:
+        raise InputError(
+            f"{path} lasts {info.frames} samples, too short for a spectrogram ({SHORTEST}); remove it, "
+            "also from the list that may name it"
+        )
+    return info.frames / RATE
+
+
+MINI_WORDS = ("down", "go", "left", "no", "right", "stop", "up", "yes")
+MINI_SPEAKERS = {"train": 24, "dev": 6, "test": 8}
+MINI_TWICE = 2
+"""Words that a speaker says a second time."""
+
+
+def synthesise(root: Path, seed: int = 0) -> None:
+    """Write a mini Speech Commands at `root`: eight words, 240 clips to train, 60 to choose, 80 to test.
+
+    Each speaker belongs to one split, says every word and two of them twice.
+    One clip in six is cut shorter than a second, as some of the corpus are.
+    """
+    splits = [split for split, count in MINI_SPEAKERS.items() for _ in range(count)]
+    cast = voices.cast(voices.STANDARD, len(splits), seed, "speech_commands")
+    lists: dict[str, list[str]] = {split: [] for split in MINI_SPEAKERS}
+    spoken_by, jobs = {}, []
+    for number, (split, speaker) in enumerate(zip(splits, cast, strict=True)):
+        random = generator(seed, "speech_commands", "speaker", number)
+        name = f"{int(random.integers(1 << 32)):08x}"
+        spoken_by[f"{name} ({speaker.description})"] = speaker.accent
+        twice = random.choice(MINI_WORDS, size=MINI_TWICE, replace=False)
+        for word in MINI_WORDS:
+            for take in range(1 + (word in twice)):
+                lists[split].append(f"{word}/{name}_nohash_{take}.wav")
+                text, voice = speaker.line(word)
+                # A person never says a word twice alike.
+                pitch, rate = (int(random.integers(-4, 5)) + base for base in (voice.pitch, voice.rate))
+                jobs.append((text, voices.Voice(voice.name, pitch, voice.range, rate)))
+    with download.whole_folder(Path(root)) as folder:
+        for word in MINI_WORDS:
+            (folder / word).mkdir()
+        paths = [path for own in lists.values() for path in own]
+        for path, samples in zip(paths, speak(jobs, RATE), strict=True):
+            audio = voices.as_audio(_clip(samples, seed, path), seed, "speech_commands", path)
+            soundfile.write(folder / path, audio, RATE, subtype="PCM_16")
+        for split, file in LISTS.items():
+            (folder / file).write_text("".join(f"{path}\n" for path in lists[split]))
+        (folder / "_background_noise_").mkdir()
+        for kind, name in (("coloured", "pink_noise"), ("clicks", "running_tap")):
+            sound = mini_noise.noise(kind, 20.3, RATE, seed, "speech_commands", name)
+            path = folder / "_background_noise_" / f"{name}.wav"
+            soundfile.write(path, mini_noise.as_int16(sound), RATE, subtype="PCM_16")
+        for name in ("README.md", "LICENSE", "_background_noise_/README.md", ".DS_Store"):
+            (folder / name).write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        mini.write_note(folder, "Speech Commands", voices.table(spoken_by))
+
+
+def _clip(samples: np.ndarray, *names: object) -> np.ndarray:
+    """The word somewhere within a second, or less."""
+    random = generator("speech_commands", "clip", *names)
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    word = samples[loud[0] : loud[-1] + 1][:RATE] if len(loud) else samples[:RATE]
+    length = RATE if random.random() > 1 / 6 else int(random.integers(max(len(word), RATE // 2), RATE + 1))
+    before = int(random.integers(length - len(word) + 1))
+    return np.pad(word, (before, length - len(word) - before))

@@ -1,0 +1,101 @@
+"""Whole sets of short recordings as one array in a file: read once, kept in memory, cut into batches by indexing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from salience.corpora.records import Utterance
+from salience.data.audio import read_audio
+from salience.data.tables import read_table, write_table
+from salience.errors import InputError
+from salience.files import publish, temporary_name
+from salience.progress import bar
+
+INT16 = 32768.0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A set's signals.
+
+    `signals` is one long array, of 16-bit integers or of floats between -1
+    and 1.  Utterance i is its `samples[i]` values from `starts[i]` on.
+    """
+
+    ids: list[str]
+    signals: np.ndarray
+    starts: np.ndarray
+    samples: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, width: int) -> np.ndarray:
+        """The signals as (utterances, width), zeros behind each one's end; of a set that was packed in that width."""
+        if len(self.signals) != width * len(self) or (self.starts != width * np.arange(len(self))).any():
+            raise InputError(f"a set that was not packed {width} samples wide is read so; run stage 2 again")
+        return self.signals.reshape(len(self), width)
+
+
+def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | None = None, shortest: int = 1) -> None:
+    """Write folder/signals.npy and folder/utterances, a table of first sample and number of samples.
+
+    With a `width`, each utterance takes so many samples, and a longer one is
+    an InputError, as is one with less than `shortest`.  16-bit recordings
+    stay 16-bit integers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = np.int16 if _is_16_bit(utterances[0].audio) else np.float32
+    counts = {}
+    # Appended to as it is read: the sum of the lengths is not known before.
+    temporary, raw = temporary_name(folder / "signals.npy"), temporary_name(folder / "signals.raw")
+    try:
+        with open(raw, "wb") as handle:
+            place = 0
+            for utterance in bar(utterances, f"packing {folder.name}"):
+                signal = read_audio(utterance.audio, rate, utterance.start, utterance.end)
+                if width is not None and len(signal) > width:
+                    raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, more than the {width} of a command; cut it or remove {utterance.id}")
+                if len(signal) < shortest:
+                    raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, too few for one window; remove {utterance.id}")
+                counts[utterance.id] = f"{place} {len(signal)}"
+                if kind is np.int16:
+                    signal = np.clip(np.rint(signal * INT16), -INT16, INT16 - 1)
+                if width is not None:
+                    signal = np.pad(signal, (0, width - len(signal)))
+                handle.write(signal.astype(kind).tobytes())
+                place += len(signal)
+        whole = np.lib.format.open_memmap(temporary, mode="w+", dtype=kind, shape=(place,))
+        whole[:] = np.memmap(raw, dtype=kind, mode="r")
+        whole.flush()
+        publish(temporary, folder / "signals.npy")
+    finally:
+        raw.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+    write_table(folder / "utterances", counts)
+
+
+def _is_16_bit(path: Path) -> bool:
+    try:
+        return soundfile.info(str(path)).subtype == "PCM_16"
+    except soundfile.LibsndfileError:
+        # read_audio says what is wrong with it.
+        return False
+
+
+def read_packed(folder: Path) -> Packed:
+    """Read what `pack` wrote; the signals stay in the file until they are used."""
+    table = read_table(folder / "utterances")
+    try:
+        places = np.array([value.split() for value in table.values()], dtype=np.int64).reshape(len(table), 2)
+        signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{folder}/signals.npy does not exist; run stage 2") from None
+    except ValueError:
+        raise InputError(f"{folder} holds no packed signals that can be read; remove it and run stage 2 again") from None
+    if len(places) and (places.sum(axis=1) > len(signals)).any():
+        raise InputError(f"{folder}/signals.npy is shorter than its utterances; remove the folder and run stage 2 again")
+    return Packed(list(table), signals, places[:, 0], places[:, 1])

@@ -1,0 +1,52 @@
+"""Recognisers of single words of either kind: made by name, written to a folder, read again."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors.torch
+
+from salience.errors import InputError
+from salience.files import publish, read_json, temporary_name, write_json
+from salience.models.bc_resnet import SIZES, BCResNet, BCResNetConfig
+from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
+
+Recogniser = CommandRecogniser | BCResNet
+
+KINDS: dict[str, tuple[type[Recogniser], type]] = {
+    "paper": (CommandRecogniser, CommandRecogniserConfig),
+    "bc-resnet": (BCResNet, BCResNetConfig),
+}
+"""What config.json calls a model: its class and that of its configuration."""
+
+
+def build_recogniser(name: str, words: Sequence[str]) -> Recogniser:
+    """A new recogniser of these words: `paper`, or `bc-resnet-1`, -1.5, -2, -3, -6, -8."""
+    if name == "paper":
+        return CommandRecogniser(CommandRecogniserConfig(tuple(words)))
+    widths = {f"bc-resnet-{tau:g}": tau for tau in SIZES}
+    if name not in widths:
+        raise InputError(f"there is no recogniser of commands {name!r}; there are paper, {', '.join(widths)}")
+    return BCResNet(BCResNetConfig(tuple(words), widths[name]))
+
+
+def save_recogniser(model: Recogniser, folder: Path) -> None:
+    """Write folder/model.safetensors and folder/config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(folder / "model.safetensors")
+    safetensors.torch.save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
+    publish(temporary, folder / "model.safetensors")
+    kind = next(kind for kind, (cls, _) in KINDS.items() if isinstance(model, cls))
+    write_json(folder / "config.json", {"kind": kind, **asdict(model.config)})
+
+
+def load_recogniser(folder: Path, device: str = "cpu") -> Recogniser:
+    """Read what `save_recogniser` wrote; a configuration that names no kind is of the paper's."""
+    try:
+        config = read_json(folder / "config.json")
+        cls, config_cls = KINDS[config.pop("kind", "paper")]
+        model = cls(config_cls(words=tuple(config.pop("words")), **config))
+        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
+    except (OSError, AttributeError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"{folder} holds no recogniser of commands that can be read ({type(error).__name__}); train it again") from None
+    return model.to(device).eval()

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Stage 4: train a generator of importance maps against a frozen recogniser of commands (equation 5)."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from salience import program
+from salience.files import write_json
+from salience.models.commands import load_recogniser
+from salience.models.mask_generator import MaskGenerator, save_generator
+from salience.randomness import generator
+from salience.steps import Step
+from salience.training.commands import (
+    Augmentation,
+    CommandSet,
+    Draws,
+    GeneratorTraining,
+    ImportanceWeights,
+    NoisePieces,
+    importance_loss,
+    legacy_choice,
+    same,
+)
+from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+
+logger = logging.getLogger(Path(__file__).name)
+
+
+def train_generator(
+    data: Path,
+    packed: Path,
+    recogniser: Path,
+    out: Path,
+    noise: str = "noise_train",
+    train_set: str = "train",
+    dev_set: str = "dev",
+    weights: ImportanceWeights = ImportanceWeights(),
+    snr: float = -12.5,
+    legacy: bool = False,
+    training: TrainingSettings = TrainingSettings(),
+    seed: int = 1,
+    ngpu: int = 0,
+) -> None:
+    """Write out/model.safetensors, config.json and history.json.
+
+    Kept is the epoch with the lowest equation 5 on the dev clips, with the
+    same noise in every epoch.
+
+    Args:
+        data: Folder of the data directories.
+        packed: Folder of the packed sets.
+        recogniser: The recogniser, which stays as it is.
+        out: Folder of the generator.
+        noise: The packed pieces of noise.
+        train_set: Set to learn from.
+        dev_set: Set that chooses the epoch.
+        weights: Weights of equation 5.
+        snr: Signal-to-noise ratio in dB of a batch with its noise before masking.
+        legacy: Choose as the published code does: by another loss, with other noise in every epoch.
+        training: Settings of the training.
+        seed: Of weights, order and noise.
+        ngpu: GPUs to use.
+    """
+    sets = [path for name in (train_set, dev_set) for path in (data / name / "text", packed / name / "step.json")]
+    step = Step(
+        out / "step.json",
+        {"weights": weights, "snr": snr, "legacy": legacy, "training": training, "seed": seed},
+        inputs=[*sets, packed / noise / "step.json", recogniser / "model.safetensors"],
+        outputs=[out / name for name in ("model.safetensors", "config.json", "history.json")],
+        partial=out / "checkpoints",
+    )
+    if step.is_done():
+        return
+    device = "cuda" if ngpu and torch.cuda.is_available() else "cpu"
+    listener = load_recogniser(recogniser, device)
+    words = tuple(listener.config.words)
+    learnt, dev = (CommandSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
+    pieces = NoisePieces(packed / noise, device)
+    with step:
+        torch.manual_seed(seed)
+        network = GeneratorTraining(MaskGenerator(), listener, learnt, pieces, weights, snr).to(device)
+        draws = Draws(len(learnt), len(pieces), Augmentation(method="noise"), seed)
+        history = train(
+            network, draws, [1] * len(learnt), same, dev_scorer(dev, len(pieces), training.batch_size, seed, legacy),
+            "eval_dev_loss", False, out, training, seed, ngpu,
+        )
+        save_generator(network.generator.cpu(), out)
+        write_json(out / "history.json", history)
+    remove_checkpoints(out)
+
+
+def dev_scorer(dev: CommandSet, pieces: int, batch_size: int, seed: int, legacy: bool) -> Callable[[nn.Module], dict[str, float]]:
+    """A function that scores a network on the dev clips."""
+    calls = 0
+
+    def score(network: GeneratorTraining) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        device = dev.labels.device
+        # Of equation 5 the noise is always the same, so that epochs can be compared.
+        names = ("dev", calls) if legacy else ("dev",)
+        noise = torch.from_numpy(generator(seed, "noise", *names).integers(pieces, size=len(dev))).to(device)
+        total = {"dev_loss": 0.0, "dev_mask": 0.0, "dev_error": 0.0}
+        for rows in torch.arange(len(dev), device=device).split(batch_size):
+            masks, logits, labels = network.parts(rows, noise[rows], dev)
+            entropy = nn.functional.cross_entropy(logits, labels)
+            loss = (legacy_choice if legacy else importance_loss)(masks, entropy, network.weights)
+            share = len(rows) / len(dev)
+            total["dev_loss"] += share * loss.item()
+            total["dev_mask"] += 100 * share * masks.mean().item()
+            total["dev_error"] += 100 * share * (logits.argmax(1) != labels).float().mean().item()
+        return total
+
+    return score
+
+
+if __name__ == "__main__":
+    program.main(train_generator)

@@ -1,0 +1,370 @@
+"""The report of ImportantAug: Tables 1 to 5, what is said of them, and pictures, from scores with planted answers."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from command_helpers import SNRS, everything, scored, spread
+from PIL import Image
+
+from collect_command_results import collect_command_results
+from draw_command_results import draw_command_results
+from draw_importance import draw_importance, mixture
+from report_results import report_results
+from salience.corpora.records import Utterance
+from salience.data.directories import read_data_dir, write_data_dir
+from salience.data.packed import pack, read_packed
+from salience.errors import InputError
+from salience.features.archives import ArchiveWriter
+from salience.features.commands import decibels, spectra
+from salience.report.command_tables import statement, verdict
+from salience.report.tables import sections
+from salience.scoring.results import read_results
+
+TOP = Path(__file__).resolve().parents[2]
+PAPER = TOP / "egs/gsc_v2/conf/paper.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def collect(**changed: object) -> dict:
+    options = {
+        "out": Path("results.json"),
+        "corpus": "Speech Commands",
+        "synthetic": False,
+        "command": "./run.sh",
+        "scores": "score/{system}/seed{seed}/{set}",
+        "noisy": "score_noisy/{system}/seed{seed}/{snr}/{set}",
+        "in_domain": "test_musan",
+        "out_of_domain": "test_qut",
+        "chosen": Path("conventional_snr"),
+        "sizes": Path("sizes.json") if Path("sizes.json").exists() else None,
+        "paper": PAPER,
+        "settings": {"settings": "conf"},
+    }
+    collect_command_results(**{**options, **changed})
+    return read_results(Path("results.json"))
+
+
+def value(results: dict, system: str, name: str, snr: object = None) -> float:
+    (row,) = [
+        row
+        for row in results["rows"]
+        if (row["system"], row["set"], row["snr"], row.get("sweep")) == (system, name, snr, None)
+    ]
+    return row["value"]
+
+
+def test_rows_and_comparisons_hold_what_was_planted():
+    everything(Path())
+    results = collect()
+    # Half a percent an utterance; seeds 1, 2, 3 make 1, 2, 3 more errors.
+    expected = {"baseline": 26, "continue-clean": 3.5, "conventional": 16, "null": 6, "importantaug": 6, "published": 22}
+    for system, rate in expected.items():
+        assert value(results, system, "test") == rate
+    assert value(results, "importantaug", "test_musan", 0) == 36 and value(results, "importantaug", "test_qut", 0) == 46
+    assert value(results, "importantaug", "test_musan", "mean") == 36
+    assert value(results, "published", "test_qut", "mean") == 44
+    swept = {
+        (row["system"], row["sweep_value"], row["set"]): row["value"] for row in results["rows"] if row.get("sweep")
+    }
+    assert swept == {
+        ("baseline", None, "dev"): 26,
+        ("continue-clean", None, "dev"): 3.5,
+        ("conventional-20", 20, "dev"): 26,
+        ("conventional-10", 10, "dev"): 16,
+        ("conventional--10", -10, "dev"): 31,
+        **{("null", 0, name): 6 for name in ("dev", "test")},
+        **{(f"binarised-{q}", q, name): (12 + q) / 2 for q in (70, 10, 1) for name in ("dev", "test")},
+    }
+    found = {(c["against"], c["set"], c.get("snr")): c for c in results["comparisons"]}
+    rivals = ("null", "conventional", "baseline", "continue-clean", "specaugment", "other-map")
+    places = [("test", None), *((name, snr) for name in ("test_musan", "test_qut") for snr in (*SNRS, "mean"))]
+    assert set(found) == {(rival, *place) for rival in rivals for place in places}
+    assert {c["system"] for c in found.values()} == {"importantaug"}
+    item = found["conventional", "test_qut", "mean"]
+    assert (item["difference"], item["differences"], item["resampled"]) == (-10, [-10, -10, -10], "speaker")
+    (run,) = results["runs"]
+    assert run["chosen"] == 10 and run["seeds"] == [1, 2, 3] and run["absent"] == []
+    assert run["sizes"]["official"]["train"] == 84843
+    assert run["training_snr"] == {
+        **dict.fromkeys(("baseline", "continue-clean", "specaugment")),
+        **dict.fromkeys(("importantaug", "null", "other-map"), -12.5),
+        "conventional": 10,
+    }
+    (published,) = [row for row in results["rows"] if (row["system"], row["set"], row["snr"]) == ("published", "test", None)]
+    assert published["seeds"] == [] and published["paper"] is None
+
+
+def test_the_statement_says_what_was_planted():
+    everything(Path())
+    (run,) = collect()["runs"]
+    answer = (
+        "importantaug beats conventional and baseline; importantaug does not beat continue-clean: it is worse; "
+        "whether importantaug beats null cannot be told."
+    )
+    assert run["statement"][:3] == [
+        f"On the clean test set, {answer}",
+        f"In in-domain noise (test_musan), mean over SNRs, {answer}",
+        f"In out-of-domain noise (test_qut), mean over SNRs, {answer}",
+    ]
+    (said,) = [text for text in run["statement"] if text.startswith("Against baseline in in-domain")]
+    assert said == (
+        "Against baseline in in-domain noise (test_musan), mean over SNRs: it is better. 36.00 % against 56.00 %, "
+        "difference -20.00 points or -35.7 % of the errors (95 % interval -20.00 to -20.00, p < 0.001). Better in 3 of 3 "
+        "seeds, differences -20.00 to -20.00. Of 3 SNRs by themselves, it is better at 3, worse at 0."
+    )
+    (said,) = [text for text in run["statement"] if text.startswith("Against continue-clean on the clean")]
+    assert "it is worse, and does not beat it. 6.00 % against 3.50 %, difference 2.50 points or 71.4 %" in said
+    assert "Better in 0 of 3 seeds" in said
+
+
+def comparison(difference: float, low: float, high: float, differences: list[float], against: str = "null") -> dict:
+    return {
+        "system": "importantaug",
+        "against": against,
+        "set": "test",
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "p": 0.01,
+        "differences": differences,
+    }
+
+
+@pytest.mark.parametrize(
+    "low, high, differences, expected",
+    [
+        (-2, -0.1, [-1, -1.2], "better"),
+        (-2, -0.1, [], "better"),
+        (-2, -0.1, [-2.3, 0.1], "open"),
+        (-2, 0.0, [-1, -1.2], "open"),
+        (-2, 0.3, [-1, -1.2], "open"),
+        (0.1, 2, [1, 1.2], "worse"),
+        (0.1, 2, [0, 2.2], "open"),
+    ],
+)
+def test_better_is_what_interval_and_all_seeds_say(low: float, high: float, differences: list[float], expected: str):
+    assert verdict(comparison((low + high) / 2, low, high, differences)) == expected
+
+
+def test_one_seed_and_other_seeds_are_said():
+    rows = [{"system": s, "set": "test", "snr": None, "value": v} for s, v in (("importantaug", 5.0), ("null", 6.0))]
+    one = statement(rows, [comparison(-1, -2, -0.1, [-1.0])], {})
+    assert one[0] == "On the clean test set, importantaug beats null."
+    assert one[1].endswith("One training of each: another seed may say otherwise.")
+    unlike = statement(rows, [comparison(-1, -2, -0.1, [])], {})
+    assert unlike[1].endswith("The two do not have the same seeds.")
+    assert statement(rows, [], {}) == []
+
+
+def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
+    everything(Path())
+    collect()
+    draw_command_results(Path("figures"), False, Path("results.json"), "Speech Commands")
+    report_results(Path("results.json"), Path("RESULTS.md"), Path("report.html"), Path("figures"), title="ImportantAug")
+    page = Path("RESULTS.md").read_text()
+    number = r"\d+\.\d\d"
+    spans = rf"\({number} to {number}\)"
+    for shown in (
+        r"^- On the clean test set, importantaug beats conventional and baseline; ",
+        r"^\| training utterances \| 1,000 \| 84,843 \|$",
+        r"Learned from 1,000 utterances of 5 words, the paper's corpus having 84,843 of 35: that is 1\.2 % of",
+        rf"^\| ∞ \| 26\.00 {spans} \| 7\.74 \| 1, 2, 3 \|$",
+        rf"^\| ∞, continue-clean \| 3\.50 {spans} \| – \|",
+        rf"^\| 10 \(chosen\) \| 16\.00 {spans} \| 6\.11 \|",
+        rf"^\| -10 \| 31\.00 {spans} \| 6\.16 \|",
+        rf"^\| importantaug \| -12\.5 \| 6\.00 {spans} \| 5\.00 \| 1, 2, 3 \|$",
+        rf"^\| conventional \| 10 \| 16\.00 {spans} \| 6\.52 \|",
+        rf"^\| published \| – \| 22\.00 {spans} \| – \| – \|$",
+        r"^\| system \| -12\.5 dB \| 0 dB \| 20 dB \| mean \| seeds \|$",
+        r"^\| importantaug \| 51\.0 \| 36\.0 \| 21\.0 \| 36\.0 \| 1, 2, 3 \|\n\| importantaug, paper \| 43\.5 \| 13\.3 \| 5\.7 \| – ",
+        r"^\| null \| 61\.0 \| 46\.0 \| 31\.0 \| 46\.0 \| 1, 2, 3 \|\n\| null, paper \| 72\.3 \| 24\.8 \| 6\.8 \|",
+        rf"^\| 1 \| 6\.50 {spans} \| 5\.12 \| 6\.50 {spans} \| 4\.94 \|",
+        rf"^\| 0 \| 6\.00 {spans} \| 6\.03 \| 6\.00 {spans} \| 6\.12 \|",
+        r"^\| baseline \| -20\.00 \(-20\.00 to -20\.00, 3 of 3\) \|",
+    ):
+        assert re.search(shown, page, re.M), shown
+    assert [int(n) for n in re.findall(r"^### Table (\d)", page, re.M)] == [1, 2, 3, 4, 5]
+    assert "Not in this run" not in page and "missing hypotheses" not in page
+    pictures = {path.name for path in Path("figures").glob("*.png")}
+    assert pictures == {
+        "clean.png",
+        "noise_test_musan.png",
+        "noise_test_qut.png",
+        "table_1_conventional.png",
+        "table_5_binarised.png",
+    }
+    assert Path("report.html").read_text().count("data:image/png;base64,") == len(pictures)
+    assert "On the clean test set, importantaug beats" in Path("report.html").read_text()
+
+
+def test_every_figure_of_the_paper_stands_in_its_table():
+    """The YAML against the paper's own claims and against the totals of its rows."""
+    known = yaml.safe_load(PAPER.read_text())
+    test = {system: sets["test"]["error"] for system, sets in known["figures"].items() if "test" in sets}
+    dev = {system: sets["dev"]["error"] for system, sets in known["figures"].items() if "dev" in sets}
+    assert round(100 * (1 - test["importantaug"] / test["baseline"]), 1) == 25.4
+    assert round(100 * (1 - test["importantaug"] / test["conventional"]), 1) == 23.3
+    assert round(100 * (1 - test["binarised-10"] / test["null"]), 1) == 11.3
+    swept = {system: error for system, error in dev.items() if system.startswith("conventional-")}
+    assert len(swept) == 11 and min(swept, key=swept.get) == "conventional-15"
+    assert dev["conventional"] == swept["conventional-15"]
+    for name in ("in_domain", "out_of_domain"):
+        assert set(known[name]) == {"baseline", "conventional", "importantaug", "null"}
+        for system, rates in known[name].items():
+            assert list(rates) == [-12.5, -10, 0, 10, 20, 30, 40]
+            assert sorted(rates.values(), reverse=True) == list(rates.values())
+            assert all(rates[snr] >= known[name]["importantaug"][snr] for snr in rates)
+
+
+def test_the_papers_mean_is_shown_where_all_its_snrs_are():
+    for system in ("null", "importantaug"):
+        for snr in ("-12.5", "-10", "0", "10", "20", "30", "40"):
+            scored(Path(f"score_noisy/{system}/seed1/{snr}/test_musan"), spread(10))
+        scored(Path(f"score/{system}/seed1/test"), spread(10))
+    rows = collect(chosen=None)["rows"]
+    papers = {row["system"]: row["paper"] for row in rows if row["snr"] == "mean"}
+    assert papers == {"null": 17.83, "importantaug": 16.46}  # 124.8 / 7, 115.2 / 7
+    assert [row["snr"] for row in rows if row["system"] == "null" and row["set"] == "test_musan"] == [
+        -12.5, -10, 0, 10, 20, 30, 40, "mean",
+    ]  # fmt: skip
+
+
+def test_what_a_run_did_not_make_is_left_out_and_said():
+    for system, errors in (("baseline", 20), ("importantaug", 10)):
+        for name in ("dev", "test"):
+            scored(Path(f"score/{system}/seed1/{name}"), spread(errors))
+    results = collect(chosen=Path("conventional_snr"))
+    assert results["runs"][0]["absent"] == [
+        "continue-clean",
+        "specaugment",
+        "conventional",
+        "null",
+        "other-map",
+        "the sweep of conventional noise",
+        "the sweep of binarised masks",
+        "in-domain noise",
+        "out-of-domain noise",
+    ]
+    (section,) = sections(results)
+    assert [table.title for table in section.main] == ["Table 2: error in % on the clean test set"]
+    assert section.remarks == [f"Not in this run: {', '.join(results['runs'][0]['absent'])}."]
+    assert section.statement[0] == "On the clean test set, importantaug beats baseline."
+
+
+def test_without_the_papers_file_there_are_no_figures_of_it():
+    everything(Path(), seeds=(1,))
+    results = collect(paper=None, synthetic=True)
+    assert all(row["paper"] is None for row in results["rows"])
+    (section,) = sections(results)
+    cells = [cell for table in section.main[1:] for row in [table.headers, *table.rows] for cell in row]
+    assert len(cells) > 100 and not any("paper" in cell for cell in cells)
+    assert not any("stand beside" in table.note for table in section.main)
+
+
+def test_a_sweep_is_compared_over_the_seeds_that_all_of_it_has():
+    everything(Path())
+    for seed in (2, 3):
+        for name in ("dev", "test"):
+            Path(f"score/conventional-20/seed{seed}/{name}/counts.json").unlink()
+    results = collect()
+    rows = {row["system"]: row for row in results["rows"] if row.get("sweep") == "conventional"}
+    assert {tuple(row["seeds"]) for row in rows.values()} == {(1,)}
+    assert rows["baseline"]["value"] == 25.5 and value(results, "baseline", "dev") == 26
+    # The chosen one is as the other systems outside the sweep.
+    assert value(results, "conventional", "test") == 16
+
+
+def test_no_scores_and_wrong_files_are_one_sentence():
+    with pytest.raises(InputError, match="no scores match score/"):
+        collect()
+    everything(Path(), seeds=(1,))
+    Path("conventional_snr").write_text("high\n")
+    with pytest.raises(InputError, match="conventional_snr holds no number"):
+        collect()
+    scored(Path("score/binarised-few/seed1/dev"), spread(1))
+    with pytest.raises(InputError, match="scores of binarised-few, whose name does not end in a number"):
+        collect(chosen=None)
+    with pytest.raises(InputError, match="no rows of Nothing"):
+        draw_command_results(Path("figures"), False, Path("nothing.json"), "Nothing")
+
+
+def speech_and_noise(top: Path) -> None:
+    """Two short words as tones, noise, masks that spare a band, and what a generator's training left."""
+    utterances = []
+    for place, (word, samples) in enumerate((("go", 16000), ("up", 12345))):
+        tone = 0.3 * np.sin(2 * np.pi * 1000 * (place + 1) * np.arange(samples) / 16000)
+        soundfile.write(top / f"{word}.wav", tone, 16000)
+        key = f"s{place}-{word}-0"
+        utterances.append(Utterance(id=key, speaker=f"s{place}", audio=top / f"{word}.wav", text=word, duration=1.0, recording=key))
+    soundfile.write(top / "noise.wav", 0.1 * np.random.default_rng(1).standard_normal(16000), 16000)
+    piece = Utterance(id="hum", speaker="hum", audio=top / "noise.wav", text="", duration=1.0, recording="hum")
+    for name, records in (("test", utterances), ("noise_train", [piece])):
+        write_data_dir(top / "data" / name, records)
+        pack(top / "dump" / name, read_data_dir(top / "data" / name), 16000, 16000)
+    mask = np.ones((126, 257), np.float32)
+    mask[:, 20:50] = 0
+    with ArchiveWriter(top / "masks/mask") as archive:
+        for record in utterances:
+            archive.write(record.id, mask)
+    for seed in (1, 2):
+        (top / f"generator/seed{seed}").mkdir(parents=True)
+        history = [{"epoch": epoch, "loss": 3 / epoch} for epoch in (1, 2, 3)]
+        history += [
+            {"epoch": epoch, "eval_dev_loss": 4 / epoch, "eval_dev_mask": 90 + epoch, "eval_dev_error": 9 - epoch}
+            for epoch in (1, 2, 3)
+        ]
+        (top / f"generator/seed{seed}/history.json").write_text(json.dumps(history))
+
+
+def test_figure_2_and_its_sound(tmp_path: Path):
+    speech_and_noise(tmp_path)
+    options = {
+        "data": Path("data/test"),
+        "packed": Path("dump/test"),
+        "noise": Path("dump/noise_train"),
+        "masks": Path("masks/mask.scp"),
+    }
+    draw_importance(Path("figures"), True, **options, audio=Path("audio"), histories="generator/seed{seed}/history.json")
+    names = {"importance_s0-go-0.png", "importance_s1-up-0.png", "generator_training.png"}
+    assert {path.name for path in Path("figures").glob("*")} == names
+    for path in Path("figures").glob("*.png"):
+        with Image.open(path) as picture:
+            assert min(picture.size) > 500 and np.asarray(picture.convert("L")).std() > 5
+    sounds = {path.name: soundfile.read(path)[0] for path in Path("audio").glob("*.wav")}
+    assert len(sounds) == 6 and {len(samples) for samples in sounds.values()} == {16000}
+    # At -12.5 dB noise is louder than speech; one scale for all three.
+    energy = {name.split(".")[1]: np.square(s).sum() for name, s in sounds.items() if name.startswith("s0")}
+    noise = np.square(sounds["s0-go-0.everywhere.wav"] - sounds["s0-go-0.clean.wav"]).sum()
+    assert 10 * np.log10(energy["clean"] / noise) == pytest.approx(-12.5, abs=0.3)
+    assert energy["clean"] < energy["importance"] < energy["everywhere"]
+    with pytest.raises(InputError, match="has no utterance nobody"):
+        draw_importance(Path("figures"), True, **options, utterances="nobody")
+
+
+def test_the_picture_shows_what_training_hears(tmp_path: Path):
+    speech_and_noise(tmp_path)
+    source, pieces = read_packed(Path("dump/test")), read_packed(Path("dump/noise_train"))
+    mask = np.ones((126, 257), np.float32)
+    mask[:, 20:50] = 0
+    example = mixture("s0-go-0", "go", mask, source, pieces, -12.5, 0, 1).example
+    clean = decibels(spectra(torch.from_numpy(source.rows(16000)[[0]] / np.float32(32768)), torch.tensor([16000])))[0].numpy()
+    np.testing.assert_allclose(example.clean, clean, atol=1e-4)
+    # Unrolled, the spared band is clean speech and the rest is not.
+    np.testing.assert_allclose(example.mixture[20:50], clean[20:50], atol=1e-3)
+    assert np.abs(example.mixture[60:] - clean[60:]).mean() > 10
+    assert (example.importance[20:50] == 1).all() and example.importance.mean() == pytest.approx(30 / 257)
+    assert (example.rolled == example.importance).all()
+    moved = {mixture(key, "go", mask, source, pieces, -12.5, 30, seed).example.moved for key in source.ids for seed in (1, 2, 3)}
+    assert len(moved) > 3
+    with pytest.raises(InputError, match="the mask of s0-go-0 is 94 x 257; run stage 4 again"):
+        mixture("s0-go-0", "go", mask[:94], source, pieces, -12.5, 30, 1)
