@@ -96,18 +96,18 @@ train_generators() { # stage 4
 }
 
 system() { # system <name> <seed>: the options of one training that goes on from the baseline
-    local options="--augmentation.method noise --augmentation.per $per" masks="--masks $exp/masks$of/seed$2/train/mask.scp"
+    local added="--augmentation.method noise --augmentation.per $per" masks="--masks $exp/masks$of/seed$2/train/mask.scp"
     case $1 in
-        continue-clean) options="" ;;
-        specaugment) options="--augmentation.method specaugment" ;;
-        conventional-*) options+=" --augmentation.snr=${1#conventional-}" ;;
+        continue-clean) added="" ;;
+        specaugment) added="--augmentation.method specaugment" ;;
+        conventional-*) added+=" --augmentation.snr=${1#conventional-}" ;;
         null) ;;
-        importantaug) options+=" $masks --augmentation.masks own" ;;
-        other-map) options+=" $masks --augmentation.masks other" ;;
-        binarised-*) options+=" $masks --augmentation.masks own --augmentation.everywhere 0 --augmentation.percent ${1#binarised-}" ;;
+        importantaug) added+=" $masks --augmentation.masks own" ;;
+        other-map) added+=" $masks --augmentation.masks other" ;;
+        binarised-*) added+=" $masks --augmentation.masks own --augmentation.everywhere 0 --augmentation.percent ${1#binarised-}" ;;
         *) fail "--systems knows continue-clean, specaugment, conventional, null, importantaug and other-map, not '$1'" ;;
     esac
-    echo "--seed $2 --init $folder/baseline/seed$2 --out $folder/$1/seed$2 $options"
+    echo "--seed $2 --init $folder/baseline/seed$2 --out $folder/$1/seed$2 $added"
 }
 
 sweep_snr() { # stage 5: Table 1
@@ -160,7 +160,7 @@ predict() { # stage 7
     } > "$lines.all"
     # The sweep's best is there twice, the second time for dev alone.
     awk '!seen[$2]++' "$lines.all" > "$lines"
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2086
     in_array "$exp/decode$by/log/predict" "$lines" $gpu --max-jobs-run "$nj" -- predict_commands.py --data "$data" \
         --packed "$dump" --sets "dev test" --noisy "$noisy_sets" --snrs="$snrs" --device "$device"
 }

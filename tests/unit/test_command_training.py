@@ -1,0 +1,216 @@
+"""The programs of ImportantAug on a small made-up corpus: packing, training, masks, predictions; resume and bad input."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from accent_helpers import local_program, run_program
+from speech_commands_helpers import RATE
+
+from salience.corpora.records import Utterance
+from salience.data.directories import write_data_dir
+from salience.data.packed import read_packed
+from salience.data.tables import read_table, write_table
+from salience.features.archives import Archive
+from salience.features.commands import BINS, FRAMES, decibels, spectra
+from salience.files import read_json, write_json
+from salience.models.commands import load_recogniser
+from salience.models.mask_generator import load_generator
+from salience.training.commands import CommandSet
+
+# An interrupted training leaves TensorBoard's thread behind.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+WORDS = {"high": 2500.0, "low": 400.0}
+TRAINING = {
+    "epochs": 4, "batch_size": 8, "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 1e-4, "schedule": "step",
+    "step_epochs": 2, "gradient_clip": 0.0, "precision": "float32",
+}
+
+
+def utterance(folder, key, samples, text="", subtype="PCM_16"):
+    path = folder / "wav" / f"{key}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE, subtype=subtype)
+    return Utterance(id=key, speaker=key, audio=path, text=text, duration=len(samples) / RATE, recording=key)
+
+
+def tone(hertz, samples, random):
+    return 0.2 * np.sin(2 * np.pi * hertz * np.arange(samples) / RATE) + 0.02 * random.standard_normal(samples)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Clips of two tones, a baseline, a generator and masks, in a folder with a space."""
+    folder = tmp_path_factory.mktemp("some commands")
+    random = np.random.default_rng(0)
+    for name, count in (("train", 24), ("dev", 8), ("test", 8)):
+        clips = [(word, f"{name}{n:02}-{word}", int(random.integers(6000, 16001))) for n in range(count // 2) for word in WORDS]
+        write_data_dir(folder / "data" / name, [utterance(folder, key, tone(WORDS[word], size, random), word) for word, key, size in clips])
+    write_data_dir(folder / "data/noise_train", [utterance(folder, f"n{n}", 0.1 * random.standard_normal(RATE)) for n in range(5)])
+    write_data_dir(folder / "data/noise_other", [utterance(folder, "long", 0.1 * random.standard_normal(3 * RATE), subtype="FLOAT")])
+    (folder / "data/words").write_text("high\nlow\n")
+    shutil.copytree(folder / "data/test", folder / "data/test_other")
+    write_table(folder / "data/test_other/noise", {key: f"long {100 * row}" for row, key in enumerate(read_table(folder / "data/test/text"))})
+    (folder / "settings.yaml").write_text(yaml.safe_dump({"training": TRAINING}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_program(patch, "pack_waveforms", data="data", out="dump", sets="train dev test noise_train", long="noise_other")
+        learn(patch, "baseline")
+        run_program(patch, "train_generator", config="settings.yaml", data="data", packed="dump", recogniser="exp/baseline", out="exp/generator")
+        run_program(patch, "map_importance", packed="dump", generator="exp/generator", out="exp/masks", sets="train test", compress="false")
+    return folder
+
+
+@pytest.fixture
+def recipe(trained, tmp_path, monkeypatch):
+    """A copy of it as the working directory."""
+    shutil.copytree(trained, tmp_path / "some commands")
+    monkeypatch.chdir(tmp_path / "some commands")
+    return tmp_path / "some commands"
+
+
+def learn(monkeypatch, name, **options):
+    run_program(monkeypatch, "train_commands", config="settings.yaml", data="data", packed="dump", out=f"exp/{name}", **options)
+
+
+def refused(capsys, call):
+    with pytest.raises(SystemExit) as stopped:
+        call()
+    assert "Traceback" not in capsys.readouterr().err
+    return str(stopped.value)
+
+
+def test_packed_signals_are_the_recordings(recipe):
+    packed = read_packed(recipe / "dump/train")
+    assert packed.signals.dtype == np.int16
+    for row, key in enumerate(packed.ids):
+        samples, _ = soundfile.read(read_table(recipe / "data/train/wav.scp")[key], dtype="int16")
+        assert packed.samples[row] == len(samples)
+        assert np.array_equal(packed.rows(16000)[row], np.pad(samples, (0, 16000 - len(samples))))
+    other = read_packed(recipe / "dump/noise_other")
+    assert other.signals.dtype == np.float32 and other.samples.tolist() == [3 * RATE]
+
+
+def test_the_baseline_learns_and_its_best_epoch_is_kept(recipe):
+    dev = CommandSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
+    model = load_recogniser(recipe / "exp/baseline")
+    with torch.no_grad():
+        logits = model(decibels(dev.spectra(torch.arange(len(dev)))))
+    losses = [entry["eval_dev_loss"] for entry in read_json(recipe / "exp/baseline/history.json") if "eval_dev_loss" in entry]
+    assert float(torch.nn.functional.cross_entropy(logits, dev.labels)) == pytest.approx(min(losses), rel=1e-4)
+    assert len(losses) == 4
+    rates = [entry["learning_rate"] for entry in read_json(recipe / "exp/baseline/history.json") if "learning_rate" in entry]
+    assert rates == pytest.approx([1e-3, 5e-4, 5e-4, 2.5e-4]) or rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
+
+
+def test_masks_are_the_generators(recipe):
+    archive, packed = Archive(recipe / "exp/masks/test/mask.scp"), read_packed(recipe / "dump/test")
+    model = load_generator(recipe / "exp/generator")
+    for row, key in enumerate(packed.ids):
+        waveform = torch.from_numpy(packed.rows(16000)[row : row + 1] / np.float32(32768))
+        with torch.no_grad():
+            expected = torch.sigmoid(model(decibels(spectra(waveform, torch.tensor(packed.samples[row : row + 1])))))[0].T
+        assert archive[key].shape == (FRAMES, BINS)
+        assert np.allclose(archive[key], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("continue-clean", {}), ("specaugment", {"augmentation.method": "specaugment"}), ("null", {"augmentation.method": "noise"}),
+        ("importantaug", {"augmentation.method": "noise", "augmentation.masks": "own"}),
+        ("other-map", {"augmentation.method": "noise", "augmentation.masks": "other", "augmentation.per": "utterance"}),
+        ("binarised-10", {"augmentation.method": "noise", "augmentation.masks": "own", "augmentation.everywhere": 0, "augmentation.percent": 10}),
+    ],
+)
+def test_every_method_goes_on_from_the_baseline(recipe, monkeypatch, name, options):
+    masks = {"masks": "exp/masks/train/mask.scp"} if "augmentation.masks" in options else {}
+    learn(monkeypatch, name, init="exp/baseline", **masks, **options)
+    before, after = (load_recogniser(recipe / "exp" / folder).state_dict() for folder in ("baseline", name))
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    assert read_json(recipe / "exp" / name / "step.json")["config"]["augmentation"]["method"] == options.get("augmentation.method", "none")
+
+
+def test_a_modern_recogniser_trains_on_the_same_masks(recipe, monkeypatch):
+    learn(monkeypatch, "modern", kind="bc-resnet-1", **{"augmentation.method": "noise", "augmentation.masks": "own"}, masks="exp/masks/train/mask.scp")
+    assert read_json(recipe / "exp/modern/config.json")["kind"] == "bc-resnet"
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch):
+    options = {"init": "exp/baseline", "augmentation.method": "noise", "augmentation.masks": "own", "masks": "exp/masks/train/mask.scp"}
+    learn(monkeypatch, "whole", **options)
+    calls = 0
+    whole = CommandSet.spectra
+
+    def fail(self, rows):
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise RuntimeError("power cut")
+        return whole(self, rows)
+
+    monkeypatch.setattr(CommandSet, "spectra", fail)
+    with pytest.raises(RuntimeError, match="power cut"):
+        learn(monkeypatch, "cut", **options)
+    assert list((recipe / "exp/cut/checkpoints").glob("checkpoint-*"))
+    monkeypatch.setattr(CommandSet, "spectra", whole)
+    learn(monkeypatch, "cut", **options)
+    assert (recipe / "exp/cut/model.safetensors").read_bytes() == (recipe / "exp/whole/model.safetensors").read_bytes()
+
+
+def test_predictions_of_noisy_sets_have_the_ratio_they_say(recipe, monkeypatch):
+    heard = []
+    module = local_program("predict_commands")
+    monkeypatch.setattr(module, "spectra", lambda waveforms, samples: heard.append((waveforms, samples)) or spectra(waveforms, samples))
+    module.predict_commands(model=recipe / "exp/baseline", data=recipe / "data", packed=recipe / "dump", out=recipe / "exp/decode", out_noisy=recipe / "exp/noisy", sets="test", noisy="test_other", snrs="-5 20")
+    truth = read_table(recipe / "data/test/text")
+    assert list(read_table(recipe / "exp/decode/test/text")) == sorted(truth)
+    assert set(read_table(recipe / "exp/noisy/-5/test_other/text").values()) <= set(WORDS)
+    clean = heard[0][0]
+    for (noisy, samples), snr in zip(heard[1:], (-5, 20), strict=True):
+        added = noisy - clean
+        for row, size in enumerate(samples.tolist()):
+            measured = 10 * torch.log10(clean[row].square().sum() / added[row].square().sum())
+            assert float(measured) == pytest.approx(snr, abs=0.01)
+            assert not added[row, size:].any()
+    # The same noise at each ratio.
+    assert torch.allclose((heard[1][0] - clean) * 10 ** (-25 / 20), heard[2][0] - clean, atol=1e-6)
+
+
+def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
+    masked = {"augmentation.method": "noise", "augmentation.masks": "own"}
+    assert "needs --masks" in refused(capsys, lambda: learn(monkeypatch, "a", **masked))
+    assert "bc-resnet-1" in refused(capsys, lambda: learn(monkeypatch, "a", kind="resnet"))
+    with monkeypatch.context() as patch:
+        (recipe / "data/words").write_text("low\n")
+        assert "'high', which the recogniser does not know" in refused(capsys, lambda: learn(patch, "a"))
+        (recipe / "data/words").write_text("high\nlow\nmiddle\n")
+        assert "knows other words than data/words" in refused(capsys, lambda: learn(patch, "a", init="exp/baseline"))
+    write_table(recipe / "data/test_other/noise", {"test00-low": "long 0"})
+
+    def decode():
+        run_program(monkeypatch, "predict_commands", model="exp/baseline", data="data", packed="dump", out="o", out_noisy="n", sets="", noisy="test_other", snrs="0")
+
+    assert "names no noise for test00-high" in refused(capsys, decode)
+    write_table(recipe / "data/test_other/noise", {key: "long 47999" for key in read_table(recipe / "data/test/text")})
+    assert "ends before the utterance does" in refused(capsys, decode)
+    for name, size, words in (("long", 16001, "more than the 16000 of a command"), ("short", 256, "too few for one window")):
+        write_data_dir(recipe / "data" / name, [utterance(recipe, f"{name}-clip", np.full(size, 0.1), "low")])
+        assert words in refused(capsys, lambda name=name: run_program(monkeypatch, "pack_waveforms", data="data", out="dump", sets=name))
+        assert not (recipe / "dump" / name / "signals.npy").exists() and not list((recipe / "dump" / name).glob(".*"))
+
+
+def test_the_snr_is_the_one_with_the_lowest_dev_error(tmp_path):
+    from accent_helpers import load_program
+
+    choose = load_program("egs/gsc_v2/local/choose_snr.py")
+    for snr, errors in (("-10", [9, 20]), ("0", [5, 8]), ("15", [5, 8]), ("30", [2, 13])):
+        for seed, error in enumerate(errors, 1):
+            # The lowest error of all, but not at the lowest loss.
+            write_json(tmp_path / snr / f"{seed}.json", [{"eval_dev_loss": 2.0, "eval_dev_error": 0.0}, {"loss": 0.1}, {"eval_dev_loss": 1.0, "eval_dev_error": error}])
+    choose.choose_snr(f"{tmp_path}/{{snr}}/{{seed}}.json", "-10 0 15 30", "1 2", tmp_path / "chosen")
+    assert (tmp_path / "chosen").read_text() == "15\n"
