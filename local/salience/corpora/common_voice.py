@@ -1,9 +1,10 @@
 """Common Voice, scripted speech, and the CommonAccent selection from its English part.
 
 On disk: `<root>/{validated,train,dev,test,...}.tsv` and `<root>/clips/*.mp3`,
-where root is `cv-corpus-<version>-<date>/<language>`.  Tables are parted by
-tabs and never quoted.  Releases are given out after a login, so nothing is
-downloaded here.
+where root is `cv-corpus-<version>-<date>/<language>`.  A delta segment
+(`cv-corpus-<version>-delta-<date>`) holds what came since the release before
+and may lack train, dev and test.  Tables are parted by tabs and never quoted.
+Releases are given out after a login, so nothing is downloaded here.
 
 CommonAccent names several lists that no longer can be had or that share
 speakers between their sets.  Ours is drawn anew from whichever English release
@@ -11,10 +12,11 @@ the user has: the sixteen labels of the published classifier, at most 100 clips
 of each in each set, no speaker in two sets, one seed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from sys import intern
 
 import soundfile
 
@@ -30,6 +32,13 @@ from salience.randomness import generator
 COMMON_ACCENT_TABLE = Path(__file__).with_name("commonaccent_labels.tsv")
 
 GENDERS = {"male": "m", "male_masculine": "m", "female": "f", "female_feminine": "f"}
+
+
+KNOWN_COLUMNS = frozenset((
+    "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes", "age", "gender",
+    "accent", "accents", "variant", "locale", "segment",
+))  # fmt: skip
+"""The columns of all releases so far."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,26 @@ def fetch(target: Path, archive: Path | None = None, language: str = "en") -> Pa
     return find_root(Path(target) / "common_voice", language)
 
 
-def clips(table: Path) -> Iterator[Clip]:
-    """The rows of a table in their order; one with more or fewer fields than the header is an InputError."""
+def find_releases(folder: Path, language: str) -> list[Path]:
+    """The roots of all releases and delta segments of a language in `folder`, or of the one that `folder` is.
+
+    A folder that looks like a release and lacks validated.tsv or clips is an InputError.
+    """
+    folder = Path(folder)
+    several = [path for path in sorted(folder.glob(f"cv-corpus-*/{language}")) if path.is_dir()]
+    return [find_root(path, language) for path in several] or [find_root(folder, language)]
+
+
+def release_name(root: Path) -> str:
+    """A release's name: that of the folder above the language."""
+    return Path(root).absolute().parent.name
+
+
+def clips(table: Path, columns: Collection[str] | None = None) -> Iterator[Clip]:
+    """The rows of a table in their order; one with more or fewer fields than the header is an InputError.
+
+    With `columns`, so is a column that is not among them.
+    """
     header: list[str] = []
     for number, line in text_lines(table):
         fields = line.split("\t")
@@ -89,17 +116,27 @@ def clips(table: Path) -> Iterator[Clip]:
             missing = {"client_id", "path", "sentence"} - set(header)
             if missing:
                 raise InputError(f"{table} has no column {sorted(missing)[0]}; unpack the corpus again")
+            unknown = [] if columns is None else [name for name in header if name not in columns]
+            if unknown:
+                raise InputError(
+                    f"{table} has the column {unknown[0]!r}, which no release known here has; take it out, "
+                    "or let it pass with --other-columns"
+                )
             continue
         if len(fields) != len(header):
+            # Legal in a sentence; but a program that quotes may have broken the row at one.
+            quotation = " and opens a quotation that it does not close" if line.count('"') % 2 else ""
             raise InputError(
-                f"{table}:{number} has {len(fields)} fields instead of {len(header)}; unpack the corpus again"
+                f"{table}:{number} has {len(fields)} fields instead of {len(header)}{quotation}; "
+                "unpack the corpus again"
             )
         row = dict(zip(header, fields, strict=True))
         # The column `accent` became `accents` around release 8.
         accent = row.get("accents") or row.get("accent") or ""
+        # Interned: a contributor's hundreds of rows share one string.
         yield Clip(
-            row["client_id"], row["path"], row["sentence"], accent,
-            row.get("gender", ""), row.get("variant", ""), row.get("locale", ""),
+            intern(row["client_id"]), row["path"], row["sentence"], intern(accent),
+            intern(row.get("gender", "")), intern(row.get("variant", "")), intern(row.get("locale", "")),
         )  # fmt: skip
 
 
