@@ -9,6 +9,7 @@ from salience import program
 from salience.corpora import (
     an4,
     common_voice,
+    common_voice_catalan,
     edacc,
     fsdd,
     librispeech,
@@ -26,6 +27,7 @@ MINI_FOLDERS = {
     "librispeech": "LibriSpeech",
     "edacc": "edacc_v1.0",
     "common_voice": "cv-corpus-0.0-mini/en",
+    "common_voice_catalan": "common_voice_ca",
     "fsdd": "fsdd",
     "an4": "an4",
     "speech_commands": "speech_commands",
@@ -36,6 +38,7 @@ MODULES = {
     "librispeech": librispeech,
     "edacc": edacc,
     "common_voice": common_voice,
+    "common_voice_catalan": common_voice_catalan,
     "fsdd": fsdd,
     "an4": an4,
     "speech_commands": speech_commands,
@@ -46,7 +49,7 @@ MODULES = {
 
 def main(
     corpus: Literal[
-        "librispeech", "edacc", "common_voice", "fsdd", "an4", "speech_commands", "musan", "qut_noise"
+        "librispeech", "edacc", "common_voice", "common_voice_catalan", "fsdd", "an4", "speech_commands", "musan", "qut_noise"
     ],
     target: Path,
     root: Path | None = None,
@@ -64,7 +67,7 @@ def main(
         corpus: which corpus
         target: folder for root.txt, and for what is unpacked, downloaded or synthesised
         root: the corpus, unpacked by the user
-        archive: the corpus' archive, fetched by the user (LibriSpeech: one part's, or a folder with several)
+        archive: the corpus' archive, fetched by the user (LibriSpeech, Common Voice Catalan: or a folder with several)
         parts: LibriSpeech only, the parts to download, parted by commas
         mini: synthesise a small corpus in the same format instead
         pretraining: LibriSpeech with --mini only, write this many utterances for the mini Whisper's training

@@ -180,14 +180,15 @@ corpus_label() { # as it stands in the results: parts of the corpus and other re
 }
 
 report_results() { # stage 9
-    local paper=() corpus # the paper's figures are of the real corpus
+    local paper=() chosen=() corpus # the paper's figures are of the real corpus
     needs "$exp/score$by/baseline/seed$first_seed/test/counts.json" 8
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
+    case " $systems " in *" conventional "*) chosen=(--chosen "$exp/conventional_snr$by") ;; esac
     corpus=$(corpus_label)
     mkdir -p "$results" "$exp/report"
     collect_command_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
         --scores "$exp/score$by/{system}/seed{seed}/{set}" --noisy "$exp/score_noisy$by/{system}/seed{seed}/{snr}/{set}" \
-        --in-domain "test_$noise_name" --out-of-domain "test_$other_name" --chosen "$exp/conventional_snr$by" \
+        --in-domain "test_$noise_name" --out-of-domain "test_$other_name" "${chosen[@]}" \
         --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" \
         --settings "{settings: $conf, recogniser: $(basename "$training_config"), further: $(basename "$further_config"), generator: $(basename "$generator_config"), masks moved per: $per, maps of: $maps_of}"
     draw_command_results.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"

@@ -69,10 +69,12 @@ class _BucketTrainer(Trainer):
     """Trainer whose batches come from LengthBuckets and whose evaluation is a function of the model."""
 
     def __init__(
-        self, *args: Any, lengths: Sequence[int], dev_score: Callable[[nn.Module], dict[str, float]], settings: TrainingSettings, **options: Any
+        self, *args: Any, lengths: Sequence[int], dev_score: Callable[[nn.Module], dict[str, float]], settings: TrainingSettings,
+        rates: Callable[[str], float] | None = None, **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._settings = settings
+        self._rates = rates
         self._lengths = lengths
         self._dev_score = dev_score
 
@@ -92,7 +94,10 @@ class _BucketTrainer(Trainer):
                 self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, weight_decay=settings.weight_decay)
             else:
                 self.optimizer = torch.optim.Adadelta(learnt, settings.learning_rate, settings.rho, settings.epsilon, settings.weight_decay)
-        return super().create_optimizer(*args, **options)
+        optimizer = super().create_optimizer(*args, **options)
+        if self._rates is not None:
+            _split_groups(optimizer, self.model, self._rates)
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
         if self._settings.schedule == "step" and self.lr_scheduler is None:
@@ -108,6 +113,18 @@ class _BucketTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _split_groups(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Callable[[str], float]) -> None:
+    """Divide the optimizer's groups by how much faster or slower their parameters learn."""
+    rate = {id(parameter): rates(name) for name, parameter in model.named_parameters()}
+    groups = [
+        {**group, "lr": group["lr"] * factor, "params": [p for p in group["params"] if rate[id(p)] == factor]}
+        for group in optimizer.param_groups for factor in sorted({rate[id(p)] for p in group["params"]})
+    ]
+    optimizer.param_groups.clear()
+    for group in groups:
+        optimizer.add_param_group(group)
 
 
 class _LogLines(TrainerCallback):
@@ -162,11 +179,13 @@ def train(
     settings: TrainingSettings,
     seed: int,
     ngpu: int = 0,
+    rates: Callable[[str], float] | None = None,
 ) -> list[dict[str, float]]:
     """Train `model` in place to the weights of its best epoch on the dev set.
 
     train_set is indexed by (epoch, index), `lengths` holds each index's
-    frames.  dev_score(model) gives scores, among them `metric`.  Checkpoints
+    frames.  dev_score(model) gives scores, among them `metric`.  rates(name of
+    a parameter) is its learning rate as a multiple of the settings'.  Checkpoints
     go under `folder` after each epoch; a call after an interruption goes on
     from the last whole one, with the same random numbers.  Returns the log:
     losses and dev scores with their `step` and `epoch`.
@@ -206,7 +225,7 @@ def train(
         stopping.insert(0, _SomeEpochs(settings.score_every))
     trainer = _BucketTrainer(
         model, arguments, train_dataset=train_set, eval_dataset=train_set, data_collator=collate,
-        callbacks=[*stopping, _LogLines()], lengths=lengths, dev_score=dev_score, settings=settings,
+        callbacks=[*stopping, _LogLines()], lengths=lengths, dev_score=dev_score, settings=settings, rates=rates,
     )
     # The two print each log record as a dictionary; _LogLines says it in the house's form.
     trainer.remove_callback(PrinterCallback)
