@@ -2,7 +2,6 @@
 """Collect the scores, noise proportions and masks of a bubble cooperative network into results.json."""
 
 import logging
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,16 @@ from salience.scoring.results import (
     matches,
     placed,
     present,
+    provenance,
     rate_rows,
     read_paper,
     read_results,
     read_scores,
     replace,
+    run_fields,
     split,
     write_results,
 )
-from salience.steps import commit, versions
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -86,14 +86,7 @@ def collect_bubble_results(
         paper: YAML file with the paper's `figures`, our `aims` and what the paper says of `importance`.
         settings: What else a reader needs to know of the run.
     """
-    common = {
-        "corpus": corpus,
-        "synthetic": synthetic,
-        "recogniser": recogniser,
-        "command": command,
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
+    common = provenance(corpus, synthetic, recogniser, command)
     known = read_paper(paper)
     figures = known.get("figures")
     counts = _frames(frames)
@@ -145,12 +138,7 @@ def collect_bubble_results(
 
     _attach_aims(known.get("aims", []), rows, compared, normaliser)
     run = {
-        "corpus": corpus,
-        "synthetic": synthetic,
-        "command": command,
-        "commit": common["commit"],
-        "date": common["date"],
-        "versions": versions(),
+        **run_fields(common),
         "seeds": sorted({seed for row in rows if row["metric"] == METRIC for seed in row["seeds"]}),
         "settings": settings or {},
         "judged_by": {"metric": METRIC, "normaliser": normaliser},

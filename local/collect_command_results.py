@@ -2,7 +2,6 @@
 """Collect the error rates of recognisers of commands into results.json."""
 
 import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace as replace_fields
 from pathlib import Path
@@ -19,15 +18,16 @@ from salience.scoring.results import (
     mean_over,
     placed,
     present,
+    provenance,
     rate_rows,
     read_paper,
     read_results,
     read_scores,
     replace,
+    run_fields,
     split,
     write_results,
 )
-from salience.steps import commit, versions
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -86,14 +86,7 @@ def collect_command_results(
         paper: YAML file with the paper's `figures` (of dev and test), `in_domain` and `out_of_domain`.
         settings: What else a reader needs to know of the run.
     """
-    common = {
-        "corpus": corpus,
-        "synthetic": synthetic,
-        "recogniser": recogniser,
-        "command": command,
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
+    common = provenance(corpus, synthetic, recogniser, command)
     known = read_paper(paper)
     snr = _chosen(chosen)
     rows, compared, absent = [], [], []
@@ -129,12 +122,7 @@ def collect_command_results(
     systems = {row["system"] for row in rows if row.get("sweep") is None}
     absent = [name for name in SYSTEMS if name not in systems | {PUBLISHED}] + absent
     run = {
-        "corpus": corpus,
-        "synthetic": synthetic,
-        "command": command,
-        "commit": common["commit"],
-        "date": common["date"],
-        "versions": versions(),
+        **run_fields(common),
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "settings": {"recogniser": recogniser} | (settings or {}),
         "judged_by": {"metric": METRIC, "normaliser": rows[0]["normaliser"]},

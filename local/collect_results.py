@@ -2,7 +2,6 @@
 """Collect the scores of all systems into results.json."""
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,16 @@ from salience.scoring.results import (
     classifier_rows,
     comparisons,
     find,
+    provenance,
     rate_rows,
     read_paper,
     read_results,
     read_scores,
     replace,
+    run_fields,
     share_rows,
     write_results,
 )
-from salience.steps import commit, versions
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -66,14 +66,7 @@ def collect_results(
         paper: YAML file whose `figures` map system, set and metric to the paper's figures.
         settings: What else a reader needs to know of the run.
     """
-    common = {
-        "corpus": corpus,
-        "synthetic": synthetic,
-        "recogniser": recogniser,
-        "command": command,
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
+    common = provenance(corpus, synthetic, recogniser, command)
     rows, compared, all_seeds = [], [], set()
     if scores is not None:
         figures = read_paper(paper).get("figures")
@@ -94,12 +87,7 @@ def collect_results(
     if not rows:
         raise InputError("there is nothing to collect; give --scores, --classifier or --masked-shares")
     run = {
-        "corpus": corpus,
-        "synthetic": synthetic,
-        "command": command,
-        "commit": common["commit"],
-        "date": common["date"],
-        "versions": versions(),
+        **run_fields(common),
         "seeds": sorted(all_seeds),
         "settings": settings or {},
     }

@@ -8,6 +8,7 @@ so are, within a seed, scores with several draws of noise.
 import json
 import logging
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
@@ -22,6 +23,7 @@ import yaml
 from salience.errors import InputError
 from salience.files import read_json, whole_file
 from salience.scoring.bootstrap import interval, resampled_rates, resampling_units, two_sided_p
+from salience.steps import commit, versions
 
 logger = logging.getLogger(__name__)
 
@@ -452,6 +454,23 @@ def share_rows(
         )
         for (system, name), values in shares.items()
     ]
+
+
+def provenance(corpus: str, synthetic: bool, recogniser: str | None, command: str) -> dict[str, Any]:
+    """What all rows of one collection have in common: of what they are, and how, from which commit and when they came."""
+    return {
+        "corpus": corpus,
+        "synthetic": synthetic,
+        "recogniser": recogniser,
+        "command": command,
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def run_fields(common: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record of every run begins with."""
+    return {name: common[name] for name in ("corpus", "synthetic", "command", "commit", "date")} | {"versions": versions()}
 
 
 def new_row(common: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
