@@ -19,7 +19,7 @@ from salience.features.commands import BINS, FRAMES, decibels, spectra
 from salience.files import read_json, write_json
 from salience.models.commands import load_recogniser
 from salience.models.mask_generator import load_generator
-from salience.training.commands import CommandSet
+from salience.training.commands import CommandSet, GeneratorTraining, ImportanceWeights, NoisePieces
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -116,6 +116,23 @@ def test_masks_are_the_generators(recipe):
             expected = torch.sigmoid(model(decibels(spectra(waveform, torch.tensor(packed.samples[row : row + 1])))))[0].T
         assert archive[key].shape == (FRAMES, BINS)
         assert np.allclose(archive[key], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("legacy", ["false", "true"])
+def test_the_generators_best_epoch_is_kept(recipe, monkeypatch, legacy):
+    """By equation 5 on the same noise each time, or as the published code has it, on other noise each time."""
+    run_program(monkeypatch, "train_generator", config="settings.yaml", data="data", packed="dump", recogniser="exp/baseline", out="exp/again", legacy=legacy)
+    scores = [entry for entry in read_json(recipe / "exp/again/history.json") if "eval_dev_loss" in entry]
+    assert len(scores) == 4
+    best = min(range(4), key=lambda epoch: scores[epoch]["eval_dev_loss"])
+    dev = CommandSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
+    network = GeneratorTraining(load_generator(recipe / "exp/again"), load_recogniser(recipe / "exp/baseline"), dev, NoisePieces(recipe / "dump/noise_train"), ImportanceWeights(), -12.5)
+    score = local_program("train_generator").dev_scorer(dev, 5, 8, 1, legacy == "true")
+    with torch.no_grad():
+        found = [score(network) for _ in range(best + 1)][-1]
+    assert found == pytest.approx({name: scores[best][f"eval_{name}"] for name in found}, rel=1e-3)
+    if legacy == "false":
+        assert (recipe / "exp/again/model.safetensors").read_bytes() == (recipe / "exp/generator/model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
