@@ -81,7 +81,8 @@ def _catalan() -> tuple[Normalise, str]:
         # Invisible characters (soft hyphens, joiners, marks of direction) first: they part letters from their accents.
         seen = "".join(character for character in text if unicodedata.category(character) != "Cf")
         plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", seen).lower())
-        plain = GEMINATE.sub("\u00b7", plain.replace("\u0140", "l\u00b7").replace("\u00b7\u00b7", "\u00b7").translate(_ONE_SIGN))
+        plain = plain.replace("\u0140", "l\u00b7").replace("\u00b7\u00b7", "\u00b7").translate(_ONE_SIGN)
+        plain = GEMINATE.sub("\u00b7", plain)
         return squeeze("".join(_kept(plain, place) for place in range(len(plain))))
 
     return normalise, "1"

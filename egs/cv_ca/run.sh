@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Catalan wav2vec 2.0 after "Amplifying Voices" (2024): a model is pretrained on unlabelled Common Voice, accents and
+# genders are told apart, Grad-CAM says where in the signal that is heard, and recognisers are fine-tuned from it and
+# from published models.
+
+# The corpus: a Catalan release of Common Voice, or a folder with several and with delta segments.  It is never
+# downloaded: it needs a login.
+common_voice_root=
+common_voice_archive=    # an archive, or a folder with several
+unlabelled_releases=     # releases of which only the audio is used, by folder or version (the paper: 15.0 16.1 17.0)
+
+stage=0
+stop_stage=2             # later stages do not exist yet
+nj=2                     # jobs of an array
+ngpu=0
+seed=1                   # of the synthetic corpus, the sets and the chunks
+mini=false               # true: a synthetic corpus of some minutes, in four espeak voices
+legacy_accents=false     # true: the paper's five exact strings of the accent column
+accent_table=            # your own table, what is written in accents or variant and its label
+least_per_accent=10      # an accent with fewer clips is in no accent set
+most_per_accent=         # at most this many clips of an accent in each set (default: all; the paper: 1540)
+dev_limit=               # at most this many utterances in labelled_dev (default: all)
+test_limit=              # the same for labelled_test
+random_share=            # of the utterances outside training in the random sets (default: 0.1, the paper's; mini: 0.3)
+shortest=0.5             # seconds; shorter clips are left out
+longest=20               # seconds; longer clips are left out
+skip_bad_clips=false     # true: leave out clips that are missing or empty, instead of stopping
+other_columns=           # columns that the tables may have besides the known ones
+chunk=0                  # unlabelled clips on the disk at a time, decoded in chunks; 0 decodes all
+max_disk_gb=100          # what may lie below dump, decoded clips above all; the corpus and the models are not counted
+conf=                    # folder of settings (default: conf; mini: conf/mini)
+train_jobs=              # trainings at a time (default: nj)
+results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
+
+help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
+    [--common-voice-root DIR] [--unlabelled-releases '15.0 16.1'] [any variable at the top of this file]
+stages: 0 corpus, 1 data, 2 vocabulary and decoded clips"
+
+set -euo pipefail
+command="./run.sh --egs cv_ca${*:+$(printf ' %q' "$@")}"
+. ./path.sh
+. parse_options.sh
+# The first run sets up .venv; later ones pass at once.
+setup.sh
+. "$SALIENCE_ROOT/conf/cmd.sh"
+random_share=${random_share:-$([ "$mini" = true ] && echo 0.3 || echo 0.1)}
+. stages.sh
+. local/catalan_stages.sh
+
+if begin 0 "corpus";                                                   then fetch_corpus; fi
+if begin 1 "data directories: labelled, unlabelled, accents, genders"; then prepare_data; fi
+if begin 2 "vocabulary, and clips decoded at 16 kHz";                  then prepare_signals; fi

@@ -1,0 +1,252 @@
+"""Common Voice Catalan: several releases and delta segments at once, accent labels by an exact table.
+
+On disk each release is as common_voice.py says, with `ca` for the language.
+A folder may hold one release or several beside each other.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from salience.corpora import common_voice, download, mini, voices
+from salience.corpora.common_voice import Clip, find_releases
+from salience.corpora.espeak import speak
+from salience.errors import InputError
+from salience.randomness import generator
+
+LANGUAGE = "ca"
+ACCENTS = ("balear", "central", "nord-occidental", "septentrional", "valencià")
+ACCENT_TABLE = Path(__file__).with_name("catalan_accents.tsv")
+LEGACY_ACCENT_TABLE = Path(__file__).with_name("catalan_accents_legacy.tsv")
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+
+def find_root(folder: Path) -> Path:
+    """`folder`, once it is found to hold one release of Catalan or several."""
+    find_releases(folder, LANGUAGE)
+    return Path(folder)
+
+
+def fetch(target: Path, archive: Path | None = None) -> Path:
+    """Unpack the user's `archive`, or all the archives of a folder, below `target`; returns the folder of releases.
+
+    Without an archive this is an InputError: Common Voice needs a login.
+    """
+    if archive is None or not Path(archive).is_dir():
+        common_voice.fetch(target, archive, LANGUAGE)
+        return Path(target) / "common_voice"
+    found = sorted(path for path in Path(archive).iterdir() if path.name.endswith(ARCHIVES))
+    if not found:
+        raise InputError(f"{archive} holds no archive; give the folder of cv-corpus-*-{LANGUAGE}.tar.gz")
+    with download.whole_folder(Path(target) / "common_voice") as folder:
+        for path in found:
+            download.unpack(path, folder)
+        find_releases(folder, LANGUAGE)
+    return Path(target) / "common_voice"
+
+
+def accent_label(
+    clip: Clip, labels: Mapping[str, str], variants: bool = True
+) -> tuple[str | None, str]:
+    """The label of a clip and, where it has none, why not.
+
+    Each of the two columns that is filled must be in the table as a whole, and
+    they must agree.  Without `variants` only the accent column counts.
+    """
+    answers = [answer for answer in (clip.accent.strip(), clip.variant.strip() if variants else "") if answer]
+    found = {labels.get(answer) for answer in answers}
+    if not found:
+        return None, "no accent stated"
+    if None in found:
+        return None, "an accent or variant that the table lacks"
+    if len(found) > 1:
+        return None, "an accent and a variant that disagree"
+    return found.pop(), ""
+
+
+# The mini corpus.
+
+MINI_VOICES = {
+    "central": voices.AccentVoice("ca", "Central Catalan"),
+    "balear": voices.AccentVoice("ca-ba", "Balearic Catalan"),
+    "nord-occidental": voices.AccentVoice("ca-nw", "North-Western Catalan"),
+    "valencià": voices.AccentVoice("ca-va", "Valencian"),
+}
+"""There is no voice for septentrional."""
+
+MINI_FULL, MINI_DELTA = "cv-corpus-0.0-mini", "cv-corpus-0.1-delta-mini"
+
+OLD_COLUMNS = (
+    "client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "locale", "segment",
+)  # fmt: skip
+"""Of releases 8 to 12; common_voice.COLUMNS are those since 17."""
+
+OLD_GENDERS = {"m": "male", "f": "female", "": "other"}
+NEW_GENDERS = {"m": "male_masculine", "f": "female_feminine", "": "do_not_wish_to_say"}
+NEW_VARIANTS = {
+    "central": "ca-central",
+    "balear": "ca-balear",
+    "nord-occidental": "ca-nwestern",
+    "valencià": "ca-valencia-central",
+}
+MINI_OWN_WORDS = {"nord-occidental": "nord-occidental,Tortosí", "valencià": "valencià,La Vall d'Albaida"}
+"""Two speakers say more about their accent than the table knows."""
+
+_WHO = (
+    "la Núria", "el meu germà", "l'Òscar", "aquella xicota", "el veí d'en Quim", "la cunyada", "l'àvia", "el xòfer",
+    "un company", "la Zoe", "el teu oncle", "aquest jove", "la reina", "el pagès", "l'Àngel", "la meva filla",
+)  # fmt: skip
+_DOES = (
+    "compra", "menja", "pinta", "amaga", "busca", "fotografia", "col·lecciona", "ven", "canvia", "trobarà", "voldrà",
+    "guarda", "necessita", "dibuixa", "neteja", "demanava",
+)  # fmt: skip
+_WHAT = (
+    "síndries madures", "un quadre xinès", "l'hamaca groga", "una novel·la curta", "raïm i cireres", "un whisky",
+    "paraigües vells", "cançons de bressol", "un kiwi verd", "la llengüeta trencada", "fil i agulles", "set jerseis",
+    "aquell web antic", "vint-i-cinc gallines", "figues seques", "el para-sol blau", "pebre negre", "mitja coca",
+)  # fmt: skip
+_WHERE = (
+    "al mercat", "a la plaça", "sota el pont", "prop de l'estació", "dins l'armari", "vora el riu", "a Lleida",
+    "darrere el castell", "a l'illa", "al jardí", "davant de l'església", "a la vall",
+)  # fmt: skip
+_WHEN = (
+    "cada dissabte", "avui", "de bon matí", "sense pressa", "l'any vinent", "ara mateix", "quan plou", "cada tardor",
+    "després de dinar", "abans-d'ahir", "tranquil·lament", "per última vegada",
+)  # fmt: skip
+
+
+def sentences(*names: object) -> Iterator[str]:
+    """Endless distinct made-up sentences of six to eleven words, the same for the same names."""
+    random = generator("catalan sentences", *names)
+    said: set[str] = set()
+    while True:
+        text = " ".join(str(random.choice(words)) for words in (_WHO, _DOES, _WHAT, _WHERE, _WHEN))
+        if text not in said:
+            said.add(text)
+            yield text
+
+
+@dataclass(frozen=True)
+class _Person:
+    speaker: voices.Speaker
+    client: str
+    accents: str = ""
+    variant: str = ""
+    gender: str = ""
+
+
+@dataclass(frozen=True)
+class _Row:
+    table: str
+    person: _Person
+    text: str
+
+
+def synthesise(root: Path, seed: int = 0, clips: int = 3) -> None:
+    """Write a mini full release and a mini delta segment at `root`, about 150 clips validated and 150 not.
+
+    Four accents, five men and five women of each in the full release
+    (columns and genders as before release 17, 48 kHz, no table of durations),
+    one and one more in the segment (columns as since 17, 32 kHz, the accent as
+    a variant); other.tsv has speakers of its own, invalidated.tsv some of
+    those before.  A labelled speaker has `clips` clips in the full release.
+    Two more describe their accent in their own words, one says nothing.
+    """
+    full, delta = _script(seed, clips)
+    with download.whole_folder(Path(root)) as folder:
+        _write_release(folder / MINI_FULL / LANGUAGE, full, OLD_COLUMNS, 48000, 1000, seed)
+        _write_release(folder / MINI_DELTA / LANGUAGE, delta, common_voice.COLUMNS, 32000, 2000, seed)
+        mini.write_note(folder, "Common Voice", voices.table(MINI_VOICES))
+
+
+def _script(seed: int, clips: int) -> tuple[list[_Row], list[_Row]]:
+    """Who says what in which table of the full release and of the delta segment."""
+    texts = sentences(seed)
+    full: list[_Row] = []
+    delta: list[_Row] = []
+    shared = next(texts)
+    for accent, voice in MINI_VOICES.items():
+        for gender in ("f", "m"):
+            variants = {name: is_of for name, is_of in voices.MINI_VARIANTS.items() if is_of == gender}
+            people = [
+                (speaker, generator(seed, "client", accent, gender, number).bytes(64).hex())
+                for number, speaker in enumerate(
+                    voices.cast([voice], 9, seed, "common voice ca", accent, gender, variants=variants)
+                )
+            ]
+            old = [_Person(*person, accents=accent, gender=OLD_GENDERS[gender]) for person in people[:7]]
+            new = [
+                _Person(*person, variant=NEW_VARIANTS[accent], gender=NEW_GENDERS[gender]) for person in people[7:]
+            ]
+            for number, person in enumerate(old[:5]):
+                own = [next(texts) for _ in range(clips)]
+                # As in the real corpus, some sentences are read by several people.
+                full += [_Row("validated", person, text) for text in ([shared, *own[1:]] if number == 0 else own)]
+            full += [_Row("invalidated", person, next(texts)) for person in old[:2]]
+            full += [_Row("other", person, next(texts)) for person in old[5:] for _ in range(6)]
+            delta += [_Row("validated", new[0], next(texts)) for _ in range(3)]
+            delta += [_Row("other", new[1], next(texts)) for _ in range(5)]
+    for number, (accent, own_words) in enumerate(MINI_OWN_WORDS.items()):
+        speaker = voices.cast([MINI_VOICES[accent]], 1, seed, "common voice ca", own_words)[0]
+        identity = generator(seed, "client", own_words).bytes(64).hex()
+        person = _Person(speaker, identity, accents=own_words, gender=OLD_GENDERS[speaker.gender])
+        full += [_Row("validated", person, next(texts)) for _ in range(3)]
+    silent = _Person(
+        voices.cast([MINI_VOICES["central"]], 1, seed, "common voice ca", "none")[0],
+        generator(seed, "client", "none").bytes(64).hex(),
+        gender=NEW_GENDERS[""],
+    )
+    # The second cannot be spelt out, so it is no sentence to train on.
+    delta += [_Row("validated", silent, text) for text in (next(texts), "el tren surt a les 7 del matí")]
+    return full, delta
+
+
+def _as_in_print(text: str, number: int) -> str:
+    """The sentence as books and hurried people write it: five ways, in turn."""
+    written = text[0].upper() + text[1:]
+    return (
+        f"{written}.",
+        f"{written.replace(chr(39), chr(0x2019))}!",
+        f'"{written}.',
+        f"«{written.replace('l·l', 'l.l')}»",
+        f"{written.replace('l·l', 'ŀl')} – oi?",
+    )[number % 5]
+
+
+def _write_release(
+    folder: Path, rows: Sequence[_Row], columns: Sequence[str], rate: int, first: int, seed: int
+) -> None:
+    (folder / "clips").mkdir(parents=True)
+    tables: dict[str, list[str]] = {name: [] for name in ("validated", "invalidated", "other")}
+    lengths = []
+    spoken = speak([row.person.speaker.line(row.text) for row in rows], rate)
+    for number, (row, samples) in enumerate(zip(rows, spoken, strict=True)):
+        name = f"common_voice_{LANGUAGE}_{first + number}.mp3"
+        audio = voices.as_audio(samples, seed, name)
+        soundfile.write(folder / "clips" / name, audio, rate, format="MP3", subtype="MPEG_LAYER_III")
+        lengths.append(f"{name}\t{round(1000 * len(audio) / rate)}\n")
+        values = {
+            "client_id": row.person.client,
+            "path": name,
+            "sentence_id": f"{number:064x}",
+            "sentence": _as_in_print(row.text, number),
+            "up_votes": "2" if row.table == "validated" else "0",
+            "down_votes": "2" if row.table == "invalidated" else "0",
+            "age": "twenties",
+            "gender": row.person.gender,
+            "accents": row.person.accents,
+            "variant": row.person.variant,
+            "locale": LANGUAGE,
+        }
+        tables[row.table].append("\t".join(values.get(column, "") for column in columns) + "\n")
+    if columns is OLD_COLUMNS:
+        # The official lists, which a delta segment lacks.
+        tables |= {name: tables["validated"][turn::3] for turn, name in enumerate(("train", "dev", "test"))}
+    else:
+        (folder / "clip_durations.tsv").write_text("clip\tduration[ms]\n" + "".join(lengths), encoding="utf-8")
+    for name, lines in tables.items():
+        (folder / f"{name}.tsv").write_text("\t".join(columns) + "\n" + "".join(lines), encoding="utf-8")
+    (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")
