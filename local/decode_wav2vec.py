@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Stage 7: hypotheses of one CTC model for each set."""
+
+import logging
+from pathlib import Path
+
+from salience import program
+from salience.data.tables import write_table
+from salience.data.waveforms import Waveforms
+from salience.decoding.ctc import beam as beam_of
+from salience.decoding.ctc import greedy, log_probabilities
+from salience.models.wav2vec import FILES, load_ctc
+from salience.progress import bar
+from salience.steps import Step
+
+logger = logging.getLogger(Path(__file__).name)
+
+
+def decode_wav2vec(
+    model: Path,
+    data: Path,
+    sets: str,
+    out: Path,
+    packed: Path | None = None,
+    beam: int = 0,
+    lm: Path | None = None,
+    lm_weight: float = 0.5,
+    word_bonus: float = 1.5,
+    scaled: bool = True,
+    batch_size: int = 8,
+    device: str = "cpu",
+) -> None:
+    """Write out/SET/text, one hypothesis an utterance.
+
+    Args:
+        model: Folder of the model, with tokens.txt.
+        data: Folder of the data directories.
+        sets: Names of the sets, separated by spaces.
+        out: Folder for the hypotheses.
+        packed: Folder of the packed sets; without one the recordings are decoded.
+        beam: Width of the beam; 0 takes the best path.
+        lm: n-gram model of words for the beam, as ARPA text or KenLM's binary file.
+        lm_weight: Weight of the n-gram model.
+        word_bonus: Added for each word of a hypothesis.
+        scaled: Each utterance with zero mean and unit variance.
+        batch_size: Utterances heard at a time.
+        device: cpu or cuda.
+    """
+    loaded = None
+    for name in sets.split():
+        waveforms = Waveforms(data / name, packed / name if packed else None, scaled)
+        step = Step(
+            out / name / "step.json",
+            {"beam": beam, "lm_weight": lm_weight, "word_bonus": word_bonus, "scaled": scaled, "sound": waveforms.identity()},
+            inputs=[*waveforms.inputs, *(model / file for file in (*FILES, "tokens.txt")), *([lm] if lm else [])],
+            outputs=[out / name / "text"],
+        )
+        if step.is_done():
+            continue
+        if loaded is None:
+            network, symbols = loaded = load_ctc(model, device)
+            decode = beam_of(symbols, beam, lm, lm_weight, word_bonus) if beam else greedy(symbols)
+        with step:
+            scores = bar(log_probabilities(network, waveforms, batch_size), f"decoding {name}", len(waveforms))
+            write_table(out / name / "text", {key: decode(rows) for key, rows in scores})
+        logger.info("wrote %d hypotheses to %s", len(waveforms), out / name / "text")
+
+
+if __name__ == "__main__":
+    program.main(decode_wav2vec)

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Stage 6: fine-tune wav2vec 2.0 with CTC, with or without masks over its latent frames."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import jiwer
+
+from salience import program
+from salience.data.normalisers import normaliser as normaliser_of
+from salience.data.symbols import Symbols
+from salience.data.waveforms import Waveforms
+from salience.decoding.ctc import greedy, log_probabilities
+from salience.errors import InputError
+from salience.features.archives import Archive
+from salience.files import write_json
+from salience.models.wav2vec import FILES, Learning, open_ctc, prepare, save_model
+from salience.steps import Step, is_first_process
+from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.wav2vec_ctc import LatentMasker, LatentMasking, TranscribedUtterances, Wav2VecCTC, collate
+
+logger = logging.getLogger(Path(__file__).name)
+
+
+def finetune_wav2vec(
+    data: Path,
+    out: Path,
+    tokens: Path,
+    start: str = "random",
+    size: str = "base",
+    variant: str = "plain",
+    train_set: str = "labelled_train",
+    dev_set: str = "labelled_dev",
+    packed: Path | None = None,
+    maps: Path | None = None,
+    masking: LatentMasking = LatentMasking(),
+    learning: Learning = Learning(),
+    training: TrainingSettings = TrainingSettings(learning_rate=1e-4, batch_size=8, accumulate=2),
+    normaliser: str = "raw",
+    scaled: bool = True,
+    seed: int = 1,
+    ngpu: int = 0,
+) -> None:
+    """Write out/model.safetensors, config.json, tokens.txt and history.json.
+
+    Kept is the epoch with the lowest dev WER of the best path, and of equals
+    the one with the lowest CER.
+
+    Args:
+        data: Folder of the data directories.
+        out: Folder of the model.
+        tokens: tokens.txt of the vocabulary.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub; its language head is not used.
+        size: Of a random start: base or mini.
+        variant: plain, specaugment, random-mask or gradcam.
+        train_set: Set to learn from.
+        dev_set: Set that chooses the epoch.
+        packed: Folder of the packed sets; without one the recordings are decoded each time.
+        maps: saliency.scp of the training set, for gradcam and random-mask.
+        masking: How latent frames are masked.
+        learning: Which weights learn, and how fast.
+        training: Settings of the training.
+        normaliser: Of the text, targets and references alike.
+        scaled: Each utterance with zero mean and unit variance.
+        seed: Of the head, order, masks and dropout.
+        ngpu: GPUs to use.
+    """
+    mapped = variant in ("gradcam", "random-mask")
+    if mapped and maps is None:
+        raise InputError(f"the variant {variant} needs --maps, the saliency.scp of {train_set} that stage 4 wrote")
+    sets = {name: Waveforms(data / name, packed / name if packed else None, scaled) for name in (train_set, dev_set)}
+    step = Step(
+        out / "step.json",
+        {
+            "start": start, "size": size, "variant": variant, "masking": masking, "learning": learning, "training": training, "normaliser": normaliser,
+            "scaled": scaled, "seed": seed, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
+        },
+        inputs=[tokens, *(path for name, w in sets.items() for path in (*w.inputs, data / name / "text")), *([maps] if mapped else [])]
+        + ([Path(start) / name for name in FILES] if Path(start).is_dir() else []),
+        outputs=[out / name for name in (*FILES, "tokens.txt", "history.json")],
+        partial=out / "checkpoints",
+    )
+    if step.is_done():
+        return
+    with step:
+        symbols = Symbols(tokens)
+        learnt, dev = (texts_of(waveforms, normaliser) for waveforms in sets.values())
+        targets = {key: symbols.encode(text) for key, text in learnt.items()}
+        unknown = sum(numbers.count(symbols.unknown) for numbers in targets.values()) / sum(map(len, targets.values()))
+        logger.info("%d utterances; %.2f %% of their symbols are [UNK]", len(targets), 100 * unknown)
+        model = open_ctc(start, symbols, size, seed)
+        finish = prepare(model, learning)
+        masker = LatentMasker(variant, masking, Archive(maps) if mapped else {}, seed)
+        utterances = TranscribedUtterances(sets[train_set], targets, model.config, masker)
+        history = train(
+            Wav2VecCTC(model), utterances, utterances.lengths, partial(collate, config=model.config),
+            DevRates(sets[dev_set], dev, symbols, training.batch_size), "eval_dev_wer_then_cer", False, out, training, seed, ngpu, learning.rate,
+        )
+        if is_first_process():
+            save_model(finish().cpu(), out, symbols)
+            write_json(out / "history.json", history)
+    if is_first_process():
+        remove_checkpoints(out)
+        logger.info("wrote %s", out / "model.safetensors")
+
+
+def texts_of(waveforms: Waveforms, name: str) -> dict[str, str]:
+    """Normalised transcripts by utterance; an empty one is an InputError."""
+    normalise, _ = normaliser_of(name)
+    texts = {key: normalise(utterance.text) for key, utterance in waveforms.utterances.items()}
+    for key, text in texts.items():
+        if not text:
+            raise InputError(f"{waveforms.data}/text: {key} has no words after the normaliser {name}; remove it with utils/fix_data_dir.sh")
+    return texts
+
+
+class DevRates:
+    """WER and CER in percent of the best path on a set."""
+
+    def __init__(self, waveforms: Waveforms, references: Mapping[str, str], symbols: Symbols, batch_size: int) -> None:
+        self.waveforms, self.references, self.symbols, self.batch_size = waveforms, references, symbols, batch_size
+
+    def __call__(self, network: Wav2VecCTC) -> dict[str, float]:
+        decode = greedy(self.symbols)
+        said = {key: decode(scores) for key, scores in log_probabilities(network.model, self.waveforms, self.batch_size)}
+        references = list(self.references.values())
+        hypotheses = [said[key] for key in self.references]
+        wer, cer = 100 * jiwer.wer(references, hypotheses), 100 * jiwer.cer(references, hypotheses)
+        # While no word is right yet, the CER tells the epochs apart.
+        return {"dev_wer": wer, "dev_cer": cer, "dev_wer_then_cer": wer + cer / 1000}
+
+
+if __name__ == "__main__":
+    program.main(finetune_wav2vec)

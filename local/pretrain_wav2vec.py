@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Stage 3: pretrain wav2vec 2.0 on speech without labels, in one or more phases."""
+
+import logging
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Wav2Vec2ForPreTraining
+
+from salience import program
+from salience.data.waveforms import Waveforms, total_hours
+from salience.errors import InputError
+from salience.files import read_json, write_json
+from salience.models.wav2vec import FILES, load_trained, open_start, save_model
+from salience.steps import Step, is_first_process
+from salience.training.trainer import TrainingSettings, train
+from salience.training.wav2vec_pretraining import Crops, Health, Objective, Phase, PretrainingUtterances, Wav2VecPretraining, collate
+
+logger = logging.getLogger(Path(__file__).name)
+
+
+def pretrain_wav2vec(
+    data: Path,
+    out: Path,
+    phases: list[Phase],
+    dev_set: str,
+    packed: Path | None = None,
+    start: str = "random",
+    size: str = "base",
+    objective: Objective = Objective(),
+    crops: Crops = Crops(),
+    scaled: bool = True,
+    training: TrainingSettings = TrainingSettings(warmup=0.1, batch_size=8, accumulate=2, learning_rate=8e-5),
+    seed: int = 1,
+    ngpu: int = 0,
+) -> None:
+    """Write out/model.safetensors and config.json in transformers' format, and history.json.
+
+    Each phase goes on from the one before, from its epoch with the highest
+    contrastive accuracy on the dev set.  history.json has each epoch's loss,
+    gradient norm and measures of health, with its phase.  A collapsed model
+    stops the training with one sentence.
+
+    Args:
+        data: Folder of the data directories.
+        out: Folder of the model.
+        phases: List of sets with learning rate and epochs; best given by --config.
+        dev_set: Set on which the model's health is measured; it needs no text.
+        packed: Folder of the packed sets; without one the recordings are decoded each time.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+        size: Of a random start: base or mini.
+        objective: What is learnt; kind `legacy` is the published one.
+        crops: Longest and shortest part of an utterance.
+        scaled: Each utterance with zero mean and unit variance; the published code took it as it is.
+        training: Settings; the phases have rate and epochs of their own.
+        seed: Of weights, order, crops, masks and negatives.
+        ngpu: GPUs to use.
+    """
+    if not phases:
+        raise InputError("--phases is empty; give at least one phase with sets, learning_rate and epochs")
+    names = [*(name for phase in phases for name in phase.sets.split()), dev_set]
+    sets = {name: Waveforms(data / name, packed / name if packed else None, scaled) for name in names}
+    step = Step(
+        out / "step.json",
+        {
+            "phases": phases, "start": start, "size": size, "objective": objective, "crops": crops, "scaled": scaled,
+            "training": training, "seed": seed, "dev_set": dev_set, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
+        },
+        inputs=[path for waveforms in sets.values() for path in waveforms.inputs] + ([Path(start) / name for name in FILES] if Path(start).is_dir() else []),
+        outputs=[out / name for name in (*FILES, "history.json")],
+        partial=out / "phases",
+    )
+    if step.is_done():
+        return
+    with step:
+        history: list[dict[str, Any]] = []
+        for number, phase in enumerate(phases, 1):
+            folder = out / "phases" / str(number)
+            if not (folder / "history.json").exists():
+                logger.info("phase %d of %d: %s", number, len(phases), phase)
+                if number == 1:
+                    model = open_start(start, Wav2Vec2ForPreTraining, size, seed)
+                else:
+                    model = load_trained(out / "phases" / str(number - 1), Wav2Vec2ForPreTraining).train()
+                chosen = [sets[name] for name in phase.sets.split()]
+                # Each phase counts its epochs from 0; it shall not hear the same parts with the same masks again.
+                learnt = PretrainingUtterances(chosen, model.config, objective, crops, f"{seed}, phase {number}")
+                dev = PretrainingUtterances([sets[dev_set]], model.config, objective, crops, seed)
+                logger.info(
+                    "%d utterances, %.2f hours; %d shorter than %g s are left out", len(learnt), total_hours(chosen), learnt.dropped,
+                    crops.shortest,
+                )
+                earlier = max((record["update"] for record in history), default=0)
+                network = Wav2VecPretraining(model, objective, training.accumulate, earlier)
+                records = train(
+                    network, learnt, learnt.lengths, partial(collate, config=model.config), Health(dev, training.batch_size),
+                    "eval_dev_accuracy", True, folder, replace(training, learning_rate=phase.learning_rate, epochs=phase.epochs), seed, ngpu,
+                )
+                if is_first_process():
+                    save_model(model.cpu(), folder)
+                    write_json(folder / "history.json", [{"phase": number, "update": network.earlier + r["step"], **r} for r in records])
+                    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+                if torch.distributed.is_initialized():
+                    torch.distributed.barrier()
+            history += read_json(folder / "history.json")
+        if is_first_process():
+            save_model(load_trained(folder, Wav2Vec2ForPreTraining), out)
+            write_json(out / "history.json", history)
+    if is_first_process():
+        shutil.rmtree(out / "phases", ignore_errors=True)
+        logger.info("wrote %s", out / "model.safetensors")
+
+
+if __name__ == "__main__":
+    program.main(pretrain_wav2vec)

@@ -1,0 +1,81 @@
+"""From the outputs of a CTC recogniser to text: the best path, or a beam with an n-gram model through a library."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import Wav2Vec2ForCTC
+
+from salience.data.symbols import Symbols
+from salience.data.vocabulary import BOUNDARY, PAD
+from salience.data.waveforms import Waveforms, batches_of_equals, pad_signals, padded_samples
+from salience.errors import InputError
+from salience.models.wav2vec import frames_of
+
+Decode = Callable[[np.ndarray], str]
+
+
+@torch.no_grad()
+def log_probabilities(model: Wav2Vec2ForCTC, waveforms: Waveforms, batch_size: int = 8) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (utterance, log-probabilities (frames, symbols) of its real frames), short utterances first.
+
+    An utterance is padded by its own length alone and shares a batch only with
+    equals: the batch size does not change a result.
+    """
+    model.eval()
+    device = model.lm_head.weight.device
+    for keys in batches_of_equals(waveforms.samples, batch_size):
+        signals = [waveforms[key] for key in keys]
+        padded, real = pad_signals(signals, padded_samples(max(waveforms.samples[key] for key in keys)))
+        logits = model(torch.from_numpy(padded).to(device), attention_mask=torch.from_numpy(real).to(device)).logits
+        scores = logits.float().log_softmax(-1).cpu().numpy()
+        for key, signal, rows in zip(keys, signals, scores, strict=True):
+            yield key, rows[: frames_of(model.config, len(signal))]
+
+
+def best_path(scores: np.ndarray, blank: int) -> list[int]:
+    """The likeliest symbol of each frame, repeats joined and blanks left out; scores (frames, symbols)."""
+    path = scores.argmax(1)
+    changes = np.ones(len(path), dtype=bool)
+    changes[1:] = path[1:] != path[:-1]
+    return path[changes & (path != blank)].tolist()
+
+
+def greedy(symbols: Symbols) -> Decode:
+    """Decode by the best path."""
+    return lambda scores: symbols.decode(best_path(scores, symbols.blank))
+
+
+def beam(symbols: Symbols, width: int, language_model: Path | None = None, weight: float = 0.5, word_bonus: float = 1.5) -> Decode:
+    """Decode with a beam, by pyctcdecode or else, without a language model, by torchaudio's decoder.
+
+    language_model: an n-gram model of words, as ARPA text or KenLM's binary
+    file.  weight: of its log-probabilities.  word_bonus: added for each word.
+    """
+    if language_model is not None and not language_model.is_file():
+        raise InputError(f"{language_model} does not exist; give an n-gram model as ARPA text or KenLM's binary file by --lm")
+    if BOUNDARY not in symbols.numbers:
+        raise InputError(f"the symbols have no word boundary {BOUNDARY!r}, without which a beam finds no words; decode with --beam 0")
+    try:
+        import pyctcdecode
+    except ImportError:
+        # torchaudio's decoder would score letters with the model of words.
+        if language_model is None:
+            return _torchaudios(symbols, width)
+        raise InputError(
+            "a beam with a language model needs the package pyctcdecode, which is not installed; pip install pyctcdecode kenlm, or leave out --lm"
+        ) from None
+    labels = ["" if symbol == PAD else " " if symbol == BOUNDARY else symbol for symbol in symbols.symbols]
+    decoder = pyctcdecode.build_ctcdecoder(labels, str(language_model) if language_model else None, alpha=weight, beta=word_bonus)
+    return lambda scores: " ".join(decoder.decode(scores, beam_width=width).split())
+
+
+def _torchaudios(symbols: Symbols, width: int) -> Decode:
+    try:
+        from torchaudio.models.decoder import ctc_decoder
+
+        decoder = ctc_decoder(lexicon=None, tokens=list(symbols.symbols), beam_size=width, blank_token=PAD, sil_token=BOUNDARY)
+    except (ImportError, OSError, RuntimeError):
+        raise InputError("a beam needs a decoder that is not installed; pip install pyctcdecode, or decode with --beam 0") from None
+    return lambda scores: symbols.decode(decoder(torch.from_numpy(scores)[None])[0][0].tokens.tolist())

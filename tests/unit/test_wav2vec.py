@@ -1,0 +1,508 @@
+"""wav2vec 2.0: starts and heads, Grad-CAM of its frames, CTC with masks, decoding, and what is said of bad input."""
+
+import json
+import sys
+from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
+
+import huggingface_hub.constants
+import jiwer
+import numpy as np
+import pytest
+import torch
+from accent_helpers import local_program, run_program
+from captum.attr import LayerGradCam
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining, Wav2Vec2ForSequenceClassification
+from wav2vec_helpers import saved, sounds, tiny, tones, vocabulary
+
+from salience.data.directories import read_data_dir
+from salience.data.packed import pack
+from salience.data.symbols import Symbols
+from salience.data.tables import read_table, write_table
+from salience.data.vocabulary import CATALAN, LEGACY, write_vocabulary
+from salience.data.waveforms import Waveforms, labels_of_set, pad_signals
+from salience.decoding.ctc import beam, best_path, greedy, log_probabilities
+from salience.errors import InputError
+from salience.features.archives import Archive
+from salience.masking.policies import ProbabilisticPolicy
+from salience.masking.spans import SpanMasking
+from salience.models.wav2vec import (
+    SIZES, Learning, frames_of, labels_of, load_ctc, load_trained, numbers_of, open_classifier, open_ctc, open_start, prepare, real_frames, save_model,
+)
+from salience.randomness import generator
+from salience.saliency.wav2vec import Spoken, aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
+from salience.training.trainer import TrainingSettings, train
+from salience.training.wav2vec_ctc import LatentMasker, LatentMasking, TranscribedUtterances, Wav2VecCTC, collate
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+# Starts and heads
+
+
+def test_the_base_size_is_the_papers():
+    config = Wav2Vec2Config(**SIZES["base"])
+    assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.intermediate_size) == (12, 768, 12, 3072)
+    assert tuple(config.conv_kernel) == (10, 3, 3, 3, 3, 2, 2) and tuple(config.conv_stride) == (5, 2, 2, 2, 2, 2, 2) and set(config.conv_dim) == {512}
+    assert config.num_negatives == 100 and (config.num_codevector_groups, config.num_codevectors_per_group) == (2, 320)
+
+
+@given(st.integers(400, 100000))
+@settings(max_examples=30, deadline=None)
+def test_frames_are_transformers_count(samples):
+    model = _counting()
+    assert frames_of(model.config, samples) == int(model._get_feat_extract_output_lengths(torch.tensor(samples)))
+
+
+def _counting(cache=[]):  # noqa: B006
+    cache or cache.append(tiny(Wav2Vec2ForCTC))
+    return cache[0]
+
+
+def test_a_start_keeps_the_encoder_and_gets_a_new_head(tmp_path):
+    symbols = Symbols(vocabulary(tmp_path))
+    folder = saved(tmp_path / "start", Wav2Vec2ForPreTraining)
+    original = load_trained(folder, Wav2Vec2ForPreTraining)
+    model = open_ctc(str(folder), symbols, seed=3)
+    for name, weights in original.wav2vec2.state_dict().items():
+        assert torch.equal(weights, model.wav2vec2.state_dict()[name]), name
+    assert model.lm_head.weight.shape == (len(CATALAN), 32) and model.config.pad_token_id == symbols.blank == 0 and model.training
+    again, other = open_ctc(str(folder), symbols, seed=3), open_ctc(str(folder), symbols, seed=4)
+    assert torch.equal(again.lm_head.weight, model.lm_head.weight) and not torch.equal(other.lm_head.weight, model.lm_head.weight)
+    # Also one that has a head for as many symbols.
+    save_model(model, tmp_path / "ctc", symbols)
+    fresh = open_ctc(str(tmp_path / "ctc"), symbols, seed=4)
+    assert torch.equal(fresh.lm_head.weight, other.lm_head.weight)
+    read, known = load_ctc(tmp_path / "ctc")
+    assert torch.equal(read.lm_head.weight, model.lm_head.weight) and known.symbols == CATALAN and not read.training
+
+
+def test_a_start_may_lack_the_vector_of_masked_frames_and_nothing_else(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = saved(tmp_path, Wav2Vec2ForCTC)
+    weights = load_file(folder / "model.safetensors")
+    del weights["wav2vec2.masked_spec_embed"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    symbols = Symbols(vocabulary(tmp_path / "tokens"))
+    one_, two = (open_ctc(str(folder), symbols, seed=1).wav2vec2.masked_spec_embed for _ in range(2))
+    assert torch.equal(one_, two) and torch.isfinite(one_).all()
+    del weights["wav2vec2.encoder.layers.0.attention.k_proj.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks 1 of the encoder's weights, first wav2vec2.encoder.layers.0.attention.k_proj.weight"):
+        open_ctc(str(folder), symbols)
+
+
+def test_labels_travel_with_the_classifier(tmp_path):
+    model = open_classifier(str(saved(tmp_path / "start", Wav2Vec2ForPreTraining)), ["balear", "central", "valencià"])
+    save_model(model, tmp_path / "out")
+    assert labels_of(load_trained(tmp_path / "out", Wav2Vec2ForSequenceClassification)) == ("balear", "central", "valencià")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["id2label"] == {"0": "balear", "1": "central", "2": "valencià"}
+
+
+def test_learning_freezes_and_divides_the_rates(tmp_path):
+    model = tiny(Wav2Vec2ForCTC)
+    learning = Learning(freeze_features=True, encoder_rate=0.1, head_rate=2.0)
+    assert prepare(model, learning)() is model
+    assert not any(p.requires_grad for p in model.wav2vec2.feature_extractor.parameters())
+    assert learning.rate("model.wav2vec2.encoder.layers.0.x") == learning.rate("wav2vec2.masked_spec_embed") == 0.1 and learning.rate("model.lm_head.bias") == 2.0
+    network, before = Wav2VecCTC(model), {name: weights.clone() for name, weights in model.state_dict().items()}
+    waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 0.8) for n in range(2)})
+    utterances = TranscribedUtterances(waveforms, {key: [4, 5] for key in waveforms}, model.config, LatentMasker("plain", LatentMasking(), {}, 1))
+    chosen = TrainingSettings(epochs=1, batch_size=2, learning_rate=1e-3, warmup=0, weight_decay=0, schedule="constant", gradient_clip=0)
+    train(
+        network, utterances, utterances.lengths, lambda items: collate(items, model.config), lambda _: {"dev_x": 0.0}, "eval_dev_x", False, tmp_path, chosen, 1,
+        rates=learning.rate,
+    )
+    # Adam's first step is the rate itself wherever there is a gradient.
+    moved = {name: float((weights - before[name]).abs().max()) for name, weights in model.state_dict().items()}
+    assert moved["lm_head.weight"] == pytest.approx(2e-3, rel=0.01)
+    assert moved["wav2vec2.encoder.layers.1.feed_forward.output_dense.weight"] == pytest.approx(1e-4, rel=0.01)
+    assert moved["wav2vec2.feature_extractor.conv_layers.0.conv.weight"] == 0
+
+
+def test_packed_signals_are_those_of_the_directory(tmp_path):
+    waveforms = sounds(tmp_path, "train", {"s-1": tones(1, 0.8), "s-2": tones(2, 1.1)})
+    pack(tmp_path / "dump", read_data_dir(tmp_path / "data" / "train"), 16000)
+    packed = Waveforms(tmp_path / "data" / "train", tmp_path / "dump")
+    raw = Waveforms(tmp_path / "data" / "train", tmp_path / "dump", scaled=False)
+    for key in waveforms:
+        assert np.allclose(packed[key], waveforms[key], atol=1e-3) and packed.samples[key] == waveforms.samples[key] == len(packed[key])
+        assert abs(packed[key].mean()) < 1e-6 and packed[key].std() == pytest.approx(1, abs=1e-4)
+        assert np.allclose(raw[key], tones(int(key[-1]), len(raw[key]) / 16000), atol=1e-4)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("samples", [0, 399])
+def test_a_clip_without_a_frame_is_one_sentence(tmp_path, samples):
+    waveforms = sounds(tmp_path, "train", {"s-1": np.zeros(samples, np.float32)})
+    with pytest.raises(InputError, match=r"too few for one frame; remove it from the set$" if samples else r"s-1.wav holds 0 of the .* remove its utterances$"):
+        waveforms["s-1"]
+
+
+def test_a_name_that_cannot_be_fetched_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"^facebook/wav2vec2-large-xlsr-53 is no folder here and cannot be fetched from .*; .* give its folder .* instead of the name$"):
+        open_start("facebook/wav2vec2-large-xlsr-53", Wav2Vec2ForCTC)
+
+
+def test_other_starts_that_are_none(tmp_path):
+    with pytest.raises(InputError, match="there is no size 'huge' of wav2vec 2.0; there are base, mini"):
+        open_start("random", Wav2Vec2ForCTC, "huge")
+    with pytest.raises(InputError, match="is no folder here"):
+        open_start(str(tmp_path / "absent"), Wav2Vec2ForCTC)
+    with pytest.raises(InputError, match=r"holds no config.json"):
+        open_start(str(tmp_path), Wav2Vec2ForCTC)
+    (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
+    with pytest.raises(InputError, match="is a model of the type 'whisper'; give a checkpoint of wav2vec 2.0"):
+        open_start(str(tmp_path), Wav2Vec2ForCTC)
+    folder = saved(tmp_path / "cut", Wav2Vec2ForCTC)
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="holds no checkpoint that can be read"):
+        load_trained(folder, Wav2Vec2ForCTC)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="holds no checkpoint that can be read"):
+        load_trained(folder, Wav2Vec2ForCTC)
+
+
+@pytest.mark.parametrize(("kind", "words"), [(Wav2Vec2ForCTC, "a head for CTC"), (Wav2Vec2ForSequenceClassification, "a head for classes")])
+def test_a_checkpoint_without_a_head_is_one_sentence(tmp_path, kind, words):
+    folder = saved(tmp_path, Wav2Vec2ForPreTraining)
+    with pytest.raises(InputError, match=rf"is a checkpoint without {words} \(.* is missing\); train one from it with \w+\.py$"):
+        load_trained(folder, kind)
+
+
+def test_a_label_that_the_classifier_lacks_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"^data/x: u-2 has the label 'septentrional', which the classifier lacks \(balear, central\); train it on this label or"):
+        numbers_of(["central", "septentrional"], ("balear", "central"), ["u-1", "u-2"], "data/x")
+    waveforms = sounds(tmp_path, "test", {"s-1": tones(1, 0.5)})
+    with pytest.raises(InputError, match="spk2gender has no line for s; a classifier needs a label for each"):
+        labels_of_set(waveforms, "gender")
+
+
+def test_low_rank_updates_without_peft_are_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(InputError, match="need the package peft, which is not installed; pip install peft, or leave out --learning.lora"):
+        prepare(tiny(Wav2Vec2ForCTC), Learning(lora=4))
+
+
+def test_low_rank_updates_learn_with_the_head_and_are_merged_at_the_end(monkeypatch):
+    """With a stand-in for peft, which need not be installed: it freezes all but its own weights, as peft does."""
+    asked = {}
+
+    def get_peft_model(model, config):
+        asked.update(config)
+        model.requires_grad_(False)
+        return SimpleNamespace(merge_and_unload=lambda: "merged")
+
+    monkeypatch.setitem(sys.modules, "peft", SimpleNamespace(LoraConfig=dict, get_peft_model=get_peft_model))
+    model = tiny(Wav2Vec2ForCTC)
+    finish = prepare(model, Learning(lora=2, lora_alpha=8))
+    assert asked["r"] == 2 and asked["lora_alpha"] == 8
+    assert all(any(name.endswith(f".{target}") for name, _ in model.named_modules()) for target in asked["target_modules"])
+    assert {name for name, parameter in model.named_parameters() if parameter.requires_grad} == {"lm_head.weight", "lm_head.bias"}
+    assert finish() == "merged"
+
+
+def test_a_beam_without_a_decoder_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyctcdecode", None)
+    monkeypatch.setitem(sys.modules, "torchaudio.models.decoder", None)
+    symbols = Symbols(vocabulary(tmp_path))
+    with pytest.raises(InputError, match=r"pip install pyctcdecode, or decode with --beam 0$"):
+        beam(symbols, 10)
+    (tmp_path / "words.arpa").write_text("")
+    with pytest.raises(InputError, match=r"with a language model needs the package pyctcdecode, .* or leave out --lm$"):
+        beam(symbols, 10, tmp_path / "words.arpa")
+    with pytest.raises(InputError, match=r"lm.arpa does not exist; give an n-gram model"):
+        beam(symbols, 10, tmp_path / "lm.arpa")
+
+
+def test_a_library_decodes_the_beam(tmp_path, monkeypatch):
+    """With a stand-in for pyctcdecode, which need not be installed: it writes the best path in the labels it was given."""
+
+    def build_ctcdecoder(labels, model, alpha, beta):
+        assert model == str(tmp_path / "lm.arpa") and (alpha, beta) == (0.7, 1.5)
+        return SimpleNamespace(decode=lambda scores, beam_width: "".join(labels[n] for n in scores.argmax(1)) + " " * beam_width)
+
+    monkeypatch.setitem(sys.modules, "pyctcdecode", SimpleNamespace(build_ctcdecoder=build_ctcdecoder))
+    (tmp_path / "lm.arpa").write_text("")
+    symbols = Symbols(vocabulary(tmp_path))
+    scores = np.full((6, len(symbols)), -20.0, np.float32)
+    scores[range(6), [symbols.numbers[s] for s in ("b", "[PAD]", "o", "|", "l", "a")]] = 0.0
+    assert beam(symbols, 10, tmp_path / "lm.arpa", weight=0.7)(scores) == greedy(symbols)(scores) == "bo la"
+    write_vocabulary(tmp_path / "tokens.txt", LEGACY)
+    with pytest.raises(InputError, match=r"no word boundary '\|', without which a beam finds no words; decode with --beam 0"):
+        beam(Symbols(tmp_path / "tokens.txt"), 10)
+
+
+# Symbols and decoding
+
+
+def test_symbols_and_back(tmp_path):
+    symbols = Symbols(vocabulary(tmp_path))
+    text = "l'home col·labora però no és aquí"
+    assert symbols.decode(symbols.encode(f"  {text.replace(' ', '   ')} ")) == text
+    assert symbols.unknown not in symbols.encode(text) and symbols.decode(symbols.encode("ñu")) == "[UNK]u"
+
+
+def test_the_published_vocabulary_loses_every_word_boundary(tmp_path):
+    write_vocabulary(tmp_path / "tokens.txt", LEGACY)
+    symbols = Symbols(tmp_path / "tokens.txt")
+    assert symbols.decode(symbols.encode("no és aquí")) == "no[UNK][UNK]s[UNK]aqu[UNK]"
+    assert symbols.blank == LEGACY.index("[PAD]")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12))
+def test_the_best_path_is_ctcs(path):
+    scores = np.full((len(path), 5), -9.0)
+    scores[range(len(path)), path] = 0
+    expected = [symbol for place, symbol in enumerate(path) if symbol != 2 and (place == 0 or path[place - 1] != symbol)]
+    assert best_path(scores, 2) == expected == [spoken.symbol for spoken in greedy_symbols(scores, 2)]
+    assert sorted(frame for spoken in greedy_symbols(scores, 2) for frame in spoken.frames) == [n for n, symbol in enumerate(path) if symbol != 2]
+
+
+def test_neither_batch_nor_neighbours_change_what_is_heard(tmp_path):
+    model = tiny(Wav2Vec2ForCTC, vocab_size=7).eval()
+    waveforms = sounds(tmp_path, "test", {f"s-{n}": tones(n, 0.6 + 0.1 * n) for n in range(7)})
+    alone, together = (dict(log_probabilities(model, waveforms, size)) for size in (1, 4))
+    for key, signal in waveforms.items():
+        assert alone[key].shape == (frames_of(model.config, len(signal)), 7)
+        assert np.allclose(alone[key], together[key], atol=1e-5)
+
+
+# Grad-CAM
+
+
+def loud(kind, **settings):
+    """A tiny model whose outputs depend clearly on what it hears."""
+    model = tiny(kind, **settings).eval()
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2 and "quantizer" not in name:
+            torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(len(name)))
+    return model
+
+
+def padded(lengths=(16000, 9000, 12345)):
+    signals, real = pad_signals([tones(n, length / 16000 + 0.1)[:length] for n, length in enumerate(lengths)])
+    return torch.from_numpy(signals), torch.from_numpy(real)
+
+
+@pytest.mark.parametrize("true", [True, False])
+def test_the_classifiers_map_equals_captums(true):
+    model = loud(Wav2Vec2ForSequenceClassification, num_labels=4)
+    signals, real = padded()
+    frames = real_frames(model.config, real)
+    logits = model(signals, attention_mask=real).logits
+    classes = torch.tensor([2, 0, 3]) if true else None
+    gradcam, _, ours = class_maps(model, signals, real, classes)
+    assert torch.allclose(ours, logits, atol=1e-5)
+    captum = LayerGradCam(lambda s, r: model(s, attention_mask=r).logits, model.wav2vec2.feature_extractor.conv_layers[-1])
+    expected = captum.attribute(signals, target=classes if true else logits.argmax(1), additional_forward_args=real)[:, 0]
+    assert expected.abs().max() > 1e-6
+    assert torch.allclose(gradcam[frames] / expected.abs().max(), expected[frames] / expected.abs().max(), atol=1e-5)
+
+
+def test_the_ctc_map_equals_captums():
+    model = loud(Wav2Vec2ForCTC, vocab_size=6)
+    signals, real = padded()
+    frames = real_frames(model.config, real)
+    with torch.no_grad():
+        scores = model(signals, attention_mask=real).logits.log_softmax(-1)
+    targets = [greedy_symbols(row[: int(n)].numpy(), 0) for row, n in zip(scores, frames.sum(1), strict=True)]
+    assert all(targets)
+
+    def total(s, r):
+        found = model(s, attention_mask=r).logits.log_softmax(-1)
+        return torch.stack([sum(found[row, frame, spoken.symbol] for spoken in symbols for frame in spoken.frames) for row, symbols in enumerate(targets)])
+
+    expected = LayerGradCam(total, model.wav2vec2.feature_extractor.conv_layers[-1]).attribute(signals, additional_forward_args=real)[:, 0]
+    gradcam, plus = ctc_maps(model, signals, real, targets)
+    assert expected.abs().max() > 1e-6
+    assert torch.allclose(gradcam[frames] / expected.abs().max(), expected[frames] / expected.abs().max(), atol=1e-5)
+    assert not torch.allclose(gradcam, plus) and not plus[~frames].any()
+
+
+def test_grad_cam_plus_plus_does_not_hear_the_padding():
+    model = loud(Wav2Vec2ForSequenceClassification, num_labels=4, feat_extract_norm="layer", do_stable_layer_norm=True)
+    signals, real = padded((9000,))
+    longer, further = (torch.nn.functional.pad(tensor, (0, 7000)) for tensor in (signals, real))
+    classes, count = torch.tensor([1]), frames_of(model.config, 9000)
+    short, long = (class_maps(model, s, r, classes)[1][0, :count] for s, r in ((signals, real), (longer, further)))
+    assert short.abs().max() > 0 and torch.allclose(short / short.abs().max(), long / short.abs().max(), atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.lists(st.integers(1, 2), min_size=0, max_size=3))
+def test_the_alignment_is_the_likeliest(seed, frames, symbols):
+    scores = np.log(generator(seed).dirichlet(np.ones(3), size=frames))
+    paths = [p for p in product(range(3), repeat=frames) if [s for n, s in enumerate(p) if s and (n == 0 or p[n - 1] != s)] == symbols]
+    if not paths:
+        with pytest.raises(InputError, match="too few for the"):
+            aligned_symbols(scores, symbols, 0)
+        return
+    best = max(paths, key=lambda path: sum(scores[n, s] for n, s in enumerate(path)))
+    found = aligned_symbols(scores, symbols, 0)
+    assert [spoken.symbol for spoken in found] == symbols
+    path = [0] * frames
+    for spoken in found:
+        for frame in spoken.frames:
+            path[frame] = spoken.symbol
+    assert tuple(path) == best
+
+
+def test_a_map_is_scaled_to_the_unit_interval():
+    assert unit(np.array([-1.0, 1.0, 3.0])).tolist() == pytest.approx([0, 1 / 3, 1]) and unit(np.array([-1.0, -2.0])).tolist() == [0, 0]
+
+
+# CTC with masks
+
+
+def test_the_loss_is_transformers_own_and_padding_counts_nothing(tmp_path):
+    model = tiny(Wav2Vec2ForCTC, vocab_size=6, ctc_zero_infinity=True, ctc_loss_reduction="mean", pad_token_id=0).eval()
+    network = Wav2VecCTC(model).eval()
+    waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 0.6 + 0.3 * n) for n in range(3)})
+    targets = {"s-0": [1, 2, 2], "s-1": [3], "s-2": [5, 4]}
+    utterances = TranscribedUtterances(waveforms, targets, model.config, LatentMasker("plain", LatentMasking(), {}, 1))
+    batch = collate([utterances[(0, n)] for n in range(3)], model.config)
+    labels = torch.tensor([[1, 2, 2], [3, -100, -100], [5, 4, -100]])
+    with torch.no_grad():
+        theirs = model(batch["signals"], attention_mask=batch["real"], labels=labels).loss
+        ours = network(**batch)["loss"]
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+    # More symbols than frames: no loss instead of an infinite one.
+    impossible = batch | {"targets": torch.tensor([1, 2] * 500), "counts": torch.tensor([998, 1, 1])}
+    assert torch.isfinite(network(**impossible)["loss"])
+
+
+def test_masked_frames_become_the_models_own_vector(tmp_path):
+    model = tiny(Wav2Vec2ForCTC, vocab_size=6, pad_token_id=0).eval()
+    seen = []
+    model.wav2vec2.encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    signals, real = padded((16000, 9000))
+    masked = torch.zeros(2, frames_of(model.config, 16000), dtype=torch.bool)
+    masked[0, 5:9] = masked[1, 3] = True
+    targets = {"targets": torch.tensor([1, 2]), "counts": torch.tensor([1, 1])}
+    for mask in (torch.zeros_like(masked), masked):
+        Wav2VecCTC(model).eval()(signals, real, mask, **targets)
+    plain, changed = seen
+    assert torch.equal(changed[masked], model.wav2vec2.masked_spec_embed.expand(5, -1))
+    frames = real_frames(model.config, real) & ~masked
+    assert torch.equal(changed[frames], plain[frames])
+
+
+def test_variants_mask_what_they_say():
+    saliency = {"u": np.r_[np.zeros(20), np.full(15, 0.6), np.full(15, 1.0)][:, None].astype(np.float32)}
+    settings_ = LatentMasking(SpanMasking(0.3, 5))
+    of = {variant: LatentMasker(variant, settings_, saliency, 1) for variant in ("plain", "specaugment", "gradcam", "random-mask")}
+    for epoch in range(20):
+        masks = {variant: masker.masked("u", 50, epoch) for variant, masker in of.items()}
+        assert not masks["plain"].any() and masks["specaugment"].any()
+        assert masks["gradcam"][35:].all() and not masks["gradcam"][:20].any()
+        assert masks["gradcam"].sum() == masks["random-mask"].sum() and not np.array_equal(masks["gradcam"], masks["random-mask"])
+        assert np.array_equal(of["gradcam"].masked("u", 50, epoch), ~ProbabilisticPolicy().mask(saliency["u"], generator(1, "u", epoch, "policy"))[:, 0])
+    assert not np.array_equal(of["random-mask"].masked("u", 50, 0), of["random-mask"].masked("u", 50, 1))
+    with pytest.raises(InputError, match=r"the map of u has the shape \(50, 1\) and the utterance 49 frames; run stage 4 again"):
+        of["gradcam"].masked("u", 49, 0)
+    with pytest.raises(InputError, match="the variant 'gradcamp' is unknown; it is one of plain, specaugment, random-mask, gradcam"):
+        replace(of["plain"], variant="gradcamp")
+
+
+# Programs
+
+
+SETTINGS = TrainingSettings(epochs=2, batch_size=4, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Two sets of rising and falling melodies, whose direction is their accent, and a pretrained start."""
+    folder = tmp_path_factory.mktemp("wav2vec")
+    for name, first in (("train", 0), ("test", 50)):
+        sounds(folder, name, {f"s{n % 4}-{name}{n}": tones(first + n, 0.8, up=n % 2 == 0) for n in range(8)}, accents=("up", "down"), texts=("puja", "ara cau"))
+    saved(folder / "start", Wav2Vec2ForPreTraining)
+    vocabulary(folder)
+    return folder
+
+
+def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch):
+    data, start = prepared / "data", prepared / "start"
+    common = {"data": data, "start": str(start), "training": SETTINGS}
+    local_program("train_wav2vec_classifier").train_wav2vec_classifier(
+        out=tmp_path / "accent", labels="accent", train_set="train", dev_set="test", test_sets="test", **common
+    )
+    scores = json.loads((tmp_path / "accent" / "wav2vec.test.json").read_text())
+    assert scores["labels"] == ["down", "up"] and np.array(scores["confusion"]).sum() == scores["n"] == 8 and {"accuracy", "macro_f1"} <= set(scores)
+
+    run_program(monkeypatch, "map_wav2vec", data=data, model=tmp_path / "accent", sets="train", out=tmp_path / "maps", task="accent", target="true", compress="false")
+    waveforms = Waveforms(data / "train")
+    maps = {kind: Archive(tmp_path / "maps" / kind / "accent" / "train" / "saliency.scp") for kind in ("gradcam", "gradcam++")}
+    config = load_trained(tmp_path / "accent", Wav2Vec2ForSequenceClassification).config
+    for archive in maps.values():
+        for key, signal in waveforms.items():
+            assert archive[key].shape == (frames_of(config, len(signal)), 1) and archive[key].min() >= 0 and archive[key].max() <= 1
+    assert max(matrix.max() for matrix in maps["gradcam"].values()) == 1
+
+    finetune = local_program("finetune_wav2vec").finetune_wav2vec
+    options = common | {"tokens": prepared / "tokens.txt", "train_set": "train", "dev_set": "test", "maps": maps["gradcam"].path, "variant": "gradcam"}
+    finetune(out=tmp_path / "ctc", **options)
+    history = json.loads((tmp_path / "ctc" / "history.json").read_text())
+    rates = [entry for entry in history if "eval_dev_wer" in entry]
+    assert len(rates) == 2 and all({"eval_dev_wer", "eval_dev_cer"} <= set(entry) for entry in rates)
+    run_program(monkeypatch, "decode_wav2vec", model=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "decode")
+    said, references = read_table(tmp_path / "decode" / "test" / "text"), read_table(data / "test" / "text")
+    assert said.keys() == references.keys()
+    best = min(rates, key=lambda entry: entry["eval_dev_wer_then_cer"])
+    assert 100 * jiwer.cer(list(references.values()), [said[key] for key in references]) == pytest.approx(best["eval_dev_cer"])
+
+    run_program(
+        monkeypatch, "map_wav2vec", data=data, model=tmp_path / "ctc", sets="test", out=tmp_path / "maps", task="ctc", target="reference", per_character="true",
+        job=1, jobs=1,
+    )
+    place = tmp_path / "maps" / "gradcam" / "ctc" / "test"
+    for key, matrix in Archive(place / "saliency.1.scp").items():
+        assert read_table(place / "symbols.1")[key] == " ".join(references[key].replace(" ", "|")) and matrix.shape[1] == len(references[key])
+
+    with pytest.raises(SystemExit, match="is a checkpoint without a head for CTC"):
+        run_program(monkeypatch, "decode_wav2vec", model=start, data=data, sets="test", out=tmp_path / "none")
+    write_table(data / "test" / "utt2accent", dict.fromkeys(references, "sideways"))
+    with pytest.raises(SystemExit, match=r"has the label 'sideways', which the classifier lacks \(down, up\)"):
+        run_program(monkeypatch, "map_wav2vec", data=data, model=tmp_path / "accent", sets="test", out=tmp_path / "other", task="accent", target="true")
+
+
+def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path, monkeypatch):
+    program = local_program("finetune_wav2vec")
+    options = {
+        "data": prepared / "data", "start": str(prepared / "start"), "training": replace(SETTINGS, epochs=3), "tokens": prepared / "tokens.txt", "train_set": "train",
+        "dev_set": "test", "variant": "specaugment", "masking": LatentMasking(SpanMasking(0.3, 5)),
+    }
+    program.finetune_wav2vec(out=tmp_path / "straight", **options)
+    whole, calls = program.DevRates.__call__, []
+
+    def cut(self, network):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(self, network)
+
+    monkeypatch.setattr(program.DevRates, "__call__", cut)
+    with pytest.raises(KeyboardInterrupt):
+        program.finetune_wav2vec(out=tmp_path / "cut", **options)
+    program.finetune_wav2vec(out=tmp_path / "cut", **options)
+    assert len(calls) == 4
+    for name in ("model.safetensors", "tokens.txt"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
+def test_masks_need_maps(prepared, tmp_path):
+    with pytest.raises(InputError, match=r"the variant random-mask needs --maps, the saliency.scp of train that stage 4 wrote"):
+        local_program("finetune_wav2vec").finetune_wav2vec(
+            data=prepared / "data", out=tmp_path, tokens=prepared / "tokens.txt", train_set="train", dev_set="test", variant="random-mask"
+        )
+    assert not list(tmp_path.iterdir())
