@@ -87,6 +87,8 @@ def _draw_bars(rows: list[dict], runs: list[dict], parts: list[Section], folder:
             == (part.corpus, part.synthetic, metric, None)
             and row["snr"] is None
             and row.get("weight") is None
+            # Recognisers with several starts have pictures of their own, too.
+            and "start" not in row
         ]
         for name in dict.fromkeys(row["normaliser"] for row in mine):
             systems: dict[str, dict[str, tuple[float, float, float]]] = {}

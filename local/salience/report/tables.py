@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from salience.report import command_tables
+from salience.report import command_tables, wav2vec_tables
 from salience.report.cells import (
     NONE,
     Row,
@@ -70,9 +70,10 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
             statement=run.get("statement", []),
         )
     rates = [row for row in rows if row["metric"] in ERROR_RATES]
+    if any("start" in row for row in rows):
+        return _wav2vec_section(rows, compared, runs, absent)
     alone = [row for row in rates if row["snr"] is None and row.get("weight") is None]
-    # Raw before normalised, whatever order they were written in.
-    normalisers = sorted(distinct(rates, "normaliser"), key=lambda name: not name.startswith("raw"))
+    normalisers = raw_first(distinct(rates, "normaliser"))
     # What a run is judged by, in the tables and sentences that show one rate only.
     judged_by = next((run["judged_by"] for run in runs if "judged_by" in run), {})
     metric = judged_by.get("metric", "wer")
@@ -109,9 +110,42 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
     shares = [row for row in rows if row["metric"] == "masked_share"]
     if shares:
         details.append(share_table(shares))
+    findings = _findings(judged(compared), metric, normaliser)
+    others = _others(metric, normaliser, normalisers)
+    remarks = _remarks(rates) + absent
+    return Section(corpus, synthetic, main, details, findings, _facts(runs), remarks, others)
+
+
+def _wav2vec_section(rows: list[Row], compared: list[Row], runs: list[Row], absent: list[str]) -> Section:
+    """Recognisers by start and variant, classifiers on both splits, and pretraining."""
+    rates = [row for row in rows if row["metric"] in ERROR_RATES]
+    normalisers = raw_first(distinct(rates, "normaliser"))
+    judged = normalisers[-1] if normalisers else ""
+    whole = [row for row in rates if row.get("gender") is None]
+    details = [interval_table([row for row in whole if row["normaliser"] == name], name) for name in normalisers]
+    chosen = [item for item in compared if (item["metric"], item["normaliser"]) == ("wer", judged)]
+    return Section(
+        rows[0]["corpus"],
+        rows[0]["synthetic"],
+        wav2vec_tables.main_tables(rows, runs[0] if runs else {}, normalisers),
+        details + wav2vec_tables.detail_tables(rows, judged),
+        _findings(chosen, "wer", judged),
+        _facts(runs),
+        _remarks(rates) + absent,
+        _others("wer", judged, normalisers),
+    )
+
+
+def raw_first(normalisers: Iterable[str]) -> list[str]:
+    """Raw before normalised, whatever order they were written in."""
+    return sorted(normalisers, key=lambda name: not name.startswith("raw"))
+
+
+def _findings(compared: Sequence[Row], metric: str, normaliser: str | None) -> list[tuple[str, list[str]]]:
+    """What comparisons by one metric and normaliser show, for each set and signal-to-noise ratio."""
     findings = []
     for name, snr in dict.fromkeys((item["set"], item.get("snr")) for item in compared):
-        chosen = [item for item in judged(compared) if (item["set"], item.get("snr")) == (name, snr)]
+        chosen = [item for item in compared if (item["set"], item.get("snr")) == (name, snr)]
         said = [sentence(item) for item in chosen if not _said_the_other_way(item, chosen)]
         if said:
             size, unit = chosen[0]["n"], chosen[0]["resampled"]
@@ -119,11 +153,15 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
             findings.append(
                 (f"{metric.upper()} on {where}, {normaliser}, {size} utterances, resampled by {unit}", said)
             )
+    return findings
+
+
+def _others(metric: str, normaliser: str | None, normalisers: Sequence[str]) -> str:
+    """The comparisons that are made but not said."""
     others = "CER" if metric == "wer" else "WER"
     if len(normalisers) > 1:
         others += ", and normalised," if normaliser == normalisers[0] else ", and raw,"
-    remarks = _remarks(rates) + absent
-    return Section(corpus, synthetic, main, details, findings, _facts(runs), remarks, others)
+    return others
 
 
 def _said_the_other_way(item: Row, compared: Iterable[Row]) -> bool:

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from functools import partial
@@ -117,9 +117,16 @@ def _number(text: str) -> int | float | str:
         return text
 
 
-def present(pattern: str, names: Iterable[str]) -> list[str]:
+def system_of(fields: Mapping[str, str]) -> str:
+    """A system's name, from what the placeholders of a pattern stand for."""
+    return fields.get("system", "")
+
+
+def present(
+    pattern: str, names: Iterable[str], name_of: Callable[[Mapping[str, str]], str] = system_of
+) -> list[str]:
     """Those of the systems that a pattern has scores of, in the order given."""
-    found = {fields.get("system") for fields, folder in matches(pattern) if (folder / "counts.json").exists()}
+    found = {name_of(fields) for fields, folder in matches(pattern) if (folder / "counts.json").exists()}
     return [name for name in names if name in found]
 
 
@@ -139,13 +146,18 @@ def read_paper(path: Path | None) -> dict[str, Any]:
 
 
 def read_scores(
-    pattern: str, systems: Sequence[str] = (), sets: Sequence[str] = (), seeds: Sequence[int] = ()
+    pattern: str,
+    systems: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    name_of: Callable[[Mapping[str, str]], str] = system_of,
 ) -> dict[str, dict[str, Scores]]:
     """Read all scores that match a pattern, as {set: {system: scores}}; without {system} in it, that is "".
 
     Where systems, sets or seeds are given, only those are read, in that
     order; one that is not there is an InputError, and so is a system whose
-    seeds, folds or draws are not the same throughout.
+    seeds, folds or draws are not the same throughout.  `name_of` names a
+    system by all placeholders of the pattern.
     """
     found: dict[tuple[str, str], dict[int, dict[tuple[str, str], Path]]] = {}
     for fields, folder in find(pattern):
@@ -155,7 +167,7 @@ def read_scores(
         if not (folder / "counts.json").exists() or seeds and seed not in seeds:
             continue
         part = (fields.get("fold", ""), fields.get("draw", ""))
-        found.setdefault((fields.get("system", ""), fields["set"]), {}).setdefault(seed, {})[part] = (
+        found.setdefault((name_of(fields), fields["set"]), {}).setdefault(seed, {})[part] = (
             folder / "counts.json"
         )
     systems = systems or sorted({system for system, _ in found})
