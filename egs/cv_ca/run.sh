@@ -10,11 +10,23 @@ common_voice_archive=    # an archive, or a folder with several
 unlabelled_releases=     # releases of which only the audio is used, by folder or version (the paper: 15.0 16.1 17.0)
 
 stage=0
-stop_stage=2             # later stages do not exist yet
+stop_stage=9
 nj=2                     # jobs of an array
 ngpu=0
 seed=1                   # of the synthetic corpus, the sets and the chunks
 mini=false               # true: a synthetic corpus of some minutes, in four espeak voices
+seeds=                   # of classifiers and recognisers (default: 1 2 3; mini: 1)
+size=                    # of models that start from random weights: base or mini (default: base; mini: mini)
+pretraining_start=random # where pretraining starts: random, a folder, or a name on the Hugging Face hub
+starts=                  # where recognisers start (default: random own spanish english multilingual; mini: random own)
+spanish=somosnlp/wav2vec2-spanish # models of the starts: folders, or names on the Hugging Face hub
+english=facebook/wav2vec2-base-960h
+multilingual=facebook/wav2vec2-large-xlsr-53
+variants="plain specaugment random-mask gradcam" # of the recognisers from variant_start; the others are plain
+variant_start=own        # the start that the classifiers have, too
+legacy_vocabulary=false  # true: the paper's symbols, without a word boundary and without most accented letters
+beam=0                   # width of the beam; 0 takes the best path
+lm=                      # n-gram model for the beam
 legacy_accents=false     # true: the paper's five exact strings of the accent column
 accent_table=            # your own table, what is written in accents or variant and its label
 least_per_accent=10      # an accent with fewer clips is in no accent set
@@ -29,12 +41,14 @@ other_columns=           # columns that the tables may have besides the known on
 chunk=0                  # unlabelled clips on the disk at a time, decoded in chunks; 0 decodes all
 max_disk_gb=100          # what may lie below dump, decoded clips above all; the corpus and the models are not counted
 conf=                    # folder of settings (default: conf; mini: conf/mini)
+pretraining_config=      # (default: pretraining.yaml there; pretraining_legacy.yaml: the published objective, which collapses)
 train_jobs=              # trainings at a time (default: nj)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
     [--common-voice-root DIR] [--unlabelled-releases '15.0 16.1'] [any variable at the top of this file]
-stages: 0 corpus, 1 data, 2 vocabulary and decoded clips"
+stages: 0 corpus, 1 data, 2 vocabulary and decoded clips, 3 pretraining and classifiers, 4 Grad-CAM, 5 masks,
+        6 recognisers, 7 decode, 8 score, 9 report"
 
 set -euo pipefail
 command="./run.sh --egs cv_ca${*:+$(printf ' %q' "$@")}"
@@ -43,10 +57,23 @@ command="./run.sh --egs cv_ca${*:+$(printf ' %q' "$@")}"
 # The first run sets up .venv; later ones pass at once.
 setup.sh
 . "$SALIENCE_ROOT/conf/cmd.sh"
+if [ "$mini" = true ]; then
+    seeds=${seeds:-1} size=${size:-mini} starts=${starts:-random own}
+else
+    seeds=${seeds:-1 2 3} size=${size:-base} starts=${starts:-random own spanish english multilingual}
+fi
 random_share=${random_share:-$([ "$mini" = true ] && echo 0.3 || echo 0.1)}
 . stages.sh
 . local/catalan_stages.sh
+. local/report_stages.sh
 
 if begin 0 "corpus";                                                   then fetch_corpus; fi
 if begin 1 "data directories: labelled, unlabelled, accents, genders"; then prepare_data; fi
 if begin 2 "vocabulary, and clips decoded at 16 kHz";                  then prepare_signals; fi
+if begin 3 "wav2vec 2.0: pretraining; classifiers of accent and gender"; then learn; fi
+if begin 4 "Grad-CAM and Grad-CAM++ of the accent classifier";         then map_accents; fi
+if begin 5 "masks of the latent frames";                               then mask; fi
+if begin 6 "recognisers: CTC";                                         then finetune; fi
+if begin 7 "hypotheses, and what each recogniser listens to";          then decode; fi
+if begin 8 "WER and CER";                                              then score_ctc; fi
+if begin 9 "report";                                                   then report_results; fi

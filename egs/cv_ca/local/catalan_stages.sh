@@ -2,10 +2,9 @@
 # shellcheck disable=SC2154  # run.sh, which sources this, sets the variables
 # What the stages of the Catalan recipe do.  stages.sh comes before.
 
-last_stage=2
-if [ "$stage" -gt $last_stage ] || [ "$stop_stage" -gt $last_stage ]; then
-    fail "the stages after $last_stage do not exist yet; give --stop-stage $last_stage or less"
-fi
+first_seed=${seeds%% *}
+pretraining_config=${pretraining_config:-$conf/pretraining.yaml}
+tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/tokens.txt
 [[ $chunk =~ ^[0-9]+$ ]] || fail "--chunk takes a number of clips, not '$chunk'"
 
 train_sets="labelled_train accent_train gender_train"
@@ -68,4 +67,118 @@ prepare_signals() { # stage 2
     fi
     # The sets with labels share their clips.
     nj=1 decode_sets "$(present "$train_sets $dev_sets $test_sets $random_train_sets $random_dev_sets $random_test_sets")" --together labelled
+}
+
+pretrain() { # the model that "own" stands for: one for all seeds of what is made from it
+    local start=$pretraining_start k chunks out=$exp/pretrained/seed$first_seed options
+    [ "$start" = random ] || [ ! -d "$(from_caller "$start")" ] || start=$(from_caller "$start")
+    # shellcheck disable=SC2206
+    options=(--config "$pretraining_config" --data "$data" --packed "$dump" --dev-set labelled_dev --size "$size"
+        --seed "$first_seed" --ngpu "$ngpu")
+    mkdir -p "$exp/pretrained/log"
+    if [ "$chunk" -eq 0 ]; then
+        # shellcheck disable=SC2086
+        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu "$exp/pretrained/log/train.log" \
+            pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$out"
+        return
+    fi
+    # Chunk after chunk, each from where the one before has led; only one is on the disk.
+    sed 's/sets: unlabelled/&_chunk/' "$pretraining_config" > "$exp/pretrained/chunk.yaml"
+    options+=(--config "$exp/pretrained/chunk.yaml")
+    chunks=$(wc -l < "$dump/unlabelled/chunks")
+    for ((k = 1; k <= chunks; k++)); do
+        if [ ! -e "$exp/pretrained/chunk$k/step.json" ]; then decode_chunk "$k"; fi
+        # shellcheck disable=SC2086
+        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu "$exp/pretrained/log/train.$k.log" \
+            pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$exp/pretrained/chunk$k"
+        start=$exp/pretrained/chunk$k
+    done
+    ln -sfn "chunk$chunks" "$out"
+}
+
+model_of() { # model_of <start>: the folder or name behind a start
+    case $1 in
+        random) echo random ;;
+        own) needs "$exp/pretrained/seed$first_seed/model.safetensors" 3; echo "$exp/pretrained/seed$first_seed" ;;
+        spanish | english | multilingual)
+            if [ -d "$(from_caller "${!1}")" ]; then from_caller "${!1}"; else echo "${!1}"; fi ;;
+        *) fail "--starts knows random, own, spanish, english and multilingual, not '$1'" ;;
+    esac
+}
+
+learn() { # stage 3
+    local lines=$exp/classifier/log/lines s from
+    needs "$dump/labelled_train/utterances" 2
+    pretrain
+    from=$(model_of "$variant_start")
+    mkdir -p "$exp/classifier/log"
+    for s in $seeds; do
+        classifier accent accent "" "$s" "$from"
+        classifier accent_random accent _random "$s" "$from"
+        classifier gender gender "" "$s" "$from"
+    done > "$lines"
+    # shellcheck disable=SC2046
+    in_array "$exp/classifier/log/train" "$lines" $(trainings) -- train_wav2vec_classifier.py --config "$conf/classifier.yaml" \
+        --data "$data" --packed "$dump" --size "$size" --ngpu "$ngpu"
+}
+
+classifier() { # classifier <name> <labels> <end of the sets' names> <seed> <start>: the options of one training
+    [ -e "$data/$2_train$3/utt2spk" ] || return 0
+    echo "--labels $2 --train-set $2_train$3 --dev-set $2_dev$3 --test-sets '$2_dev$3 $2_test$3' --start '$5' --seed $4" \
+        "--out $exp/classifier/$1/$variant_start/seed$4"
+}
+
+map_accents() { # stage 4: what the accent classifier hears, of the recognisers' training set and of their test set
+    local model=$exp/classifier/accent/$variant_start/seed$first_seed
+    needs "$model/model.safetensors" 3
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$model" \
+        --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device"
+}
+
+mask() { # stage 5: the masks of the first epoch, and how much they hide
+    needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
+    local variant
+    for variant in $variants; do
+        [ "$variant" = plain ] || mask_latents.py --variant "$variant" --maps "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" \
+            --out "$exp/masked/$variant/labelled_train" --seed "$first_seed"
+    done
+}
+
+finetune() { # stage 6
+    local lines=$exp/ctc/log/lines s start variant
+    needs "$tokens" 2
+    mkdir -p "$exp/ctc/log"
+    for s in $seeds; do
+        for start in $starts; do
+            for variant in plain $([ "$start" != "$variant_start" ] || echo "$variants"); do
+                echo "--start '$(model_of "$start")' --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
+            done
+        done
+    done | awk '!seen[$0]++' > "$lines"
+    if [ "$variants" != plain ]; then needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4; fi
+    # shellcheck disable=SC2046
+    in_array "$exp/ctc/log/train" "$lines" $(trainings) -- finetune_wav2vec.py --config "$conf/finetune.yaml" --data "$data" \
+        --packed "$dump" --tokens "$tokens" --size "$size" --normaliser catalan --ngpu "$ngpu" \
+        --maps "$exp/saliency/gradcam/accent/labelled_train/saliency.scp"
+}
+
+decode() { # stage 7
+    local lines=$exp/ctc/log/decode folder
+    needs "$exp/ctc/log/lines" 6
+    sed -n 's/.*--out //p' "$exp/ctc/log/lines" | while read -r folder; do
+        needs "$folder/model.safetensors" 6
+        echo "--model $folder --out $folder/decode"
+    done > "$lines"
+    # shellcheck disable=SC2086
+    in_array "$exp/ctc/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --data "$data" --packed "$dump" \
+        --sets labelled_test --device "$device" --beam "$beam" ${lm:+--lm "$(from_caller "$lm")"}
+    folder=$exp/ctc/${starts##* }/plain/seed$first_seed
+    [ ! -e "$exp/ctc/own/plain/seed$first_seed" ] || folder=$exp/ctc/own/plain/seed$first_seed
+    for name in ctc ctc-characters; do
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu "$exp/saliency/log/$name.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$folder" \
+            --sets labelled_test --out "$exp/saliency" --task "$name" --target reference --normaliser catalan \
+            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device"
+    done
 }

@@ -19,12 +19,14 @@ score_ctc() { # stage 8: WER and CER of every recogniser, raw and normalised, fo
 report_results() { # stage 9: tables and pictures of what there is
     local corpus="Common Voice Catalan" recognisers="$exp/ctc/{start}/{variant}/seed{seed}" histories="$exp/pretrained/seed{seed}/history.json"
     local classifiers="$exp/classifier/{task}/{start}/seed{seed}/wav2vec.{set}.json" drawn=${ctc_test_sets%% *} alignments
+    local paper=() # whose figures are of the real corpus
+    [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
     mkdir -p "$results" "$exp/report"
     for alignments in "$exp"/ctc/*/plain/seed*/score/"$drawn"/alignments_normalised.txt; do break; done
     [ -e "$alignments" ] || alignments=
     collect_wav2vec_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
         --scores "$recognisers/score/{set}" --sets "$ctc_test_sets" --genders "$data/{set}/utt2gender" \
-        --classifiers "$classifiers" --pretraining "$histories" --paper conf/paper.yaml --settings "{settings: $conf}"
+        --classifiers "$classifiers" --pretraining "$histories" "${paper[@]}" --settings "{settings: $conf, pretraining: $(basename "$pretraining_config"), size: $size}"
     draw_wav2vec.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
         --pretraining "$histories" --finetuning "$recognisers/history.json" --classifiers "$classifiers" \
         --data "$data/$drawn" --packed "$dump/$drawn" --maps "$exp/saliency/{kind}/{task}/$drawn/saliency.scp"
