@@ -22,7 +22,8 @@ starts=                  # where recognisers start (default: random own spanish 
 spanish=somosnlp/wav2vec2-spanish # models of the starts: folders, or names on the Hugging Face hub
 english=facebook/wav2vec2-base-960h
 multilingual=facebook/wav2vec2-large-xlsr-53
-variants="plain specaugment random-mask gradcam" # of the recognisers from variant_start; the others are plain
+variants=                # of the recognisers from variant_start (default: plain specaugment random-mask gradcam; mini: plain
+                         # gradcam); the others are plain
 variant_start=own        # the start that the classifiers have, too
 legacy_vocabulary=false  # true: the paper's symbols, without a word boundary and without most accented letters
 beam=0                   # width of the beam; 0 takes the best path
@@ -58,9 +59,10 @@ command="./run.sh --egs cv_ca${*:+$(printf ' %q' "$@")}"
 setup.sh
 . "$SALIENCE_ROOT/conf/cmd.sh"
 if [ "$mini" = true ]; then
-    seeds=${seeds:-1} size=${size:-mini} starts=${starts:-random own}
+    seeds=${seeds:-1} size=${size:-mini} starts=${starts:-random own} variants=${variants:-plain gradcam}
 else
     seeds=${seeds:-1 2 3} size=${size:-base} starts=${starts:-random own spanish english multilingual}
+    variants=${variants:-plain specaugment random-mask gradcam}
 fi
 random_share=${random_share:-$([ "$mini" = true ] && echo 0.3 || echo 0.1)}
 . stages.sh

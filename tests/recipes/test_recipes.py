@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -73,10 +74,10 @@ def test_every_stage_runs(row, projects):
         for r in rows
         if r["metric"] == row["metric"] and not r.get("accent") and r["snr"] is None and not r.get("weight") and not r.get("sweep")
     }
-    assert set(rates) == {(system, name) for system in row["systems"].split() for name in row["sets"].split()}
+    assert set(rates) == {(system, name) for system in shlex.split(row["systems"]) for name in row["sets"].split()}
     # On speech like that of their training set these recognisers stay usable; a model that broke would not.
     home = row["sets"].split()[0]
-    assert max(rates[system, home]["value"] for system in row["usable"].split()) < float(row["at most"])
+    assert max(rates[system, home]["value"] for system in shlex.split(row["usable"])) < float(row["at most"])
 
 
 def test_noise_everywhere_is_worse_than_none(projects):
@@ -95,6 +96,14 @@ def test_noise_harms_a_recogniser_of_clean_commands(projects):
     for name in ("test_musan", "test_qut"):
         assert error[name, 0] > error["test", None] + 20
     assert error["test_musan", 0] > error["test_musan", 20]
+
+
+def test_pretraining_on_catalan_learns_and_does_not_collapse(projects):
+    folder = projects("cv_ca")[0] / "egs/cv_ca/exp/mini"
+    last = [e for e in json.loads((folder / "pretrained/seed1/history.json").read_text()) if "eval_dev_accuracy" in e][-1]
+    assert last["eval_dev_accuracy"] > 2.5 * last["eval_dev_chance"]
+    assert last["eval_dev_perplexity"] > 20 and last["eval_dev_frame_cosine"] < 0.9
+    assert 0.4 < last["eval_dev_masked_share"] < 0.6
 
 
 def test_the_accent_recipe_shows_the_gap(projects):
