@@ -3,6 +3,8 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +46,6 @@ def score_commands(data: Path, hyp: str, out: str) -> None:
             placeholders; each text has an utterance and its word a line.
         out: Folder to write into, with the same placeholders.
     """
-    # Thousands of them would hide the rest.
-    logging.getLogger("salience.steps").addFilter(lambda record: not str(record.msg).startswith("up to date"))
     known: dict[Path, References] = {}
     folders: set[Path] = set()
     done = 0
@@ -64,8 +64,24 @@ def score_commands(data: Path, hyp: str, out: str) -> None:
             source = source / fields["snr"]
         if source not in known:
             known[source] = read_references(source)
-        done += score_set(known[source], text, folder)
+        with _without_skips():
+            done += score_set(known[source], text, folder)
     logger.info("%d sets are scored, %d of them now", len(folders), done)
+
+
+@contextmanager
+def _without_skips() -> Iterator[None]:
+    """Thousands of lines on what is up to date would hide the rest."""
+    steps = logging.getLogger("salience.steps")
+    steps.addFilter(_is_no_skip)
+    try:
+        yield
+    finally:
+        steps.removeFilter(_is_no_skip)
+
+
+def _is_no_skip(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("up to date")
 
 
 def read_references(folder: Path) -> References:
