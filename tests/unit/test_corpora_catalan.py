@@ -15,7 +15,7 @@ from salience.corpora import common_voice_catalan as catalan
 from salience.corpora import espeak
 from salience.corpora.labels import read_labels
 from salience.data.audio import read_audio
-from salience.data.chunks import chunk_folders, read_chunks, used_bytes
+from salience.data.chunks import chunk_folders, used_bytes
 from salience.data.directories import read_data_dir
 from salience.data.packed import read_packed
 from salience.data.tables import read_table
@@ -36,6 +36,11 @@ GENERATIONS = {
     "newest": (cv.COLUMNS,
                {"gender": "male_masculine", "variant": "ca-nwestern"}, {"gender": "female_feminine", "variant": "ca-balear"}),
 }  # fmt: skip
+
+
+def read_chunks(folder):
+    """The packed signals of a set, one for each chunk that is there."""
+    return [read_packed(path) for path in chunk_folders(folder)]
 
 
 def release(root: Path, rows: dict[str, list[dict[str, str]]], columns: tuple[str, ...] = cv.COLUMNS) -> Path:

@@ -18,7 +18,7 @@ import numpy as np
 
 from salience.corpora.records import Utterance
 from salience.data.audio import read_audio
-from salience.data.packed import INT16, Packed, read_packed
+from salience.data.packed import INT16
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.files import publish, temporary_name
@@ -71,11 +71,6 @@ def chunk_folders(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder} holds no decoded signals; run stage 2")
     return found
-
-
-def read_chunks(folder: Path) -> list[Packed]:
-    """The packed signals of a set, one for each chunk that is there; they stay in the files until they are used."""
-    return [read_packed(path) for path in chunk_folders(folder)]
 
 
 def used_bytes(folder: Path) -> int:
