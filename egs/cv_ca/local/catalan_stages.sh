@@ -87,7 +87,13 @@ pretrain() { # the model that "own" stands for: one for all seeds of what is mad
     options+=(--config "$exp/pretrained/chunk.yaml")
     chunks=$(wc -l < "$dump/unlabelled/chunks")
     for ((k = 1; k <= chunks; k++)); do
-        if [ ! -e "$exp/pretrained/chunk$k/step.json" ]; then decode_chunk "$k"; fi
+        # A chunk that has been learnt from is no longer on the disk, so nothing can be compared with it.
+        if [ -e "$exp/pretrained/chunk$k/step.json" ]; then
+            echo "done before: $exp/pretrained/chunk$k (remove it to train again)"
+            start=$exp/pretrained/chunk$k
+            continue
+        fi
+        decode_chunk "$k"
         # shellcheck disable=SC2086
         OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu "$exp/pretrained/log/train.$k.log" \
             pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$exp/pretrained/chunk$k"
