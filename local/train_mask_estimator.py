@@ -18,7 +18,7 @@ from salience.errors import InputError
 from salience.features.fbank import INT16, RATE
 from salience.files import write_json
 from salience.masking.noise import noise_proportion
-from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power, save_estimator
+from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, load_estimator, log_power, save_estimator
 from salience.scoring.alignment import character_counts
 from salience.scoring.wer import rate
 from salience.steps import Step
@@ -39,6 +39,7 @@ def train_mask_estimator(
     noise: BubbleNoise = BubbleNoise(),
     training: TrainingSettings = TrainingSettings(),
     allowance: float = 3.0,
+    init: Path | None = None,
     seed: int = 1,
     ngpu: int = 0,
 ) -> None:
@@ -60,6 +61,7 @@ def train_mask_estimator(
         noise: Gains of noise and dither.
         training: Settings of the training.
         allowance: Points of CER that the noise may cost.
+        init: Folder of a trained estimator to go on from, whose sizes and normalisation are kept.
         seed: Of weights, order, dither and noise.
         ngpu: GPUs to use.
     """
@@ -69,7 +71,7 @@ def train_mask_estimator(
             "listener": listener.kind, "sizes": sizes, "weights": weights, "noise": noise, "training": training, "allowance": allowance,
             "seed": seed, **({"language": listener.language} if listener.kind == "whisper" else {}),
         },
-        inputs=[data / train_set, data / dev_set, listener.weights],
+        inputs=[data / train_set, data / dev_set, listener.weights, *([init / "model.safetensors"] if init else [])],
         outputs=[out / name for name in ("model.safetensors", "config.json", "history.json")],
         partial=out / "checkpoints",
     )
@@ -80,8 +82,11 @@ def train_mask_estimator(
     sets = {name: read_signals(data / name, recogniser, noise.dither, seed) for name in (train_set, dev_set)}
     with step:
         torch.manual_seed(seed)
-        estimator = MaskEstimator(sizes)
-        estimator.set_normalisation(*statistics(sets[train_set], sizes))
+        if init:
+            estimator = load_estimator(init)
+        else:
+            estimator = MaskEstimator(sizes)
+            estimator.set_normalisation(*statistics(sets[train_set], sizes))
         network = BubbleNetwork(estimator, recogniser, weights, noise).to(device)
         score = dev_scorer(sets[dev_set], recogniser, training.batch_size, allowance)
         history = train(

@@ -23,6 +23,7 @@ listener_model=          # for whisper and commands: the checkpoint, the folder
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr
                          # mask); empty for none
 sweep_points=            # values of each (default: 8; mini: 2)
+sweep_further=false      # true: the sweeps' estimators go on from that of stage 4, with another weight
 snrs=                    # of the noisy test sets, in dB (default: 20 15 10 5 0; mini: 10)
 train_snr="0 20"         # range of the noise that recognisers are retrained with
 retrained="retrain-clean retrain-everywhere retrain-spared" # empty for none
@@ -31,6 +32,8 @@ conf=                    # folder of settings (default: conf; mini: conf/mini)
 listener_config=         # settings of the recogniser (default: listener.yaml there; listener_defaults.yaml: Table 1 to the letter)
 estimator_config=        # settings of the estimators (default: estimator.yaml there, the paper's sizes)
 train_jobs=              # trainings at a time (default: nj)
+sweep_config=            # settings of the sweeps' estimators (default: sweep.yaml there; sweep_small.yaml, to go on from stage 4's)
+retrain_config=          # settings of retraining (default: retrain.yaml there; retrain_small.yaml)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3']

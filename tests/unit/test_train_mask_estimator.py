@@ -83,6 +83,18 @@ def test_what_is_written(recipe, monkeypatch, caplog):
     assert same(weights(recipe / "exp/again"), weights(recipe / "exp/a")) and not same(weights(recipe / "exp/other"), weights(recipe / "exp/a"))
 
 
+def test_going_on_from_an_estimator(recipe, monkeypatch):
+    still = {"init": "exp/a", "training.learning_rate": 0.0, "training.epochs": 1}
+    learn(monkeypatch, out="exp/still", **still, **{"weights.mask": 3.0})
+    learnt = [{n: v for n, v in weights(recipe / "exp" / name).items() if "running" not in n and "tracked" not in n} for name in ("still", "a")]
+    assert same(*learnt)
+    learn(monkeypatch, out="exp/further", init="exp/a", seed=2)
+    assert not same(weights(recipe / "exp/further"), weights(recipe / "exp/a"))
+    (recipe / "exp/a/model.safetensors").unlink()
+    with pytest.raises(SystemExit):
+        learn(monkeypatch, out="exp/still", **still)
+
+
 def test_the_input_is_normalised_by_the_training_set(recipe):
     values = []
     for key, path in read_table(recipe / "data/train/wav.scp").items():

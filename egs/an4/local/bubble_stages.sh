@@ -6,6 +6,8 @@ sets="train dev test"
 tokens=$data/tokens_$token_type$([ "$token_type" = char ] || echo "$nbpe")
 listener_config=${listener_config:-$conf/listener.yaml}
 estimator_config=${estimator_config:-$conf/estimator.yaml}
+sweep_config=${sweep_config:-$conf/sweep.yaml}
+retrain_config=${retrain_config:-$conf/retrain.yaml}
 by=$([ "$listener" = hybrid ] || echo "_$listener") # estimators of other teachers have folders of their own
 first_seed=${seeds%% *}
 ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
@@ -166,15 +168,19 @@ points() { # the folder of every point of the sweeps
 }
 
 sweep() {
-    local lines=$exp/sweeps$by/log/lines weight value point
+    local lines=$exp/sweeps$by/log/lines weight value point start=
     mkdir -p "$exp/sweeps$by/log"
+    if $sweep_further; then
+        needs "$exp/estimator$by/seed$first_seed/model.safetensors" 4
+        start="--init $exp/estimator$by/seed$first_seed"
+    fi
     for weight in $sweeps; do
         for value in $(values_of "$weight"); do
-            echo "--weights.$weight $value --out $exp/sweeps$by/$weight/$value/seed$first_seed $(teacher "$first_seed")"
+            echo "--weights.$weight $value --out $exp/sweeps$by/$weight/$value/seed$first_seed $(teacher "$first_seed") $start"
         done
     done > "$lines"
     # shellcheck disable=SC2046
-    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- train_mask_estimator.py --config "$conf/noise.yaml" --config "$conf/sweep.yaml" \
+    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" \
         --data "$data" --ngpu "$ngpu" --seed "$first_seed"
     estimate "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
     for point in $(points); do
@@ -193,7 +199,7 @@ retrain() {
         done
     done > "$lines"
     # shellcheck disable=SC2046
-    in_array "$exp/retrained$by/log/train" "$lines" $(trainings) -- train_espnet.py --config "$conf/retrain.yaml" \
+    in_array "$exp/retrained$by/log/train" "$lines" $(trainings) -- train_espnet.py --config "$retrain_config" \
         --data "$data" --train-set train_twice --tokens "$tokens" --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
 }
 
