@@ -48,6 +48,8 @@ options of every recipe:
                               4 saliency, 5 masking, 6 recognisers, 7 decode, 8 score, 9 report)
   --nj N                      jobs at a time
   --ngpu N                    GPUs for each training; 0 for none
+  --nodes N                   machines for each training, each with so many GPUs (Slurm)
+  --cmd-backend NAME          where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
   --seed N                    of all random draws
   --mini true|false           use a small synthetic corpus instead of the real one
   --help                      with --egs NAME: all options of this recipe

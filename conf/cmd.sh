@@ -4,12 +4,15 @@
 # one word here, or set it for one run: cmd_backend=slurm ./run.sh
 cmd_backend=${cmd_backend:-local}
 
+# Processors of a training that has a job of its own; here all of this machine's, on a cluster so many.
+train_threads=8
+
 # The resources behind the options stand in queue.conf and slurm.conf.  The
 # recipe's own conf/ comes before the one that all recipes share.
 cmd_config() { if [ -f "conf/$1" ]; then echo "conf/$1"; else echo "../../conf/$1"; fi; }
 
 case $cmd_backend in
-    local) cmd="run.pl" ;;
+    local) cmd="run.pl" train_threads=$(nproc) ;;
     slurm) cmd="slurm.pl --config $(cmd_config slurm.conf)" ;;
     sge)   cmd="queue.pl --config $(cmd_config queue.conf)" ;;
     *)

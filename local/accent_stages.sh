@@ -22,8 +22,8 @@ train_classifier() { # stage 3: the listener that tells accents apart
     needs_set cls_train
     needs "$dump/cls_train/feats.scp" 2
     # shellcheck disable=SC2086
-    OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu --num-threads "$all_threads" "$exp/classifier/log/train.log" \
-        train_classifier.py --config "$conf/classifier.yaml" --data "$data" --features "$dump" \
+    OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/classifier/log/train.log" \
+        $launcher train_classifier.py --config "$conf/classifier.yaml" --data "$data" --features "$dump" \
         --out "$exp/classifier" --seed "$seed" --ngpu "$ngpu"
     grep -h ' on cls_' "$exp/classifier/log/train.log" | sed 's/^[^)]*) //' || true
 }
@@ -56,8 +56,8 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
 
 start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini model
     if [ "$model" = mini ]; then
-        model=${SALIENCE_CACHE:-../../.cache}/whisper-mini/mini.pt
-        make_mini_whisper.sh "$model"
+        model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
+        make_mini_whisper.sh "$model" "$language"
     elif [ -e "$(from_caller "$model")" ]; then
         model=$(from_caller "$model")
     fi
@@ -72,9 +72,9 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
     for variant in $trained; do
         for s in $seeds; do echo "--variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
     done > "$exp/whisper/log/trainings"
-    # shellcheck disable=SC2086
-    $cuda_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/trainings")" "$exp/whisper/log/finetune.JOB.log" \
-        nth_line.sh "$exp/whisper/log/trainings" JOB $launcher finetune_whisper.py --config "${finetune_config:-$conf/finetune.yaml}" --masking "$conf/masking.yaml" \
+    # shellcheck disable=SC2046,SC2086
+    in_array "$exp/whisper/log/finetune" "$exp/whisper/log/trainings" $(trainings) -- \
+        $launcher finetune_whisper.py --config "${finetune_config:-$conf/finetune.yaml}" --masking "$conf/masking.yaml" \
         --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
         --train-set "$asr_train" --model "$model" --language "$language" --ngpu "$ngpu"
 }
@@ -112,7 +112,16 @@ score_words() { # stage 8: WER and CER, raw and normalised, for each set and acc
 }
 
 report_results() { # stage 9: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
-    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold=${folds:-} example
+    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold system s set example
+    [ -n "$test_sets" ] || fail "there is no test set in $PWD/$data; stage 1 writes them"
+    for fold in ${folds:-all}; do
+        for system in $systems; do
+            for s in $([ "$system" = zero-shot ] && echo 0 || echo "$seeds"); do
+                for set in $test_sets; do needs "exp${folders//\{fold\}/$fold}/whisper/$system/seed$s/score/$set/counts.json" 8; done
+            done
+        done
+    done
+    fold=${folds:-}
     fold=${fold%% *}
     example=${folders//\{fold\}/$fold}
     mkdir -p "$results" "$exp/report"

@@ -4,7 +4,9 @@
 from pathlib import Path
 
 from salience import program
-from salience.data.leakage import Overlap, examples, overlaps
+from salience.data.bidi import isolated
+from salience.data.leakage import Overlap, examples, overlaps, sentence_key
+from salience.data.normalisers import normaliser as resolve
 from salience.errors import InputError
 from salience.files import whole_file
 
@@ -16,13 +18,16 @@ def check_leakage(
     dev: str = "",
     allow_shared_speakers: str = "",
     forbid_shared_sentences: bool = False,
+    forbid_shared_recordings: bool = False,
+    normaliser: str = "",
 ) -> None:
     """Write a report of shared speakers, sentences and recordings, and fail when speakers cross.
 
     Training, development and test sets must have different speakers.  Sets of
     the same kind may share them, since no score compares those.  Sentences
-    are compared without case and punctuation.  Ends with exit code 1 after
-    the report is written.
+    are compared without case and punctuation.  Recordings are the audio files
+    or, where a set has utt2recording, the long recordings that it names.  Ends
+    with exit code 1 after the report is written.
 
     Args:
         train: Data directories that models are trained on, separated by spaces.
@@ -31,6 +36,8 @@ def check_leakage(
         dev: Data directories that models are selected on.
         allow_shared_speakers: Names (without the path) of sets that may share speakers with others.
         forbid_shared_sentences: Fail on shared sentences, too.
+        forbid_shared_recordings: Fail on shared recordings, too.
+        normaliser: Name of a text normaliser; sentences that it makes equal are the same.
     """
     kind_of = {
         Path(folder): kind
@@ -43,8 +50,10 @@ def check_leakage(
         raise InputError(
             f"--allow-shared-speakers names {min(allowed - names)}, no set of {examples(sorted(names))}"
         )
+    normalise = resolve(normaliser)[0] if normaliser else str
     crossing: list[Overlap] = []
     repeated: list[Overlap] = []
+    torn: list[Overlap] = []
     lines = [
         "# What the sets share",
         "",
@@ -54,7 +63,7 @@ def check_leakage(
     ]
     details: list[str] = []
     table = ["| sets | speakers | sentences | recordings | verdict |", "|---|---|---|---|---|"]
-    for overlap in overlaps(kind_of):
+    for overlap in overlaps(kind_of, lambda text: sentence_key(normalise(text))):
         pair = f"{overlap.first.name} and {overlap.second.name}"
         disjoint = kind_of[overlap.first] != kind_of[overlap.second]
         decided = allowed & {overlap.first.name, overlap.second.name}
@@ -67,6 +76,9 @@ def check_leakage(
         elif overlap.speakers:
             verdict = "SHARED SPEAKERS, an error"
             crossing.append(overlap)
+        if overlap.recordings and disjoint and forbid_shared_recordings:
+            torn.append(overlap)
+            verdict = verdict.replace("disjoint speakers", "SHARED RECORDINGS, an error")
         if overlap.sentences and disjoint:
             repeated.append(overlap)
         share = f" ({said} of {overlap.spoken} utterances)" if said else ""
@@ -76,7 +88,7 @@ def check_leakage(
         )
         for what, found in (
             ("speakers", overlap.speakers),
-            ("sentences", [f"{sentence!r} ({count})" for sentence, count in overlap.sentences.items()]),
+            ("sentences", [f"{isolated(repr(sentence))} ({count})" for sentence, count in overlap.sentences.items()]),
             ("recordings", overlap.recordings),
         ):
             if found:
@@ -97,6 +109,12 @@ def check_leakage(
         raise InputError(
             f"{first.first} and {first.second} share the speakers {examples(first.speakers)}; keep each "
             f"in one of them, or allow it with --allow-shared-speakers {first.second.name} ({report} has all)"
+        )
+    if torn:
+        first = torn[0]
+        raise InputError(
+            f"{first.first} and {first.second} share the recordings {examples(first.recordings)}; keep all clips of "
+            f"each in one of them ({report} has all)"
         )
     if forbid_shared_sentences and repeated:
         first = repeated[0]

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from salience import program
-from salience.data.chunks import Chunk, decode, plan, remove_others, used_bytes, write_view
+from salience.data.chunks import Chunk, decode, plan, remove_others, write_view
 from salience.data.directories import read_data_dir
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import used_bytes, whole_file
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(Path(__file__).name)

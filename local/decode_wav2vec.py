@@ -39,7 +39,8 @@ def decode_wav2vec(
         out: Folder for the hypotheses.
         packed: Folder of the packed sets; without one the recordings are decoded.
         beam: Width of the beam; 0 takes the best path.
-        lm: n-gram model of words for the beam, as ARPA text or KenLM's binary file.
+        lm: n-gram model of words for the beam, as ARPA text or KenLM's binary file.  Nothing here makes one: KenLM's
+            lmplz does, or any other tool, from sentences as the normaliser writes them.  Reading it needs the package kenlm.
         lm_weight: Weight of the n-gram model.
         word_bonus: Added for each word of a hypothesis.
         scaled: Each utterance with zero mean and unit variance.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from salience import program
+from salience.corpora.headers import write_audio
 from salience.data.packed import Packed, read_packed
 from salience.data.tables import read_table
 from salience.errors import InputError
@@ -151,7 +151,7 @@ def write_sounds(folder: Path, key: str, sounds: dict[str, Tensor]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, waveform in sounds.items():
         path = folder / f"{key}.{name}.wav"
-        soundfile.write(temporary_name(path), (waveform / loudest).numpy(), RATE, subtype="PCM_16", format="WAV")
+        write_audio(temporary_name(path), (waveform / loudest).numpy(), RATE, subtype="PCM_16", format="WAV")
         publish(temporary_name(path), path)
 
 

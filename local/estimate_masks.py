@@ -11,8 +11,9 @@ from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
 from salience.data.tables import write_table
 from salience.errors import InputError
-from salience.features.archives import ArchiveWriter
+from salience.features.archives import ArchiveWriter, archive_bytes
 from salience.features.fbank import INT16, RATE
+from salience.files import require_space
 from salience.masking.noise import noise_proportion
 from salience.models.mask_estimator import MaskEstimator, load_estimator
 from salience.progress import bar
@@ -33,6 +34,7 @@ def estimate_masks(
     noise: BubbleNoise = BubbleNoise(),
     compress: bool = True,
     device: str = "cpu",
+    check_space: bool = True,
 ) -> None:
     """Write OUT/SET/mask.JOB.{ark,scp} and noise_proportion.JOB for each estimator.
 
@@ -52,12 +54,18 @@ def estimate_masks(
         noise: Gains of noise and dither, as in training.
         compress: Store one byte a value.
         device: cpu or cuda.
+        check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
     pairs = list(zip(estimators.split(), out.split(), strict=False))
     if len(estimators.split()) != len(out.split()):
         raise InputError(f"--estimators names {len(estimators.split())} folders and --out {len(out.split())}; give as many")
     for folder, place in ((Path(a), Path(b)) for a, b in pairs):
         model = None
+        if check_space:
+            model = load_estimator(folder, device)
+            samples = torch.tensor([round(u.duration * RATE) for name in sets.split() for u in read_data_dir(data / name)])
+            needed = archive_bytes(model.frames(samples).tolist(), model.sizes.bins, compress)
+            require_space(place, (place / name for name in sets.split()), needed, "the masks")
         for name in sets.split():
             share = data / name / f"split{jobs}" / str(job)
             utterances = read_data_dir(share)

@@ -15,7 +15,8 @@ from salience.data.directories import read_data_dir
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features import fbank, logmel
-from salience.features.archives import ArchiveWriter
+from salience.features.archives import ArchiveWriter, archive_bytes
+from salience.files import require_space
 from salience.progress import bar
 from salience.steps import Step, audio_fingerprint
 
@@ -51,6 +52,7 @@ def extract_features(
     compress: bool = False,
     device: str = "cpu",
     kind: Literal["logmel", "fbank"] = "logmel",
+    check_space: bool = True,
 ) -> None:
     """Write out/SET/feats.JOB.{ark,scp} and utt2num_frames.JOB: real frames only, (frames, 80) each.
 
@@ -67,8 +69,12 @@ def extract_features(
         compress: Store one byte a value.
         device: Where the transform runs: cpu or cuda.
         kind: logmel as Whisper hears it, at most 30 seconds; fbank as Kaldi does, without dither.
+        check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
     transform, num_frames, most_frames = KINDS[kind]
+    if check_space:
+        lengths = [num_frames(round(u.duration * RATE)) for name in sets.split() for u in read_data_dir(data / name)]
+        require_space(out, (out / name for name in sets.split()), archive_bytes(lengths, logmel.BINS, compress), "the features")
     for name in sets.split():
         share = data / name / f"split{jobs}" / str(job)
         prefix = out / name / f"feats.{job}"

@@ -10,10 +10,13 @@ from salience.corpora import (
     an4,
     common_voice,
     common_voice_catalan,
+    common_voice_persian,
     edacc,
     fsdd,
     librispeech,
+    mini_recordings,
     musan,
+    pdid,
     qut_noise,
     speech_commands,
 )
@@ -28,28 +31,34 @@ MINI_FOLDERS = {
     "edacc": "edacc_v1.0",
     "common_voice": "cv-corpus-0.0-mini/en",
     "common_voice_catalan": "common_voice_ca",
+    "common_voice_persian": "cv-corpus-0.0-mini/fa",
     "fsdd": "fsdd",
     "an4": "an4",
     "speech_commands": "speech_commands",
     "musan": "musan",
     "qut_noise": "QUT-NOISE",
+    "recordings": "recordings",
 }
 MODULES = {
     "librispeech": librispeech,
     "edacc": edacc,
     "common_voice": common_voice,
     "common_voice_catalan": common_voice_catalan,
+    "common_voice_persian": common_voice_persian,
     "fsdd": fsdd,
     "an4": an4,
     "speech_commands": speech_commands,
     "musan": musan,
     "qut_noise": qut_noise,
+    "pdid": pdid,
+    "recordings": mini_recordings,
 }
 
 
 def main(
     corpus: Literal[
-        "librispeech", "edacc", "common_voice", "common_voice_catalan", "fsdd", "an4", "speech_commands", "musan", "qut_noise"
+        "librispeech", "edacc", "common_voice", "common_voice_catalan", "common_voice_persian", "fsdd", "an4", "speech_commands", "musan", "qut_noise",
+        "pdid", "recordings",
     ],
     target: Path,
     root: Path | None = None,
@@ -70,14 +79,16 @@ def main(
         archive: the corpus' archive, fetched by the user (LibriSpeech, Common Voice Catalan: or a folder with several)
         parts: LibriSpeech only, the parts to download, parted by commas
         mini: synthesise a small corpus in the same format instead
-        pretraining: LibriSpeech with --mini only, write this many utterances for the mini Whisper's training
+        pretraining: LibriSpeech and Common Voice Persian with --mini only, write this many utterances for the mini Whisper's training
         seed: seed of what is synthesised
     """
     chosen = [name for name, given in (("--root", root), ("--archive", archive), ("--mini", mini)) if given]
     if len(chosen) > 1:
         raise InputError(f"{' and '.join(chosen)} cannot be used together; choose one")
-    if pretraining and not (corpus == "librispeech" and mini):
-        raise InputError("--pretraining needs --corpus librispeech --mini true")
+    if pretraining and not (corpus in ("librispeech", "common_voice_persian") and mini):
+        raise InputError("--pretraining needs --corpus librispeech or common_voice_persian, and --mini true")
+    if mini and corpus not in MINI_FOLDERS:
+        raise InputError(f"there is no mini {corpus}: it is collected from the mini recordings")
     module = MODULES[corpus]
     answer = target / "root.txt"
     config = {
@@ -99,7 +110,7 @@ def main(
         elif mini:
             found = target / "mini" / MINI_FOLDERS[corpus]
             if pretraining:
-                librispeech.synthesise_pretraining(found, seed, utterances=pretraining)
+                MODULES[corpus].synthesise_pretraining(found, seed, utterances=pretraining)
             else:
                 module.synthesise(found, seed=seed)
         elif corpus == "librispeech":

@@ -8,8 +8,9 @@ import torch
 
 from salience import program
 from salience.data.packed import read_packed
-from salience.features.archives import ArchiveWriter
-from salience.features.commands import SAMPLES, decibels, spectra
+from salience.features.archives import ArchiveWriter, archive_bytes
+from salience.features.commands import BINS, FRAMES, SAMPLES, decibels, spectra
+from salience.files import require_space
 from salience.models.mask_generator import load_generator
 from salience.progress import bar
 from salience.steps import Step
@@ -20,7 +21,9 @@ logger = logging.getLogger(Path(__file__).name)
 BATCH = 256
 
 
-def map_importance(packed: Path, generator: Path, out: Path, sets: str = "train dev test", compress: bool = True, device: str = "cpu") -> None:
+def map_importance(
+    packed: Path, generator: Path, out: Path, sets: str = "train dev test", compress: bool = True, device: str = "cpu", check_space: bool = True
+) -> None:
     """Write OUT/SET/mask.ark and mask.scp.
 
     A mask M is (126 frames, 257 bins), 1 where noise does no harm, so the
@@ -33,7 +36,11 @@ def map_importance(packed: Path, generator: Path, out: Path, sets: str = "train 
         sets: Names of the sets, separated by spaces.
         compress: Store one byte a value.
         device: cpu or cuda.
+        check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
+    if check_space:
+        clips = sum(len(read_packed(packed / name)) for name in sets.split())
+        require_space(out, (out / name for name in sets.split()), archive_bytes([FRAMES] * clips, BINS, compress), "the masks")
     model = None
     for name in sets.split():
         step = Step(

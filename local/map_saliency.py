@@ -14,9 +14,9 @@ from salience import program
 from salience.data.directories import read_data_dir
 from salience.data.tables import read_table
 from salience.errors import InputError
-from salience.features.archives import Archive, ArchiveWriter
+from salience.features.archives import Archive, ArchiveWriter, archive_bytes
 from salience.features.logmel import floor_of, pad_frames
-from salience.files import write_json
+from salience.files import require_space, write_json
 from salience.models.accent_cnn import load_classifier
 from salience.progress import bar
 from salience.randomness import generator
@@ -42,6 +42,7 @@ def map_saliency(
     batch_size: int = 8,
     seed: int = 1,
     device: str = "cpu",
+    check_space: bool = True,
 ) -> None:
     """Write out/KIND/SET/saliency.JOB.{ark,scp} and saliency.json for gradcam, gradcam++ and random.
 
@@ -63,8 +64,13 @@ def map_saliency(
         batch_size: Utterances explained at a time.
         seed: Of the random control.
         device: cpu or cuda.
+        check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
     model = load_classifier(classifier, device)
+    if check_space:
+        columns = [columns_for(int(frames)) for name in sets.split() for frames in read_table(features / name / "utt2num_frames").values()]
+        needed = len(KINDS) * archive_bytes(columns, model.settings.bins // STRIDE, compress)
+        require_space(out, (out / kind / name for kind in KINDS for name in sets.split()), needed, "the maps")
     for name in sets.split():
         share = data / name / f"split{jobs}" / str(job)
         step = Step(

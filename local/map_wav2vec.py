@@ -13,13 +13,14 @@ from more_itertools import chunked
 from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
 from salience import program
+from salience.data.directories import read_data_dir
 from salience.data.normalisers import normaliser as normaliser_of
 from salience.data.tables import write_table
 from salience.data.waveforms import Waveforms, batches_of_equals, labels_of_set, pad_signals, padded_samples
 from salience.decoding.ctc import log_probabilities
 from salience.errors import InputError
-from salience.features.archives import ArchiveWriter
-from salience.files import write_json
+from salience.features.archives import ArchiveWriter, archive_bytes
+from salience.files import require_space, write_json
 from salience.models.wav2vec import FILES, frames_of, labels_of, load_ctc, load_trained, numbers_of
 from salience.progress import bar
 from salience.saliency.wav2vec import Spoken, aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
@@ -28,6 +29,8 @@ from salience.steps import Step, fingerprint
 logger = logging.getLogger(Path(__file__).name)
 
 KINDS = ("gradcam", "gradcam++")
+FRAMES_A_SECOND = 50
+"""Of wav2vec 2.0."""
 
 Maps = Iterator[tuple[str, tuple[np.ndarray, np.ndarray], str]]
 """Utterance; signed Grad-CAM and Grad-CAM++ maps, (maps, frames) each; names of the maps."""
@@ -49,6 +52,7 @@ def map_wav2vec(
     scaled: bool = True,
     batch_size: int = 8,
     device: str = "cpu",
+    check_space: bool = True,
 ) -> None:
     """Write out/KIND/TASK/SET/saliency.{ark,scp} and saliency.json for gradcam and gradcam++.
 
@@ -74,10 +78,17 @@ def map_wav2vec(
         scaled: Each utterance with zero mean and unit variance.
         batch_size: Utterances, or symbols of one, explained at a time.
         device: cpu or cuda.
+        check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
     of_classes = target in ("predicted", "true")
     if of_classes and per_character:
         raise InputError("--per-character is for CTC models; give --target greedy or reference")
+    if check_space:
+        spoken = [u for name in sets.split() for u in read_data_dir(data / name)]
+        # A map for each symbol, if for any; there are at most as many as characters.
+        sizes = [round(u.duration * FRAMES_A_SECOND + 1) * (max(1, len(u.text)) if per_character else 1) for u in spoken]
+        places = (out / kind / task / name for kind in KINDS for name in sets.split())
+        require_space(out, places, len(KINDS) * archive_bytes(sizes, 1, compress), "the maps")
     suffix = f".{job}" if jobs else ""
     explainer: ClassExplainer | CTCExplainer | None = None
     for name in sets.split():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from salience import program
 from salience.data.directories import read_data_dir
-from salience.data.tables import write_table
-from salience.features.archives import Archive, ArchiveWriter
+from salience.data.tables import read_table, write_table
+from salience.features.archives import Archive, ArchiveWriter, archive_bytes
+from salience.files import require_space
 from salience.masking.apply import Masker, apply_mask, open_maps
 from salience.masking.policies import Masking
 from salience.progress import bar
@@ -30,6 +31,7 @@ def mask_features(
     archives: bool = True,
     compress: bool = False,
     seed: int = 1,
+    check_space: bool = True,
 ) -> None:
     """Write out/VARIANT/SET/feats.JOB.{ark,scp} and masked_share.JOB, the masked share of each utterance.
 
@@ -49,7 +51,12 @@ def mask_features(
         archives: Write the features; otherwise only the shares.
         compress: Store one byte a value.
         seed: Of the draws.
+        check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
+    if check_space and archives:
+        places = [out / variant / name for variant in variants.split() for name in sets.split()]
+        needed = len(variants.split()) * sum(_bytes(features / name, compress) for name in sets.split())
+        require_space(out, places, needed, "the masked features")
     for name in sets.split():
         share = data / name / f"split{jobs}" / str(job)
         source = Archive(features / name / "feats.scp")
@@ -76,6 +83,13 @@ def mask_features(
                         writer.write(utterance.id, apply_mask(matrix, keep, masking.fill))
                 write_table(place / f"masked_share.{job}", shares)
             logger.info("%s: masked %.1f %% of %d utterances", place, 100 * sum(map(float, shares.values())) / len(shares), len(shares))
+
+
+def _bytes(features: Path, compress: bool) -> int:
+    """What a copy of a set's features takes."""
+    source = Archive(features / "feats.scp")
+    frames = map(int, read_table(features / "utt2num_frames").values())
+    return archive_bytes(frames, source[next(iter(source))].shape[1], compress) if source else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from salience import program
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features.archives import merge_scps
+from salience.steps import Step
 
 logger = logging.getLogger("merge_archives")
 
@@ -25,20 +26,23 @@ def merge_archives(folder: Path, sets: str, name: str, jobs: int, data: Path | N
     """
     for set_name in sets.split():
         place = folder / set_name
+        step = Step(place / f"{name}.step.json", {"jobs": jobs}, outputs=[place / each for each in (f"{name}.scp", *tables.split())])
         parts = [place / f"{name}.{job}.scp" for job in range(1, jobs + 1)]
-        count = merge_scps(parts, place / f"{name}.scp")
-        if data is not None:
-            missing = read_table(data / set_name / "utt2spk").keys() - read_table(place / f"{name}.scp").keys()
-            if missing:
-                raise InputError(
-                    f"{place / f'{name}.scp'} lacks {len(missing)} utterances of {data / set_name}, first {min(missing)};"
-                    " run the stage again"
-                )
-        for table in tables.split():
-            joined: dict[str, str] = {}
-            for job in range(1, jobs + 1):
-                joined.update(read_table(place / f"{table}.{job}"))
-            write_table(place / table, joined)
+        # Always done: it takes no time.  The record is for those that read the result.
+        with step:
+            count = merge_scps(parts, place / f"{name}.scp")
+            if data is not None:
+                missing = read_table(data / set_name / "utt2spk").keys() - read_table(place / f"{name}.scp").keys()
+                if missing:
+                    raise InputError(
+                        f"{place / f'{name}.scp'} lacks {len(missing)} utterances of {data / set_name}, first {min(missing)};"
+                        " run the stage again"
+                    )
+            for table in tables.split():
+                joined: dict[str, str] = {}
+                for job in range(1, jobs + 1):
+                    joined.update(read_table(place / f"{table}.{job}"))
+                write_table(place / table, joined)
         logger.info("%s: %d utterances", place / f"{name}.scp", count)
 
 

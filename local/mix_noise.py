@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 
 from salience import program
+from salience.corpora.headers import write_audio
 from salience.corpora.records import Utterance
 from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
@@ -140,7 +140,7 @@ def _through(noise: np.ndarray, mask: np.ndarray | None, sizes: dict[str, int] |
 
 def _write_audio(path: Path, signal: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(temporary_name(path), PEAK * signal / np.abs(signal).max(), RATE, format="FLAC", subtype="PCM_24")
+    write_audio(temporary_name(path), PEAK * signal / np.abs(signal).max(), RATE, format="FLAC", subtype="PCM_24")
     temporary_name(path).replace(path)
 
 

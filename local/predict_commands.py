@@ -61,7 +61,7 @@ def predict_commands(
         mixed = snr is not None and table.exists()
         clean = packed / ("test" if mixed else name if snr is None else f"{name}/{snr}")
         folder = target / (name if snr is None else f"{snr}/{name}")
-        noises = [packed / n / "step.json" for n in ("noise_test", "noise_other")] if mixed else []
+        noises = [packed / n / "step.json" for n in ("noise_test", "noise_other") if (packed / n).is_dir()] if mixed else []
         step = Step(
             folder / "step.json", {"snr": snr},
             inputs=[model / "model.safetensors", clean / "step.json", *([table] if mixed else []), *noises], outputs=[folder / "text"],

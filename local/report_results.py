@@ -90,7 +90,8 @@ def _draw_bars(rows: list[dict], runs: list[dict], parts: list[Section], folder:
             # Recognisers with several starts have pictures of their own, too.
             and "start" not in row
         ]
-        for name in dict.fromkeys(row["normaliser"] for row in mine):
+        normalisers = list(dict.fromkeys(row["normaliser"] for row in mine))
+        for name in normalisers:
             systems: dict[str, dict[str, tuple[float, float, float]]] = {}
             for row in mine:
                 if row["normaliser"] == name:
@@ -99,7 +100,7 @@ def _draw_bars(rows: list[dict], runs: list[dict], parts: list[Section], folder:
                         row["low"],
                         row["high"],
                     )
-            kind = "raw" if name.startswith("raw") else "normalised"
+            kind = "raw" if name.startswith("raw") else "normalised" if name == normalisers[-1] else name.split()[0]
             label = f"{part.corpus.replace(' ', '_')}{'_synthetic' if part.synthetic else ''}"
             rate_bars(
                 list(dict.fromkeys(row["set"] for row in mine)),

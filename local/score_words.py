@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from salience import program
+from salience.data.normalisers import apply
 from salience.data.normalisers import normaliser as resolve
 from salience.data.tables import read_table
 from salience.errors import InputError
@@ -45,7 +46,8 @@ def score_words(
         out: Folder to write into.
         sets: Sets to score, separated by spaces.
         of: What {of} stands for, separated by spaces: recognisers, for instance.
-        normaliser: Name of the text normaliser of the second score, applied to both sides.
+        normaliser: Names of the text normalisers, separated by spaces, each applied to both sides; the last one's
+            score is the normalised one, which systems are compared by.
         utt2accent: Accents of the references, for a score per accent; may be absent for some sets.
         lowercase: Whether even the raw score is on lower-cased texts, because the recogniser was
             taught lower case and the references are not; the result says so.
@@ -75,16 +77,17 @@ def score_set(
     lowercase: bool,
 ) -> None:
     """Score one set."""
-    normalise, version = resolve(normaliser)
     plain, plain_version = resolve("raw")
-    names = {
-        "raw": f"raw {plain_version}" + (", lower-cased" if lowercase else ""),
-        "normalised": f"{normaliser} {version}",
-    }
+    functions = {"raw": plain}
+    names = {"raw": f"raw {plain_version}" + (", lower-cased" if lowercase else "")}
+    *others, last = normaliser.split() or [normaliser]
+    for kind, name in [*((other, other) for other in others), ("normalised", last)]:
+        functions[kind], version = resolve(name)
+        names[kind] = f"{name} {version}"
     if utt2accent is not None and not utt2accent.exists():
         utt2accent = None
     inputs = [path for path in (ref, hyp, utt2spk, utt2accent) if path is not None]
-    step = Step(out / "step.json", {"normalisers": names}, inputs, [out / name for name in OUTPUTS])
+    step = Step(out / "step.json", {"normalisers": names}, inputs, [out / name for name in [*OUTPUTS, *(f"alignments_{kind}.txt" for kind in names)]])
     if step.is_done():
         return
     joined = join_by_id(read_table(ref), read_table(hyp), str(hyp))
@@ -107,9 +110,9 @@ def score_set(
             "accents": accents,
             "missing": joined.missing,
         }
-        for kind, function in (("raw", plain), ("normalised", normalise)):
-            references = [function(case(text)) for text in joined.references]
-            hypotheses = [function(case(text)) for text in joined.hypotheses]
+        for kind, function in functions.items():
+            references = apply(function, [case(text) for text in joined.references])
+            hypotheses = apply(function, [case(text) for text in joined.hypotheses])
             words, characters = word_counts(references, hypotheses), character_counts(references, hypotheses)
             reports["wer"] += kaldi_report(words, joined, names[kind], accents, "WER")
             reports["cer"] += kaldi_report(characters, joined, names[kind], accents, "CER")
@@ -120,7 +123,8 @@ def score_set(
                 "character_errors": errors(characters).tolist(),
             }
             lines = (f"{key} {readable(r, h)}\n" for key, r, h in zip(joined.ids, references, hypotheses))
-            _write(out / f"alignments_{kind}.txt", "".join(lines))
+            with whole_file(out / f"alignments_{kind}.txt") as handle:
+                handle.writelines(lines)
             if kind == "raw":
                 _write(out / "ref.trn", trn_lines(joined.ids, references, speakers))
                 _write(out / "hyp.trn", trn_lines(joined.ids, hypotheses, speakers))
@@ -133,8 +137,6 @@ def score_set(
 OUTPUTS = (
     "wer",
     "cer",
-    "alignments_raw.txt",
-    "alignments_normalised.txt",
     "ref.trn",
     "hyp.trn",
     "counts.json",

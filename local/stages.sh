@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the recipe that sources this sets some variables and reads the others
 # What every recipe's run.sh needs: folders, checks of the options, and words for stages.
-# A recipe sets: mini, stage, stop_stage, nj, ngpu, seed; conf, results and train_jobs may be empty.
+# A recipe sets: mini, stage, stop_stage, nj, ngpu, nodes, seed; conf, results, launcher and train_jobs may be empty.
 
 part=$([ "$mini" = false ] || echo /mini)
 data=data$part dump=dump$part exp=exp$part downloads=downloads$part
@@ -10,20 +10,58 @@ train_jobs=${train_jobs:-$nj}
 results=${results:-$([ "$mini" = true ] && echo exp/mini || echo .)}
 device=$([ "$ngpu" -gt 0 ] && echo cuda || echo cpu)
 gpu=$([ "$ngpu" -eq 0 ] || echo "--gpu $ngpu")
-# A training alone uses all processors; jobs of an array one each.
-all_threads=${OMP_NUM_THREADS:-$(nproc)}
+spread=$([ "$nodes" = 1 ] || echo "--nodes $nodes")
+# Each GPU has a process of its own.
+launcher=${launcher:-$([ "$ngpu" -le 1 ] && [ "$nodes" = 1 ] || echo "launch.sh $((ngpu > 1 ? ngpu : 1))")}
+# A training alone uses many processors; jobs of an array one each.
+all_threads=${OMP_NUM_THREADS:-$train_threads}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+# Which stage fills which folder, for programs that miss something there.  What exp holds is known by its records.
+export SALIENCE_STAGES="$downloads=0 $data=1 $dump=2"
 
 fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
 
-for option in stage stop_stage nj ngpu seed; do
+for option in stage stop_stage nj ngpu nodes seed; do
     [[ ${!option} =~ ^[0-9]+$ ]] || fail "--${option//_/-} takes a number, not '${!option}'"
 done
 [ "$stage" -le 9 ] || fail "there is no stage $stage; they go from 0 to 9 (--help)"
 [ "$nj" -ge 1 ] || fail "--nj must be at least 1"
+[ "$nodes" -ge 1 ] || fail "--nodes must be at least 1"
+[ "$nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || fail "--nodes above 1 needs Slurm: --cmd-backend slurm"
+
+lock_folders() { # one run at a time in these folders, as two would write the same files; the last process of a run unlocks
+    local file=$PWD/$exp/.lock code=0 pid='' host='' since='' jobs
+    mkdir -p "$exp" 2> /dev/null || fail "cannot make $PWD/$exp; give this folder room and permission to write"
+    { exec {lock}>> "$file"; } 2> /dev/null || fail "cannot write $file; give this folder room and permission to write"
+    # A run that was killed just now may need a moment to be gone.
+    flock --timeout 5 --conflict-exit-code 100 "$lock" 2> /dev/null || code=$?
+    read -r pid host since < "$file" || true
+    if [ $code -eq 100 ] && [ "$host" = "$HOSTNAME" ] && ! kill -0 "$pid" 2> /dev/null; then
+        jobs=$(exec {lock}>&-; find /proc/[0-9]*/fd -lname "$file" 2> /dev/null | cut -d / -f 3 | sort -nu | grep -vx $$ | xargs) || true
+        fail "the run of process $pid on $host was killed, but its jobs still work in $PWD/$exp (process $jobs); wait until they have ended, or end them"
+    elif [ $code -eq 100 ]; then
+        fail "another run works in $PWD/$exp: process ${pid:-unknown} on ${host:-unknown} since ${since:-now}; wait until it has ended, or end it"
+    elif [ $code -ne 0 ] && [ -n "$pid" ] && { [ "$host" != "$HOSTNAME" ] || kill -0 "$pid" 2> /dev/null; }; then
+        # Without flock, or on a file system that has none, what a run wrote must do.
+        fail "another run works in $PWD/$exp, or was killed there: process $pid on $host since $since; wait until it has ended, or remove $file"
+    fi
+    # shellcheck disable=SC2064  # the file of now: folds change $exp
+    trap "end_run $(printf %q "$file")" EXIT
+    echo "$$ $HOSTNAME $(date '+%Y-%m-%dT%H:%M:%S')" > "$file"
+}
+
+end_run() { # end_run <lock>: what failed on a full disk, a shell command or a job's log, may not have said what to do
+    if [ $? -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
+        echo "$(basename "$PWD")/run.sh: no space left on the disk for $PWD; free some and run the same command again, what is done stays done" >&2
+    fi
+    : > "$1"
+}
+lock_folders
 
 begin() { # begin <stage> <title>: whether this stage is asked for; says so
     [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] || return 1
+    export SALIENCE_STAGE=$1 # for the records of what it writes
     echo "$(date '+%Y-%m-%dT%H:%M:%S') stage $1: $2"
 }
 
@@ -61,6 +99,7 @@ present() { # present <names>: those of the sets that stage 1 wrote
 
 split_sets() { # split_sets <names>: each set's utterances, shared among the jobs
     local name
+    [ -n "$1" ] || fail "there is no set in $PWD/$data; stage 1 writes them"
     for name in $1; do
         needs "$data/$name/utt2spk" 1
         split_data.sh "$data/$name" "$nj" > /dev/null
@@ -91,5 +130,5 @@ in_array() { # in_array <log name> <list of argument lines> <options of the subm
 }
 
 trainings() { # the submitter's options for trainings
-    echo "$gpu --max-jobs-run $train_jobs"
+    echo "$gpu $spread --max-jobs-run $train_jobs"
 }

@@ -28,7 +28,7 @@ from salience.masking.policies import SpecAugmentPolicy
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, AccentCNNSizes, save_classifier
 from salience.randomness import generator
 from salience.scoring.classification import classification_scores
-from salience.steps import Step
+from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
 
 logger = logging.getLogger("train_classifier")
@@ -102,6 +102,8 @@ def train_classifier(
         history = train(
             model, learning, sets[train_set].frames, partial(collate, frames=sizes.frames), dev_score, "eval_dev_macro_f1", True, out, training, seed, ngpu
         )
+        if not is_first_process():
+            return
         save_classifier(model.cpu(), out)
         write_json(out / "history.json", history)
         control = duration_control(sets[train_set])

@@ -13,9 +13,9 @@ from salience.errors import InputError
 from salience.features.commands import decibels
 from salience.files import write_json
 from salience.models.commands import build_recogniser, load_recogniser, save_recogniser
-from salience.steps import Step
+from salience.steps import Step, is_first_process
 from salience.training.commands import Augmentation, CommandSet, CommandTraining, Draws, NoisePieces, read_masks, same
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -70,7 +70,7 @@ def train_commands(
     )
     if step.is_done():
         return
-    device = "cuda" if ngpu and torch.cuda.is_available() else "cpu"
+    device = device_of(ngpu)
     words = read_words(data / "words")
     learnt, dev = (CommandSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
     with step:
@@ -85,6 +85,8 @@ def train_commands(
         history = train(
             network, draws, [1] * len(learnt), same, dev_scorer(dev), "eval_dev_loss", False, out, training, seed, ngpu
         )
+        if not is_first_process():
+            return
         save_recogniser(network.recogniser.cpu(), out)
         write_json(out / "history.json", history)
     remove_checkpoints(out)

@@ -9,10 +9,10 @@ from typing import Any
 from salience import program
 from salience.data.tokens import Tokenizer
 from salience.files import whole_file
-from salience.steps import Step
+from salience.steps import Step, is_first_process
 from salience.training.espnet import (
-    LONGEST, check_gpus, check_start, check_statistics, dimension_of, parts_of_model, remove_checkpoints, start_weights, token_settings, train,
-    transcribed_set, write_shapes,
+    LONGEST, check_gpus, check_start, check_statistics, dimension_of, parts_of_model, process_settings, remove_checkpoints, start_weights,
+    token_settings, train, transcribed_set, wait_for_all, write_shapes,
 )
 
 logger = logging.getLogger("train_espnet")
@@ -50,7 +50,7 @@ def train_espnet(
         init: Folder of a trained model to start from; its sizes are kept, which the settings need not repeat, and so
             is its normalisation if they do not name another.
         seed: Of weights and order.
-        ngpu: GPUs to use, 0 or 1.
+        ngpu: GPUs to use; more than one with launch.sh, which starts a process for each.
     """
     if init:
         training = {**parts_of_model(init), **training}
@@ -80,6 +80,7 @@ def train_espnet(
     if init:
         check_start(init, training, dimension, tokenizer.tokens)
     with step:
+        wait_for_all()
         # The model stands on its own: decoding needs nothing outside its folder.
         for source in filter(Path.exists, (cmvn, tokenizer.list, tokens / "bpe.model")):
             with open(source, "rb") as read, whole_file(out / source.name, "wb") as written:
@@ -87,7 +88,7 @@ def train_espnet(
         settings: dict[str, Any] = {
             "fold_length": [LONGEST, LONGEST],
             "normalize": "global_mvn",
-            **training, **token_settings(Tokenizer(out)), "seed": seed, "ngpu": ngpu, "input_size": dimension,
+            **training, **token_settings(Tokenizer(out)), "seed": seed, **process_settings(ngpu), "input_size": dimension,
             "init_param": start_weights(init, training.get("normalize", "global_mvn")) if init else [],
         }
         if settings["normalize"] == "global_mvn":
@@ -101,7 +102,8 @@ def train_espnet(
         from espnet2.bin import asr_train
 
         train(asr_train, settings, out)
-    remove_checkpoints(out)
+    if is_first_process():
+        remove_checkpoints(out)
     logger.info("wrote %s", out / "model.pth")
 
 

@@ -13,7 +13,7 @@ from salience.files import write_json
 from salience.models.commands import load_recogniser
 from salience.models.mask_generator import MaskGenerator, save_generator
 from salience.randomness import generator
-from salience.steps import Step
+from salience.steps import Step, is_first_process
 from salience.training.commands import (
     Augmentation,
     CommandSet,
@@ -25,7 +25,7 @@ from salience.training.commands import (
     legacy_choice,
     same,
 )
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -75,7 +75,7 @@ def train_generator(
     )
     if step.is_done():
         return
-    device = "cuda" if ngpu and torch.cuda.is_available() else "cpu"
+    device = device_of(ngpu)
     listener = load_recogniser(recogniser, device)
     words = tuple(listener.config.words)
     learnt, dev = (CommandSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
@@ -88,6 +88,8 @@ def train_generator(
             network, draws, [1] * len(learnt), same, dev_scorer(dev, len(pieces), training.batch_size, seed, legacy),
             "eval_dev_loss", False, out, training, seed, ngpu,
         )
+        if not is_first_process():
+            return
         save_generator(network.generator.cpu(), out)
         write_json(out / "history.json", history)
     remove_checkpoints(out)

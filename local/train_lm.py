@@ -11,8 +11,8 @@ from salience.data.tables import read_table
 from salience.data.tokens import Tokenizer
 from salience.errors import InputError
 from salience.files import whole_file
-from salience.steps import Step
-from salience.training.espnet import LONGEST, check_gpus, remove_checkpoints, token_settings, train, write_shapes
+from salience.steps import Step, is_first_process
+from salience.training.espnet import LONGEST, check_gpus, process_settings, remove_checkpoints, token_settings, train, wait_for_all, write_shapes
 
 logger = logging.getLogger("train_lm")
 
@@ -37,7 +37,7 @@ def train_lm(
         train_set: Set whose text is learnt.
         dev_set: Set whose text chooses the epochs.
         seed: Of weights and order.
-        ngpu: GPUs to use, 0 or 1.
+        ngpu: GPUs to use; more than one with launch.sh, which starts a process for each.
     """
     files = {"train": data / train_set / "text", "valid": data / dev_set / "text"}
     step = Step(
@@ -58,11 +58,12 @@ def train_lm(
                 raise InputError(f"{path} has an empty transcript for {utterance}; mend it and run stage 1 again")
     tokenizer.check(texts["train"], files["train"])
     with step:
+        wait_for_all()
         for source in filter(Path.exists, (tokenizer.list, tokens / "bpe.model")):
             with open(source, "rb") as read, whole_file(out / source.name, "wb") as written:
                 shutil.copyfileobj(read, written)
         settings: dict[str, Any] = {
-            "fold_length": [LONGEST], **training, **token_settings(Tokenizer(out)), "seed": seed, "ngpu": ngpu,
+            "fold_length": [LONGEST], **training, **token_settings(Tokenizer(out)), "seed": seed, **process_settings(ngpu),
         }
         for name, path in files.items():
             settings[f"{name}_data_path_and_name_and_type"] = [[str(path), "text", "text"]]
@@ -70,7 +71,8 @@ def train_lm(
         from espnet2.bin import lm_train
 
         train(lm_train, settings, out)
-    remove_checkpoints(out)
+    if is_first_process():
+        remove_checkpoints(out)
     logger.info("wrote %s", out / "model.pth")
 
 

@@ -21,9 +21,9 @@ from salience.masking.noise import noise_proportion
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, load_estimator, log_power, save_estimator
 from salience.scoring.alignment import character_counts
 from salience.scoring.wer import rate
-from salience.steps import Step
+from salience.steps import Step, is_first_process
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, Listener, NoisyUtterances, collate
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
 
 logger = logging.getLogger("train_mask_estimator")
 
@@ -77,7 +77,7 @@ def train_mask_estimator(
     )
     if step.is_done():
         return
-    device = "cuda" if ngpu and torch.cuda.is_available() else "cpu"
+    device = device_of(ngpu)
     recogniser = open_listener(listener, device)
     sets = {name: read_signals(data / name, recogniser, noise.dither, seed) for name in (train_set, dev_set)}
     with step:
@@ -93,6 +93,8 @@ def train_mask_estimator(
             network, sets[train_set], [len(s) for s in sets[train_set].signals], collate, score,
             "eval_dev_choice", True, out, training, seed, ngpu,
         )
+        if not is_first_process():
+            return
         save_estimator(network.estimator, out)
         write_json(out / "history.json", history)
     remove_checkpoints(out)

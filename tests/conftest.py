@@ -35,12 +35,14 @@ def _remember(report: pytest.TestReport | pytest.CollectReport) -> None:
 def unexcused(reason: str) -> bool:
     """Whether this machine could run a test that was skipped for this reason.
 
-    Excused are a GPU, test data and Debian packages that are not here; the
-    reason must name them.
+    Excused are a GPU, test data, Debian packages and the rights of root that
+    are not here; the reason must name them.
     """
     if re.search(r"\b(GPU|CUDA)\b", reason) and shutil.which("nvidia-smi") is None:
         return False
     if "test data" in reason and not Path(os.environ["SALIENCE_TEST_DATA"]).is_dir():
+        return False
+    if re.search(r"\bonly root\b", reason) and os.geteuid() != 0:
         return False
     missing = os.environ.get("SALIENCE_CI_MISSING", "").split()
     return not any(re.search(rf"(?<![\w-]){re.escape(package)}(?![\w-])", reason) for package in missing)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/run.sh [pytest options and paths]: set up on first use, then run the tests.
-# Paths count from the top of the checkout; without any, the tests in unit/ run and, when these pass, those in recipes/.
+# Paths count from the top of the checkout; without any, the tests in unit/, fuzz/ and scale/ run and, when these pass, those in recipes/
+# and then those in cluster/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 utils/setup.sh --tests
@@ -15,9 +16,12 @@ for word in "$@"; do
     fi
 done
 # The unit tests share the processors, a file at a time.  A recipe keeps all of them busy by itself.
-check tests/unit --numprocesses "$(nproc)" --maxprocesses 8 --dist loadfile "$@" && units=0 || units=$?
+check tests/unit tests/faults tests/fuzz tests/scale --numprocesses "$(nproc)" --maxprocesses 8 --dist loadfile "$@" && units=0 || units=$?
 none=5 # pytest's answer when no test was chosen, as -k and -m can do
 [ "$units" -eq 0 ] || [ "$units" -eq $none ] || exit "$units"
-check tests/recipes "$@" && recipes=0 || recipes=$?
-[ "$recipes" -ne $none ] || exit "$units"
-exit "$recipes"
+for folder in tests/recipes tests/cluster; do
+    check "$folder" "$@" && code=0 || code=$?
+    [ "$code" -eq 0 ] || [ "$code" -eq $none ] || exit "$code"
+    [ "$code" -eq $none ] || units=0
+done
+exit "$units"

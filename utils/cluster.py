@@ -53,6 +53,8 @@ class Scheduler:
     """Finds the job's number in what the submission prints."""
     query: list[str]
     """Tells whether the job is known, once its number is appended to the word that is empty."""
+    over: str
+    """Finds the lines of the answer that speak of what has ended."""
     stuck: str
     """Finds in the query's answer why a job will not start by itself."""
     cancel: str
@@ -102,8 +104,8 @@ def queue_place(request: submit.Request) -> tuple[Path, str]:
         while request.name in str(parent):
             parent = parent.parent
         base = base.replace(f".{request.name}", "").replace(request.name, "")
-    base = base.strip(".") or "job"
-    # Grid Engine takes the script's name for the job's, which may not start with a digit.
+    # Grid Engine takes the script's name for the job's, which may neither hold blanks nor start with a digit.
+    base = re.sub(r"[^\w.-]", "_", base.strip("."), flags=re.ASCII) or "job"
     return Path.cwd() / parent / "q", f"j{base}" if base[0].isdigit() else base
 
 
@@ -326,8 +328,9 @@ def ask(job: str, scheduler: Scheduler) -> tuple[bool, str]:
             r"unable to|timed? ?out|commlib|connect", answer.stderr + answer.stdout, re.IGNORECASE
         )
         return bool(unreachable), ""
-    stuck = re.search(scheduler.stuck, answer.stdout)
-    return bool(answer.stdout.strip()), stuck[0] if stuck else ""
+    known = re.sub(scheduler.over, "", answer.stdout, flags=re.MULTILINE).strip()
+    stuck = re.search(scheduler.stuck, known)
+    return bool(known), stuck[0] if stuck else ""
 
 
 def vanished(

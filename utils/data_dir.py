@@ -276,6 +276,8 @@ def main(script: str) -> None:
         sys.exit(f"{name}: {error}")
     except FileNotFoundError as error:
         sys.exit(f"{name}: {error.filename} does not exist; check the path")
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        sys.exit(f"{name}: {error.filename}: {error.strerror}; correct the path or its permissions")
 
 
 if __name__ == "__main__":

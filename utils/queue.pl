@@ -44,6 +44,7 @@ SCHEDULER = cluster.Scheduler(
     array_options=array_options,
     job_id=r"(?:[Yy]our job(?:-array)? |^)(\d+)",
     query=["qstat", "-j", ""],
+    over=r"(?!)",  # it lists no job that ended
     stuck=r"error reason.*",
     cancel="qdel",
 )

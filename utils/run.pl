@@ -8,6 +8,7 @@ unchanged and a machine without perl runs it.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -105,13 +106,12 @@ def start(request: submit.Request, task: int, environment: dict[str, str], devic
         environment = {**environment, "CUDA_VISIBLE_DEVICES": ",".join(devices)}
     command = submit.quoted([request.with_task(word, task) for word in request.words])
     path = request.log_of(task)
-    try:
-        log = open(path, "wb")
-    except OSError as error:
-        raise submit.UsageError(f"cannot write the log {path} ({error.strerror})") from None
     shown = command.replace("\n", "\n# ")
-    log.write(f"# {shown}\n# Started at {now()}\n#\n".encode("utf-8", "surrogateescape"))
-    log.close()
+    try:
+        with open(path, "wb") as log:
+            log.write(f"# {shown}\n# Started at {now()}\n#\n".encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise submit.UsageError(unwritable(path, error)) from None
     # Appending, as the job may append to its own log.
     log = open(path, "ab")
     process = subprocess.Popen(
@@ -134,9 +134,19 @@ def finish(job: Job) -> int:
         f"{newline}# Accounting: time={seconds} threads=1\n"
         f"# Ended ({result}) at {now()}, elapsed time {seconds} seconds\n"
     )
-    job.log.write(tail.encode())
-    job.log.close()
+    try:
+        with job.log:
+            job.log.write(tail.encode())
+    except OSError as error:
+        # On a full disk the job's own words found no room either.
+        print(f"run.pl: {unwritable(job.log.name, error)}", file=sys.stderr)
     return code
+
+
+def unwritable(log: object, error: OSError) -> str:
+    """What to do about a log that takes no more."""
+    remedy = "free some and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+    return f"cannot write the log {log} ({error.strerror}); {remedy}"
 
 
 def ends_with_newline(path: str | bytes) -> bool:

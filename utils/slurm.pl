@@ -14,11 +14,12 @@ import submit
 
 BUILT_IN = """
 command sbatch --export=ALL
-option mem=* --mem-per-cpu=$0
+option mem=* --mem=$0
 option mem=0
-option num_threads=* --ntasks=1 --cpus-per-task=$0
+option num_threads=* --cpus-per-task=$0
 option num_threads=1
 option time=* --time=$0
+option nodes=* --nodes=$0 --ntasks-per-node=1
 default gpu=0
 option gpu=0
 option gpu=* --gres=gpu:$0
@@ -47,6 +48,8 @@ SCHEDULER = cluster.Scheduler(
     array_options=array_options,
     job_id=r"(?:Submitted batch job |^)(\d+)",
     query=["squeue", "-h", "-j", "", "-o", "%T %r"],
+    # It goes on listing jobs that ended, for minutes.
+    over=r"^(COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|DEADLINE|BOOT_FAIL|PREEMPTED|REVOKED)\b.*",
     stuck=r"launch failed[^\n]*",
     cancel="scancel",
 )

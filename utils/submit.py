@@ -192,7 +192,7 @@ def make_log_dirs(request: Request, tasks: list[int]) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot make the folder {folder} for the log ({error.strerror})") from None
+            raise UsageError(f"cannot make the folder {folder} for the log ({error.strerror}); free room or correct the path") from None
 
 
 def conclude(request: Request, codes: dict[int, int]) -> int:

@@ -12,10 +12,13 @@ unlabelled_releases=     # releases of which only the audio is used, by folder o
 stage=0
 stop_stage=9
 nj=2                     # jobs of an array
-ngpu=0
+ngpu=0                   # for each training, on each node
+nodes=1                  # for each training (Slurm)
+cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
 seed=1                   # of the synthetic corpus, the sets and the chunks
 mini=false               # true: a synthetic corpus of some minutes, in four espeak voices
-seeds=                   # of classifiers and recognisers (default: 1 2 3; mini: 1)
+seeds=                   # of recognisers (default: 1 2 3)
+side_seeds=              # of classifiers, and of recognisers with masks (default: seeds; mini: 1)
 size=                    # of models that start from random weights: base or mini (default: base; mini: mini)
 pretraining_start=random # where pretraining starts: random, a folder, or a name on the Hugging Face hub
 starts=                  # where recognisers start (default: random own spanish english multilingual; mini: random own)
@@ -27,7 +30,7 @@ variants=                # of the recognisers from variant_start (default: plain
 variant_start=own        # the start that the classifiers have, too
 legacy_vocabulary=false  # true: the paper's symbols, without a word boundary and without most accented letters
 beam=0                   # width of the beam; 0 takes the best path
-lm=                      # n-gram model for the beam
+lm=                      # n-gram model of words for the beam, a file: ARPA text, which KenLM's lmplz or other tools make
 legacy_accents=false     # true: the paper's five exact strings of the accent column
 accent_table=            # your own table, what is written in accents or variant and its label
 least_per_accent=10      # an accent with fewer clips is in no accent set
@@ -44,6 +47,7 @@ max_disk_gb=100          # what may lie below dump, decoded clips above all; the
 conf=                    # folder of settings (default: conf; mini: conf/mini)
 pretraining_config=      # (default: pretraining.yaml there; pretraining_legacy.yaml: the published objective, which collapses)
 train_jobs=              # trainings at a time (default: nj)
+launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
@@ -58,10 +62,11 @@ command="./run.sh --egs cv_ca${*:+$(printf ' %q' "$@")}"
 # The first run sets up .venv; later ones pass at once.
 setup.sh
 . "$SALIENCE_ROOT/conf/cmd.sh"
+seeds=${seeds:-1 2 3}
 if [ "$mini" = true ]; then
-    seeds=${seeds:-1} size=${size:-mini} starts=${starts:-random own} variants=${variants:-plain gradcam}
+    side_seeds=${side_seeds:-${seeds%% *}} size=${size:-mini} starts=${starts:-random own} variants=${variants:-plain gradcam}
 else
-    seeds=${seeds:-1 2 3} size=${size:-base} starts=${starts:-random own spanish english multilingual}
+    side_seeds=${side_seeds:-$seeds} size=${size:-base} starts=${starts:-random own spanish english multilingual}
     variants=${variants:-plain specaugment random-mask gradcam}
 fi
 random_share=${random_share:-$([ "$mini" = true ] && echo 0.3 || echo 0.1)}

@@ -1,13 +1,19 @@
 """How every program of local/ meets the shell: options, log lines, exit codes."""
 
-import errno
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from salience.errors import InputError
+from salience.files import FULL, read_yaml
+from salience.steps import stage_of
+
+THE_STAGE = re.compile(r"run the stages? (?:that writes? (?:it|them|the \w+) )?again|run the stages? that writes? (?:it|them|the \w+)")
+"""How the library, which knows no stages, says what to do about a file."""
 
 
 def main(function: Callable[..., Any]) -> None:
@@ -28,30 +34,58 @@ def main(function: Callable[..., Any]) -> None:
     # Imported here: every other module of the library stays free of the command line.
     import jsonargparse
 
+    words = [_underscored(word) for word in sys.argv[1:]]
     try:
-        jsonargparse.auto_cli(
-            function, args=[_underscored(word) for word in sys.argv[1:]], as_positional=False, exit_on_error=False
-        )
+        for path in _configurations(words):
+            # jsonargparse reads it again, and is no match for every file.
+            read_yaml(Path(path), f"correct the file; {program} --print_config shows one")
+        jsonargparse.auto_cli(function, args=words, as_positional=False, exit_on_error=False)
     except InputError as error:
-        sys.exit(f"{program}: {error}")
+        sys.exit(f"{program}: {_with_stage(str(error))}")
     except jsonargparse.ArgumentError as error:
         sys.exit(f"{program}: {' '.join(str(error).split())}; see {program} --help")
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        sys.exit(f"{program}: {error.filename}: {error.strerror}; correct the path or its permissions")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         if not _disk_is_full(error):
             raise
-        sys.exit(f"{program}: no space left on the disk; free some and run the same command again, what is done stays done")
+        sys.exit(f"{program}: no space left on the disk for {_unwritten(error)}; free some and run the same command again, what is done stays done")
+
+
+def _with_stage(message: str) -> str:
+    """The message with the number of the stage to run, where a path in it tells which."""
+    phrase = THE_STAGE.search(message)
+    for word in re.split(r"[\s,;:()]+", message[: phrase.start()]) if phrase else ():
+        if "/" in word and (stage := stage_of(Path(word))) is not None:
+            return THE_STAGE.sub(f"run stage {stage} again", message)
+    return message
+
+
+def _unwritten(error: BaseException | None) -> str:
+    """The file that did not find room; where nobody says, the folder a recipe runs in."""
+    while error is not None:
+        if isinstance(error, OSError) and error.filename is not None:
+            return str(error.filename)
+        error = error.__context__
+    return f"what {os.getcwd()} is to hold"
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
     """Whether this is why `error` was raised: safetensors and torch.save say so in words of their own."""
     if error is None:
         return False
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         return True
     words = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter", "unexpected pos")
     return any(word in str(error) for word in words) or _disk_is_full(error.__context__)
+
+
+def _configurations(words: list[str]) -> list[str]:
+    """The files that --config names."""
+    named = [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+    return named + [after for word, after in zip(words, words[1:], strict=False) if word == "--config"]
 
 
 def _underscored(word: str) -> str:

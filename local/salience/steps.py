@@ -1,7 +1,8 @@
 """What a step did, kept beside its outputs, so that running again skips what is done.
 
-A step is done when all its outputs exist and its record (`step.json`) names
-the same configuration and the same inputs as now.
+A step is done when all its outputs exist as they were written and its record
+(`step.json`) names the same configuration and the same inputs as now.  What
+another step wrote and somebody cut off since is no input.
 """
 
 import functools
@@ -54,7 +55,8 @@ def fingerprint(path: Path) -> str:
 
 
 def _file_identity(path: Path) -> str:
-    if not path.exists():
+    # Of a pipe or a device there is no end to be hashed.
+    if not os.path.isfile(path):
         return "absent"
     status = path.stat()
     if status.st_size > HASHED_UP_TO:
@@ -66,7 +68,96 @@ def _archives_of(scp: Path) -> set[str]:
     if not scp.exists():
         return set()
     with open(scp, encoding="utf-8", errors="replace") as lines:
-        return {line.split(None, 1)[1].rsplit(":", 1)[0] for line in lines if ":" in line}
+        specifiers = (line.rstrip("\n").partition(" ")[2] for line in lines)
+        return {specifier.rpartition(":")[0] for specifier in specifiers if ":" in specifier}
+
+
+def _sizes(paths: Iterable[Path]) -> dict[str, int]:
+    """Bytes of files, and of the archives that an scp file among them points into."""
+    found = {}
+    for path in paths:
+        archives = sorted(_archives_of(path)) if path.suffix == ".scp" and path.name != "wav.scp" else []
+        found |= {_shown(file): file.stat().st_size for file in (path, *map(Path, archives)) if file.is_file()}
+    return found
+
+
+@functools.lru_cache(maxsize=1000)
+def _record(path: Path, changed: int) -> dict[str, Any]:
+    """A step's record, or an empty one where it cannot be read; `changed` is when it was written."""
+    try:
+        record = read_json(path)
+    except InputError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _records_in(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for path in sorted(folder.glob("*step.json")):
+        try:
+            found.append(_record(path, path.stat().st_mtime_ns))
+        except FileNotFoundError:
+            pass  # its step is being done
+    return found
+
+
+def _written(record: Mapping[str, Any]) -> dict[str, int]:
+    """The outputs a record names, with their sizes; records of earlier versions had none."""
+    outputs = record.get("outputs")
+    return outputs if isinstance(outputs, dict) else {}
+
+
+def check_as_written(path: Path) -> None:
+    """Raise InputError when a step wrote this file and it has another size now.
+
+    An scp file stands for its archives too, and a record for all that its
+    step wrote.  A file that no record names is anybody's.
+    """
+    path = Path(path)
+    if path.name.endswith("step.json"):
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: its step was not finished; {_again(stage_of(path))}")
+        record = _record(path, path.stat().st_mtime_ns)
+        for name, size in _written(record).items():
+            _check_size(Path(name), size, record)
+        return
+    archives = sorted(_archives_of(path)) if path.suffix == ".scp" and path.name != "wav.scp" else []
+    for file in (path, *map(Path, archives)):
+        shown = _shown(file)
+        for record in _records_in(file.parent):
+            if shown in _written(record):
+                _check_size(file, _written(record)[shown], record)
+
+
+def _check_size(path: Path, size: int, record: Mapping[str, Any]) -> None:
+    again = _again(record.get("stage"))
+    if not path.is_file():
+        raise InputError(f"{path} does not exist any more; {again}")
+    if path.stat().st_size != size:
+        raise InputError(f"{path} has {path.stat().st_size} bytes, and {size} when it was written: it was cut off or changed; {again}")
+
+
+def _again(stage: object) -> str:
+    return "run the stage that writes it again" if stage is None else f"run stage {stage} again"
+
+
+def stage_of(path: Path) -> int | None:
+    """The stage of a recipe that wrote, or would write, this file; None where nothing tells.
+
+    The records beside it know, or those of the folders it lies in.  Otherwise
+    the recipe says which stage fills which of its folders.
+    """
+    path = Path(_shown(Path(path)))
+    folders = [folder for folder in path.parents if folder != Path(".")]
+    for folder in folders:
+        records = [record for record in _records_in(folder) if isinstance(record.get("stage"), int)]
+        for record in sorted(records, key=lambda record: str(path) not in _written(record)):
+            return int(record["stage"])
+    by_folder = dict(pair.rsplit("=", 1) for pair in os.environ.get("SALIENCE_STAGES", "").split() if "=" in pair)
+    for folder in (path, *folders):
+        if by_folder.get(str(folder), "").isdecimal():
+            return int(by_folder[str(folder)])
+    return None
 
 
 def audio_fingerprint(files: Iterable[Path]) -> str:
@@ -107,6 +198,9 @@ class Step:
     ) -> None:
         self.record = Path(record)
         self.config = _plain(config)
+        inputs = list(inputs)
+        for path in inputs:
+            check_as_written(path)
         self.inputs = {_shown(Path(p)): fingerprint(Path(p)) for p in inputs}
         self.outputs = [Path(p) for p in outputs]
         self.partial = partial
@@ -127,8 +221,10 @@ class Step:
             return ""
         try:
             old = read_json(self.record)
-        except Exception:
+        except InputError:
             return "its record cannot be read"
+        if not (isinstance(old, dict) and all(isinstance(old.get(part), dict) for part in ("config", "inputs"))):
+            return "its record is none"
         for name in sorted(set(old.get("config", {})) | set(self.config)):
             before, now = old.get("config", {}).get(name), self.config.get(name)
             if before != now:
@@ -139,6 +235,9 @@ class Step:
         for output in self.outputs:
             if not output.exists():
                 return f"{output} is missing"
+        for name, size in _written(old).items():
+            if not os.path.isfile(name) or os.path.getsize(name) != size:
+                return f"{name} is not as it was written"
         return None
 
     def __enter__(self) -> "Step":
@@ -168,13 +267,15 @@ class Step:
         if kind is not None or not is_first_process():
             return
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        stage = os.environ.get("SALIENCE_STAGE", "")
         write_json(
             self.record,
             {
                 "command": shlex.join(sys.argv),
                 "config": self.config,
                 "inputs": self.inputs,
-                "outputs": [_shown(p) for p in self.outputs],
+                "outputs": _sizes(self.outputs),
+                "stage": int(stage) if stage.isdecimal() else None,
                 "commit": commit(),
                 "versions": versions(),
                 "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -1,10 +1,12 @@
 """Every stage of every recipe on its mini corpus, as a user runs it; and what happens when that is interrupted."""
 
+import contextlib
 import csv
 import hashlib
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -72,7 +74,7 @@ def test_every_stage_runs(row, projects):
     rates = {
         (r["system"], r["set"]): r
         for r in rows
-        if r["metric"] == row["metric"] and not r.get("accent") and r["snr"] is None and not r.get("weight") and not r.get("sweep")
+        if r["metric"] == row["metric"] and not r.get("accent") and not r.get("gender") and r["snr"] is None and not r.get("weight") and not r.get("sweep")
     }
     assert set(rates) == {(system, name) for system in shlex.split(row["systems"]) for name in row["sets"].split()}
     # On speech like that of their training set these recognisers stay usable; a model that broke would not.
@@ -106,6 +108,72 @@ def test_pretraining_on_catalan_learns_and_does_not_collapse(projects):
     assert 0.4 < last["eval_dev_masked_share"] < 0.6
 
 
+def test_pretraining_on_catalan_helps_the_recogniser(projects):
+    folder = projects("cv_ca")[0] / "egs/cv_ca/exp/mini"
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    cer = {
+        r["system"]: r["values"]
+        for r in rows
+        if r["metric"] == "cer" and r["normaliser"].startswith("catalan") and not r.get("accent") and not r.get("gender")
+    }
+    assert len(cer["own"]) == len(cer["random"]) == 3
+    # At equal updates, with which either start begins to write.
+    assert sum(cer["random"]) / 3 < 98
+    assert sum(cer["own"]) / 3 < sum(cer["random"]) / 3 - 10
+
+
+def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_path):
+    reference = projects("cv_ca")[0] / "egs/cv_ca"
+    project = copy_of_the_project(tmp_path / "p")
+    folder = project / "egs/cv_ca"
+    dump, pretrained = folder / "dump/mini", folder / "exp/mini/pretrained"
+    shutil.copytree(reference / "data", folder / "data", symlinks=True)
+    conf = folder / "conf/chunks"
+    shutil.copytree(folder / "conf/mini", conf)
+    text = (conf / "pretraining.yaml").read_text()
+    (conf / "pretraining.yaml").write_text(re.sub(r"epochs: \d+", "epochs: 3", re.sub(r"score_every: \d+", "score_every: 1", text)))
+    clips = len((reference / "data/mini/unlabelled/utt2spk").read_text().splitlines())
+    size = clips // 3 + 1
+    # Less than everything by more than a chunk: at most one chunk of three fits beside the sets with labels.
+    whole, unlabelled = used_bytes(reference / "dump/mini"), used_bytes(reference / "dump/mini/unlabelled")
+    bound = whole - unlabelled // 2
+    options = ["--chunk", str(size), "--max-disk-gb", str(bound / 1e9), "--conf", "conf/chunks", "--train-jobs", "1"]
+    command = ["./run.sh", "--egs", "cv_ca", "--mini", "true", *options, "--stage", "2", "--stop-stage", "3"]
+
+    def until(there: Path) -> tuple[int, str]:
+        """Run until a file is there, then kill everything; the most bytes below dump at any moment, and the output."""
+        most, began = 0, time.monotonic()
+        with open(tmp_path / "log", "w+") as log:
+            process = subprocess.Popen(command, cwd=project, env=environment(), stdout=log, stderr=log, start_new_session=True)
+            while process.poll() is None and not there.exists() and time.monotonic() < began + 600:
+                most = max(most, used_bytes(dump))
+                time.sleep(0.02)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            log.seek(0)
+            output = log.read()
+        assert there.exists(), output[-3000:]
+        return max(most, used_bytes(dump)), output
+
+    # In the middle of the second of three.
+    first, _ = until(pretrained / "chunk2/phases/1/checkpoints")
+    assert (pretrained / "chunk1/step.json").exists()
+    learnt = {path: path.stat().st_mtime_ns for path in (pretrained / "chunk1").iterdir() if path.is_file()}
+    checkpoint = pretrained / "chunk1/model.safetensors"
+    assert checkpoint in learnt and not (pretrained / "chunk2/step.json").exists()
+    second, output = until(pretrained / "seed1")
+    assert "done before: exp/mini/pretrained/chunk1" in output
+    assert learnt == {path: path.stat().st_mtime_ns for path in learnt}
+    assert max(first, second) <= bound < whole
+    assert (pretrained / "seed1").resolve() == pretrained / "chunk3"
+    # Each began where the one before had ended, with other clips.
+    records = [json.loads((pretrained / f"chunk{k}/step.json").read_text()) for k in (1, 2, 3)]
+    assert [Path(r["config"]["start"]).name for r in records] == ["random", "chunk1", "chunk2"]
+    assert len((dump / "unlabelled/chunks").read_text().splitlines()) == 3
+    assert [path.name for path in (dump / "unlabelled").glob("chunk0*")] == ["chunk0003"]
+
+
 def test_the_accent_recipe_shows_the_gap(projects):
     folder = projects("librispeech_edacc")[0] / "egs/librispeech_edacc"
     rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
@@ -115,6 +183,34 @@ def test_the_accent_recipe_shows_the_gap(projects):
     assert wer["zero-shot", "unseen"] > wer["zero-shot", "ls"] + 10
     accuracy = {r["system"]: r["value"] for r in rows if r["metric"] == "accuracy" and not r.get("speaker")}
     assert accuracy["accent-cnn"] > accuracy["majority-class"] + 10
+
+
+def test_the_collection_finds_what_was_planted(projects):
+    folder = projects("cv_fa_pdid")[0] / "egs/cv_fa_pdid"
+    told = json.loads((folder / "downloads/mini/pdid/collection.json").read_text())
+    found = told["reference"]
+    for within in ("0.25", "0.5"):
+        # Not every pause parts two clips, but where clips end there is one.
+        assert found["tolerance"][within]["precision"] > 90 > found["tolerance"]["0.25"]["chance_precision"]
+        assert found["speech_tolerance"][within]["recall"] > 90
+    assert found["coverage_clips"] > 75 and found["coverage_speech"] > 95
+    assert found["speaker_accuracy"] > 80
+    assert found["music_precision"] > 80 and found["music_recall"] > 90
+    assert {one["reason"] for one in told["rejected"]} >= {"music", "silence", "undecodable"}
+    rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
+    collected = {r["accent"]: r["value"] for r in rows if r["set"] == "collection" and r["metric"] == "samples"}
+    assert all(collected[accent] > 5 for accent in ("Shomali", "Jonubi", "Kurdish", "Tajiki", "Balochi"))
+
+
+def test_persian_is_scored_with_the_non_joiner_both_ways(projects):
+    folder = projects("cv_fa_pdid")[0] / "egs/cv_fa_pdid"
+    rows = [r for r in json.loads((folder / "exp/mini/results.json").read_text())["rows"] if r["metric"] == "wer"]
+    assert {r["normaliser"] for r in rows} == {"raw 1, lower-cased", "persian-joined 1", "persian 1"}
+    accents = {r["accent"] for r in rows if r["set"] == "accented"} - {None}
+    assert accents == {"Shomali", "Jonubi", "Kurdish", "Tajiki", "Balochi"}
+    wer = {(r["system"], r["normaliser"]): r["value"] for r in rows if r["set"] == "standard"}
+    # What contributors type otherwise counts as an error where nothing is normalised.
+    assert wer["plain", "persian 1"] < wer["plain", "raw 1, lower-cased"]
 
 
 def test_masks_of_the_control_have_the_same_area(projects):
@@ -152,6 +248,14 @@ def test_options_are_checked(tmp_path):
         done = run(project, *options)
         assert done.returncode == 1 and words in done.stderr, done.stderr
     assert "--stage" in run(project, "--egs", "fsdd", "--help").stdout
+
+
+def used_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.lstat().st_size if not path.is_dir() else 0
+    return total
 
 
 def scores(folder: Path) -> dict[str, str]:

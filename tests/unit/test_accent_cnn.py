@@ -142,6 +142,7 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors does not exist; run stage 3"):
         load_classifier(tmp_path)
+    save_classifier(classifier(), tmp_path)
     write_json(tmp_path / "config.json", [1, 2])
     with pytest.raises(InputError, match="holds no accent classifier"):
         load_classifier(tmp_path)

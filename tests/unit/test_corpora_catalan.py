@@ -15,11 +15,14 @@ from salience.corpora import common_voice_catalan as catalan
 from salience.corpora import espeak
 from salience.corpora.labels import read_labels
 from salience.data.audio import read_audio
-from salience.data.chunks import chunk_folders, used_bytes
+from salience.data.chunks import chunk_folders
 from salience.data.directories import read_data_dir
+from salience.data.normalisers import normaliser
 from salience.data.packed import read_packed
 from salience.data.tables import read_table
+from salience.data.vocabulary import CATALAN
 from salience.errors import InputError
+from salience.files import used_bytes
 
 prepare = program("egs/cv_ca/local/prepare_sets.py").main
 decode_program = program("local/decode_chunks.py")
@@ -147,12 +150,26 @@ def test_mini_has_two_releases_of_two_generations(mini: Path) -> None:
     assert any(clip.sentence.count('"') % 2 for clip in cv.clips(full / "validated.tsv"))
 
 
-def test_four_voices_differ_and_say_two_to_four_seconds() -> None:
+def test_four_voices_differ_and_say_a_second_or_two() -> None:
     pytest.importorskip("espeakng_loader")
-    text = next(catalan.sentences(1))
+    text = max(catalan.sentences(1), key=len)
     spoken = list(catalan.speak([(text, espeak.Voice(f"{v.name}+m1")) for v in catalan.MINI_VOICES.values()], 16000))
     assert len({samples.tobytes() for samples in spoken}) == 4
-    assert all(1.5 < len(samples) / 16000 < 5 for samples in spoken)
+    assert all(0.8 < len(samples) / 16000 < 3 for samples in spoken)
+
+
+def test_what_is_written_is_what_is_said() -> None:
+    normalise, _ = normaliser("catalan")
+    for text in catalan.sentences(1):
+        assert {normalise(catalan._as_in_print(text, number)) for number in range(5)} == {text}
+
+
+def test_mini_sentences_need_the_whole_alphabet() -> None:
+    said = list(catalan.sentences(1))
+    assert len(set(said)) == len(said) == 480 and said != list(catalan.sentences(2))
+    assert set(CATALAN) - set("".join(said)) == {"[PAD]", "[UNK]", "|"}
+    # Three clips of each speaker and everything without a transcript fit in.
+    assert len(said) > len([*catalan._script(1, 3)[0], *catalan._script(1, 3)[1]])
 
 
 def test_mini_script_is_about_as_long_as_promised_and_the_same_again() -> None:
@@ -196,6 +213,13 @@ def test_random_split_leaks_and_the_report_says_so(sets: Path) -> None:
     known = speakers(sets / "labelled_train")
     leaked = speakers(sets / "labelled_test_random") & speakers(sets / "labelled_train_random")
     assert not speakers(sets / "labelled_test") & known
+    for kind in ("accent", "gender"):
+        parts = [f"{kind}_{part}" for part in ("train", "dev", "test")]
+        apart, drawn = ([set(read_table(sets / f"{part}{end}" / "utt2spk")) for part in parts] for end in ("", "_random"))
+        # The same clips, shared out otherwise.
+        assert set().union(*drawn) == set().union(*apart) and sum(map(len, drawn)) == len(set().union(*drawn)) and drawn != apart
+        assert speakers(sets / f"{kind}_test_random") & speakers(sets / f"{kind}_train_random")
+    assert set(read_table(sets / "gender_test_random" / "spk2gender").values()) == {"f", "m"}
     assert "labelled_test: " in told and "; 0 are by speakers of it" in told
     assert leaked, told
 

@@ -1,6 +1,11 @@
 """Tokens, and trainings that ESPnet carries out: resume, choice of the model, epsilon decay, bad input."""
 
 import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -8,6 +13,7 @@ import pytest
 import torch
 import yaml
 from accent_helpers import run_program
+from corpora_helpers import TOP
 from espnet_helpers import DIMENSION, SETTINGS, prepare_tokens, train_toy, write_toy_recipe
 
 from salience.data.tables import read_table, write_table
@@ -33,6 +39,23 @@ def weights(folder):
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_two_processes_learn_what_one_does(recipe, monkeypatch):
+    """ESPnet under launch.sh, as for several GPUs; every batch is shared, so the curve is the same but for rounding."""
+    train_toy(monkeypatch)
+    options = ["--data", "data", "--features", "dump", "--tokens", "data/tokens", "--cmvn", "dump/cmvn.npz", "--out", "exp/two"]
+    command = [TOP / "local/launch.sh", "2", TOP / "local/train_espnet.py", *options, "--training", json.dumps(SETTINGS)]
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(TOP / "local"), "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (read_json(recipe / folder / "history.json") for folder in (OUT, "exp/two"))
+    # ESPnet averages the accuracies of the processes' shares as if they had as many characters each; losses are per utterance.
+    for name in ("train_loss", "dev_loss"):
+        assert [e[name] for e in two] == pytest.approx([e[name] for e in one], rel=1e-4), name
+    assert {p.name for p in (recipe / "exp/two").iterdir()} == {p.name for p in (recipe / OUT).iterdir()}
 
 
 def refused(capsys, monkeypatch, settings=None, **options):
@@ -194,7 +217,7 @@ def test_bad_input_is_one_sentence_and_leaves_no_model(recipe, monkeypatch, caps
     assert "dump/absent.npz does not exist; run stage 2" in refused(capsys, monkeypatch, cmvn="dump/absent.npz")
     assert "tokens.txt does not exist" in refused(capsys, monkeypatch, tokens="data/absent")
     assert "ESPnet has no setting 'encoder_cnf'" in refused(capsys, monkeypatch, {"encoder_cnf": {}})
-    assert "--ngpu takes 0 or 1" in refused(capsys, monkeypatch, ngpu=2)
+    assert "--ngpu 99 but torch finds" in refused(capsys, monkeypatch, ngpu=99)
     assert not (recipe / OUT / "model.pth").exists()
 
     kaldiio.save_ark(str(recipe / "odd.ark"), {second: np.ones((20, 5), np.float32)}, scp=str(recipe / "odd.scp"))

@@ -383,7 +383,7 @@ def test_a_skip_without_excuse_fails_in_ci(ci, options, tmp_path):
 
 @pytest.fixture
 def suite(tmp_path):
-    """A checkout whose pytest only notes its options; $UNIT and $RECIPES are its answers for the two folders."""
+    """A checkout whose pytest only notes its options; $UNIT and $RECIPES are its answers for unit tests and for the others."""
     top = tmp_path / "top"
     for folder in ("utils", "tests/unit", "tests/recipes", "bin"):
         (top / folder).mkdir(parents=True)
@@ -408,9 +408,9 @@ def suite_calls(suite, *words, code=0, **answers):
 
 
 def test_unit_tests_run_in_parallel_and_recipes_alone(suite):
-    units = "pytest -c tests/pytest.ini tests/unit --numprocesses 2 --maxprocesses 8 --dist loadfile"
-    recipes = "pytest -c tests/pytest.ini tests/recipes"
-    assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", f"{units} -x -k a b", f"{recipes} -x -k a b"]
+    units = "pytest -c tests/pytest.ini tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8 --dist loadfile"
+    others = [f"pytest -c tests/pytest.ini {folder} -x -k a b" for folder in ("tests/recipes", "tests/cluster")]
+    assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", f"{units} -x -k a b", *others]
 
 
 @pytest.mark.parametrize("word", ["tests/recipes", "tests/unit::test_it"])
@@ -420,7 +420,7 @@ def test_only_what_is_named_runs(word, suite):
 
 @pytest.mark.parametrize(
     ("units", "recipes", "code", "runs"),
-    [(1, 0, 1, 1), (2, 0, 2, 1), (0, 1, 1, 2), (5, 0, 0, 2), (0, 5, 0, 2), (5, 5, 5, 2), (5, 1, 1, 2)],
+    [(1, 0, 1, 1), (2, 0, 2, 1), (0, 1, 1, 2), (5, 0, 0, 3), (0, 5, 0, 3), (5, 5, 5, 3), (5, 1, 1, 2)],
 )
 def test_failures_of_either_folder_count(units, recipes, code, runs, suite):
     assert len(suite_calls(suite, code=code, UNIT=str(units), RECIPES=str(recipes))) == 1 + runs

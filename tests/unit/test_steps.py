@@ -14,7 +14,7 @@ from salience.features.archives import ArchiveWriter
 from salience.files import read_json, whole_file, write_json
 from salience.errors import InputError
 from salience.masking.policies import Masking, ProbabilisticPolicy
-from salience.steps import Step, fingerprint
+from salience.steps import Step, fingerprint, stage_of
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_the_record_tells_what_was_done(place):
     do(step(policy=ProbabilisticPolicy()))
     record = read_json(Path("exp/step.json"))
     assert record["config"]["seed"] == 1 and record["config"]["policy"]["middle_rate"] == [0.7, 0.9]
-    assert list(record["inputs"]) == ["in.txt"] and record["outputs"] == ["out.txt"]
+    assert list(record["inputs"]) == ["in.txt"] and record["outputs"] == {"out.txt": 5}
     assert record["versions"]["numpy"] and record["seconds"] >= 0 and record["peak_memory_mb"] > 0
     assert {"command", "commit", "date"} <= record.keys()
 
@@ -92,6 +92,63 @@ def test_a_missing_output_is_a_reason(place, caplog):
     Path("out.txt").unlink()
     assert not step().is_done()
     assert "done again, because out.txt is missing" in caplog.text
+
+
+def test_an_output_that_was_cut_off_is_a_reason(place, caplog):
+    do(step())
+    Path("out.txt").write_text("do")
+    assert not step().is_done()
+    assert "done again, because out.txt is not as it was written" in caplog.text
+
+
+def archive_step() -> Step:
+    """A step that writes an archive, as the jobs of an array do, in stage 2."""
+    return Step(Path("dump/feats.1.step.json"), {}, outputs=[Path("dump/feats.1.scp")])
+
+
+@pytest.fixture
+def archive(place, monkeypatch):
+    """The archive of that step, and an scp beside it that the jobs' parts were merged into."""
+    monkeypatch.setenv("SALIENCE_STAGE", "2")
+    with archive_step(), ArchiveWriter(Path("dump/feats.1")) as writer:
+        writer.write("a", noise(3, 2))
+    Path("dump/feats.scp").write_text(Path("dump/feats.1.scp").read_text())
+    return Path("dump/feats.1.ark")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["removed", "emptied"])
+def test_a_harmed_archive_is_written_again_and_is_no_input_before(archive, harm, caplog):
+    use = Step(Path("exp/step.json"), {}, inputs=[Path("dump/feats.scp")])
+    assert archive_step().is_done() and not use.is_done()
+    harm(archive)
+    assert not archive_step().is_done() and f"{archive} is not as it was written" in caplog.text
+    with pytest.raises(InputError, match=rf"{archive} .*run stage 2 again"):
+        Step(Path("exp/step.json"), {}, inputs=[Path("dump/feats.scp")])
+
+
+def test_a_record_as_input_stands_for_all_its_step_wrote(archive):
+    Step(Path("exp/step.json"), {}, inputs=[Path("dump/feats.1.step.json")])
+    archive.write_bytes(b"")
+    with pytest.raises(InputError, match=f"{archive} has 0 bytes"):
+        Step(Path("exp/step.json"), {}, inputs=[Path("dump/feats.1.step.json")])
+    Path("dump/feats.1.step.json").unlink()
+    with pytest.raises(InputError, match="its step was not finished"):
+        Step(Path("exp/step.json"), {}, inputs=[Path("dump/feats.1.step.json")])
+
+
+def test_records_of_earlier_versions_still_count(place):
+    do(step())
+    record = read_json(Path("exp/step.json"))
+    write_json(Path("exp/step.json"), {**record, "outputs": ["out.txt"]})
+    assert step().is_done()
+
+
+def test_the_stage_that_wrote_a_file(archive, monkeypatch):
+    assert stage_of(archive) == 2 and stage_of(Path("dump/feats.scp")) == 2
+    assert stage_of(Path("data/train/text")) is None
+    monkeypatch.setenv("SALIENCE_STAGES", "downloads=0 data=1 dump=3")
+    assert stage_of(Path("data/train/text")) == 1 and stage_of(Path.cwd() / "downloads/a.wav") == 0
+    assert stage_of(archive) == 2 and stage_of(Path("dump/other/feats.scp")) == 2 and stage_of(Path("/etc/passwd")) is None
 
 
 def test_an_unreadable_record_is_a_reason(place, caplog):

@@ -400,7 +400,7 @@ def test_slurm_pl_submits_one_array(schedulers):
     (seen,) = submissions(schedulers)
     q = Path("log/q").absolute()
     assert seen[1:] == [
-        "--export=ALL", "--output", f"{q}/f.log", "--open-mode=append", "--gres=gpu:1", "--mem-per-cpu=4G", "--ntasks=1",
+        "--export=ALL", "--output", f"{q}/f.log", "--open-mode=append", "--gres=gpu:1", "--mem=4G",
         "--cpus-per-task=2", "--time=4:0:0", "--array", "2-4%2", f"{q}/f.sh",
     ]  # fmt: skip
 
@@ -549,6 +549,7 @@ def test_it_blocks_until_every_task_ended_and_leaves_no_marks(command, scheduler
 
 
 def test_missing_submit_command_is_one_sentence(place, monkeypatch):
+    monkeypatch.setenv("PATH", str(place))
     said = run("slurm.pl", "log/f.log", "true", code=1)
     assert said.startswith("slurm.pl: cannot run sbatch") and said.count("\n") == 1
 

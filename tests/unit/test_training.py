@@ -473,3 +473,81 @@ def test_whispers_sparse_buffer_does_not_keep_it_from_several_gpus():
     network = WhisperForTraining(new_model(TINY, 1))
     sparse = [name for name, buffer in network.named_buffers() if buffer.is_sparse]
     assert sparse and set(sparse) <= set(network._ddp_params_and_buffers_to_ignore)
+
+
+SHARED = """
+    import json, os, sys
+    from pathlib import Path
+    sys.path[:0] = [{local!r}, {unit!r}]
+    import test_training as t
+    from salience.models.whisper import WhisperForTraining, new_model
+    from salience.steps import is_first_process
+    examples = [t.Example(t.noise(n, (40, 80)), -1.0, [50258, 50259, *range(n % 5), 50257]) for n in range(13)]
+
+    class Texts(t.Dataset):
+        def __len__(self):
+            return len(examples)
+
+        def __getitem__(self, where):
+            return examples[where[1]]
+
+    model = WhisperForTraining(new_model(t.TINY, 1))
+    log = t.train(
+        model, Texts(), list(range(13)), t.partial(t.collate, end=50257, full_context=False), t.Score(), "eval_dev_score", True,
+        Path({out!r}), t.replace(t.SETTINGS, epochs=2), 1,
+    )
+    if is_first_process():
+        Path({out!r}, "log.json").write_text(json.dumps([[e["loss"], e["grad_norm"]] for e in log if "loss" in e]))
+"""
+
+
+def test_the_loss_curve_does_not_depend_on_the_number_of_processes(tmp_path):
+    """Transcripts of different lengths, shares of different sizes, and a last batch that is too small to be shared."""
+    curves = []
+    for processes in (1, 2):
+        program, out = tmp_path / f"{processes}.py", tmp_path / str(processes)
+        program.write_text(textwrap.dedent(SHARED.format(local=str(TOP / "local"), unit=str(TOP / "tests" / "unit"), out=str(out))))
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", program]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        assert ended.returncode == 0, ended.stderr[-3000:]
+        curves.append(json.loads((out / "log.json").read_text()))
+    assert len(curves[0]) == 2 and np.allclose(curves[0], curves[1], rtol=1e-5), curves
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_training_that_gets_sigterm_leaves_a_checkpoint_and_goes_on(tmp_path, processes):
+    """As when a scheduler takes the machine away: in the middle of an epoch, without waiting for its end."""
+    program = f"""
+        import os, signal, sys
+        from pathlib import Path
+        sys.path[:0] = [{str(TOP / "local")!r}, {str(TOP / "tests" / "unit")!r}]
+        import torch
+        import test_training as t
+        folder, kill = Path(sys.argv[1]), sys.argv[2] == "kill"
+
+        class Ending(t.Toy):
+            def __getitem__(self, where):
+                # When the fifth batch of all is read, the fourth is being learnt: the first of the second epoch.
+                if kill and len(self.asked) == 16 // {processes} and os.environ.get("RANK", "0") == "0":
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return super().__getitem__(where)
+
+        weights, _ = t.learn(folder, data=Ending(), score=t.Score(start=0 if kill or folder.name == "straight" else 1))
+        if os.environ.get("RANK", "0") == "0":
+            torch.save(weights, folder / "weights.pt")
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program))
+    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+
+    def learnt(folder, mode):
+        command = [sys.executable, *start, tmp_path / "program.py", tmp_path / folder, mode]
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    ended = learnt("cut", "kill")
+    assert ended.returncode == (128 + signal.SIGTERM if processes == 1 else 1), ended.stderr[-2000:]
+    assert (tmp_path / "cut" / "checkpoints" / "checkpoint-4" / "trainer_state.json").exists()
+    for folder in ("cut", "straight"):
+        done = learnt(folder, "go on")
+        assert done.returncode == 0, done.stderr[-3000:]
+    cut, straight = (torch.load(tmp_path / folder / "weights.pt", weights_only=True) for folder in ("cut", "straight"))
+    assert same(cut, straight)

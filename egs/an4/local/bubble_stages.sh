@@ -40,21 +40,21 @@ train_listeners() { # stage 3
     needs "$tokens/tokens.txt" 1
     mkdir -p "$exp/listener/log"
     for s in $seeds; do echo "--seed $s --out $exp/listener/seed$s"; done > "$exp/listener/log/lines"
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     in_array "$exp/listener/log/train" "$exp/listener/log/lines" $(trainings) -- \
-        train_espnet.py --config "$listener_config" --data "$data" --features "$dump" --tokens "$tokens" \
+        $launcher train_espnet.py --config "$listener_config" --data "$data" --features "$dump" --tokens "$tokens" \
         --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
     if $robust; then
         mkdir -p "$exp/robust/log"
         for s in $seeds; do echo "--seed $s --init $exp/listener/seed$s --out $exp/robust/seed$s"; done > "$exp/robust/log/lines"
-        # shellcheck disable=SC2046
+        # shellcheck disable=SC2046,SC2086
         in_array "$exp/robust/log/train" "$exp/robust/log/lines" $(trainings) -- \
-            train_espnet.py --config "$conf/robust.yaml" --data "$data" --features "$dump" --tokens "$tokens" \
+            $launcher train_espnet.py --config "$conf/robust.yaml" --data "$data" --features "$dump" --tokens "$tokens" \
             --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
     fi
     if $use_lm; then
         # shellcheck disable=SC2086
-        $cuda_cmd $gpu "$exp/lm/log/train.log" train_lm.py --config "$conf/lm.yaml" --data "$data" --tokens "$tokens" \
+        $cuda_cmd $gpu $spread "$exp/lm/log/train.log" $launcher train_lm.py --config "$conf/lm.yaml" --data "$data" --tokens "$tokens" \
             --out "$exp/lm" --seed "$seed" --ngpu "$ngpu"
     fi
 }
@@ -69,9 +69,9 @@ train_estimators() { # stage 4
     for s in $seeds; do needs "$ears/seed$s/model.pth" 3; done
     mkdir -p "$exp/estimator$by/log"
     for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s")"; done > "$exp/estimator$by/log/lines"
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
-        train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
+        $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
     estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
         "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
 }
@@ -179,8 +179,8 @@ sweep() {
             echo "--weights.$weight $value --out $exp/sweeps$by/$weight/$value/seed$first_seed $(teacher "$first_seed") $start"
         done
     done > "$lines"
-    # shellcheck disable=SC2046
-    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" \
+    # shellcheck disable=SC2046,SC2086
+    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" \
         --data "$data" --ngpu "$ngpu" --seed "$first_seed"
     estimate "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
     for point in $(points); do
@@ -198,8 +198,8 @@ retrain() {
             echo "--features $exp/noisy$by/$system/seed$s --init $ears/seed$s --seed $s --out $exp/retrained$by/$system/seed$s"
         done
     done > "$lines"
-    # shellcheck disable=SC2046
-    in_array "$exp/retrained$by/log/train" "$lines" $(trainings) -- train_espnet.py --config "$retrain_config" \
+    # shellcheck disable=SC2046,SC2086
+    in_array "$exp/retrained$by/log/train" "$lines" $(trainings) -- $launcher train_espnet.py --config "$retrain_config" \
         --data "$data" --train-set train_twice --tokens "$tokens" --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
 }
 
@@ -273,7 +273,7 @@ report_results() { # stage 9
         --sweeps "$exp/sweeps$by/{weight}/{value}/seed{seed}/score/{set}" \
         --sweep-proportions "$exp/sweeps$by/{weight}/{value}/seed{seed}/noise_proportion.{set}" \
         --masks "$exp/masks$by/seed{seed}/test/mask.scp" --recogniser "espnet-hybrid-$token_type" "${paper[@]}" \
-        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), robust: $robust, language model: $use_lm}"
+        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, language model: $use_lm}"
     draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus AN4 \
         --masks "$exp/masks$by/seed{seed}/test/mask.scp" --estimators "$exp/estimator$by/seed{seed}" --data "$data/test" \
         ${examples:+--utterances "$examples"}

@@ -3,6 +3,7 @@
 # What the stages of the Catalan recipe do.  stages.sh comes before.
 
 first_seed=${seeds%% *}
+first_classifier=seed${side_seeds%% *}
 pretraining_config=${pretraining_config:-$conf/pretraining.yaml}
 tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/tokens.txt
 [[ $chunk =~ ^[0-9]+$ ]] || fail "--chunk takes a number of clips, not '$chunk'"
@@ -10,9 +11,9 @@ tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/token
 train_sets="labelled_train accent_train gender_train"
 dev_sets="labelled_dev accent_dev gender_dev"
 test_sets="labelled_test accent_test gender_test"
-random_train_sets="labelled_train_random accent_train_random"
-random_dev_sets="labelled_dev_random accent_dev_random"
-random_test_sets="labelled_test_random accent_test_random"
+random_train_sets="labelled_train_random accent_train_random gender_train_random"
+random_dev_sets="labelled_dev_random accent_dev_random gender_dev_random"
+random_test_sets="labelled_test_random accent_test_random gender_test_random"
 
 fetch_corpus() { # stage 0
     local common_voice_catalan_root=$common_voice_root common_voice_catalan_archive=$common_voice_archive
@@ -55,7 +56,14 @@ decode_chunk() { # decode_chunk <number>: this chunk in the place of the one bef
     ln -sfn "unlabelled/$name" "$dump/unlabelled_chunk"
 }
 
+next_chunk() { # the first that nothing has been learnt from: the one to have on the disk
+    local k=1
+    while [ -e "$exp/pretrained/chunk$k/step.json" ]; do k=$((k + 1)); done
+    echo "$k"
+}
+
 prepare_signals() { # stage 2
+    local next
     needs_set labelled_train
     prepare_vocabulary.py --out "$data/vocabulary" --text "$data/labelled_train/text"
     if [ -e "$data/unlabelled" ] && [ "$chunk" -eq 0 ]; then
@@ -63,7 +71,8 @@ prepare_signals() { # stage 2
         nj=1 decode_sets unlabelled
     elif [ -e "$data/unlabelled" ]; then
         # Stage 3 goes on to the others.
-        decode_chunk 1
+        next=$([ -e "$dump/unlabelled/chunks" ] && next_chunk || echo 1)
+        if [ "$next" -eq 1 ] || [ "$next" -le "$(wc -l < "$dump/unlabelled/chunks")" ]; then decode_chunk "$next"; fi
     fi
     # The sets with labels share their clips.
     nj=1 decode_sets "$(present "$train_sets $dev_sets $test_sets $random_train_sets $random_dev_sets $random_test_sets")" --together labelled
@@ -78,8 +87,8 @@ pretrain() { # the model that "own" stands for: one for all seeds of what is mad
     mkdir -p "$exp/pretrained/log"
     if [ "$chunk" -eq 0 ]; then
         # shellcheck disable=SC2086
-        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu "$exp/pretrained/log/train.log" \
-            pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$out"
+        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/pretrained/log/train.log" \
+            $launcher pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$out"
         return
     fi
     # Chunk after chunk, each from where the one before has led; only one is on the disk.
@@ -95,8 +104,8 @@ pretrain() { # the model that "own" stands for: one for all seeds of what is mad
         fi
         decode_chunk "$k"
         # shellcheck disable=SC2086
-        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu "$exp/pretrained/log/train.$k.log" \
-            pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$exp/pretrained/chunk$k"
+        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/pretrained/log/train.$k.log" \
+            $launcher pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$exp/pretrained/chunk$k"
         start=$exp/pretrained/chunk$k
     done
     ln -sfn "chunk$chunks" "$out"
@@ -118,13 +127,14 @@ learn() { # stage 3
     pretrain
     from=$(model_of "$variant_start")
     mkdir -p "$exp/classifier/log"
-    for s in $seeds; do
+    for s in $side_seeds; do
         classifier accent accent "" "$s" "$from"
         classifier accent_random accent _random "$s" "$from"
         classifier gender gender "" "$s" "$from"
+        classifier gender_random gender _random "$s" "$from"
     done > "$lines"
-    # shellcheck disable=SC2046
-    in_array "$exp/classifier/log/train" "$lines" $(trainings) -- train_wav2vec_classifier.py --config "$conf/classifier.yaml" \
+    # shellcheck disable=SC2046,SC2086
+    in_array "$exp/classifier/log/train" "$lines" $(trainings) -- $launcher train_wav2vec_classifier.py --config "$conf/classifier.yaml" \
         --data "$data" --packed "$dump" --size "$size" --ngpu "$ngpu"
 }
 
@@ -135,7 +145,7 @@ classifier() { # classifier <name> <labels> <end of the sets' names> <seed> <sta
 }
 
 map_accents() { # stage 4: what the accent classifier hears, of the recognisers' training set and of their test set
-    local model=$exp/classifier/accent/$variant_start/seed$first_seed
+    local model=$exp/classifier/accent/$variant_start/$first_classifier
     needs "$model/model.safetensors" 3
     # shellcheck disable=SC2086
     $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$model" \
@@ -152,19 +162,20 @@ mask() { # stage 5: the masks of the first epoch, and how much they hide
 }
 
 finetune() { # stage 6
-    local lines=$exp/ctc/log/lines s start variant
+    local lines=$exp/ctc/log/lines s start variant masked
     needs "$tokens" 2
     mkdir -p "$exp/ctc/log"
     for s in $seeds; do
+        masked=$([[ " $side_seeds " != *" $s "* ]] || echo "$variants")
         for start in $starts; do
-            for variant in plain $([ "$start" != "$variant_start" ] || echo "$variants"); do
+            for variant in plain $([ "$start" != "$variant_start" ] || echo "$masked"); do
                 echo "--start '$(model_of "$start")' --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
             done
         done
     done | awk '!seen[$0]++' > "$lines"
     if [ "$variants" != plain ]; then needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4; fi
-    # shellcheck disable=SC2046
-    in_array "$exp/ctc/log/train" "$lines" $(trainings) -- finetune_wav2vec.py --config "$conf/finetune.yaml" --data "$data" \
+    # shellcheck disable=SC2046,SC2086
+    in_array "$exp/ctc/log/train" "$lines" $(trainings) -- $launcher finetune_wav2vec.py --config "$conf/finetune.yaml" --data "$data" \
         --packed "$dump" --tokens "$tokens" --size "$size" --normaliser catalan --ngpu "$ngpu" \
         --maps "$exp/saliency/gradcam/accent/labelled_train/saliency.scp"
 }

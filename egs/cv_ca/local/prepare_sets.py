@@ -36,6 +36,7 @@ SETS = (
     *(f"accent_{part}" for part in PARTS),
     *(f"accent_{part}_random" for part in PARTS),
     *(f"gender_{part}" for part in PARTS),
+    *(f"gender_{part}_random" for part in PARTS),
 )
 BAD_CLIP = "unpack the release again, or go on without such clips with --skip-bad-clips true"
 UNKNOWN = "unlabelled"
@@ -314,12 +315,13 @@ def _accents_and_genders(
             made.notes.append(
                 f"accent {accent} has {total} speaker{'s' if total > 1 else ''}: none in {' and '.join(absent)}"
             )
-    pool = [u for part in PARTS for u in made.sets[f"accent_{part}"]]
-    drawn: dict[str, list[Utterance]] = {part: [] for part in PARTS}
-    for accent in sorted({u.accent for u in pool if u.accent}):
-        for part, members in _by_chance([u for u in pool if u.accent == accent], random_share, seed).items():
-            drawn[part] += members
-    made.sets |= {f"accent_{part}_random": members for part, members in drawn.items()}
+    for kind in ("accent", "gender"):
+        pool = [u for part in PARTS for u in made.sets[f"{kind}_{part}"]]
+        drawn: dict[str, list[Utterance]] = {part: [] for part in PARTS}
+        for label in sorted({getattr(u, kind) for u in pool}):
+            for part, members in _by_chance([u for u in pool if getattr(u, kind) == label], random_share, seed).items():
+                drawn[part] += members
+        made.sets |= {f"{kind}_{part}_random": members for part, members in drawn.items()}
     answers = {"accent": {u.accent for u in with_accent}, "gender": {u.gender for u in made.labelled if u.gender}}
     for kind, values in answers.items():
         if len(values) < 2:

@@ -21,6 +21,7 @@ report_results() { # stage 9: tables and pictures of what there is
     local classifiers="$exp/classifier/{task}/{start}/seed{seed}/wav2vec.{set}.json" drawn=${ctc_test_sets%% *} alignments
     local paper=() # whose figures are of the real corpus
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
+    [ -n "$(find "$exp" -name history.json -print -quit)" ] || fail "$PWD/$exp holds no training to report; stage 3 writes the first"
     mkdir -p "$results" "$exp/report"
     for alignments in "$exp"/ctc/*/plain/seed*/score/"$drawn"/alignments_normalised.txt; do break; done
     [ -e "$alignments" ] || alignments=

@@ -61,8 +61,8 @@ pack_sets() { # stage 2
 }
 
 recognisers() { # recognisers <log name> <list of argument lines> <settings>: trains one recogniser a line
-    # shellcheck disable=SC2046
-    in_array "$folder/log/$1" "$2" $(trainings) -- train_commands.py --config "$3" --data "$data" \
+    # shellcheck disable=SC2046,SC2086
+    in_array "$folder/log/$1" "$2" $(trainings) -- $launcher train_commands.py --config "$3" --data "$data" \
         --packed "$dump" --kind "$kind" --ngpu "$ngpu"
 }
 
@@ -86,12 +86,12 @@ train_generators() { # stage 4
     for s in $seeds; do needs "$folder/baseline/seed$s/model.safetensors" 3; done
     mkdir -p "$exp/generator$of/log" "$exp/masks$of/log"
     for s in $seeds; do echo "--seed $s --recogniser $folder/baseline/seed$s --out $exp/generator$of/seed$s"; done > "$lines"
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     in_array "$exp/generator$of/log/train" "$lines" $(trainings) -- \
-        train_generator.py --config "$generator_config" --data "$data" --packed "$dump" --ngpu "$ngpu"
+        $launcher train_generator.py --config "$generator_config" --data "$data" --packed "$dump" --ngpu "$ngpu"
     for s in $seeds; do echo "--generator $exp/generator$of/seed$s --out $exp/masks$of/seed$s"; done > "$exp/masks$of/log/lines"
-    # shellcheck disable=SC2046
-    in_array "$exp/masks$of/log/map" "$exp/masks$of/log/lines" $(trainings) -- \
+    # shellcheck disable=SC2086
+    in_array "$exp/masks$of/log/map" "$exp/masks$of/log/lines" $gpu --max-jobs-run "$train_jobs" -- \
         map_importance.py --packed "$dump" --sets "train dev test" --device "$device"
 }
 

@@ -10,16 +10,17 @@ number of the sentence, the speaker, the kind of microphone.
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from os.path import isfile
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from salience.corpora import download, mini, voices
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration
+from salience.corpora.headers import audio_duration, open_audio, write_audio
 from salience.corpora.records import Utterance
 from salience.errors import InputError
+from salience.files import foreign
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -90,7 +91,7 @@ def _write_headers(root: Path, out: Path) -> None:
     for path in paths:
         destination = out / path.relative_to(root).with_suffix(".wav")
         destination.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(destination, _samples(path, order).astype(np.int16), RATE, subtype="PCM_16")
+        write_audio(destination, _samples(path, order).astype(np.int16), RATE, subtype="PCM_16")
 
 
 def byte_order(paths: Iterable[Path]) -> str:
@@ -149,8 +150,8 @@ def _utterance(root: Path, listed: str, fileids: Path, text: str, split: str) ->
     number, speaker, kind = Path(listed).name.split("-")
     # with_suffix would take a dot of the name for an ending.
     paths = [root / "wav" / f"{listed}{ending}" for ending in ENDINGS]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None and (root / "wav" / f"{listed}.raw").is_file():
+    path = next((path for path in paths if isfile(path)), None)
+    if path is None and isfile(root / "wav" / f"{listed}.raw"):
         raise InputError(f"{root / 'wav' / listed}.raw has no header; run stage 0, which writes WAV copies")
     if path is None:
         raise InputError(
@@ -158,7 +159,8 @@ def _utterance(root: Path, listed: str, fileids: Path, text: str, split: str) ->
             "unpack the corpus again, or take it out of the list and the transcription"
         )
     duration = audio_duration(path)
-    info = soundfile.info(path)
+    with open_audio(path) as info:
+        pass
     if info.channels != 1:
         raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
     if info.samplerate != RATE:
@@ -178,12 +180,8 @@ def _utterance(root: Path, listed: str, fileids: Path, text: str, split: str) ->
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number, line) of the lines that are not empty."""
-    try:
+    with foreign(path, "is not UTF-8", "unpack the corpus again", "unpack the corpus again"):
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; unpack the corpus again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8; unpack the corpus again") from None
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, line.strip()
@@ -303,7 +301,7 @@ def synthesise(root: Path, seed: int = 0, test: int = 16) -> None:
             destination = folder / "wav" / f"{path}.sph"
             destination.parent.mkdir(parents=True, exist_ok=True)
             audio = voices.as_audio(_with_silence(samples, seed, path), seed, "an4", path)
-            soundfile.write(destination, audio, RATE, subtype="PCM_16", format="NIST")
+            write_audio(destination, audio, RATE, subtype="PCM_16", format="NIST")
         (folder / "README").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
         spoken_by = {
             f"{name} ({speaker.description})": speaker.accent

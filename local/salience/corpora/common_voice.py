@@ -15,14 +15,15 @@ of each in each set, no speaker in two sets, one seed.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from os.path import isfile
 from pathlib import Path
 from sys import intern
 
-import soundfile
 
 from salience.corpora import download, mini, voices
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration
+from salience.corpora.headers import audio_duration, write_audio
+from salience.corpora.labels import number as parse_number
 from salience.corpora.labels import read_labels, text_lines
 from salience.corpora.records import Utterance
 from salience.corpora.splits import spread
@@ -148,9 +149,10 @@ def durations(root: Path) -> dict[str, float]:
         fields = line.split("\t")
         if number == 1:
             continue
-        if len(fields) != 2 or not fields[1].isdigit():
+        milliseconds = parse_number(fields[1]) if len(fields) == 2 else None
+        if milliseconds is None or milliseconds < 0:
             raise InputError(f"{path}:{number} is not a clip and its milliseconds; unpack the corpus again")
-        found[fields[0]] = int(fields[1]) / 1000
+        found[fields[0]] = milliseconds / 1000
     return found
 
 
@@ -164,7 +166,7 @@ def utterance(
     audio = Path(root) / "clips" / clip.path
     if not clip.sentence.strip():
         raise InputError(f"{root}: the clip {clip.path} has no sentence; take its row out of the table")
-    if seconds is not None and not audio.is_file():
+    if seconds is not None and not isfile(audio):
         raise InputError(f"{audio} is missing; unpack the corpus again")
     key = f"{clip.speaker}-{Path(clip.path).stem}"
     return Utterance(
@@ -264,7 +266,7 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> N
             accent, speaker = people[number]
             name = f"common_voice_en_{1000 + row}.mp3"
             audio = voices.as_audio(samples, seed, name)
-            soundfile.write(folder / "clips" / name, audio, MINI_RATE, format="MP3", subtype="MPEG_LAYER_III")
+            write_audio(folder / "clips" / name, audio, MINI_RATE, format="MP3", subtype="MPEG_LAYER_III")
             lengths.append(f"{name}\t{round(1000 * len(audio) / MINI_RATE)}\n")
             client = generator(seed, "client", number).bytes(64).hex()
             # Sentences are written as in print, and one in a while opens a quotation that never ends.

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import posixpath
 import shutil
 import stat
 import sys
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from salience.errors import InputError
-from salience.files import publish, temporary_name
+from salience.files import foreign, publish, temporary_name
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +159,8 @@ def verify(path: Path, archive: Archive) -> None:
     wanted = {"md5": archive.md5, "sha256": archive.sha256}
     recorded = _recorded_checksum(path)
     if wanted == {"md5": None, "sha256": None} and recorded.exists():
-        wanted["sha256"] = recorded.read_text(encoding="utf-8").split()[0]
+        with foreign(recorded, "holds no checksum", f"remove it, and {path.name}, which is then fetched again"):
+            wanted["sha256"] = recorded.read_text(encoding="utf-8").split()[0]
     for algorithm, expected in wanted.items():
         if expected is not None and checksum(path, algorithm) != expected:
             raise InputError(f"{path} has the wrong {algorithm}; remove it and fetch it again")
@@ -187,29 +189,85 @@ def _record_checksum(path: Path) -> None:
     logger.info("no checksum of %s is published; recorded the one seen, sha256 %s", path.name, seen)
 
 
-def unpack(path: Path, folder: Path) -> None:
+def unpack(path: Path, folder: Path, most: int | None = None) -> None:
     """Unpack a tar (plain, gzip, bzip2, xz) or zip archive below `folder`.
 
     Only folders and regular files are written; a link inside the archive
     becomes a copy of what it points to.  A name or link that leads out of the
-    archive, a device, and a truncated or unknown archive are InputErrors; then
+    archive, a device, more than `most` bytes (by default a hundred times the
+    archive's own), and a truncated or unknown archive are InputErrors; then
     `folder` may hold a part, so unpack into a temporary one.
     """
     path, folder = Path(path), Path(folder)
     if not path.is_file():
         raise InputError(f"{path} does not exist; give the path of an archive")
-    try:
+    folder.mkdir(parents=True, exist_ok=True)
+    budget = _Budget(path, most or GROWTH * max(path.stat().st_size, BLOCK))
+    with foreign(path, "is truncated or no archive", "fetch it again"):
         if zipfile.is_zipfile(path):
-            _unpack_zip(path, folder)
+            _unpack_zip(path, folder, budget)
         else:
-            _unpack_tar(path, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path} is truncated or no archive ({error}); fetch it again") from None
-    except Exception as error:
-        # lzma.LZMAError and zlib.error, whose modules a Python may lack.
-        if type(error).__module__ in ("lzma", "_lzma", "zlib", "gzip"):
-            raise InputError(f"{path} is damaged ({error}); fetch it again") from None
-        raise
+            _unpack_tar(path, folder, budget)
+
+
+GROWTH = 100
+"""Nothing that is a corpus is so many times as large unpacked; archives made to fill disks are."""
+
+HEADER = 8192
+"""Bytes that a name or other header of a member may have; a few Pythons take minutes to read a megabyte of it."""
+
+
+class _Budget:
+    """What may still be written."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.path, self.most, self.left = path, most, most
+
+    def spend(self, number: int) -> None:
+        """Take from it; no number of files is free of cost."""
+        self.left -= number
+        if self.left < 0:
+            raise InputError(
+                f"{self.path} unpacks to more than {self.most / 1e6:.0f} MB, many times its own size; "
+                "this archive is not the corpus"
+            )
+
+    def copy(self, source: IO[bytes], destination: Path) -> None:
+        """Write a file of the archive."""
+        self.spend(MEMBER)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with source, open(destination, "wb") as handle:
+            while block := source.read(BLOCK):
+                self.spend(len(block))
+                handle.write(block)
+
+
+MEMBER = 1024
+"""Bytes that even an empty file or folder is taken for."""
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose own sizes are checked, which Python's tarfile believes: below 0 it never ends (CVE-2025-8194)."""
+
+    def _block(self, count: int) -> int:
+        if count < 0:
+            raise tarfile.ReadError("a size below 0")
+        return super()._block(count)  # type: ignore[misc, no-any-return]
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size > HEADER and self.type in LONG_HEADERS:
+            raise tarfile.ReadError("a header that is too long")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a file with holes")
+        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise tarfile.ReadError("a file with holes")
+
+
+LONG_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 def _inside(folder: Path, name: str, path: Path) -> Path:
@@ -221,47 +279,57 @@ def _inside(folder: Path, name: str, path: Path) -> Path:
     return folder.joinpath(*pure.parts)
 
 
-def _unpack_tar(path: Path, folder: Path) -> None:
+def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
+    links: dict[str, tuple[str, str]] = {}
+    files: set[str] = set()
     with open(path, "rb") as raw, _progress(f"unpacking {path.name}", path.stat().st_size) as bar:
-        with tarfile.open(fileobj=raw) as tar:
+        with tarfile.open(fileobj=raw, tarinfo=_Member) as tar:
             for member in tar:
                 destination = _inside(folder, member.name, path)
+                name = posixpath.normpath(member.name)
                 if member.isdir():
+                    budget.spend(MEMBER)
                     destination.mkdir(parents=True, exist_ok=True)
-                elif member.isreg() or member.islnk() or member.issym():
-                    try:
-                        source = tar.extractfile(member)
-                    except KeyError:
-                        source = None
-                    if source is None:
-                        raise InputError(
-                            f"{path} holds the link {member.name!r}, which leads out of it; "
-                            "this archive is not the corpus"
-                        )
-                    _copy(source, destination)
+                elif member.isreg():
+                    source = tar.extractfile(member)
+                    assert source is not None
+                    budget.copy(source, destination)
+                    files.add(name)
+                elif member.islnk() or member.issym():
+                    budget.spend(MEMBER)
+                    # A symbolic link counts from its own folder, a hard link from the archive's top.
+                    place = posixpath.dirname(name) if member.issym() else ""
+                    links[name] = member.name, posixpath.normpath(posixpath.join(place, member.linkname))
                 else:
                     raise InputError(
                         f"{path} holds {member.name!r}, which is no file; this archive is not the corpus"
                     )
+                # tarfile remembers every member, for links that we follow ourselves.
+                tar.members.clear()
                 bar.update(raw.tell() - bar.n)
+    for name, (written, target) in links.items():
+        seen = {name}
+        while target in links and target not in seen:
+            seen.add(target)
+            target = links[target][1]
+        if target not in files:
+            raise InputError(
+                f"{path} holds the link {written!r}, which leads out of it; this archive is not the corpus"
+            )
+        budget.copy(open(_inside(folder, target, path), "rb"), _inside(folder, written, path))
 
 
-def _unpack_zip(path: Path, folder: Path) -> None:
+def _unpack_zip(path: Path, folder: Path, budget: _Budget) -> None:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             destination = _inside(folder, member.filename, path)
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise InputError(f"{path} holds the link {member.filename!r}; this archive is not the corpus")
             if member.is_dir():
+                budget.spend(MEMBER)
                 destination.mkdir(parents=True, exist_ok=True)
             else:
-                _copy(archive.open(member), destination)
-
-
-def _copy(source: IO[bytes], destination: Path) -> None:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with source, open(destination, "wb") as handle:
-        shutil.copyfileobj(source, handle, BLOCK)
+                budget.copy(archive.open(member), destination)
 
 
 @contextmanager

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from salience.corpora import download, mini, voices
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration
-from salience.corpora.labels import read_labels, text_lines
+from salience.corpora.headers import audio_duration, write_audio
+from salience.corpora.labels import number, read_labels, text_lines
 from salience.corpora.records import Utterance
 from salience.errors import InputError
+from salience.files import foreign
 from salience.randomness import generator
 
 RELEASE = download.Archive("DS_10283_8983.zip", ("https://datashare.ed.ac.uk/download/DS_10283_8983.zip",))
@@ -106,7 +106,8 @@ def background(root: Path) -> dict[str, Background]:
     path = Path(root) / "linguistic_background.csv"
     # Answers may contain line breaks: the csv reader needs the whole text.
     lines = "\n".join(line for _, line in text_lines(path)) + "\n"
-    rows = list(csv.reader(io.StringIO(lines)))
+    with foreign(path, "is no table parted by commas", "unpack the corpus again"):
+        rows = list(csv.reader(io.StringIO(lines)))
     header = [" ".join(name.replace("\u2019", "'").split()).lower() for name in rows[0]] if rows else []
     participant = _column(path, header, "participant_id")
     accent = _column(path, header, "how would you describe your accent in english")
@@ -117,7 +118,7 @@ def background(root: Path) -> dict[str, Background]:
             continue
         if len(row) != len(header):
             raise InputError(
-                f"{path}: the row of {row[0] or '?'} has {len(row)} fields instead of {len(header)}; "
+                f"{path}: the row of {row[0] or '?'!r} has {len(row)} fields instead of {len(header)}; "
                 "unpack the corpus again"
             )
         found[row[participant].strip()] = Background(row[accent].strip(), row[gender].strip())
@@ -251,29 +252,29 @@ def _table(path: Path) -> dict[str, str]:
 
 
 def _segment(path: Path, key: str, value: str) -> tuple[str, float, float]:
-    try:
-        recording, start, end = value.split()
-        return recording, float(start), float(end)
-    except ValueError:
+    fields = value.split()
+    start, end = (number(field) for field in fields[1:3]) if len(fields) == 3 else (None, None)
+    if start is None or end is None:
         raise InputError(
             f"{path}: the line of {key} is not a recording, a start and an end; unpack the corpus again"
-        ) from None
+        )
+    return fields[0], start, end
 
 
 def _control_passages(path: Path) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """(recording, speaker) to the times that `stm` marks as read passages; empty without the file."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for number, line in text_lines(path) if path.exists() else ():
+    for row, line in text_lines(path) if path.exists() else ():
         fields = line.split()
         if not fields or line.startswith(";;") or IGNORED.upper() not in fields:
             continue
-        try:
-            found.setdefault((fields[0], fields[2]), []).append((float(fields[3]), float(fields[4])))
-        except (IndexError, ValueError):
+        start, end = (number(field) for field in fields[3:5]) if len(fields) > 4 else (None, None)
+        if start is None or end is None:
             raise InputError(
-                f"{path}:{number} is not `recording channel speaker start end <label> words`; "
+                f"{path}:{row} is not `recording channel speaker start end <label> words`; "
                 "unpack the corpus again"
-            ) from None
+            )
+        found.setdefault((fields[0], fields[2]), []).append((start, end))
     return found
 
 
@@ -427,7 +428,7 @@ def _write_recording(
         lines["stm"].append(line)
         if not turn.control:
             lines["stm.filt"].append(line)
-    soundfile.write(folder / "data" / f"{recording}.wav", np.concatenate(pieces), MINI_RATE, subtype="PCM_16")
+    write_audio(folder / "data" / f"{recording}.wav", np.concatenate(pieces), MINI_RATE, subtype="PCM_16")
     for name, rows in {**lines, "conv.list": [recording], "company.ctm": []}.items():
         with open(folder / part / name, "a", encoding="utf-8") as handle:
             handle.writelines(row + "\n" for row in rows)

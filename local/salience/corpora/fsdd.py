@@ -18,10 +18,10 @@ import soundfile
 
 from salience.corpora import download, mini, voices
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration
+from salience.corpora.headers import audio_duration, write_audio
 from salience.corpora.records import Utterance
 from salience.errors import InputError
-from salience.files import temporary_name
+from salience.files import foreign, temporary_name
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -73,7 +73,8 @@ def speakers(root: Path) -> dict[str, dict[str, str]]:
     it is run.
     """
     path = Path(root) / "metadata.py"
-    try:
+    remedy = "unpack the corpus again"
+    with foreign(path, "does not assign a plain dictionary to `metadata`", remedy, remedy):
         statements = ast.parse(path.read_text(encoding="utf-8")).body
         values = [
             statement.value
@@ -83,12 +84,6 @@ def speakers(root: Path) -> dict[str, dict[str, str]]:
         ]
         found = ast.literal_eval(values[0])
         return {str(name): {str(k): str(v) for k, v in fields.items()} for name, fields in found.items()}
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8; unpack the corpus again") from None
-    except (SyntaxError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(
-            f"{path} does not assign a plain dictionary to `metadata` ({error}); unpack the corpus again"
-        ) from None
 
 
 def utterances(root: Path) -> Iterator[Utterance]:
@@ -205,7 +200,7 @@ def join(string: DigitString, folder: Path) -> Utterance:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Renamed but not forced to the disk one by one: a thousand short files would take ten times as long.
     temporary = temporary_name(path)
-    soundfile.write(temporary, joined, RATE, subtype="PCM_16", format="WAV")
+    write_audio(temporary, joined, RATE, subtype="PCM_16", format="WAV")
     temporary.replace(path)
     first = string.digits[0]
     return Utterance(
@@ -245,7 +240,7 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
         (folder / "recordings").mkdir()
         for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
-            soundfile.write(
+            write_audio(
                 folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16"
             )
         metadata = {

@@ -1,6 +1,8 @@
-"""Tables from what a corpus writes to the label we use, matched as a whole or not at all."""
+"""What corpora write: lines of text, numbers, and tables from their words to the labels we use."""
 
+import math
 from collections.abc import Iterator
+from os.path import isfile
 from pathlib import Path
 
 from salience.errors import InputError
@@ -9,7 +11,7 @@ from salience.errors import InputError
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (number, line without its end) of a UTF-8 file; other bytes are an InputError naming the line."""
     path = Path(path)
-    if not path.is_file():
+    if not isfile(path):
         raise InputError(f"{path} is missing; unpack the corpus again, or correct the path")
     with open(path, "rb") as handle:
         for number, raw in enumerate(handle, 1):
@@ -21,6 +23,15 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
                     "convert the file, for instance with iconv"
                 ) from None
             yield number, line.rstrip("\r\n")
+
+
+def number(text: str) -> float | None:
+    """A finite number, or None where the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def read_labels(path: Path) -> dict[str, str]:

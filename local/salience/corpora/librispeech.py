@@ -11,12 +11,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import soundfile
 import soxr
 
 from salience.corpora import download, mini, voices
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration
+from salience.corpora.headers import audio_duration, write_audio
 from salience.corpora.labels import text_lines
 from salience.corpora.records import Utterance
 from salience.errors import InputError
@@ -268,7 +267,7 @@ def _write(
                 recording = soxr.resample(soxr.resample(recording, 16000, 8000), 8000, 16000)
             chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
             chapter_folder.mkdir(parents=True, exist_ok=True)
-            soundfile.write(
+            write_audio(
                 chapter_folder / f"{key}.flac", voices.as_audio(samples, seed, key), 16000, subtype="PCM_16"
             )
             with open(

@@ -8,9 +8,9 @@ last a second at least.
 
 from pathlib import Path
 
-import soundfile
 
 from salience.corpora import download, mini_noise
+from salience.corpora.headers import write_audio
 from salience.corpora.recordings import recordings as recordings_in
 from salience.corpora.records import Utterance
 from salience.errors import InputError
@@ -100,4 +100,4 @@ def synthesise(root: Path, seed: int = 0) -> None:
 def _write(path: Path, kind: str, seconds: float, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sound = mini_noise.noise(kind, seconds, RATE, seed, "musan", path.stem)
-    soundfile.write(path, mini_noise.as_int16(sound), RATE, subtype="PCM_16")
+    write_audio(path, mini_noise.as_int16(sound), RATE, subtype="PCM_16")

@@ -8,9 +8,9 @@ HOME-LIVINGB-1, is used here, which the archive of recordings at home holds.
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from salience.corpora import download, mini_noise
+from salience.corpora.headers import write_audio
 from salience.corpora.recordings import recordings as recordings_in
 from salience.corpora.records import Utterance
 from salience.errors import InputError
@@ -73,5 +73,5 @@ def synthesise(root: Path, seed: int = 0) -> None:
         )
         sound = mini_noise.as_int16(np.stack([hum + clicks + left, hum + clicks + right], axis=1) / 2)
         (folder / "QUT-NOISE").mkdir()
-        soundfile.write(folder / "QUT-NOISE" / LIVING_ROOM, sound, RATE, subtype="PCM_16")
+        write_audio(folder / "QUT-NOISE" / LIVING_ROOM, sound, RATE, subtype="PCM_16")
         mini_noise.write_note(folder, "QUT-NOISE")

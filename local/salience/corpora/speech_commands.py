@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from salience.corpora import download, mini, mini_noise, voices
 from salience.corpora.espeak import speak
-from salience.corpora.headers import promised_bytes
+from salience.corpora.headers import open_audio, promised_bytes, write_audio
 from salience.corpora.records import Utterance
 from salience.errors import InputError
+from salience.files import foreign
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -103,10 +103,8 @@ def listed(path: Path) -> list[str]:
 
     A line of another form, and one that stands twice, is an InputError.
     """
-    try:
+    with foreign(path, "is not UTF-8", "unpack the corpus again"):
         text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8; unpack the corpus again") from None
     found: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
         name = line.strip()
@@ -198,12 +196,8 @@ def clip_duration(path: Path) -> float:
     A file that is missing, damaged, not mono at 16 kHz, longer than a second,
     or too short for a spectrogram is an InputError.
     """
-    try:
-        info = soundfile.info(path)
-    except soundfile.SoundFileError as error:
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; unpack the corpus again") from None
-        raise InputError(f"{path} is truncated or not audio ({error}); unpack the corpus again") from None
+    with open_audio(path) as info:
+        pass
     # libsndfile shortens a cut file silently.
     if promised_bytes(path) > path.stat().st_size:
         raise InputError(f"{path} is truncated; unpack the corpus again")
@@ -257,14 +251,14 @@ def synthesise(root: Path, seed: int = 0) -> None:
         paths = [path for own in lists.values() for path in own]
         for path, samples in zip(paths, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(_clip(samples, seed, path), seed, "speech_commands", path)
-            soundfile.write(folder / path, audio, RATE, subtype="PCM_16")
+            write_audio(folder / path, audio, RATE, subtype="PCM_16")
         for split, file in LISTS.items():
             (folder / file).write_text("".join(f"{path}\n" for path in lists[split]))
         (folder / "_background_noise_").mkdir()
         for kind, name in (("coloured", "pink_noise"), ("clicks", "running_tap")):
             sound = mini_noise.noise(kind, 20.3, RATE, seed, "speech_commands", name)
             path = folder / "_background_noise_" / f"{name}.wav"
-            soundfile.write(path, mini_noise.as_int16(sound), RATE, subtype="PCM_16")
+            write_audio(path, mini_noise.as_int16(sound), RATE, subtype="PCM_16")
         for name in ("README.md", "LICENSE", "_background_noise_/README.md", ".DS_Store"):
             (folder / name).write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
         mini.write_note(folder, "Speech Commands", voices.table(spoken_by))

@@ -1,7 +1,7 @@
 """Sets of speakers, and fair shares of their utterances, that depend on names and a seed alone."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from salience.randomness import generator
@@ -25,6 +25,22 @@ def spread(
     longest = max(map(len, shuffled), default=0)
     dealt = [own[turn] for turn in range(longest) for own in shuffled if turn < len(own)]
     return dealt[:count]
+
+
+def groups_of(heard: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Each speaker's group, named by its first speaker, from pairs of (speaker, recording).
+
+    Who is heard in a recording is in one group with all who are heard in it,
+    and so with all who share any other recording with one of them.
+    """
+    met: dict[str, list[str]] = {}
+    for speaker, recording in sorted(set(heard)):
+        met.setdefault(recording, []).append(speaker)
+    group = {speaker: speaker for speakers in met.values() for speaker in speakers}
+    for speakers in met.values():
+        old = {group[speaker] for speaker in speakers}
+        group |= {speaker: min(old) for speaker, name in group.items() if name in old}
+    return group
 
 
 def split_speakers(

@@ -8,7 +8,6 @@ are 16-bit integers whatever the recordings are: two bytes a sample.
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil
@@ -71,16 +70,6 @@ def chunk_folders(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder} holds no decoded signals; run stage 2")
     return found
-
-
-def used_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; a link counts as itself."""
-    total = 0
-    for path in Path(folder).rglob("*"):
-        # Another job may just have renamed it.
-        with suppress(FileNotFoundError):
-            total += path.lstat().st_size if path.is_file() else 0
-    return total
 
 
 def remove_others(folder: Path, wanted: Iterable[Path]) -> None:

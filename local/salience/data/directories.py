@@ -3,9 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from salience.corpora.labels import number
 from salience.corpora.records import Utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
+
+LONGEST = 1e6
+"""Seconds, eleven days: no recording is as long."""
 
 
 def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
@@ -81,14 +85,17 @@ def read_data_dir(folder: Path) -> list[Utterance]:
             fields = _value(tables["segments"], key, folder / "segments").split()
             if len(fields) != 3:
                 raise InputError(f"{folder / 'segments'}: the line of {key} needs a recording, a start and an end")
-            recording, start, end = fields[0], float(fields[1]), float(fields[2])
+            recording = fields[0]
+            start, end = (_seconds(field, key, folder / "segments") for field in fields[1:])
+            if end <= start:
+                raise InputError(f"{folder / 'segments'}: {key} ends at {end:g} s and starts at {start:g} s; correct its line")
         records.append(
             Utterance(
                 id=key,
                 speaker=speaker,
                 audio=Path(_value(wav, recording, folder / "wav.scp")),
                 text=_value(tables["text"], key, folder / "text") if tables["text"] is not None else "",
-                duration=float(tables["utt2dur"][key]) if tables["utt2dur"] and key in tables["utt2dur"] else 0.0,
+                duration=_seconds(tables["utt2dur"][key], key, folder / "utt2dur") if tables["utt2dur"] and key in tables["utt2dur"] else 0.0,
                 recording=recording,
                 start=start,
                 end=end,
@@ -99,6 +106,13 @@ def read_data_dir(folder: Path) -> list[Utterance]:
             )
         )
     return records
+
+
+def _seconds(text: str, key: str, path: Path) -> float:
+    value = number(text)
+    if value is None or not 0 <= value <= LONGEST:
+        raise InputError(f"{path}: {key} has {text!r} where seconds should be; correct its line")
+    return value
 
 
 def _optional(path: Path) -> dict[str, str] | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -25,7 +25,7 @@ class Overlap:
     spoken: int
     """Utterances of `second` that have a transcript."""
     recordings: list[str]
-    """Audio files of both."""
+    """Audio files of both, or the long recordings that their clips were cut from."""
 
 
 def speakers_of(folder: Path) -> set[str]:
@@ -38,23 +38,24 @@ def sentence_key(text: str) -> str:
     return " ".join(re.findall(r"[\w']+", text.casefold()))
 
 
-def sentences_of(folder: Path) -> Counter[str]:
+def sentences_of(folder: Path, key_of: Callable[[str], str] = sentence_key) -> Counter[str]:
     """Each sentence of a data directory with the number of its utterances; none without `text`."""
     path = Path(folder) / "text"
     if not path.exists():
         return Counter()
-    return Counter(key for _, _, value in iterate_table(path) if (key := sentence_key(value)))
+    return Counter(key for _, _, value in iterate_table(path) if (key := key_of(value)))
 
 
 def recordings_of(folder: Path) -> set[str]:
-    """The audio files, or commands, of `wav.scp`; none without it."""
-    path = Path(folder) / "wav.scp"
+    """What `utt2recording` says clips were cut from; without it, the audio files, or commands, of `wav.scp`, if any."""
+    path = Path(folder) / "utt2recording"
+    path = path if path.exists() else Path(folder) / "wav.scp"
     return {value for _, _, value in iterate_table(path)} if path.exists() else set()
 
 
-def overlaps(folders: Iterable[Path]) -> Iterator[Overlap]:
-    """Compare every pair of data directories, in the order given."""
-    contents = [(Path(f), speakers_of(f), sentences_of(f), recordings_of(f)) for f in folders]
+def overlaps(folders: Iterable[Path], key_of: Callable[[str], str] = sentence_key) -> Iterator[Overlap]:
+    """Compare every pair of data directories, in the order given; sentences with the same key are the same."""
+    contents = [(Path(f), speakers_of(f), sentences_of(f, key_of), recordings_of(f)) for f in folders]
     for (first, speakers, sentences, audio), (second, speakers2, sentences2, audio2) in combinations(
         contents, 2
     ):

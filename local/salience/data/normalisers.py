@@ -11,11 +11,21 @@ catalan          lower case, composed accents, one way to write l·l, apostrophe
                  punctuation becomes a space.  Figures stay figures: nothing here spells them out
 paper-catalan    that of "Amplifying Voices" (2024): lower case, only letters, figures and spaces,
                  so "l'home" becomes "lhome" and "col·lecció" "collecció"
+persian          Persian letters for their Arabic and Urdu doubles, presentation forms as letters, any
+                 figures as 0 to 9; without vowel signs, hamza above, tatweel and marks of direction;
+                 punctuation and the zero-width non-joiner become a space.  Figures stay figures
+persian-joined   the same, but what the zero-width non-joiner parts is one word
+
+Persian has no library here: hazm's normaliser is made for printing.  It puts in non-joiners by
+rules of its own, where a score should take none for wrong, and needs a dozen packages.
 """
 
+import multiprocessing
+import os
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata
 
 from salience.errors import InputError
@@ -33,6 +43,33 @@ def normaliser(name: str) -> tuple[Normalise, str]:
     if name not in _MAKERS:
         raise InputError(f"there is no normaliser named {name!r}; choose one of {', '.join(_MAKERS)}")
     return _MAKERS[name]()
+
+
+MANY = 50_000
+"""From so many different texts on, all processors work at them."""
+
+
+def apply(normalise: Normalise, texts: Sequence[str]) -> list[str]:
+    """Normalise many texts, each different one once; many of them on all processors that this process may use."""
+    different = list(dict.fromkeys(texts))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if len(different) < MANY or processors == 1 or normalise is squeeze:
+        done = list(map(normalise, different))
+    else:
+        global _shared
+        # What a process made by fork inherits need not be sent to it, and functions of functions cannot be.
+        _shared = normalise
+        with multiprocessing.get_context("fork").Pool(processors) as pool:
+            done = pool.map(_apply_shared, different, chunksize=5000)
+    found = dict(zip(different, done, strict=True))
+    return [found[text] for text in texts]
+
+
+_shared: Normalise = str
+
+
+def _apply_shared(text: str) -> str:
+    return _shared(text)
 
 
 def squeeze(text: str) -> str:
@@ -106,6 +143,46 @@ def _paper_catalan() -> tuple[Normalise, str]:
     return normalise, "1"
 
 
+NON_JOINER = "\u200c"
+"""The zero-width non-joiner, which parts a Persian word from its ending: who types may put a space or nothing."""
+
+_PERSIAN_LETTERS = str.maketrans(
+    dict.fromkeys("\u064a\u0649\u06d2", "\u06cc")  # ye: Arabic, without dots, Urdu
+    | dict.fromkeys("\u0643\u06aa", "\u06a9")  # kaf: Arabic, Sindhi
+    | dict.fromkeys("\u0629\u06c0\u06c1\u06c2\u06c3\u06be\u06d5", "\u0647")  # he: with two dots or a hamza, Urdu, Kurdish
+    | dict.fromkeys("\u0623\u0625\u0671\u0672\u0673", "\u0627")  # alef: with a hamza, of connection
+    # Signs that Unicode counts among the letters (tatweel, high hamza, small waw and ye), and what parts thousands.
+    | dict.fromkeys("\u0640\u0674\u06e5\u06e6\u066c", "")
+)
+_SIGNS_ALONE = re.compile("[\ufe70-\ufe7f\ufc5e-\ufc63\ufcf2-\ufcf4]")
+"""Presentation forms of vowel signs.  NFKC would put a space before them."""
+
+
+def _persian(between: str) -> tuple[Normalise, str]:
+    """`between` takes the non-joiner's place."""
+
+    def normalise(text: str) -> str:
+        seen = _SIGNS_ALONE.sub("", text).replace(NON_JOINER, between)
+        seen = "".join(character for character in seen if unicodedata.category(character) != "Cf")
+        plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).lower())
+        # A ye with a hamza is a letter of its own, however its hamza was typed.
+        plain = re.sub("[\u06cc\u0649]\u0654", "\u0626", plain).translate(_PERSIAN_LETTERS)
+        kept = (_persian_character(character) for character in plain)
+        # What a removed sign stood between may belong together.
+        return squeeze(unicodedata.normalize("NFC", "".join(kept)))
+
+    return normalise, "1"
+
+
+def _persian_character(character: str) -> str:
+    """A letter as it is, a figure as 0 to 9, nothing for a sign above or below, a space for all else."""
+    if unicodedata.category(character).startswith("M"):
+        return ""
+    if (figure := unicodedata.decimal(character, None)) is not None:
+        return str(figure)
+    return character if character.isalnum() else " "
+
+
 def _squeezed(function: Normalise) -> Normalise:
     """openai-whisper's normalisers may leave a space at either end, a character for the CER."""
     return lambda text: squeeze(function(text))
@@ -118,4 +195,6 @@ _MAKERS = {
     "digit-words": _digit_words,
     "catalan": _catalan,
     "paper-catalan": _paper_catalan,
+    "persian": partial(_persian, " "),
+    "persian-joined": partial(_persian, ""),
 }

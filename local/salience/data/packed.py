@@ -1,17 +1,18 @@
 """Whole sets of short recordings as one array in a file: read once, kept in memory, cut into batches by indexing."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from salience.corpora.headers import open_audio
 from salience.corpora.records import Utterance
 from salience.data.audio import read_audio
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
-from salience.files import publish, temporary_name
+from salience.files import foreign, publish, room_for, temporary_name
 from salience.progress import bar
 
 INT16 = 32768.0
@@ -53,25 +54,28 @@ def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | 
     # Appended to as it is read: the sum of the lengths is not known before.
     temporary, raw = temporary_name(folder / "signals.npy"), temporary_name(folder / "signals.raw")
     try:
-        with open(raw, "wb") as handle:
-            place = 0
-            for utterance in bar(utterances, f"packing {folder.name}"):
-                signal = read_audio(utterance.audio, rate, utterance.start, utterance.end)
-                if width is not None and len(signal) > width:
-                    raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, more than the {width} of a command; cut it or remove {utterance.id}")
-                if len(signal) < shortest:
-                    raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, too few for one window; remove {utterance.id}")
-                counts[utterance.id] = f"{place} {len(signal)}"
-                if kind is np.int16:
-                    signal = np.clip(np.rint(signal * INT16), -INT16, INT16 - 1)
-                if width is not None:
-                    signal = np.pad(signal, (0, width - len(signal)))
-                handle.write(signal.astype(kind).tobytes())
-                place += len(signal)
-        whole = np.lib.format.open_memmap(temporary, mode="w+", dtype=kind, shape=(place,))
-        whole[:] = np.memmap(raw, dtype=kind, mode="r")
-        whole.flush()
-        publish(temporary, folder / "signals.npy")
+        with room_for(folder / "signals.npy"):
+            with open(raw, "wb") as handle:
+                place = 0
+                for utterance in bar(utterances, f"packing {folder.name}"):
+                    signal = read_audio(utterance.audio, rate, utterance.start, utterance.end)
+                    if width is not None and len(signal) > width:
+                        raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, more than the {width} of a command; cut it or remove {utterance.id}")
+                    if len(signal) < shortest:
+                        raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, too few for one window; remove {utterance.id}")
+                    counts[utterance.id] = f"{place} {len(signal)}"
+                    if kind is np.int16:
+                        signal = np.clip(np.rint(signal * INT16), -INT16, INT16 - 1)
+                    if width is not None:
+                        signal = np.pad(signal, (0, width - len(signal)))
+                    handle.write(signal.astype(kind).tobytes())
+                    place += len(signal)
+            # Not through a memory map: on a full disk that ends in a signal instead of an error.
+            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": (place,)}
+            with open(temporary, "wb") as handle, open(raw, "rb") as signals:
+                np.lib.format.write_array_header_1_0(handle, header)
+                shutil.copyfileobj(signals, handle)
+            publish(temporary, folder / "signals.npy")
     finally:
         raw.unlink(missing_ok=True)
         temporary.unlink(missing_ok=True)
@@ -80,8 +84,9 @@ def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | 
 
 def _is_16_bit(path: Path) -> bool:
     try:
-        return soundfile.info(str(path)).subtype == "PCM_16"
-    except soundfile.LibsndfileError:
+        with open_audio(path) as file:
+            return bool(file.subtype == "PCM_16")
+    except InputError:
         # read_audio says what is wrong with it.
         return False
 
@@ -89,13 +94,15 @@ def _is_16_bit(path: Path) -> bool:
 def read_packed(folder: Path) -> Packed:
     """Read what `pack` wrote; the signals stay in the file until they are used."""
     table = read_table(folder / "utterances")
-    try:
+    again = "remove the folder and run stage 2 again"
+    with foreign(folder / "utterances", "is no list of places in signals.npy", again):
         places = np.array([value.split() for value in table.values()], dtype=np.int64).reshape(len(table), 2)
+    with foreign(folder / "signals.npy", "holds no packed signals", again, "run stage 2"):
         signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{folder}/signals.npy does not exist; run stage 2") from None
-    except ValueError:
-        raise InputError(f"{folder} holds no packed signals that can be read; remove it and run stage 2 again") from None
-    if len(places) and (places.sum(axis=1) > len(signals)).any():
+    if not isinstance(signals, np.ndarray) or signals.ndim != 1 or signals.dtype not in (np.int16, np.float32):
+        raise InputError(f"{folder}/signals.npy holds no packed signals; {again}")
+    if (places < 0).any():
+        raise InputError(f"{folder}/utterances has a number below 0; {again}")
+    if (places[:, 0] > len(signals) - places[:, 1]).any():
         raise InputError(f"{folder}/signals.npy is shorter than its utterances; remove the folder and run stage 2 again")
     return Packed(list(table), signals, places[:, 0], places[:, 1])

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import foreign, whole_file
 
 BLANK, UNKNOWN, SPACE, END = "<blank>", "<unk>", "<space>", "<sos/eos>"
 WORD_START = "\u2581"
@@ -60,10 +60,8 @@ def write_tokens(path: Path, tokens: Iterable[str]) -> None:
 
 def read_tokens(path: Path) -> list[str]:
     """Read tokens.txt; one without ESPnet's special tokens in their places is an InputError."""
-    try:
-        tokens = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run the stage that writes it") from None
+    with foreign(path, "is not UTF-8", "write it with prepare_tokens.py", "run the stage that writes it"):
+        tokens = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if tokens[:2] != [BLANK, UNKNOWN] or tokens[-1] != END or len(tokens) != len(set(tokens)):
         raise InputError(f"{path} is no list of different tokens from {BLANK} {UNKNOWN} to {END}; write it with prepare_tokens.py")
     return tokens
@@ -82,7 +80,8 @@ class Tokenizer:
             return
         import sentencepiece
 
-        self._pieces = sentencepiece.SentencePieceProcessor(model_proto=self.model.read_bytes())
+        with foreign(self.model, "is no model of SentencePiece", "write it with prepare_tokens.py"):
+            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=self.model.read_bytes())
 
     def split(self, text: str) -> list[str]:
         """The tokens of a text, known or not."""

@@ -28,6 +28,8 @@ def rows(path: Path) -> Iterator[Row]:
         handle = open(path, "rb")
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the path, or run the stage that writes it") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); remove it and run the stage that writes it again") from None
     with handle:
         for line in handle:
             fields = line.split(None, 1)
@@ -341,13 +343,20 @@ def _spread(keys: list[bytes], number: int) -> list[bytes]:
 def _lengths(folder: Path) -> dict[bytes, float]:
     for name in ("utt2num_frames", "utt2dur"):
         if (folder / name).exists():
-            return {key: float(value) for key, value in rows(folder / name)}
+            return {key: _length(folder / name, key, value) for key, value in rows(folder / name)}
     if (folder / "segments").exists():
-        fields = ((key, value.split()) for key, value in rows(folder / "segments"))
-        return {key: float(value[2]) - float(value[1]) for key, value in fields}
+        fields = ((key, [b"", b"", b"", *value.split()][-2:]) for key, value in rows(folder / "segments"))
+        return {key: _length(folder / "segments", key, end) - _length(folder / "segments", key, start) for key, (start, end) in fields}
     raise InputError(
         f"{folder} has none of utt2num_frames, utt2dur and segments; the shortest cannot be told"
     )
+
+
+def _length(path: Path, key: bytes, value: bytes) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"{path}: the line of {_shown(key)} has {_shown(value)!r} instead of a number; correct it") from None
 
 
 def _two(source: Path, target: Path) -> tuple[Path, Path]:

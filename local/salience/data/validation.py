@@ -250,7 +250,7 @@ def _check_text(
             key, _, value = line.partition(" ")
             if not line.isprintable():
                 for character in dict.fromkeys(line):
-                    if not _is_allowed(character):
+                    if not is_printable(character):
                         findings.add(path, f"has the character {_name(character)} in it", number, key)
             words = value.split()
             if not words:
@@ -264,7 +264,7 @@ def _check_text(
                 )
 
 
-def _is_allowed(character: str) -> bool:
+def is_printable(character: str) -> bool:
     """Printable, or an invisible joiner or direction mark, as Persian needs them."""
     return character.isprintable() or (unicodedata.category(character) == "Cf" and character != "\ufeff")
 
@@ -327,14 +327,15 @@ def _recording_lengths(folder: Path, findings: _Findings) -> Iterator[tuple[str,
         return
     path = folder / "wav.scp"
     # Imported here: without segments, nothing but the standard library is needed.
-    import soundfile
+    from salience.corpora.headers import open_audio
 
     for number, key, value in _lines(path, findings):
         if value.endswith("|"):
             continue
         try:
-            yield key, soundfile.info(value).duration
-        except (OSError, RuntimeError):
+            with open_audio(Path(value)) as file:
+                yield key, file.frames / file.samplerate
+        except InputError:
             findings.add(path, "names audio that is missing or cannot be read", number, f"{key}, {value}")
 
 

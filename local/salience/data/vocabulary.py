@@ -10,7 +10,7 @@ from pathlib import Path
 from string import ascii_lowercase
 
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import foreign, whole_file
 
 PAD, UNKNOWN, BOUNDARY = "[PAD]", "[UNK]", "|"
 """[PAD] is the blank of CTC."""
@@ -43,10 +43,8 @@ def write_vocabulary(path: Path, symbols: Iterable[str]) -> None:
 
 def read_vocabulary(path: Path) -> dict[str, int]:
     """Symbol to number; a list without [PAD] and [UNK], or with a symbol that stands twice, is an InputError."""
-    try:
+    with foreign(path, "is not UTF-8", "write it with prepare_vocabulary.py", "run stage 2"):
         symbols = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run stage 2") from None
     if not {PAD, UNKNOWN} <= set(symbols) or len(symbols) != len(set(symbols)):
         raise InputError(
             f"{path} is no list of different symbols with {PAD} and {UNKNOWN} among them; "

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from more_itertools import chunked
 
+from salience.corpora.headers import open_audio
 from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
 from salience.data.packed import INT16, read_packed
@@ -85,8 +85,9 @@ def scale(signal: np.ndarray) -> np.ndarray:
 def _seconds(path: Path) -> float:
     """Length of a recording whose data directory does not say it; 0 if it cannot be read, which decoding will explain."""
     try:
-        return float(soundfile.info(str(path)).duration)
-    except soundfile.LibsndfileError:
+        with open_audio(path) as file:
+            return float(file.frames / file.samplerate)
+    except InputError:
         return 0.0
 
 

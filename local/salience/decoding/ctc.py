@@ -63,12 +63,27 @@ def beam(symbols: Symbols, width: int, language_model: Path | None = None, weigh
         # torchaudio's decoder would score letters with the model of words.
         if language_model is None:
             return _torchaudios(symbols, width)
-        raise InputError(
-            "a beam with a language model needs the package pyctcdecode, which is not installed; pip install pyctcdecode kenlm, or leave out --lm"
-        ) from None
+        raise InputError("a beam with a language model needs the package pyctcdecode, which is not installed; pip install --no-deps pyctcdecode pygtrie") from None
+    if language_model is not None:
+        _check_readable(language_model)
     labels = ["" if symbol == PAD else " " if symbol == BOUNDARY else symbol for symbol in symbols.symbols]
     decoder = pyctcdecode.build_ctcdecoder(labels, str(language_model) if language_model else None, alpha=weight, beta=word_bonus)
     return lambda scores: " ".join(decoder.decode(scores, beam_width=width).split())
+
+
+def _check_readable(language_model: Path) -> None:
+    """Say what is wrong before pyctcdecode does: without KenLM it fails with a NameError."""
+    try:
+        import kenlm
+    except ImportError:
+        raise InputError(
+            "a beam with a language model needs the package kenlm, which is not installed; pip install kenlm (it needs a C++ compiler),"
+            " or leave out --lm"
+        ) from None
+    try:
+        kenlm.Model(str(language_model))
+    except OSError:
+        raise InputError(f"{language_model} is no n-gram model that KenLM can read; give ARPA text or KenLM's binary file by --lm") from None
 
 
 def _torchaudios(symbols: Symbols, width: int) -> Decode:

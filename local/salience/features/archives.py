@@ -1,18 +1,24 @@
 """Kaldi archives, through kaldiio: written whole or not at all, read with checks."""
 
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from os.path import isfile
 from pathlib import Path
-from typing import Any
 
 import kaldiio
 import numpy as np
+from kaldiio.matio import _parse_arkpath, read_matrix_or_vector
 
 from salience.data.tables import read_table
 from salience.errors import InputError
-from salience.files import publish, temporary_name, whole_file
+from salience.files import publish, room_for, temporary_name, whole_file
 
 ONE_BYTE = 5
 """kaldiio's number for one byte a value with the matrix's own range (Kaldi's kOneByteAuto)."""
+
+ENTRY = 512
+"""Bytes, at most, of an entry's two ids, header and place."""
 
 
 class ArchiveWriter:
@@ -31,7 +37,8 @@ class ArchiveWriter:
 
     def __enter__(self) -> "ArchiveWriter":
         self.ark.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = open(temporary_name(self.ark), "wb")
+        with room_for(self.ark):
+            self._handle = open(temporary_name(self.ark), "wb")
         return self
 
     def write(self, key: str, matrix: np.ndarray) -> None:
@@ -41,15 +48,17 @@ class ArchiveWriter:
         # An scp points past "key ", to the binary marker.
         offset = self._handle.tell() + len(key.encode()) + 1
         options = {} if self._method is None else {"compression_method": self._method}
-        kaldiio.save_ark(self._handle, {key: np.ascontiguousarray(matrix, dtype=np.float32)}, **options)
+        with room_for(self.ark):
+            kaldiio.save_ark(self._handle, {key: np.ascontiguousarray(matrix, dtype=np.float32)}, **options)
         self._lines[key] = f"{self.ark}:{offset}"
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: object) -> None:
         try:
             # On a full disk it is closing that fails.
-            self._handle.close()
-            if kind is None:
-                publish(temporary_name(self.ark), self.ark)
+            with room_for(self.ark):
+                self._handle.close()
+                if kind is None:
+                    publish(temporary_name(self.ark), self.ark)
         finally:
             temporary_name(self.ark).unlink(missing_ok=True)
         if kind is not None:
@@ -70,14 +79,16 @@ class Archive(Mapping[str, np.ndarray]):
         specifier = self._specifiers.get(key)
         if specifier is None:
             raise InputError(f"{self.path} has no entry for {key}; run the stage that writes it again")
+        if "|" in (specifier[:1], specifier[-1:]):
+            raise InputError(f"{self.path}: the entry of {key} is the command {specifier!r}, which is not run; write its features into an archive")
         try:
-            matrix: Any = kaldiio.load_mat(specifier)
+            matrix = _read_matrix(specifier)
         except FileNotFoundError:
             raise InputError(f"{self.path}: the archive of {key}, {specifier}, does not exist; run the stage that writes it again") from None
         except Exception as error:
             raise InputError(f"{self.path}: the entry of {key} at {specifier} is corrupt ({type(error).__name__}); remove the archive and run the stage that writes it again") from None
-        if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.size == 0:
-            raise InputError(f"{self.path}: the entry of {key} at {specifier} is no matrix; remove the archive and run the stage that writes it again")
+        if matrix is None or matrix.size == 0:
+            raise InputError(f"{self.path}: the entry of {key} at {specifier} is corrupt or no matrix; remove the archive and run the stage that writes it again")
         if not np.isfinite(matrix).all():
             raise InputError(f"{self.path}: the entry of {key} at {specifier} holds a NaN or an infinity; check its audio and run the stage that writes it again")
         return matrix
@@ -90,6 +101,41 @@ class Archive(Mapping[str, np.ndarray]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._specifiers
+
+
+def _read_matrix(specifier: str) -> np.ndarray | None:
+    """The matrix at `file`, `file:offset` or `file:offset[range]`; None if something else lies there.
+
+    kaldiio would run a command, wait for standard input, and unpickle what is
+    marked as a pickle.  So only binary matrices get to it, from regular
+    files, and only those whose header promises no more than the file holds.
+    """
+    name, offset, ranges = _parse_arkpath(specifier)
+    if not isfile(name):
+        raise FileNotFoundError(name)
+    with open(name, "rb") as handle:
+        size = os.fstat(handle.fileno()).st_size
+        handle.seek(offset or 0)
+        header = re.match(rb"\0B(?:([FD])M \x04(.{4})\x04(.{4})|CM(|2|3) .{8}(.{4})(.{4}))", handle.read(30), re.DOTALL)
+        if header is None:
+            return None
+        kind, *sizes = header.group(1), *(header.group(2, 3) if header[1] else header.group(5, 6))
+        rows, columns = (int.from_bytes(number, "little", signed=True) for number in sizes)
+        width = {b"F": 4, b"D": 8, None: 2 if header[4] == b"2" else 1}[kind]
+        if min(rows, columns) < 0 or rows * columns * width > size:
+            raise EOFError
+        handle.seek(offset or 0)
+        matrix: np.ndarray = read_matrix_or_vector(handle)
+    if ranges is None:
+        return matrix
+    matrix = matrix[ranges]
+    return matrix if matrix.ndim == 2 else None
+
+
+def archive_bytes(frames: Iterable[int], columns: int, compress: bool) -> int:
+    """So much disk matrices of these numbers of frames take at most, with their scp lines."""
+    lengths = list(frames)
+    return sum(lengths) * columns * (1 if compress else 4) + ENTRY * len(lengths)
 
 
 def merge_scps(parts: list[Path], target: Path) -> int:

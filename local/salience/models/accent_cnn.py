@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from salience.errors import InputError
-from salience.files import read_json, whole_file, write_json
+from salience.files import foreign, read_json, whole_file, write_json
 
 TIME_STRIDE = 8
 """Frames of input for one column of the last convolution's maps: three poolings come before it."""
@@ -154,14 +153,12 @@ def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:
     folder = Path(folder)
     settings = read_json(folder / "config.json")
     weights = folder / "model.safetensors"
-    try:
+    if not weights.exists():
+        raise InputError(f"{weights} does not exist; run stage 3")
+    with foreign(folder, "holds no accent classifier of this architecture", "train one with stage 3, or give another folder"):
         config = AccentCNNConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
         # On no device, because drawing 30 million weights that the file replaces takes longer than reading it.
         with torch.device("meta"):
             model = AccentCNN(config)
         model.load_state_dict(load_file(weights), assign=True)
-    except FileNotFoundError:
-        raise InputError(f"{weights} does not exist; run stage 3") from None
-    except (AttributeError, TypeError, RuntimeError, SafetensorError):
-        raise InputError(f"{folder} holds no accent classifier of this architecture; train one with stage 3, or give another folder") from None
     return model.to(device).eval()

@@ -7,8 +7,9 @@ from pathlib import Path
 import safetensors.torch
 
 from salience.errors import InputError
-from salience.files import publish, read_json, temporary_name, write_json
+from salience.files import foreign, publish, read_json, temporary_name, write_json
 from salience.models.bc_resnet import SIZES, BCResNet, BCResNetConfig
+from salience.models.checkpoints import build, check_depth
 from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
 
 Recogniser = CommandRecogniser | BCResNet
@@ -42,11 +43,10 @@ def save_recogniser(model: Recogniser, folder: Path) -> None:
 
 def load_recogniser(folder: Path, device: str = "cpu") -> Recogniser:
     """Read what `save_recogniser` wrote; a configuration that names no kind is of the paper's."""
-    try:
-        config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
+    with foreign(folder, "holds no recogniser of commands that can be read", "train it again"):
         cls, config_cls = KINDS[config.pop("kind", "paper")]
-        model = cls(config_cls(words=tuple(config.pop("words")), **config))
-        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
-    except (OSError, AttributeError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder} holds no recogniser of commands that can be read ({type(error).__name__}); train it again") from None
+        check_depth(config)
+        settings = config_cls(words=tuple(config.pop("words")), **config)
+        model = build(lambda: cls(settings), safetensors.torch.load_file(folder / "model.safetensors"))
     return model.to(device).eval()

@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from salience.errors import InputError
 from salience.features.stft import stft
-from salience.files import publish, read_json, temporary_name, write_json
+from salience.files import foreign, publish, read_json, temporary_name, write_json
+from salience.models.checkpoints import build
 from salience.models.recurrent import padded_lstm
 
 FLOOR = 1e-3
@@ -141,9 +142,9 @@ def save_estimator(model: MaskEstimator, folder: Path) -> None:
 
 def load_estimator(folder: Path, device: str = "cpu") -> MaskEstimator:
     """Read what `save_estimator` wrote, ready to estimate."""
-    try:
-        model = MaskEstimator(MaskEstimatorSizes(**read_json(folder / "config.json")))
-        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
-    except (OSError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder} holds no mask estimator that can be read ({type(error).__name__}); run stage 4 again") from None
+    config = read_json(folder / "config.json")
+    weights, again = folder / "model.safetensors", "run stage 4 again"
+    with foreign(weights, "holds no mask estimator that can be read", again, again):
+        sizes = MaskEstimatorSizes(**config)
+        model = build(lambda: MaskEstimator(sizes), safetensors.torch.load_file(weights))
     return model.to(device).eval()

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from salience.errors import InputError
-from salience.files import publish, read_json, temporary_name, write_json
+from salience.files import foreign, publish, read_json, temporary_name, write_json
 
 CHANNELS = (1, 2, 2, 2, 1)
 KERNEL = 5
@@ -77,11 +76,10 @@ def save_generator(model: MaskGenerator, folder: Path) -> None:
 
 def load_generator(folder: Path, device: str = "cpu") -> MaskGenerator:
     """Read what `save_generator` wrote."""
-    try:
-        if read_json(folder / "config.json")["channels"] != list(CHANNELS):
-            raise KeyError
+    config = read_json(folder / "config.json")
+    with foreign(folder, "holds no mask generator that can be read", "train it again"):
+        if config["channels"] != list(CHANNELS):
+            raise ValueError("other channels than ours")
         model = MaskGenerator()
         model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
-    except (OSError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder} holds no mask generator that can be read ({type(error).__name__}); train it again") from None
     return model.to(device).eval()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from huggingface_hub.utils import logging as fetch_logging
 from torch import Tensor, nn
 from transformers import (
     PreTrainedModel, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining, Wav2Vec2ForSequenceClassification, Wav2Vec2Model,
@@ -18,6 +18,7 @@ from transformers.utils import logging as hub_logging
 from salience.data.symbols import Symbols
 from salience.errors import InputError
 from salience.files import publish
+from salience.models.checkpoints import check_depth
 
 Kind = TypeVar("Kind", bound=PreTrainedModel)
 
@@ -161,8 +162,11 @@ def _config(start: str) -> Wav2Vec2Config:
         config = _quietly(lambda: Wav2Vec2Config.get_config_dict(start)[0])
         if config.get("model_type") != "wav2vec2":
             raise InputError(f"{start} is a model of the type {config.get('model_type')!r}; give a checkpoint of wav2vec 2.0")
+        check_depth(config)
         config = Wav2Vec2Config.from_dict(config)
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise _unreadable(start, error) from None
     # The vector that stands for masked frames exists only if the model may mask; all masks are drawn outside of it.
     config.mask_time_prob = config.mask_time_prob or 0.05
@@ -175,7 +179,7 @@ def _load(start: str, kind: type[Kind], config: Wav2Vec2Config, seed: int, heads
     torch.manual_seed(seed)
     try:
         model, found = _quietly(lambda: kind.from_pretrained(start, config=config, ignore_mismatched_sizes=heads, output_loading_info=True))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         raise _unreadable(start, error) from None
     lacking = {name if isinstance(name, str) else name[0] for key in ("missing_keys", "mismatched_keys") for name in found[key]}
     of_head = sorted(name for name in lacking if name.startswith(HEADS[kind]))
@@ -194,15 +198,18 @@ _TRAINERS = {
 
 
 def _quietly(action: Callable[[], Any]) -> Any:
-    """Without transformers' own words and bars: what is wrong is said once, by us."""
-    level, bars = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
-    hub_logging.set_verbosity_error()
+    """Without the libraries' own words and bars: what is wrong is said once, by us."""
+    levels = [(logs, logs.get_verbosity()) for logs in (hub_logging, fetch_logging)]
+    bars = hub_logging.is_progress_bar_enabled()
+    for logs, _ in levels:
+        logs.set_verbosity_error()
     if not sys.stderr.isatty():
         hub_logging.disable_progress_bar()
     try:
         return action()
     finally:
-        hub_logging.set_verbosity(level)
+        for logs, level in levels:
+            logs.set_verbosity(level)
         if bars:
             hub_logging.enable_progress_bar()
 
@@ -212,7 +219,8 @@ def _unreadable(start: str, error: Exception) -> InputError:
         return InputError(f"{start} holds no checkpoint that can be read ({type(error).__name__}); fetch or train it again")
     return InputError(
         f"{start} is no folder here and cannot be fetched from the Hugging Face hub; fetch the checkpoint where there is a network and give"
-        " its folder (config.json with model.safetensors or pytorch_model.bin) instead of the name"
+        " its folder (config.json with model.safetensors or pytorch_model.bin) instead of the name, by --start or, in the recipe,"
+        " by --spanish, --english, --multilingual or --pretraining-start"
     )
 
 

@@ -8,11 +8,12 @@ import torch
 import whisper
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from whisper.model import ModelDimensions, Whisper
+from whisper.model import AudioEncoder, ModelDimensions, TextDecoder, Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import foreign, whole_file
+from salience.models.checkpoints import build, check_depth, read_pickle
 
 IGNORED = -100
 """The label of a position that the loss leaves out."""
@@ -44,13 +45,20 @@ def load_model(name_or_path: str, device: str = "cpu") -> Whisper:
     path = Path(name_or_path)
     if not path.is_file():
         raise InputError(f"{name_or_path} is neither a file nor one of Whisper's models ({', '.join(whisper.available_models())})")
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-        model = Whisper(ModelDimensions(**saved["dims"]))
-        model.load_state_dict(saved["model_state_dict"])
-    except Exception as error:
-        raise InputError(f"{path} is no Whisper checkpoint that this version can load ({type(error).__name__}); give a file of openai-whisper's format") from None
+    fault, remedy = "is no Whisper checkpoint that this version can load", "give a file of openai-whisper's format"
+    saved = read_pickle(path, fault, remedy, device)
+    with foreign(path, fault, remedy):
+        dims = ModelDimensions(**saved["dims"])
+        check_depth(asdict(dims))
+        model = build(lambda: Whisper(dims), saved["model_state_dict"], lambda: _halves(dims))
     return model.to(device)
+
+
+def _halves(dims: ModelDimensions) -> nn.Module:
+    """All weights of Whisper(dims), without its table of attention heads, which torch cannot make without memory."""
+    audio = (dims.n_mels, dims.n_audio_ctx, dims.n_audio_state, dims.n_audio_head, dims.n_audio_layer)
+    text = (dims.n_vocab, dims.n_text_ctx, dims.n_text_state, dims.n_text_head, dims.n_text_layer)
+    return nn.ModuleDict({"encoder": AudioEncoder(*audio), "decoder": TextDecoder(*text)})
 
 
 def save_model(model: Whisper, path: Path) -> None:
@@ -133,4 +141,4 @@ class WhisperForTraining(nn.Module):
         counted = labels != IGNORED
         x = decoder.ln(x)[counted]
         logits = x @ decoder.token_embedding.weight.to(x.dtype).T
-        return {"loss": nn.functional.cross_entropy(logits.float(), labels[counted])}
+        return {"loss": nn.functional.cross_entropy(logits.float(), labels[counted]), "count": counted.sum()}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from salience.data.bidi import goes_right_to_left
 from salience.report.tables import Section
 
 
@@ -58,14 +59,19 @@ def html(
     """One page with everything in it.
 
     `intro` is plain text, a paragraph a blank line.  `figures` maps captions
-    to PNG files, which are embedded.  `examples` are aligned transcripts.
+    to PNG files, which are embedded.  `examples` are aligned transcripts, each
+    after its utterance id.
     """
     pictures = [
         (caption, base64.b64encode(Path(path).read_bytes()).decode())
         for caption, path in (figures or {}).items()
     ]
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", intro) if part.strip()]
+    lines = []
+    for example in examples:
+        key, _, aligned = example.partition(" ")
+        lines.append((key, aligned, "rtl" if goes_right_to_left(aligned) else "ltr"))
     template = _environment(True).get_template("report.html.j2")
     return template.render(
-        sections=sections, title=title, paragraphs=paragraphs, pictures=pictures, examples=examples
+        sections=sections, title=title, paragraphs=paragraphs, pictures=pictures, examples=lines
     )

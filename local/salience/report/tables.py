@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from salience.report import command_tables, wav2vec_tables
+from salience.data.bidi import isolated, width
+from salience.report import collection_tables, command_tables, wav2vec_tables
 from salience.report.cells import (
     NONE,
     Row,
@@ -56,6 +57,9 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
 
     rows, compared, runs = mine("rows"), mine("comparisons"), mine("runs")
     absent = [f"Not in this run: {', '.join(run['absent'])}." for run in runs if run.get("absent")]
+    if any(row["metric"] == collection_tables.METRIC for row in rows):
+        of_collection = collection_tables.main_tables(rows), collection_tables.detail_tables(rows)
+        return Section(corpus, synthetic, *of_collection, findings=[], facts=_facts(runs))
     commands = [row for row in rows if row["metric"] == command_tables.METRIC]
     if commands:
         run = runs[0] if runs else {}
@@ -515,8 +519,10 @@ def _remarks(rates: Sequence[Row]) -> list[str]:
 
 
 def plain_text(table: Table) -> str:
-    """A table in aligned columns for the terminal."""
-    lines = [table.headers, *table.rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headers))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    return "\n".join([table.title, text[0], "-" * max(map(len, text)), *text[1:]])
+    """A table in aligned columns for the terminal, in whatever script its cells are."""
+    lines = [[isolated(cell) for cell in line] for line in (table.headers, *table.rows)]
+    widths = [max(width(line[column]) for line in lines) for column in range(len(table.headers))]
+    text = [
+        "  ".join(cell + " " * (widest - width(cell)) for cell, widest in zip(line, widths)).rstrip() for line in lines
+    ]
+    return "\n".join([table.title, text[0], "-" * max(map(width, text)), *text[1:]])

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from salience.data.bidi import END, RIGHT_TO_LEFT, goes_right_to_left, isolated
+
 REFERENCE, INSERTIONS, DELETIONS, SUBSTITUTIONS = range(4)
 """Columns of a table of counts; the first is the length of the reference."""
 
@@ -71,10 +73,16 @@ def readable(reference: str, hypothesis: str) -> str:
     """One line that shows both texts: `THE ASSOCIATION OF (EDISON->ADDISON) ILLUMINATING`.
 
     `*` stands for nothing: `(*->A)` is an insertion, `(A->*)` a deletion.
+    Where one of the texts goes from right to left, so does the line: marks of
+    Unicode's bidirectional algorithm, which take no room, keep what is said
+    before what is heard, whatever stands around the line or within a word.
     """
-    words = []
-    for said, heard in segments(reference.split(), hypothesis.split()):
-        words.append(
-            " ".join(said) if said == heard else f"({' '.join(said) or '*'}->{' '.join(heard) or '*'})"
-        )
-    return " ".join(words)
+    backwards = goes_right_to_left(reference + hypothesis)
+
+    def side(words: Sequence[str]) -> str:
+        text = " ".join(words) or "*"
+        return isolated(text) if backwards else text
+
+    runs = segments(reference.split(), hypothesis.split())
+    line = " ".join(" ".join(a) if a == b else f"({side(a)}->{side(b)})" for a, b in runs)
+    return f"{RIGHT_TO_LEFT}{line}{END}" if backwards else line

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from salience.errors import InputError
-from salience.files import read_json, whole_file
+from salience.files import read_json, read_yaml, whole_file
 from salience.scoring.bootstrap import interval, resampled_rates, resampling_units, two_sided_p
 from salience.steps import commit, versions
 
@@ -45,10 +44,10 @@ FIELDS = (
 class Scores:
     """One system on one set.  `rows` are utterances, of all folds.
 
-    `lengths` and `errors` have a key for each (kind, metric), kind being raw
-    or normalised: reference lengths (rows,) and errors (seeds, rows), which
-    are means over draws of noise.  Where the normaliser of both is the same
-    one, there is raw alone.
+    `lengths` and `errors` have a key for each (kind, metric), kind being raw,
+    normalised or one normaliser of several: reference lengths (rows,) and
+    errors (seeds, rows), which are means over draws of noise.  Of kinds with
+    the same normaliser there is the first alone.
     """
 
     ids: list[tuple[str, str]]
@@ -139,10 +138,10 @@ def read_paper(path: Path | None) -> dict[str, Any]:
     """What a YAML file has of the paper: its `figures` and more; nothing without a file."""
     if path is None:
         return {}
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; correct --paper") from None
+    paper = read_yaml(path, "correct --paper")
+    if not isinstance(paper, dict):
+        raise InputError(f"{path} holds no names with values; correct --paper")
+    return paper
 
 
 def read_scores(
@@ -215,9 +214,9 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
                     )
     parts = [first[fold] for fold in folds]
     normalisers = parts[0]["normalisers"]
-    same = normalisers["raw"] == normalisers["normalised"]
+    different = {name: kind for kind, name in reversed(normalisers.items())}
     metrics = [metric for metric, (length, _) in MEASURES.items() if length in parts[0]["raw"]]
-    kinds = [(kind, metric) for kind in ("raw", "normalised")[: 1 if same else 2] for metric in metrics]
+    kinds = [(kind, metric) for kind in normalisers if kind in different.values() for metric in metrics]
     return Scores(
         ids=[(fold, key) for fold in folds for key in first[fold]["ids"]],
         speakers=[speaker for part in parts for speaker in part["speakers"]],

@@ -15,14 +15,18 @@ class LengthBuckets(Sampler[list[tuple[int, int]]]):
 
     The epoch travels with the index, so that a dataset draws the same masks
     whichever process loads the item.  Order depends on seed and epoch only.
+
+    Of `processes` that train together each takes its share of every batch, so
+    that the batches are the same however many there are.
     """
 
     drop_last = False
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, process: int = 0, processes: int = 1) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
+        self.process, self.processes = process, processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -41,4 +45,7 @@ class LengthBuckets(Sampler[list[tuple[int, int]]]):
             sorted_pool = sorted(order[start : start + pool].tolist(), key=self.lengths.__getitem__)
             batches += [sorted_pool[i : i + self.batch_size] for i in range(0, len(sorted_pool), self.batch_size)]
         for position in rng.permutation(len(batches)):
-            yield [(self.epoch, index) for index in batches[position]]
+            batch = batches[position]
+            # Too few to be shared are everybody's: the mean of equal gradients is the same gradient.
+            share = batch[self.process :: self.processes] if len(batch) >= self.processes else batch
+            yield [(self.epoch, index) for index in share]

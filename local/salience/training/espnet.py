@@ -1,22 +1,27 @@
 """Trainings that ESPnet carries out, in this process, from plain data in to one chosen model out."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from torch.serialization import safe_globals
 
 from salience.data.tables import read_table, write_table
 from salience.data.tokens import Tokenizer
 from salience.errors import InputError
 from salience.features.archives import Archive
-from salience.files import publish, temporary_name, whole_file, write_json
+from salience.files import publish, read_yaml, temporary_name, whole_file, write_json
+from salience.models.checkpoints import read_pickle
 from salience.models.recurrent import padded_lstm
+from salience.steps import is_first_process
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +72,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     for name in ("config.yaml", "model.pth"):
         if not (folder / name).exists():
             raise InputError(f"{folder / name} does not exist; train that model first")
-    return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    # ESPnet itself would run what code is in it.
+    read_pickle(folder / "model.pth", "is no model of ESPnet's, weights alone", AGAIN)
+    config = read_yaml(folder / "config.yaml", AGAIN)
+    if not isinstance(config, dict):
+        raise InputError(f"{folder / 'config.yaml'} holds no settings; {AGAIN}")
+    return config
 
+
+AGAIN = "train that model again"
 
 PARTS = ("encoder", "encoder_conf", "decoder", "decoder_conf", "model_conf", "ctc_conf", "normalize", "normalize_conf")
 """The settings that make ESPnet's model what it is."""
@@ -143,11 +155,28 @@ def token_settings(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def check_gpus(ngpu: int) -> None:
-    """An InputError if ESPnet could not have so many GPUs from us."""
-    if ngpu > 1:
-        raise InputError("--ngpu takes 0 or 1 here: a model of this size gains nothing from more")
-    if ngpu and not torch.cuda.is_available():
-        raise InputError("--ngpu 1 but torch finds no GPU on this machine; use --ngpu 0")
+    """An InputError if this machine has not so many GPUs, or there is not a process for each."""
+    here = torch.cuda.device_count()
+    if ngpu > here:
+        raise InputError(f"--ngpu {ngpu} but torch finds {here or 'no'} GPU on this machine; use --ngpu {here}")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if ngpu > 1 and processes != ngpu:
+        raise InputError(f"--ngpu {ngpu} needs as many processes; start the program with launch.sh {ngpu}")
+
+
+def process_settings(ngpu: int) -> dict[str, Any]:
+    """ESPnet's settings of its processes, which torchrun has started: each has one GPU, and all share every batch."""
+    return {"ngpu": min(ngpu, 1), "multiprocessing_distributed": False, "dist_backend": "nccl" if ngpu else "gloo"}
+
+
+def wait_for_all() -> None:
+    """Wait until every process of this training is here; ESPnet brings them together for itself later."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Not with a process group: ESPnet's own would find the addresses of the processes of this one in torchrun's store.
+        store, _, size = next(torch.distributed.rendezvous("env://"))
+        if store.add("salience/here", 1) == size:
+            store.set("salience/all", "")
+        store.wait(["salience/all"])
 
 
 def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
@@ -176,7 +205,8 @@ def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
         yaml.safe_dump(config, handle, sort_keys=False)
     with _whole_checkpoints(), padded_lstm():
         module.main(cmd=["--config", str(checkpoints / "settings.yaml")])
-    _collect(checkpoints, out)
+    if is_first_process():
+        _collect(checkpoints, out)
 
 
 def _mend(checkpoints: Path, settings: Mapping[str, Any]) -> int | None:
@@ -185,17 +215,28 @@ def _mend(checkpoints: Path, settings: Mapping[str, Any]) -> int | None:
         return None
     from espnet2.train.reporter import Reporter
 
-    states = torch.load(checkpoints / "checkpoint.pth", map_location="cpu", weights_only=False)
+    states = _states(checkpoints)
     reporter = Reporter()
     reporter.load_state_dict(states["reporter"])
     epoch = reporter.get_epoch()
     weights = checkpoints / f"{epoch}epoch.pth"
-    if not weights.exists():
+    if not weights.exists() and is_first_process():
         torch.save(states["model"], temporary_name(weights))
         publish(temporary_name(weights), weights)
     patience = settings.get("patience")
     criterion = settings.get("early_stopping_criterion", ("valid", "loss", "min"))
     return epoch if patience is not None and reporter.check_early_stopping(patience, *criterion) else None
+
+
+def _states(checkpoints: Path) -> dict[str, Any]:
+    """What ESPnet left to go on from: numbers, weights and lengths of time, and no code."""
+    number: tuple[Any, ...] = np.float64(0).__reduce__()  # type: ignore[assignment]
+    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    with safe_globals([timedelta, number[0], np.dtype, *kinds]):
+        states: dict[str, Any] = read_pickle(
+            checkpoints / "checkpoint.pth", "is no checkpoint of ESPnet's", f"remove {checkpoints} and train again"
+        )
+    return states
 
 
 @contextmanager
@@ -218,7 +259,7 @@ def _whole_checkpoints() -> Iterator[None]:
 
 def _collect(checkpoints: Path, out: Path) -> None:
     """Move what is kept of a finished training to its place."""
-    config = yaml.safe_load((checkpoints / "config.yaml").read_text(encoding="utf-8"))
+    config = read_yaml(checkpoints / "config.yaml", AGAIN)
     phase, value, _ = config["best_model_criterion"][0]
     chosen = checkpoints / f"{phase}.{value}.ave.pth"
     if not chosen.exists():
@@ -226,7 +267,7 @@ def _collect(checkpoints: Path, out: Path) -> None:
     if (checkpoints / "att_ws").exists():
         shutil.rmtree(out / "att_ws", ignore_errors=True)
         shutil.move(checkpoints / "att_ws", out / "att_ws")
-    states = torch.load(checkpoints / "checkpoint.pth", map_location="cpu", weights_only=False)
+    states = _states(checkpoints)
     write_json(out / "history.json", history(states["reporter"]["stats"]))
     for source, target in (("config.yaml", "config.yaml"), (chosen.name, "model.pth")):
         with open(checkpoints / source, "rb") as read, whole_file(out / target, "wb") as written:

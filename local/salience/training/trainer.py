@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from accelerate.data_loader import prepare_data_loader
+from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -25,7 +28,7 @@ class TrainingSettings:
 
     Args:
         epochs: Passes over the training set.
-        batch_size: Utterances a batch, on one device.
+        batch_size: Utterances a batch, on all devices together.
         accumulate: Batches whose gradients are added before an update.
         learning_rate: Highest learning rate.
         warmup: Share of the updates over which the rate rises.
@@ -79,12 +82,26 @@ class _BucketTrainer(Trainer):
         self._dev_score = dev_score
 
     def get_train_dataloader(self) -> DataLoader:
-        sampler = LengthBuckets(self._lengths, self.args.per_device_train_batch_size, self.args.seed)
+        sampler = LengthBuckets(
+            self._lengths, self._settings.batch_size, self.args.seed, self.args.process_index, self.args.world_size
+        )
         loader = DataLoader(
             self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers, pin_memory=torch.cuda.is_available(),
         )
-        return self.accelerator.prepare(loader)
+        # The sampler has shared the batches out already.
+        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        """The loss, such that the mean over the processes is that of the whole batch."""
+        if self.args.world_size == 1:
+            return super().compute_loss(model, inputs, *arguments, **options)
+        outputs = model(**inputs)
+        # Of what the loss is a mean: the model says it, or else it is the utterances.
+        count = outputs.get("count", len(next(iter(inputs.values()))))
+        counts = torch.as_tensor([float(count)], device=self.args.device)
+        distributed.all_reduce(counts)
+        return outputs["loss"] * (count * self.args.world_size / counts[0])
 
     def create_optimizer(self, *args: Any, **options: Any) -> torch.optim.Optimizer:
         settings = self._settings
@@ -110,6 +127,11 @@ class _BucketTrainer(Trainer):
         with torch.no_grad():
             metrics = {f"eval_{name}": value for name, value in self._dev_score(self.model).items()}
         self.model.train()
+        if self.args.world_size > 1:
+            # All must agree on the best epoch and on when to stop, to the last digit.
+            agreed = [metrics]
+            distributed.broadcast_object_list(agreed, device=self.args.device)
+            metrics = agreed[0]
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -146,6 +168,50 @@ class _SomeEpochs(TrainerCallback):
         epoch = round(state.epoch)
         if epoch % self.every and epoch < args.num_train_epochs:
             control.should_evaluate = control.should_save = False
+
+
+class _Preemption(TrainerCallback):
+    """On SIGTERM, which a scheduler sends before it takes the machine away: a checkpoint after this update, and the end.
+
+    The same command goes on from there, to the same weights; the loss that is
+    logged for that epoch is the mean over its rest.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._earlier = signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if args.world_size > 1:
+            # The signal does not reach all processes in the same update.
+            asked = torch.tensor([float(self.asked)], device=args.device)
+            distributed.all_reduce(asked)
+            self.asked = bool(asked)
+        if self.asked:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not self.asked:
+            return
+        if args.world_size > 1:
+            # When one process has gone, torchrun ends the others.
+            distributed.barrier()
+        logger.info("ended by SIGTERM after update %d; the same command goes on from there", state.global_step)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def restore(self) -> None:
+        """Give SIGTERM back its earlier meaning."""
+        signal.signal(signal.SIGTERM, self._earlier)
+
+
+def device_of(ngpu: int) -> str:
+    """Where this process trains: each of several has the GPU of its number."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if ngpu and torch.cuda.is_available() else "cpu"
 
 
 _SHOWN = ("loss", "grad_norm", "learning_rate")
@@ -186,17 +252,25 @@ def train(
     train_set is indexed by (epoch, index), `lengths` holds each index's
     frames.  dev_score(model) gives scores, among them `metric`.  rates(name of
     a parameter) is its learning rate as a multiple of the settings'.  Checkpoints
-    go under `folder` after each epoch; a call after an interruption goes on
-    from the last whole one, with the same random numbers.  Returns the log:
-    losses and dev scores with their `step` and `epoch`.
+    go under `folder` after each epoch, and on SIGTERM, which ends the program;
+    a call after an interruption goes on from the last whole one, with the same
+    random numbers.  Returns the log: losses and dev scores with their `step`
+    and `epoch`.
+
+    Several processes under torchrun share every batch.  The model may say in
+    `count` of how many things its loss is a mean, so that the shares are
+    weighed; else each utterance weighs the same.
     """
     use_gpu = ngpu > 0 and torch.cuda.is_available()
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and use_gpu and torch.cuda.is_bf16_supported())
     checkpoints = folder / "checkpoints"
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and use_gpu:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=max(settings.batch_size // processes, 1),
         gradient_accumulation_steps=settings.accumulate,
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup,
@@ -207,6 +281,7 @@ def train(
         activation_checkpointing=settings.gradient_checkpointing,
         dataloader_num_workers=settings.workers,
         use_cpu=not use_gpu,
+        ddp_backend="gloo" if processes > 1 and not use_gpu else None,
         seed=seed,
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -223,9 +298,10 @@ def train(
     stopping = [EarlyStoppingCallback(settings.patience)] if settings.patience else []
     if settings.score_every > 1:
         stopping.insert(0, _SomeEpochs(settings.score_every))
+    preemption = _Preemption()
     trainer = _BucketTrainer(
         model, arguments, train_dataset=train_set, eval_dataset=train_set, data_collator=collate,
-        callbacks=[*stopping, _LogLines()], lengths=lengths, dev_score=dev_score, settings=settings, rates=rates,
+        callbacks=[*stopping, _LogLines(), preemption], lengths=lengths, dev_score=dev_score, settings=settings, rates=rates,
     )
     # The two print each log record as a dictionary; _LogLines says it in the house's form.
     trainer.remove_callback(PrinterCallback)
@@ -234,7 +310,13 @@ def train(
     resumed = whole_checkpoint(checkpoints)
     if resumed is not None:
         logger.info("going on from %s", resumed)
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    finally:
+        preemption.restore()
+    if processes > 1:
+        # The first process removes what the others still read.
+        distributed.barrier()
     return trainer.state.log_history
 
 

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # run.sh, which sources this, sets the variables
+# Stage 0 of the collection: from long recordings to PDID's layout.
+
+# collect_recordings: recordings in a folder an accent (recordings_root), or named with their accents in a table
+# (recordings_list), become $downloads/pdid.  The models of each step: vad, diariser, separator.  reference: a table of
+# timed utterances to compare with.  With neither root nor list, and mini=true, from the mini recordings.
+collect_recordings() {
+    local work=$downloads/collection from=() how known=() synthetic=$mini
+    if [ -n "$recordings_list$recordings_root" ]; then
+        synthetic=false
+        [ -z "$recordings_list" ] || from+=(--table "$(from_caller "$recordings_list")")
+        [ -z "$recordings_root" ] || from+=(--root "$(from_caller "$recordings_root")")
+        [ -z "$reference" ] || known=(--reference "$(from_caller "$reference")")
+    else
+        [ "$mini" = true ] || fail "there is nothing to collect from; give --recordings-root or --recordings-list"
+        fetch recordings
+        from=(--root "$(cat "$downloads/recordings/root.txt")/audio")
+        known=(--reference "$(cat "$downloads/recordings/root.txt")/reference.tsv")
+    fi
+    how=(--config "$conf/collection.yaml" --settings.vad "${vad:-silero}" --settings.diariser "${diariser:-resemblyzer}"
+        --settings.separator "${separator:-none}")
+    $train_cmd JOB=1:"$nj" "$work/log/collect.JOB.log" \
+        local/collect_recordings.py "${how[@]}" "${from[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
+    local/merge_collection.py "${how[@]}" "${from[@]}" "${known[@]}" --recordings "$work/recordings" \
+        --out "$downloads/pdid" --synthetic "$synthetic"
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Accent-invariant recognition of Persian after Sameti et al. (2025): a corpus of dialects is collected from long
+# recordings, a CNN learns to tell its accents apart, Grad-CAM says where in the spectrogram it looks, those regions are
+# masked in a copy of Common Voice, and Whisper is fine-tuned on both.
+
+# Common Voice (a Persian release) is never downloaded: it needs a login.
+common_voice_root=
+common_voice_archive=
+# The corpus of dialects: as its owner supplies it, or collected from long recordings, with an accent for each folder or
+# for each line of a list.  With neither of them, the sets of Common Voice are made alone.
+pdid_root=
+pdid_archive=
+recordings_root=
+recordings_list=         # a table: path, accent and, if known, speaker
+reference=               # timed utterances of the recordings, to compare the collection with and to take text from
+vad=                     # models of the collection, by name; conf/collection.yaml says which there are
+diariser=
+separator=
+
+stage=0
+stop_stage=9
+nj=2                     # jobs of an array
+ngpu=0                   # for each training, on each node
+nodes=1                  # for each training (Slurm)
+cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
+seed=1                   # of the sets, the classifier and the masks
+mini=false               # true: a synthetic Common Voice and synthetic recordings, on two cores
+seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
+model=                   # Whisper to start from: a name, a file, or mini (default: base; mini: mini)
+systems="zero-shot plain specaugment random-mask gradcam gradcam++"
+masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
+target=predicted         # the class whose map is taken: predicted or true
+compress=true            # maps in 8 bits
+test_only=Tajiki,Shirazi,Balochi # accents that are in the test set alone
+standard_train=          # Common Voice clips among the classifier's (default: 1000, as in English; mini: 40; 0: none)
+asr_train_accents=false  # true: PDID's training clips that have text join the recogniser's training set
+speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds (needs sox)
+language=fa
+normaliser="persian-joined persian" # of the other scores; systems are compared by the last one
+conf=                    # folder of settings (default: conf; mini: conf/mini)
+finetune_config=         # settings of the training of Whisper (default: those of the paper for the model)
+paper=                   # the paper's figures (default: paper.yaml; for Whisper medium: paper_medium.yaml)
+train_jobs=              # trainings at a time (default: nj)
+launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
+results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
+
+help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
+    [--common-voice-root DIR] [--pdid-root DIR | --recordings-root DIR] [any variable at the top of this file]
+stages: 0 corpora and collection, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode,
+        8 score, 9 report"
+
+set -euo pipefail
+command="./run.sh --egs cv_fa_pdid${*:+$(printf ' %q' "$@")}"
+. ./path.sh
+. parse_options.sh
+# The first run sets up .venv; later ones pass at once.
+setup.sh
+. "$SALIENCE_ROOT/conf/cmd.sh"
+if [ "$mini" = true ]; then
+    seeds=${seeds:-1} model=${model:-mini} standard_train=${standard_train:-40}
+else
+    seeds=${seeds:-1 2 3} model=${model:-base} standard_train=${standard_train:-1000}
+    finetune_config=${finetune_config:-${conf:-conf}/finetune_$([ "$model" = medium ] && echo medium || echo base).yaml}
+fi
+paper=${paper:-conf/paper$([ "$model" != medium ] || echo _medium).yaml}
+corpora="Common Voice fa and PDID, Whisper $(basename "$model" .pt)$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
+. accent_stages.sh
+. local/collection_stage.sh
+
+if begin 0 "corpora, and the collection from recordings"; then
+    if [ "$mini" = true ] || [ -n "$common_voice_root$common_voice_archive" ]; then
+        common_voice_persian_root=$common_voice_root common_voice_persian_archive=$common_voice_archive
+        fetch common_voice_persian
+    else
+        rm -f "$downloads/common_voice_persian/root.txt"
+    fi
+    if [ -n "$pdid_root$pdid_archive" ]; then
+        rm -f "$downloads/pdid/collection.json"
+        fetch pdid
+    elif [ "$mini" = true ] || [ -n "$recordings_root$recordings_list" ]; then
+        collect_recordings
+    else
+        rm -f "$downloads/pdid/root.txt" "$downloads/pdid/collection.json"
+    fi
+fi
+
+if begin 1 "data directories, splits, leakage"; then
+    roots_of "common_voice_persian pdid"
+    local/prepare_sets.py --out "$data" --test-only "$test_only" --standard-train "$standard_train" \
+        --asr-train-accents "$asr_train_accents" --seed "$seed" "${roots[@]/#--common_voice_persian/--common-voice}"
+    check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test standard accented" \
+        --forbid-shared-recordings true --normaliser persian
+fi
+
+test_sets=$(present "standard accented")
+all_sets=$(present "cls_train cls_dev cls_test asr_train asr_dev $test_sets")
+[ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
+map_sets=$asr_train
+
+if begin 2 "log-mel features";                                   then extract_features; fi
+if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi
+if begin 4 "Grad-CAM, Grad-CAM++ and control maps";              then map_saliency; fi
+if begin 5 "masked features";                                    then mask_features; fi
+if begin 6 "Whisper, fine-tuned once for each variant and seed"; then finetune_whisper; fi
+if begin 7 "hypotheses";                                         then decode_whisper; fi
+if begin 8 "WER and CER";                                        then score_words; fi
+if begin 9 "report"; then
+    if [ -e "$downloads/pdid/collection.json" ]; then
+        mkdir -p "$results" "$exp/report/figures"
+        local/collect_summary.py --collection "$downloads/pdid/collection.json" --out "$results/results.json" \
+            --corpus "PDID collection" --command "$command" --paper conf/paper.yaml
+        cp "$downloads/pdid/histograms.png" "$exp/report/figures/collection.png"
+    fi
+    if [ -n "$test_sets" ] || [ ! -e "$downloads/pdid/collection.json" ]; then
+        report_results "$part" "$corpora" "Accent-invariant recognition of Persian" "$paper"
+    else # a collection by itself
+        report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
+            --figures "$exp/report/figures" --title "Accent-invariant recognition of Persian" --corpus "PDID collection" \
+            --synthetic "$mini" --intro conf/results_intro.md
+    fi
+fi

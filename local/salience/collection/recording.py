@@ -1,0 +1,196 @@
+"""One recording, from its file to clips: all steps in their order."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salience.collection import audio, cutting, quality, separation, speakers, voice
+from salience.collection import music as music_detector
+from salience.collection.named import split_name
+from salience.collection.quality import Limits
+from salience.collection.reference import Found
+from salience.collection.sources import Rejected, Source
+from salience.collection.spans import RATE, Span, cut_at, overlap
+from salience.collection.speakers import Turn
+from salience.corpora import pdid
+from salience.corpora.download import whole_folder
+from salience.errors import InputError
+from salience.files import write_json
+from salience.steps import audio_fingerprint
+
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen about a collection.
+
+    vad, diariser, separator: which model does the step, by name.  vad_threshold:
+    the least probability of speech.  pause: shorter silences (seconds) are part
+    of the speech.  speaker_distance: voices closer than this cosine distance are
+    one.  music_threshold: the least continuous frequency activation of music.
+    longest_pause: seconds of silence over which a clip may go.  pad: seconds of
+    silence kept at its ends.  wanted: seconds that a clip should have.
+    """
+
+    vad: str = "silero"
+    diariser: str = "resemblyzer"
+    separator: str = "none"
+    vad_threshold: float = 0.5
+    pause: float = 0.1
+    speaker_distance: float = 0.4
+    music_threshold: float = 2.2
+    longest_pause: float = 1.5
+    pad: float = 0.15
+    wanted: float = 7.0
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a recording: clips with their paths in its folder, what was rejected, and what was found on the way."""
+
+    clips: list[pdid.Clip]
+    rejected: list[Rejected]
+    found: Found
+
+
+def steps_used(settings: Settings) -> dict[str, str]:
+    """Each step and what does it, with its version."""
+
+    def package(name: str) -> str:
+        try:
+            return f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            return name
+
+    names = {"silero": "silero-vad", "pyannote": "pyannote.audio", "resemblyzer": "resemblyzer", "demucs": "demucs"}
+    vad, diariser, separator = (split_name(name) for name in (settings.vad, settings.diariser, settings.separator))
+    return {
+        "decoding": package("av"),
+        "resampling": package("soxr"),
+        "voice activity": package(names.get(vad[0], vad[0])),
+        "diarisation": package(names.get(diariser[0], diariser[0])) + (f", {package('scikit-learn')}" if diariser[0] == "resemblyzer" else ""),
+        "music": "continuous frequency activation (own)",
+        "separation": "none: speech over music is rejected" if separator[0] == "none" else package(names.get(separator[0], separator[0])),
+        "loudness": package("pyloudnorm"),
+    }
+
+
+def collect(source: Source, folder: Path, settings: Settings) -> bool:
+    """Collect from one recording into `folder`, which appears whole or not at all.
+
+    The folder gets the clips and `outcome.json`.  A recording that cannot be
+    used leaves an outcome with one sentence that says why.  Returns False
+    when a finished outcome of the same file and settings was already there.
+    """
+    folder = Path(folder)
+    work = {
+        "path": str(source.path), "accent": source.accent, "speaker": source.speaker, "settings": asdict(settings),
+        "steps": steps_used(settings), "file": audio_fingerprint([source.path]),
+    }  # fmt: skip
+    if _work_of(folder) == json.loads(json.dumps(work)):
+        return False
+    with whole_folder(folder) as fresh:
+        try:
+            samples = audio.decode(source.path)
+        except InputError as error:
+            outcome = _nothing(source, 0, "undecodable", str(error))
+        else:
+            outcome = _collect(source, samples, settings, lambda name, clip: audio.write_clip(fresh / name, clip))
+        write_json(fresh / OUTCOME, {"work": work, **asdict(outcome)})
+    return True
+
+
+def _work_of(folder: Path) -> Any:
+    try:
+        return json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["work"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def read_outcome(folder: Path) -> Outcome:
+    """What `collect` left in a folder; an InputError where it left nothing."""
+    path = Path(folder) / OUTCOME
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        found = value["found"]
+        return Outcome(
+            [pdid.Clip(**clip) for clip in value["clips"]],
+            [Rejected(**rejected) for rejected in value["rejected"]],
+            Found(
+                found["length"],
+                *([tuple(span) for span in found[name]] for name in ("speech", "music", "turns", "clips")),
+            ),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is missing or damaged; run the collection again") from None
+
+
+def remove_others(folder: Path, keys: set[str]) -> None:
+    """Remove the outcomes of recordings that are not asked for any more."""
+    for old in Path(folder).iterdir() if Path(folder).is_dir() else ():
+        if old.is_dir() and old.name not in keys and (old / OUTCOME).exists():
+            shutil.rmtree(old)
+
+
+def _nothing(source: Source, length: int, reason: str, sentence: str, found: Found | None = None) -> Outcome:
+    rejected = Rejected(source.key, source.accent, None, None, reason, sentence)
+    return Outcome([], [rejected], found or Found(length, [], [], [], []))
+
+
+def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Callable[[str, np.ndarray], None]) -> Outcome:
+    music = music_detector.music(samples, settings.music_threshold)
+    samples = separation.separate(samples, music, settings.separator)
+    if split_name(settings.separator)[0] != "none":
+        music = music_detector.music(samples, settings.music_threshold)
+    speech = voice.speech(samples, settings.vad, settings.vad_threshold, settings.pause)
+    if not speech:
+        found = Found(len(samples), [], music, [], [])
+        if overlap((0, len(samples)), music) > len(samples) / 2:
+            return _nothing(source, len(samples), "music", f"{source.path} holds music and no speech; take it out of the recordings", found)
+        return _nothing(source, len(samples), "silence", f"{source.path} holds no speech; take it out of the recordings", found)
+    edges = sorted({edge for span in music for edge in span})
+    pieces = [piece for span in speech for piece in cut_at(span, edges)]
+    if source.speaker:
+        turns = [Turn(*piece, 1) for piece in pieces]
+    else:
+        turns = _diarised(samples, pieces, music, settings)
+    clips, rejected, kept = [], [], []
+    limits = settings.limits
+    for stretch in cutting.stretches(turns, edges, settings.longest_pause, settings.pad, len(samples)):
+        for span in cutting.cut(stretch, samples, limits.shortest, limits.longest, settings.wanted):
+            measures = quality.measure(samples, span, speech, music, limits.loudness)
+            start, end = span[0] / RATE, span[1] / RATE
+            bad = quality.rejection(span, measures, limits)
+            if bad:
+                rejected.append(Rejected(source.key, source.accent, start, end, *bad))
+                continue
+            kept.append(span)
+            speaker = source.speaker or f"{source.key}-s{stretch.speaker:02d}"
+            utt = f"{speaker}-{source.key}-{len(kept):04d}" if source.speaker else f"{speaker}-{len(kept):04d}"
+            write(f"{utt}.wav", measures.gain * samples[span[0] : span[1]])
+            clips.append(
+                pdid.Clip(
+                    utt=utt, path=f"{utt}.wav", accent=source.accent, recording=source.key, start=start, end=end,
+                    speaker=speaker, loudness=measures.loudness, snr=measures.snr, music=measures.music, text="", split="",
+                )  # fmt: skip
+            )
+    heard = [(turn.start, turn.end, turn.speaker) for turn in turns if turn.speaker]
+    found = Found(len(samples), speech, music, heard, kept)
+    return Outcome(clips, rejected, found)
+
+
+def _diarised(samples: np.ndarray, pieces: list[Span], music: list[Span], settings: Settings) -> list[Turn]:
+    """Turns of all pieces; voices are told apart by the speech without music, for music changes a voice."""
+    clean = [piece for piece in pieces if not overlap(piece, music)]
+    turns = speakers.diarise(samples, clean, settings.diariser, settings.speaker_distance) if clean else []
+    # Number 0: somebody over music, who is heard in no clip.
+    over_music = [Turn(*piece, 0) for piece in pieces if overlap(piece, music)]
+    return sorted([*turns, *over_music], key=lambda turn: turn.start)

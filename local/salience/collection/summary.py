@@ -1,0 +1,94 @@
+"""What a collection has gathered: the table of accents, what was rejected and why, distributions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from salience.collection.sources import Rejected
+from salience.corpora.pdid import Clip
+from salience.files import whole_file
+
+REJECTED_COLUMNS = ("recording", "accent", "start", "end", "reason", "sentence")
+BINS = {
+    "duration": np.arange(3, 31, 1.0),
+    "snr": np.arange(10, 82, 4.0),
+    "speakers": np.arange(0.5, 11.5, 1.0),
+}
+"""Edges of the histograms: seconds and dB of the clips, speakers of a recording."""
+
+
+def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
+    """Write the table of what was left out, a line each: times in seconds (empty for whole recordings), reason, sentence."""
+    with whole_file(path) as handle:
+        handle.write("\t".join(REJECTED_COLUMNS) + "\n")
+        for one in rejected:
+            times = ("" if value is None else f"{value:.3f}" for value in (one.start, one.end))
+            sentence = " ".join(one.sentence.split())
+            handle.write("\t".join((one.recording, one.accent, *times, one.reason, sentence)) + "\n")
+
+
+def accents_table(clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """Samples and hours of each accent, as in Table 1 of Sameti et al. (2025), with recordings and speakers beside them."""
+    table = []
+    for accent in sorted({clip.accent for clip in clips}, key=str.encode):
+        own = [clip for clip in clips if clip.accent == accent]
+        table.append(
+            {
+                "accent": accent,
+                "samples": len(own),
+                "hours": round(_seconds(own) / 3600, 4),
+                "recordings": len({clip.recording for clip in own}),
+                "speakers": len({clip.speaker for clip in own}),
+            }
+        )
+    return table
+
+
+def _seconds(clips: Iterable[Clip]) -> float:
+    return sum((clip.end or 0) - (clip.start or 0) for clip in clips)
+
+
+def rejected_table(rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
+    """How many pieces, or whole recordings, were rejected for each reason, and their seconds."""
+    return [
+        {
+            "reason": reason,
+            "count": len(own := [one for one in rejected if one.reason == reason]),
+            "seconds": round(sum((one.end or 0) - (one.start or 0) for one in own), 2),
+        }
+        for reason in sorted({one.reason for one in rejected})
+    ]
+
+
+def histograms(clips: Sequence[Clip]) -> dict[str, dict[str, list[float]]]:
+    """Counts between the edges of BINS; what lies outside counts in the first or last bin."""
+    voices: dict[str, set[str]] = {}
+    for clip in clips:
+        voices.setdefault(clip.recording, set()).add(clip.speaker)
+    values: Mapping[str, list[float]] = {
+        "duration": [(clip.end or 0) - (clip.start or 0) for clip in clips],
+        "snr": [clip.snr for clip in clips if clip.snr is not None],
+        "speakers": [len(names) for names in voices.values()],
+    }
+    return {
+        name: {
+            "edges": edges.tolist(),
+            "counts": np.histogram(np.clip(values[name], edges[0], edges[-1]), edges)[0].tolist(),
+        }
+        for name, edges in BINS.items()
+    }
+
+
+def summarise(clips: Sequence[Clip], rejected: Sequence[Rejected], seconds: Sequence[float]) -> dict[str, Any]:
+    """All of the above as one table for JSON; `seconds` are the lengths of the recordings that could be decoded."""
+    return {
+        "recordings": len(seconds),
+        "recording_hours": round(sum(seconds) / 3600, 4),
+        "clips": len(clips),
+        "hours": round(_seconds(clips) / 3600, 4),
+        "accents": accents_table(clips),
+        "rejected": rejected_table(rejected),
+        "histograms": histograms(clips),
+    }

@@ -1,0 +1,183 @@
+"""PDID, Persian speech by accent, as a collection leaves it or as its owner supplies it.
+
+On disk: `<root>/metadata.tsv`, a table parted by tabs whose first line names
+COLUMNS, and `<root>/<accent>/*.wav`, 16 kHz mono 16-bit, one clip a file.
+The corpus of Sameti et al. (2025) has no public copy; `fetch` unpacks the
+user's.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from salience.corpora import download
+from salience.corpora.headers import audio_duration
+from salience.corpora.labels import text_lines
+from salience.corpora.records import Utterance
+from salience.errors import InputError
+from salience.files import whole_file
+
+METADATA = "metadata.tsv"
+LANGUAGE = "fa"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One line of the metadata.
+
+    `path` counts from the root.  `start` and `end` are seconds in `recording`,
+    the long recording that the clip was cut from.  `loudness` is in LUFS
+    (ITU-R BS.1770), `snr` in dB, `music` the share of the clip, 0 to 1, where
+    there is music.  What is unknown is None, or empty text.  `split` is
+    `train`, `dev`, `test` or empty.
+    """
+
+    utt: str
+    path: str
+    accent: str
+    recording: str
+    start: float | None
+    end: float | None
+    speaker: str
+    loudness: float | None
+    snr: float | None
+    music: float | None
+    text: str
+    split: str
+
+
+COLUMNS = tuple(field.name for field in fields(Clip))
+DIGITS = {"start": 3, "end": 3, "loudness": 2, "snr": 1, "music": 3}
+"""The columns that hold numbers, with the decimals that are written."""
+SPLITS = ("", "train", "dev", "test")
+
+
+def write_metadata(root: Path, clips: Iterable[Clip]) -> int:
+    """Write `root`/metadata.tsv, sorted by utterance id; returns the number of clips."""
+    ordered = sorted(clips, key=lambda clip: clip.utt.encode())
+    with whole_file(Path(root) / METADATA) as handle:
+        handle.write("\t".join(COLUMNS) + "\n")
+        for clip in ordered:
+            handle.write("\t".join(_written(name, getattr(clip, name)) for name in COLUMNS) + "\n")
+    return len(ordered)
+
+
+def _written(name: str, value: str | float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{DIGITS[name]}f}" if name in DIGITS else str(value)
+
+
+def read_metadata(root: Path) -> list[Clip]:
+    """The lines of `root`/metadata.tsv in their order.
+
+    A column that lacks, a line with too few or too many fields, a number that
+    is none, an id or a file that stands twice (a file with two accents, say):
+    each is an InputError that names the line.
+    """
+    path = Path(root) / METADATA
+    lines = text_lines(path)
+    _, header = next(lines, (1, ""))
+    names = header.split("\t")
+    for name in COLUMNS:
+        if name not in names:
+            raise InputError(f"{path}:1 has no column {name}; the columns are {' '.join(COLUMNS)}, parted by tabs")
+    clips: list[Clip] = []
+    by_utt: dict[str, int] = {}
+    by_path: dict[str, tuple[int, str]] = {}
+    for number, line in lines:
+        if not line.strip():
+            continue
+        values = line.split("\t")
+        if len(values) != len(names):
+            raise InputError(
+                f"{path}:{number} has {len(values)} columns where the first line names {len(names)}; correct the line"
+            )
+        clip = _clip(dict(zip(names, values, strict=True)), f"{path}:{number}")
+        if clip.path in by_path:
+            first, accent = by_path[clip.path]
+            said = f"with the accent {clip.accent}, and line {first} with {accent}" if accent != clip.accent else f"as line {first} does"
+            raise InputError(f"{path}:{number} lists {clip.path} {said}; keep one of the lines")
+        if clip.utt in by_utt:
+            raise InputError(f"{path}:{number} repeats the id {clip.utt} of line {by_utt[clip.utt]}; give each clip its own")
+        by_path[clip.path], by_utt[clip.utt] = (number, clip.accent), number
+        clips.append(clip)
+    if not clips:
+        raise InputError(f"{path} lists no clip; give the folder of a whole PDID, or collect one")
+    return clips
+
+
+def _clip(values: dict[str, str], place: str) -> Clip:
+    for name in ("utt", "path", "accent", "recording", "speaker"):
+        value = values[name]
+        if not value.strip():
+            raise InputError(f"{place} has an empty {name}; fill it in, or remove the line")
+        if name in ("utt", "recording", "speaker") and len(value.split()) > 1:
+            raise InputError(f"{place} has the {name} {value!r} with a blank in it; take another id")
+    if not values["utt"].startswith(values["speaker"]):
+        raise InputError(f"{place}: the id {values['utt']} does not start with its speaker {values['speaker']}; rename the clip")
+    if Path(values["path"]).is_absolute() or ".." in Path(values["path"]).parts:
+        raise InputError(f"{place} names the file {values['path']}, which is not below the root; give a path that counts from it")
+    if values["split"] not in SPLITS:
+        raise InputError(f"{place} has the split {values['split']!r}; it is train, dev, test or nothing")
+    numbers = {name: _number(values[name], name, place) for name in DIGITS}
+    start, end = numbers["start"], numbers["end"]
+    if start is not None and end is not None and not 0 <= start < end:
+        raise InputError(f"{place} goes from {start} to {end} s; the end must come after the start")
+    return Clip(**{name: numbers.get(name, values[name]) if name in DIGITS else values[name] for name in COLUMNS})
+
+
+def _number(value: str, name: str, place: str) -> float | None:
+    if not value.strip():
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{place} has {value!r} for {name}, which is no number; correct it or leave it empty")
+    return number
+
+
+def find_root(folder: Path) -> Path:
+    """The folder with metadata.tsv: `folder` or one in it."""
+    folder = Path(folder)
+    inside = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    for candidate in (folder, *inside):
+        if (candidate / METADATA).is_file():
+            return candidate
+    raise InputError(
+        f"{folder} holds no {METADATA}; give PDID's folder with --pdid-root, or recordings to collect it from "
+        "with --recordings-root"
+    )
+
+
+def fetch(target: Path, archive: Path | None = None) -> Path:
+    """Unpack the user's `archive` into `target`/pdid; returns the root.  PDID cannot be downloaded."""
+    if archive is None:
+        raise InputError(
+            "PDID has no public copy; give yours with --pdid-root or --pdid-archive, or recordings to collect it "
+            "from with --recordings-root"
+        )
+    with download.whole_folder(Path(target) / "pdid") as folder:
+        download.unpack(Path(archive), folder)
+        find_root(folder)
+    return find_root(Path(target) / "pdid")
+
+
+def utterances(root: Path) -> Iterator[Utterance]:
+    """The clips, sorted by id; text without double blanks, and empty where there is no transcript."""
+    root = find_root(root)
+    for clip in sorted(read_metadata(root), key=lambda clip: clip.utt.encode()):
+        yield Utterance(
+            id=clip.utt,
+            speaker=clip.speaker,
+            audio=root / clip.path,
+            text=" ".join(clip.text.split()),
+            duration=audio_duration(root / clip.path),
+            recording=clip.utt,
+            accent=clip.accent,
+            split=clip.split or None,
+            language=LANGUAGE,
+        )

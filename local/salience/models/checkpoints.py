@@ -1,0 +1,59 @@
+"""Weights of a model from a file that may be anybody's: no code in it is run, and no more memory is asked for than it has."""
+
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from salience.errors import InputError
+from salience.files import foreign
+
+Model = TypeVar("Model", bound=nn.Module)
+
+DEEPEST = 1000
+"""No network here has as many layers; one that claims more would be built for hours."""
+
+
+def read_pickle(path: Path, fault: str, remedy: str, device: str = "cpu") -> Any:
+    """What torch.save wrote, if it is plain values and tensors; anything else is not run but an InputError."""
+    with foreign(path, fault, remedy, remedy):
+        try:
+            return torch.load(path, map_location=device, weights_only=True)
+        except pickle.UnpicklingError as error:
+            # torch's own words recommend to run the code.
+            named = re.search(r"GLOBAL `?([\w.]+)", str(error))
+            found = f"more than weights ({named[1]}), which could run any code and is not loaded" if named else "what is no pickle of weights"
+            raise InputError(f"{path} {fault}: it holds {found}; {remedy}") from None
+
+
+def build(make: Callable[[], Model], weights: Mapping[str, Any], sketch: Callable[[], nn.Module] | None = None) -> Model:
+    """The model that `make` builds from a file's own sizes, with the weights of that file.
+
+    It is sketched first, without memory, and only built if the weights are
+    really there in those shapes: sizes are easily written, and memory is
+    taken by whoever believes them.  Otherwise this is a ValueError.  `sketch`
+    makes what has the same weights, for a model that cannot be made without
+    memory.
+    """
+    with torch.device("meta"):
+        expected = (sketch or make)().state_dict()
+    for name, value in expected.items():
+        found = weights.get(name)
+        if not isinstance(found, Tensor) or found.shape != value.shape:
+            raise ValueError(f"{name} is missing or of another shape")
+        if found.untyped_storage().nbytes() < found.numel() * found.element_size():
+            raise ValueError(f"{name} has fewer values than it says")
+    model = make()
+    model.load_state_dict(weights)
+    return model
+
+
+def check_depth(sizes: Mapping[str, Any]) -> None:
+    """A ValueError if a number of layers, under whatever name, is none that could be built."""
+    for name, value in sizes.items():
+        if ("layer" in name or "block" in name) and isinstance(value, (int, float)) and not 0 <= value <= DEEPEST:
+            raise ValueError(f"{name} is {value}")

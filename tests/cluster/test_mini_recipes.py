@@ -1,0 +1,42 @@
+"""A whole mini recipe on each scheduler, moved there as a user moves it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "recipes"))
+from test_recipes import copy_of_the_project, environment
+
+
+@pytest.mark.parametrize("how", ["option", "word"])
+def test_a_mini_recipe(how, request, tmp_path):
+    """Slurm by --cmd-backend slurm, Grid Engine by the word in conf/cmd.sh; every array goes through the scheduler."""
+    engine = request.getfixturevalue("slurm" if how == "option" else "grid_engine")
+    project = copy_of_the_project(tmp_path / "with space and JOB")
+    if how == "word":
+        settings = project / "conf" / "cmd.sh"
+        settings.write_text(settings.read_text().replace("cmd_backend:-local", f"cmd_backend:-{engine.backend}"))
+    # A site of its own: what this machine has of memory and processors is less than a training asks for.
+    small = project / "egs" / "fsdd" / "conf"
+    (small / "slurm.conf").write_text("command sbatch --export=ALL\noption mem=*\noption num_threads=* --cpus-per-task=2\noption gpu=0\ndefault gpu=0\n")
+    (small / "queue.conf").write_text("command qsub -V -cwd -S /bin/bash -j y\noption mem=*\noption num_threads=* -pe smp 2\noption gpu=0\ndefault gpu=0\n")
+    options = ["--cmd-backend", engine.backend] if how == "option" else []
+    done = subprocess.run(
+        ["./run.sh", "--egs", "fsdd", "--mini", "true", *options], cwd=project, env=engine.environment | environment() | own_words(engine),
+        capture_output=True, text=True, timeout=1500,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    folder = project / "egs" / "fsdd"
+    logs = [p for p in folder.rglob("log/*.log") if not p.parent.parent.name == "q"]
+    assert len(logs) > 10 and all(p.read_text().startswith("# Running on ") for p in logs if p.name.split(".")[0] in ("train", "finetune", "decode", "score", "map", "mask"))
+    rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
+    assert {r["system"] for r in rows if r["metric"] == "wer"} >= {"zero-shot", "plain", "gradcam"}
+    assert not engine.jobs()
+
+
+def own_words(engine):
+    """The variables by which a scheduler is found; environment() has those of this machine."""
+    return {name: value for name, value in engine.environment.items() if name.startswith(("SLURM_", "SGE_"))}

@@ -1,0 +1,124 @@
+"""Scores by several normalisers, and a collection's rows and tables."""
+
+import json
+
+import pytest
+from accent_helpers import run_program
+from corpora_helpers import TOP, program
+
+from salience.data.tables import write_table
+from salience.files import read_yaml
+from salience.report.tables import plain_text, sections
+from salience.scoring.collection_rows import collection_rows
+from salience.scoring.results import provenance, rate_rows, read_results, read_scores
+
+PAPER = TOP / "egs/cv_fa_pdid/conf/paper.yaml"
+
+
+def score(monkeypatch, folder, normaliser):
+    write_table(folder / "ref", {"s-1": "می\u200cروم خانه", "s-2": "كتاب"})
+    write_table(folder / "hyp", {"s-1": "می روم خانه", "s-2": "کتاب"})
+    write_table(folder / "utt2spk", {"s-1": "s", "s-2": "s"})
+    out = folder / "exp/plain/seed1/score/test"
+    run_program(monkeypatch, "score_words", ref=folder / "ref", hyp=folder / "hyp", utt2spk=folder / "utt2spk", out=out, normaliser=normaliser)
+    return out
+
+
+def test_each_normaliser_has_its_score(tmp_path, monkeypatch):
+    out = score(monkeypatch, tmp_path, "persian-joined persian")
+    counts = json.loads((out / "counts.json").read_text())
+    assert list(counts["normalisers"].items()) == [("raw", "raw 1"), ("persian-joined", "persian-joined 1"), ("normalised", "persian 1")]
+    # Raw: the joined word and the Arabic kaf.  Joined: a space where one word was said.  Parted: nothing.
+    assert [counts[kind]["word_errors"] for kind in ("raw", "persian-joined", "normalised")] == [[2, 1], [2, 0], [0, 0]]
+    assert [sum(counts[kind]["words"]) for kind in ("raw", "persian-joined", "normalised")] == [3, 3, 4]
+    assert {p.name for p in out.glob("alignments_*")} == {"alignments_raw.txt", "alignments_persian-joined.txt", "alignments_normalised.txt"}
+    assert (out / "wer").read_text().count("%WER") == 3
+
+    common = provenance("c", True, "whisper", "./run.sh")
+    rows = rate_rows("test", read_scores(f"{tmp_path}/exp/{{system}}/seed{{seed}}/score/{{set}}")["test"], common)
+    assert [(row["normaliser"], row["value"]) for row in rows if row["metric"] == "wer"] == [("raw 1", 100.0), ("persian-joined 1", 66.667), ("persian 1", 0.0)]
+    section = sections({"rows": rows, "comparisons": [], "runs": []})[0]
+    assert [table.title for table in section.main] == [f"WER / CER in %, {name} 1" for name in ("raw", "persian-joined", "persian")]
+
+
+def test_one_normaliser_scores_as_before(tmp_path, monkeypatch):
+    out = score(monkeypatch, tmp_path, "persian")
+    assert list(json.loads((out / "counts.json").read_text())["normalisers"]) == ["raw", "normalised"]
+    assert {p.name for p in out.glob("alignments_*")} == {"alignments_raw.txt", "alignments_normalised.txt"}
+
+
+def test_a_normaliser_given_twice_counts_once(tmp_path, monkeypatch):
+    score(monkeypatch, tmp_path, "raw")
+    found = read_scores(f"{tmp_path}/exp/{{system}}/seed{{seed}}/score/{{set}}")["test"]["plain"]
+    assert {kind for kind, _ in found.lengths} == {"raw"}
+
+
+def test_an_unknown_normaliser_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="no normaliser named 'farsi'"):
+        score(monkeypatch, tmp_path, "persian farsi")
+    assert not (tmp_path / "exp").exists()
+
+
+def test_the_paper_s_figures_are_those_of_its_tables():
+    paper = read_yaml(PAPER, "")
+    assert sum(one["samples"] for one in paper["collection"].values()) == 12613
+    assert sum(one["hours"] for one in paper["collection"].values()) == pytest.approx(23.1)
+    assert paper["figures"]["gradcam"]["accented"] == {"wer": 88.8, "cer": 40.6}
+    assert set(read_yaml(PAPER.with_name("paper_medium.yaml"), "")["figures"]) == {"zero-shot", "plain", "gradcam"}
+
+
+BOUNDARY = {"precision": 90.0, "recall": 80.0, "f1": 84.7, "chance_precision": 21.5}
+TOLD = {
+    "synthetic": True, "recordings": 3, "recording_hours": 2.5, "clips": 30, "hours": 1.25,
+    "accents": [
+        {"accent": "Lori", "samples": 20, "hours": 0.75, "recordings": 2, "speakers": 3},
+        {"accent": "Tajiki", "samples": 10, "hours": 0.5, "recordings": 1, "speakers": 1},
+    ],
+    "rejected": [{"reason": "music", "count": 4, "seconds": 31.5}, {"reason": "undecodable", "count": 1, "seconds": 0.0}],
+    "steps": {"loudness": "pyloudnorm 0.1"},
+    "reference": {
+        "recordings": 3, "utterances": 44, "tolerance": {"0.5": BOUNDARY}, "speech_tolerance": {"0.5": BOUNDARY},
+        "coverage_clips": 71.25, "coverage_speech": 95.0, "speech_precision": 93.0, "speaker_accuracy": 88.0,
+        "speaker_count": 66.67, "music_precision": None, "music_recall": None,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def collected(tmp_path):
+    """results.json of another corpus's row and of the collection, as the program writes it."""
+    (tmp_path / "collection.json").write_text(json.dumps(TOLD))
+    (tmp_path / "results.json").write_text(json.dumps({"rows": [{"corpus": "other", "synthetic": True}], "comparisons": [], "runs": []}))
+    collect = program("egs/cv_fa_pdid/local/collect_summary.py").collect_summary
+    for _ in range(2):
+        collect(tmp_path / "collection.json", tmp_path / "results.json", "PDID collection", "./run.sh", PAPER)
+    return read_results(tmp_path / "results.json")
+
+
+def test_the_collection_joins_the_results(collected):
+    rows = [row for row in collected["rows"] if row["corpus"] == "PDID collection"]
+    assert len(rows) == len(collected["rows"]) - 1 and len(collected["runs"]) == 1
+    assert all(row["synthetic"] for row in rows)
+    sizes = {(row["accent"], row["metric"]): (row["value"], row["paper"]) for row in rows if row["metric"] in ("samples", "hours")}
+    assert sizes["Lori", "samples"] == (20, 2220) and sizes["Tajiki", "hours"] == (0.5, None)
+    assert sizes["Isfahani", "samples"] == (0, 996) and sizes[None, "samples"] == (30, None)
+
+
+def test_the_collection_s_tables(collected):
+    section = next(s for s in sections({**collected, "rows": collected["rows"][1:]}) if s.corpus == "PDID collection")
+    size, boundaries, shares = section.main
+    assert ["Lori", "20", "2220", "0.75", "4.0", "2", "3"] in size.rows and ["Tajiki", "10", "–", "0.50", "–", "1", "1"] in size.rows
+    assert size.rows[-1] == ["all", "30", "12613", "1.25", "23.1", "3", "–"]
+    assert boundaries.rows == [["clips", "0.5", "90.0", "80.0", "84.7", "21.5"], ["speech", "0.5", "90.0", "80.0", "84.7", "21.5"]]
+    assert ["time of the utterances that is in clips", "71.2"] in shares.rows and shares.rows[-1][1] == "–"
+    assert section.details[0].rows == [["music", "4", "31.5"], ["undecodable", "1", "–"]]
+    assert dict(section.facts)["loudness"] == "pyloudnorm 0.1"
+    assert all(plain_text(table) for table in section.main)
+
+
+def test_a_collection_without_reference_has_its_sizes_alone():
+    common = provenance("c", False, None, "./run.sh")
+    rows = collection_rows({**TOLD, "reference": None}, common)
+    section = sections({"rows": rows, "comparisons": [], "runs": []})[0]
+    assert len(section.main) == 1 and section.main[0].headers == ["accent", "samples", "hours", "recordings", "speakers"]
+    assert [line[0] for line in section.main[0].rows] == ["Lori", "Tajiki", "all"]
