@@ -25,7 +25,7 @@ def test_a_mini_recipe(how, request, tmp_path):
     (small / "queue.conf").write_text("command qsub -V -cwd -S /bin/bash -j y\noption mem=*\noption num_threads=* -pe smp 2\noption gpu=0\ndefault gpu=0\n")
     options = ["--cmd-backend", engine.backend] if how == "option" else []
     done = subprocess.run(
-        ["./run.sh", "--egs", "fsdd", "--mini", "true", *options], cwd=project, env=engine.environment | environment() | own_words(engine),
+        ["./run.sh", "--egs", "fsdd", "--mini", "true", "--systems", "zero-shot plain gradcam", *options], cwd=project, env=engine.environment | environment() | own_words(engine),
         capture_output=True, text=True, timeout=1500,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
