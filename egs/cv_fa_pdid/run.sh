@@ -106,9 +106,11 @@ if begin 7 "hypotheses";                                         then decode_whi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report"; then
     if [ -e "$downloads/pdid/collection.json" ]; then
+        figures=() # the paper's, which are of real speech
+        [ "$mini" = true ] || figures=(--paper conf/paper.yaml)
         mkdir -p "$results" "$exp/report/figures"
         local/collect_summary.py --collection "$downloads/pdid/collection.json" --out "$results/results.json" \
-            --corpus "PDID collection" --command "$command" --paper conf/paper.yaml
+            --corpus "PDID collection" --command "$command" "${figures[@]}"
         cp "$downloads/pdid/histograms.png" "$exp/report/figures/collection.png"
     fi
     if [ -n "$test_sets" ] || [ ! -e "$downloads/pdid/collection.json" ]; then
