@@ -14,8 +14,9 @@ UNIT = UTILS.parent / "tests" / "unit"
 
 LEARN = f"""\
     #!/usr/bin/env python3
-    import json, os, sys, time
+    import json, logging, os, sys, time
     from pathlib import Path
+    logging.basicConfig(level=logging.INFO)
     sys.path[:0] = [{str(LOCAL)!r}, {str(UNIT)!r}]
     import test_training as t
     out, pause = Path(sys.argv[1]), float(sys.argv[2])
