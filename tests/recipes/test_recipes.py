@@ -62,7 +62,12 @@ def projects(tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["recipe"])
+def of(recipe: str) -> pytest.MarkDecorator:
+    """Tests of one recipe run in one process, one after the other, and look at the same finished run."""
+    return pytest.mark.xdist_group(recipe)
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, marks=of(row["recipe"]), id=row["recipe"]) for row in ROWS])
 def test_every_stage_runs(row, projects):
     project, output, _ = projects(row["recipe"])
     folder = project / "egs" / row["recipe"]
@@ -82,6 +87,7 @@ def test_every_stage_runs(row, projects):
     assert max(rates[system, home]["value"] for system in shlex.split(row["usable"])) < float(row["at most"])
 
 
+@of("an4")
 def test_noise_everywhere_is_worse_than_none(projects):
     folder = projects("an4")[0] / "egs/an4/exp/mini"
     rows = json.loads((folder / "results.json").read_text())["rows"]
@@ -91,6 +97,7 @@ def test_noise_everywhere_is_worse_than_none(projects):
     assert shares["clean"] == 0 and shares["full-noise"] == 100 and 0 < shares["masked-noise"] < 100
 
 
+@of("gsc_v2")
 def test_noise_harms_a_recogniser_of_clean_commands(projects):
     folder = projects("gsc_v2")[0] / "egs/gsc_v2/exp/mini"
     rows = [r for r in json.loads((folder / "results.json").read_text())["rows"] if r["metric"] == "error" and r["system"] == "baseline" and not r.get("sweep")]
@@ -100,6 +107,7 @@ def test_noise_harms_a_recogniser_of_clean_commands(projects):
     assert error["test_musan", 0] > error["test_musan", 20]
 
 
+@of("cv_ca")
 def test_pretraining_on_catalan_learns_and_does_not_collapse(projects):
     folder = projects("cv_ca")[0] / "egs/cv_ca/exp/mini"
     last = [e for e in json.loads((folder / "pretrained/seed1/history.json").read_text()) if "eval_dev_accuracy" in e][-1]
@@ -108,6 +116,7 @@ def test_pretraining_on_catalan_learns_and_does_not_collapse(projects):
     assert 0.4 < last["eval_dev_masked_share"] < 0.6
 
 
+@of("cv_ca")
 def test_pretraining_on_catalan_helps_the_recogniser(projects):
     folder = projects("cv_ca")[0] / "egs/cv_ca/exp/mini"
     rows = json.loads((folder / "results.json").read_text())["rows"]
@@ -122,6 +131,7 @@ def test_pretraining_on_catalan_helps_the_recogniser(projects):
     assert sum(cer["own"]) / 3 < sum(cer["random"]) / 3 - 10
 
 
+@of("cv_ca")
 def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_path):
     reference = projects("cv_ca")[0] / "egs/cv_ca"
     project = copy_of_the_project(tmp_path / "p")
@@ -174,6 +184,7 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
     assert [path.name for path in (dump / "unlabelled").glob("chunk0*")] == ["chunk0003"]
 
 
+@of("librispeech_edacc")
 def test_the_accent_recipe_shows_the_gap(projects):
     folder = projects("librispeech_edacc")[0] / "egs/librispeech_edacc"
     rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
@@ -185,6 +196,7 @@ def test_the_accent_recipe_shows_the_gap(projects):
     assert accuracy["accent-cnn"] > accuracy["majority-class"] + 10
 
 
+@of("cv_fa_pdid")
 def test_the_collection_finds_what_was_planted(projects):
     folder = projects("cv_fa_pdid")[0] / "egs/cv_fa_pdid"
     told = json.loads((folder / "downloads/mini/pdid/collection.json").read_text())
@@ -202,6 +214,7 @@ def test_the_collection_finds_what_was_planted(projects):
     assert all(collected[accent] > 5 for accent in ("Shomali", "Jonubi", "Kurdish", "Tajiki", "Balochi"))
 
 
+@of("cv_fa_pdid")
 def test_persian_is_scored_with_the_non_joiner_both_ways(projects):
     folder = projects("cv_fa_pdid")[0] / "egs/cv_fa_pdid"
     rows = [r for r in json.loads((folder / "exp/mini/results.json").read_text())["rows"] if r["metric"] == "wer"]
@@ -213,12 +226,14 @@ def test_persian_is_scored_with_the_non_joiner_both_ways(projects):
     assert wer["plain", "persian 1"] < wer["plain", "raw 1, lower-cased"]
 
 
+@of("librispeech_edacc")
 def test_masks_of_the_control_have_the_same_area(projects):
     folder = projects("librispeech_edacc")[0] / "egs/librispeech_edacc/exp/mini/masked"
     shares = [(folder / kind / "asr_train/masked_share").read_text() for kind in ("gradcam", "random-mask")]
     assert shares[0] == shares[1]
 
 
+@of("fsdd")
 def test_a_second_run_does_nothing(projects):
     project, _, first = projects("fsdd")
     folder = project / "egs/fsdd"
@@ -277,6 +292,7 @@ def scores(folder: Path) -> dict[str, str]:
     return found
 
 
+@of("fsdd")
 def test_killed_at_random_moments_it_ends_with_the_same_scores(projects, tmp_path):
     reference, _, seconds = projects("fsdd")
     project = copy_of_the_project(tmp_path / "killed")

@@ -407,10 +407,11 @@ def suite_calls(suite, *words, code=0, **answers):
     return (suite / "calls").read_text().splitlines()
 
 
-def test_unit_tests_run_in_parallel_and_recipes_alone(suite):
+def test_unit_tests_share_the_processors_by_file_and_recipes_by_recipe(suite):
     units = "pytest -c tests/pytest.ini tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8 --dist loadfile"
-    others = [f"pytest -c tests/pytest.ini {folder} -x -k a b" for folder in ("tests/recipes", "tests/cluster")]
-    assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", f"{units} -x -k a b", *others]
+    recipes = "pytest -c tests/pytest.ini tests/recipes --numprocesses 2 --maxprocesses 3 --dist loadgroup"
+    cluster = "pytest -c tests/pytest.ini tests/cluster"
+    assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", *(f"{command} -x -k a b" for command in (units, recipes, cluster))]
 
 
 @pytest.mark.parametrize("word", ["tests/recipes", "tests/unit::test_it"])
