@@ -54,6 +54,8 @@ lock_folders() { # one run at a time in these folders, as two would write the sa
 end_run() { # end_run <lock>: what failed on a full disk, a shell command or a job's log, may not have said what to do
     if [ $? -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
         echo "$(basename "$PWD")/run.sh: no space left on the disk for $PWD; free some and run the same command again, what is done stays done" >&2
+        : > "$1"
+        exit 1 # awk and others have codes of their own
     fi
     : > "$1"
 }
