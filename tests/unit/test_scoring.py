@@ -8,8 +8,9 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from whisper.normalizers import EnglishTextNormalizer
 
 from salience.data.normalisers import normaliser
 from salience.errors import InputError
@@ -187,6 +188,20 @@ def test_spoken_digits_are_one_word_to_whisper_english_but_not_to_digit_words():
     digits, _ = normaliser("digit-words")
     assert english("nine oh two") == "902"
     assert digits("nine two") == digits("92") == "nine two"
+
+
+LIBRARY = EnglishTextNormalizer()
+ENGLISH, _ = normaliser("whisper-english")
+NUMBERS, SPELLINGS = sorted(LIBRARY.standardize_numbers.words), sorted(LIBRARY.standardize_spellings.mapping)
+OTHERS = "a and cat half hmm IMMA mr one point Mister don't it's been 2 $3 Été per cent".split()
+words_of_whisper = st.lists(st.one_of(*map(st.sampled_from, (NUMBERS, SPELLINGS, OTHERS))), max_size=9)
+
+
+@given(words_of_whisper, st.sampled_from([" ", "  ", "\t"]))
+@settings(max_examples=1000)
+def test_word_by_word_the_english_normaliser_says_what_the_library_says(words, between):
+    text = between.join(words)
+    assert ENGLISH(text) == " ".join(LIBRARY(text).split())
 
 
 def test_an_unknown_normaliser_is_an_error_that_lists_the_names():

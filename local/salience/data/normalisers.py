@@ -20,12 +20,13 @@ Persian has no library here: hazm's normaliser is made for printing.  It puts in
 rules of its own, where a score should take none for wrong, and needs a dozen packages.
 """
 
+import functools
+import itertools
 import multiprocessing
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
 from importlib import metadata
 
 from salience.errors import InputError
@@ -85,7 +86,34 @@ def _whisper_english() -> tuple[Normalise, str]:
     # Imported where it is used: the package loads torch.
     from whisper.normalizers import EnglishTextNormalizer
 
-    return _squeezed(EnglishTextNormalizer()), metadata.version("openai-whisper")
+    library = EnglishTextNormalizer()
+    return _by_words(_squeezed(library), library.standardize_numbers.words), metadata.version("openai-whisper")
+
+
+def _by_words(whole: Normalise, numbers: Collection[str]) -> Normalise:
+    """openai-whisper's English normaliser, several times as fast on texts of nothing but words.
+
+    There, only words of numbers and amounts touch each other ("and a half"
+    aside), so that most words stay as they are and each run of the others can
+    be looked up.  All other texts go through the library's patterns as a whole.
+    """
+    changed = functools.lru_cache(100_000)(whole)
+
+    @functools.lru_cache(500_000)
+    def stays(word: str) -> bool:
+        return word not in numbers and whole(word) == word
+
+    def normalise(text: str) -> str:
+        words = text.lower().split()
+        letters = "".join(words)
+        if not (letters.isascii() and letters.isalpha()) or "half" in words:
+            return whole(text)
+        parts: list[str] = []
+        for alone, run in itertools.groupby(words, stays):
+            parts += run if alone else [changed(" ".join(run))]
+        return " ".join(filter(None, parts))
+
+    return normalise
 
 
 def _whisper_basic() -> tuple[Normalise, str]:
@@ -195,6 +223,6 @@ _MAKERS = {
     "digit-words": _digit_words,
     "catalan": _catalan,
     "paper-catalan": _paper_catalan,
-    "persian": partial(_persian, " "),
-    "persian-joined": partial(_persian, ""),
+    "persian": functools.partial(_persian, " "),
+    "persian-joined": functools.partial(_persian, ""),
 }
