@@ -79,6 +79,8 @@ def test_long_recordings_are_resampled_without_seams(tmp_path: Path) -> None:
         ("a.wav", "cut", r"a.wav holds 20000 of the 64044 bytes its header promises"),
         ("a.wav", "header", "a.wav (holds no sample|cannot be decoded)"),
         ("a.mkv", "film", "a.mkv has no audio in it"),
+        ("a.wav", np.nan, "a.wav holds samples that are no numbers"),
+        ("a.wav", np.inf, "a.wav holds samples that are no numbers"),
     ],
 )
 def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, content, message: str) -> None:
@@ -89,6 +91,10 @@ def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, conte
         path.write_bytes(write(path, tone(2.0)).read_bytes()[:20000])
     elif content == "header":
         write(path, np.zeros(0))
+    elif isinstance(content, float):
+        sound = tone(2.0)
+        sound[RATE] = content
+        soundfile.write(path, sound, RATE, subtype="FLOAT")
     elif content == "film":
         import av
 
@@ -100,6 +106,37 @@ def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, conte
     with pytest.raises(InputError, match=message) as error:
         audio.decode(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [1, 9, 10])
+def test_damaged_packets_become_silence_up_to_a_share(tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: int) -> None:
+    """Up to 9 of 939 packets; what follows stays where it was."""
+    import av
+
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        sound = np.random.default_rng(0).standard_normal((1, 60 * RATE)) * 0.05
+        frame = av.AudioFrame.from_ndarray(sound.astype(np.float32), format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    whole = audio.decode(path)
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(container.streams.audio[0]) if packet.size]
+    content = bytearray(path.read_bytes())
+    for place, size in places[20 : 20 + 4 * bad : 4]:
+        content[place : place + size] = b"\xff" * size
+    path.write_bytes(content)
+    if bad == 10:
+        with pytest.raises(InputError, match=r"a.m4a cannot be decoded \(.*: 10 of \d+ packets\)"):
+            audio.decode(path)
+        return
+    found = audio.decode(path)
+    assert len(found) == len(whole) and np.array_equal(found[5 * RATE :], whole[5 * RATE :])
+    first = 20 * 1024
+    assert np.abs(found[first - 500 : first + 500]).min() == 0 < np.abs(whole[first - 500 : first + 500]).min()
+    assert f"silence stands for {bad} of" in caplog.text
 
 
 def test_clips_are_rounded_and_never_wrap(tmp_path: Path) -> None:

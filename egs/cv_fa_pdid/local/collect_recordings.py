@@ -40,7 +40,14 @@ def collect_recordings(
     own = sources[job - 1 :: jobs]
     done = 0
     for source in bar(own, "recordings"):
-        if collect(source, out / source.key, settings):
+        try:
+            fresh = collect(source, out / source.key, settings)
+        except InputError:
+            raise
+        except Exception:
+            logger.error("the collection from %s failed", source.path)
+            raise
+        if fresh:
             outcome = read_outcome(out / source.key)
             logger.info("%s: %d clips, %d pieces rejected", source.key, len(outcome.clips), len(outcome.rejected))
         else:
