@@ -80,7 +80,7 @@ def test_each_clip_is_as_promised(work: Path) -> None:
         sound = soundfile.read(root / clip.path)[0]
         assert abs(lufs(sound) - SETTINGS.limits.loudness) < 0.5 and abs(clip.loudness - SETTINGS.limits.loudness) < 0.1
         assert np.abs(sound).max() < 1 and clip.snr >= SETTINGS.limits.snr and clip.music <= SETTINGS.limits.music
-        assert clip.utt.startswith(clip.speaker + "-") and clip.speaker.startswith(clip.recording + "-s")
+        assert clip.utt.startswith(clip.speaker + "-") and clip.speaker.startswith(clip.recording.replace("-", "_") + "_s")
         assert clip.path == f"{clip.accent}/{clip.utt}.wav" and clip.split == ""
     assert len(list(pdid.utterances(root))) == len(clips)
 

@@ -13,7 +13,7 @@ from corpora_helpers import program, real_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salience.collection import audio, cutting, music, named, quality, reference, separation, sources, spans, speakers, voice
+from salience.collection import audio, cutting, music, named, quality, recording, reference, separation, sources, spans, speakers, voice
 from salience.collection.loudness import gain_to, loudness
 from salience.collection.speakers import Turn
 from salience.corpora import mini_recordings
@@ -305,15 +305,93 @@ def test_music_at_the_end_reaches_the_end() -> None:
 # Lists
 
 
-def test_a_folder_an_accent(tmp_path: Path) -> None:
-    for name in ("Lori/a b.wav", "Lori/deep/c.MP3", "Yazdi/d.flac", "Yazdi/.hidden.wav", "Yazdi/notes.txt", "loose.wav"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found, rejected = sources.from_folder(tmp_path)
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_a_folder_an_accent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    root = touch(tmp_path / "audio", "Lori/a b.wav", "Lori/deep/c.MP3", "Yazdi/d.flac", "Yazdi/.hidden.wav", "Yazdi/notes.txt", "Yazdi/x.txt")
+    touch(root, "loose.wav", ".trash/e.wav", "README")
+    found, rejected = sources.from_folder(root)
     assert [(s.key, s.accent, s.speaker) for s in found] == [("Lori-a_b", "Lori", None), ("Lori-deep-c", "Lori", None), ("Yazdi-d", "Yazdi", None)]
-    assert rejected == []
-    with pytest.raises(InputError, match="holds no <accent>/<recording>"):
-        sources.from_folder(tmp_path / "Yazdi" / "nothing")
+    assert [(r.recording, r.reason, r.sentence) for r in rejected] == [("loose", "list", f"{root}/loose.wav lies in no accent's folder; move it into one")]
+    assert f"{root}: 3 files are no recordings by their ending (.txt 2, none 1)" in caplog.text
+    for name in ("nothing", "Yazdi"):
+        with pytest.raises(InputError, match="holds no <accent>/<recording>"):
+            sources.from_folder(root / name)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path / "disk", "kurdish/a.amr", "kurdish/b.3gp", "c.caf")
+    root = touch(tmp_path / "audio", "Lori/d.wv")
+    (root / "Kurdish").symlink_to(tmp_path / "disk/kurdish")
+    (root / "Lori/c.caf").symlink_to(tmp_path / "disk/c.caf")
+    (root / "Lori/gone.wav").symlink_to("nowhere.wav")
+    (root / "Lori/self.wav").symlink_to("self.wav")
+    (root / "Lori/up").symlink_to(root)
+    (tmp_path / "disk/kurdish/over").symlink_to(root / "Lori")
+    found, rejected = sources.from_folder(root)
+    assert [s.key for s in found] == ["Kurdish-a", "Kurdish-b"]
+    # Those of Lori are Kurdish as well by the last link.
+    assert {r.recording for r in rejected if r.reason == "two accents"} == {f"Kurdish-over-{name}" for name in ("c", "d", "gone", "self")}
+
+
+@pytest.mark.parametrize("how", ["copy", "hard link", "link"])
+@pytest.mark.parametrize("folder", ["Yazdi", "Lori"])
+def test_one_file_in_two_folders(tmp_path: Path, how: str, folder: str) -> None:
+    """With two accents it is rejected; with one it is collected from once."""
+    first, other = tmp_path / "Lori/a.wav", tmp_path / folder / "b.wav"
+    write(first, tone(1.0))
+    write(tmp_path / "Yazdi/else.wav", tone(1.0, 400))
+    touch(tmp_path, "Lori/empty.wav", "Yazdi/void.wav")
+    if how == "link":
+        other.symlink_to(first)
+    elif how == "copy":
+        other.write_bytes(first.read_bytes())
+    else:
+        other.hardlink_to(first)
+    found, (row,) = sources.from_folder(tmp_path)
+    kept = ["Lori-empty", "Yazdi-else", "Yazdi-void"]
+    if folder == "Yazdi":
+        assert [s.key for s in found] == kept and (row.recording, row.reason) == ("Lori-a", "two accents")
+        assert row.sentence == f"{first} has the accents Lori and Yazdi ({first}, {other}); keep one of them"
+    else:
+        assert [s.key for s in found] == ["Lori-a", *kept] and (row.recording, row.reason) == ("Lori-b", "list")
+        assert row.sentence == f"{other} is the same recording as {first}; keep one of them"
+
+
+def test_one_file_by_two_paths_of_a_list(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", tone(1.0))
+    write(tmp_path / "sub/b.wav", tone(1.0, 400))
+    table = tmp_path / "list.tsv"
+    table.write_text("a.wav\tLori\nsub/../a.wav\tYazdi\nsub/b.wav\tYazdi\tAnna\n./sub/../sub/b.wav\tYazdi\tBoris\n")
+    found, rejected = sources.from_list(table)
+    # Two speakers are told: nobody knows which it is.
+    assert [(s.path, s.accent, s.speaker) for s in found] == [(tmp_path / "sub/b.wav", "Yazdi", None)]
+    assert [r.reason for r in rejected] == ["two accents", "list"] and f"({table}:1, {table}:2)" in rejected[0].sentence
+
+
+NAMES = st.text("ab-/_ .1", min_size=1, max_size=5).filter(str.strip)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(NAMES, NAMES | st.none()), min_size=1, max_size=6))
+def test_ids_are_sorted_by_speaker_whatever_names_are_given(tmp_path_factory: pytest.TempPathFactory, lines: list) -> None:
+    """Ids as Kaldi wants them: no two alike, and sorted by speaker as well."""
+    table = tmp_path_factory.mktemp("list") / "list.tsv"
+    table.write_text("".join(f"{path.strip()}.wav\tLori\t{speaker or ''}\n" for path, speaker in lines))
+    ids = {}
+    for source in sources.from_list(table)[0]:
+        for number in range(2):
+            speaker, utt = recording.ids(source, number + 1, number + 1)
+            assert utt not in ids and "/" not in utt
+            ids[utt] = speaker
+    ordered = sorted(ids, key=str.encode)
+    assert ordered == sorted(ids, key=lambda utt: (ids[utt].encode(), utt.encode()))
 
 
 def test_one_bad_line_leaves_the_rest(tmp_path: Path) -> None:

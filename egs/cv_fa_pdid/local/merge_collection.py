@@ -88,6 +88,8 @@ def _link(source: Path, target: Path) -> None:
     """The same file under a second name where the disk can do that, else a copy."""
     try:
         os.link(source, target)
+    except FileExistsError:
+        raise
     except OSError:
         shutil.copyfile(source, target)
 

@@ -15,7 +15,7 @@ from salience.collection import music as music_detector
 from salience.collection.named import split_name
 from salience.collection.quality import Limits
 from salience.collection.reference import Found
-from salience.collection.sources import Rejected, Source
+from salience.collection.sources import Rejected, Source, plain
 from salience.collection.spans import RATE, Span, cut_at, overlap
 from salience.collection.speakers import Turn
 from salience.corpora import pdid
@@ -173,8 +173,7 @@ def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Cal
                 rejected.append(Rejected(source.key, source.accent, start, end, *bad))
                 continue
             kept.append(span)
-            speaker = source.speaker or f"{source.key}-s{stretch.speaker:02d}"
-            utt = f"{speaker}-{source.key}-{len(kept):04d}" if source.speaker else f"{speaker}-{len(kept):04d}"
+            speaker, utt = ids(source, stretch.speaker, len(kept))
             write(f"{utt}.wav", measures.gain * samples[span[0] : span[1]])
             clips.append(
                 pdid.Clip(
@@ -185,6 +184,14 @@ def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Cal
     heard = [(turn.start, turn.end, turn.speaker) for turn in turns if turn.speaker]
     found = Found(len(samples), speech, music, heard, kept)
     return Outcome(clips, rejected, found)
+
+
+def ids(source: Source, speaker: int, clip: int) -> tuple[str, str]:
+    """The ids of a speaker and of a clip, by the number of the speaker in the recording and that of the clip."""
+    if source.speaker:
+        return source.speaker, f"{source.speaker}-{source.key}-{clip:04d}"
+    name = f"{plain(source.key)}_s{speaker:02d}"
+    return name, f"{name}-{clip:04d}"
 
 
 def _diarised(samples: np.ndarray, pieces: list[Span], music: list[Span], settings: Settings) -> list[Turn]:
