@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -135,6 +136,42 @@ def test_what_is_useless_costs_one_sentence_each(work: Path) -> None:
     assert pieces["music"] >= 1 and pieces["snr"] >= 2 and set(pieces) <= {"music", "snr", "short"}
     told = json.loads((work / "pdid/collection.json").read_text())
     assert {row["reason"]: row["count"] for row in told["rejected"]} == dict(Counter(row["reason"] for row in rows))
+
+
+def test_a_clip_that_is_gone_is_made_again(work: Path, mini: Path, tmp_path: Path) -> None:
+    shutil.copytree(work, tmp_path / "w")
+    source = next(s for s in sources.from_folder(mini / "audio")[0] if s.key.endswith("programme0"))
+    folder = tmp_path / "w/recordings" / source.key
+    gone = folder / read_outcome(folder).clips[0].path
+    content = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(InputError, match=f"{gone.name} is missing; run the collection again"):
+        program(MERGE).merge_collection(tmp_path / "w/recordings", tmp_path / "w/pdid", SETTINGS, root=mini / "audio")
+    assert collect(source, folder, SETTINGS) is True and gone.read_bytes() == content
+
+
+def test_a_reference_of_other_recordings_leaves_all_as_it_was(work: Path, mini: Path, tmp_path: Path) -> None:
+    shutil.copytree(work, tmp_path / "w")
+    before = listing(tmp_path / "w")
+    table = tmp_path / "other.tsv"
+    table.write_text("recording\tstart\tend\tspeaker\ttext\nother\t1\t2\tx\t\n")
+    for step, where in ((COLLECT, ["recordings"]), (MERGE, ["recordings", "pdid"])):
+        function = getattr(program(step), Path(step).stem)
+        with pytest.raises(InputError, match="the reference names none of the recordings"):
+            function(*(tmp_path / "w" / name for name in where), settings=SETTINGS, root=mini / "audio", reference=table)
+    assert listing(tmp_path / "w") == before
+
+
+def test_an_unexpected_error_names_the_recording(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(path: Path) -> np.ndarray:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(audio, "decode", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        program(COLLECT).collect_recordings(tmp_path, SETTINGS, root=mini / "audio")
+    assert re.search(r"the collection from \S+/Jonubi/programme0\.\w+ failed", caplog.text)
 
 
 def test_summary_adds_up(work: Path) -> None:

@@ -265,6 +265,7 @@ def test_every_reason_can_be_given() -> None:
     assert reason(good, speech, clip) == ""
     assert reason(good, speech, (0, 2 * RATE)) == "short"
     assert reason(*clip_with(30, 31.0)) == "long"
+    assert reason(good, speech, (0, 2 * RATE), [(0, 2 * RATE)]) == "music"
     assert reason(good, speech, clip, [(0, RATE)]) == "music" and reason(good, speech, clip, [(0, RATE // 2)]) == ""
     assert reason(good, speech[:1], clip) == "speech"
     loud = good.copy()
@@ -471,6 +472,24 @@ def test_text_of_a_clip_is_that_of_whole_utterances() -> None:
     assert text(0.8, 6.0) == "" and text(0.8, 12.5) == "" and text(15, 18) == ""
 
 
+def test_short_words_are_part_of_the_text() -> None:
+    own = known((1.0, 4.0, "x", "one"), (4.3, 4.45, "x", "yes"), (5.0, 8.0, "x", "two"))["a"]
+
+    def text(start: float, end: float) -> str:
+        return reference.text_of((round(start * RATE), round(end * RATE)), own)
+
+    assert text(0.8, 8.2) == "one yes two" and text(0.8, 4.5) == "one yes"
+    # A cut through it leaves it to the side that has more of it.
+    assert text(0.8, 4.4) == "one yes" and text(4.4, 8.2) == "two" and text(0.8, 4.35) == "one" and text(4.35, 8.2) == "yes two"
+
+
+def test_a_reference_that_is_missing_or_of_others_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ref.tsv is missing; correct --reference, or leave it out"):
+        reference.read_reference(tmp_path / "ref.tsv")
+    with pytest.raises(InputError, match="names none of the recordings; its first column .* for instance Lori-a$"):
+        reference.shared(["Yazdi-b", "Lori-a"], known())
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -602,3 +621,14 @@ def test_demucs_replaces_what_lies_over_music(monkeypatch: pytest.MonkeyPatch) -
     assert np.array_equal(freed[: 2 * RATE], sound[: 2 * RATE]) and np.array_equal(freed[3 * RATE :], sound[3 * RATE :])
     assert np.abs(freed[2 * RATE : 3 * RATE] - 0.5 * sound[2 * RATE : 3 * RATE]).max() < 0.01
     assert separation.separate(sound, [], "demucs") is sound and separation.separate(sound, [(0, RATE)], "none") is sound
+
+
+def test_music_that_a_separator_removed_was_there_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips are judged by what is left of it; the recording had it, and one of nothing else held music."""
+    monkeypatch.setattr(separation, "_demucs", lambda samples, name: samples * 0)
+    chord = sum(tone(8.0, pitch) for pitch in (997, 1500, 2200, 2900, 4000))
+    sound = np.concatenate([np.zeros(RATE), chord, np.zeros(RATE)]).astype(np.float32)
+    source = sources.Source("a", Path("a.wav"), "Lori")
+    for separator in ("none", "demucs"):
+        outcome = recording._collect(source, sound, recording.Settings(separator=separator), lambda name, clip: None)
+        assert outcome.rejected[0].reason == "music" and len(outcome.found.music) == 1

@@ -27,7 +27,7 @@ collect_recordings() {
     how=(--config "$conf/collection.yaml" --config "$work/sources.yaml" --settings.vad "${vad:-silero}"
         --settings.diariser "${diariser:-resemblyzer}" --settings.separator "${separator:-none}")
     $train_cmd JOB=1:"$nj" "$work/log/collect.JOB.log" \
-        local/collect_recordings.py "${how[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
+        local/collect_recordings.py "${how[@]}" "${known[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
     local/merge_collection.py "${how[@]}" "${known[@]}" --recordings "$work/recordings" \
         --out "$downloads/pdid" --synthetic "$synthetic"
 }

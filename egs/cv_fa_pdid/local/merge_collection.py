@@ -11,7 +11,7 @@ from salience import program
 from salience.collection import summary
 from salience.collection.recording import Settings, read_outcome, remove_others, steps_used
 from salience.collection.reference import Reference, compare, read_reference, text_of
-from salience.collection.sources import from_folder, from_list
+from salience.collection.sources import find
 from salience.collection.spans import RATE
 from salience.corpora import pdid
 from salience.corpora.download import whole_folder
@@ -42,12 +42,12 @@ def merge_collection(
         reference: Timed utterances, to compare with and to take the clips' text from: recording, start, end, speaker, text.
         synthetic: Whether the recordings were made by a machine.
     """
-    if root is None and table is None:
-        raise InputError("there are no recordings; give --root, --table or both")
-    sources, rejected = from_list(table, root) if table else from_folder(root)  # type: ignore[arg-type]
+    sources, rejected = find(root, table)
     known = read_reference(reference) if reference else {}
     remove_others(recordings, {source.key for source in sources})
     outcomes = {source.key: read_outcome(recordings / source.key) for source in sources}
+    # Before anything is replaced: it may be the reference of other recordings.
+    compared = compare({key: outcome.found for key, outcome in outcomes.items()}, known) if reference and outcomes else None
     clips = []
     with whole_folder(out / "pdid") as corpus:
         for key, outcome in outcomes.items():
@@ -69,7 +69,7 @@ def merge_collection(
         **summary.summarise(clips, rejected, lengths),
         "steps": steps_used(settings),
         "settings": asdict(settings),
-        "reference": compare({key: outcome.found for key, outcome in outcomes.items()}, known) if reference else None,
+        "reference": compared,
     }
     write_json(out / "collection.json", told)
     draw_histograms(out / "histograms.png", told["histograms"], synthetic)
