@@ -51,10 +51,12 @@ def test_what_was_planted_is_found(work: Path) -> None:
     known = told["reference"]
     assert known["recordings"] == 3 and known["utterances"] > 60
     assert known["speech_tolerance"]["0.25"]["precision"] > 95 and known["speech_tolerance"]["0.25"]["recall"] > 95
-    assert known["tolerance"]["0.25"]["precision"] > 90 > known["tolerance"]["0.25"]["chance_precision"]
+    # Measured: 95 and 79; there are many pauses to hit by chance.
+    assert known["tolerance"]["0.25"]["precision"] > max(90, known["tolerance"]["0.25"]["chance_precision"] + 10)
+    assert known["onset_error"] < 0.1
     # Of what is said, a tenth lies in noise and is rejected.
     assert 75 < known["coverage_clips"] < 95 and known["coverage_speech"] > 97 and known["speech_precision"] > 85
-    assert known["speaker_accuracy"] > 85
+    assert known["speaker_accuracy"] > 85 and known["speaker_count"] >= 80
     assert known["music_precision"] > 80 and known["music_recall"] > 95
 
 
@@ -183,6 +185,9 @@ def test_summary_adds_up(work: Path) -> None:
     assert [row["accent"] for row in told["accents"]] == sorted({clip.accent for clip in clips})
     assert sum(told["histograms"]["duration"]["counts"]) == sum(told["histograms"]["snr"]["counts"]) == len(clips)
     assert sum(told["histograms"]["speakers"]["counts"]) == 3
+    assert sum(row["seconds"] for row in told["by_recording"]) == pytest.approx(3600 * told["recording_hours"], abs=0.5)
+    assert sum(row["kept"] for row in told["by_recording"]) == pytest.approx(3600 * told["hours"], abs=0.5)
+    assert sum(row["rejected"] for row in told["by_recording"]) == pytest.approx(sum(row["seconds"] for row in told["rejected"]), abs=0.1)
     assert (work / "pdid/histograms.png").read_bytes()[:4] == b"\x89PNG"
     assert Path((work / "pdid/root.txt").read_text().strip()) == work / "pdid/pdid"
     assert told["steps"]["voice activity"].startswith("silero-vad 6") and told["steps"]["diarisation"].startswith("resemblyzer 0")

@@ -457,6 +457,8 @@ def test_mistakes_cost_what_they_should() -> None:
     assert result["recordings"] == 1 and result["tolerance"]["0.25"]["precision"] == pytest.approx(66.67)
     assert result["tolerance"]["0.25"]["recall"] == pytest.approx(66.67)
     assert (result["coverage_clips"], result["coverage_speech"], result["speech_precision"]) == (50, 50, 100)
+    # One utterance begins with the speech, the other 4 s after it.
+    assert result["onset_error"] == 2.0
     assert (result["speaker_accuracy"], result["speaker_count"], result["music_recall"]) == (50, 0, None)
     with pytest.raises(InputError, match="names none of the recordings"):
         reference.compare({"b": half}, truth)

@@ -75,9 +75,12 @@ TOLD = {
         {"accent": "Tajiki", "samples": 10, "hours": 0.5, "recordings": 1, "speakers": 1},
     ],
     "rejected": [{"reason": "music", "count": 4, "seconds": 31.5}, {"reason": "undecodable", "count": 1, "seconds": 0.0}],
+    "by_recording": [
+        {"recording": f"radio{number}", "seconds": 3000.0, "kept": 1500.0, "rejected": 30.0 - number} for number in range(3)
+    ],
     "steps": {"loudness": "pyloudnorm 0.1"},
     "reference": {
-        "recordings": 3, "utterances": 44, "tolerance": {"0.5": BOUNDARY}, "speech_tolerance": {"0.5": BOUNDARY},
+        "recordings": 3, "utterances": 44, "tolerance": {"0.5": BOUNDARY}, "speech_tolerance": {"0.5": BOUNDARY}, "onset_error": 0.043,
         "coverage_clips": 71.25, "coverage_speech": 95.0, "speech_precision": 93.0, "speaker_accuracy": 88.0,
         "speaker_count": 66.67, "music_precision": None, "music_recall": None,
     },
@@ -112,8 +115,17 @@ def test_the_collection_s_tables(collected):
     assert boundaries.rows == [["clips", "0.5", "90.0", "80.0", "84.7", "21.5"], ["speech", "0.5", "90.0", "80.0", "84.7", "21.5"]]
     assert ["time of the utterances that is in clips", "71.2"] in shares.rows and shares.rows[-1][1] == "–"
     assert section.details[0].rows == [["music", "4", "31.5"], ["undecodable", "1", "–"]]
+    assert boundaries.note.endswith("nearest start of speech it is 0.04 s (median).")
+    assert section.details[1].rows[0] == ["radio0", "3000.0", "1500.0", "30.0"] and len(section.details[1].rows) == 3
     assert dict(section.facts)["loudness"] == "pyloudnorm 0.1"
     assert all(plain_text(table) for table in section.main)
+
+
+def test_of_many_recordings_those_are_shown_that_lose_most():
+    many = [{"recording": f"r{n}", "seconds": 9.0, "kept": 1.0, "rejected": 99.0 - n} for n in range(90)]
+    rows = collection_rows({**TOLD, "recordings": 90, "by_recording": many}, provenance("c", False, None, "./run.sh"))
+    table = sections({"rows": rows, "comparisons": [], "runs": []})[0].details[1]
+    assert [row[0] for row in table.rows] == [f"r{n}" for n in range(20)] and table.note.endswith("The 20 of 90 recordings that lose most.")
 
 
 def test_a_collection_without_reference_has_its_sizes_alone():

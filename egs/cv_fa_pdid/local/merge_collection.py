@@ -63,7 +63,7 @@ def merge_collection(
     summary.write_rejected(out / "rejected.tsv", rejected)
     if not clips:
         raise InputError(f"no clip could be collected; {out}/rejected.tsv says why of each recording")
-    lengths = [outcome.found.length / RATE for outcome in outcomes.values() if outcome.found.length]
+    lengths = {key: outcome.found.length / RATE for key, outcome in outcomes.items() if outcome.found.length}
     told = {
         "synthetic": synthetic,
         **summary.summarise(clips, rejected, lengths),

@@ -147,7 +147,9 @@ def compare(found: Mapping[str, Found], reference: Mapping[str, Reference]) -> d
     tolerance: of the clips' boundaries, by tolerance in seconds: precision,
     recall, f1, and chance_precision, which is that of the same boundaries
     moved around by shares of the recording.  speech_tolerance: the same for
-    the pauses that the voice activity detector found.  coverage_clips,
+    the pauses that the voice activity detector found.  onset_error: the
+    median distance of an utterance's start from the nearest start of what was
+    found to be speech, in seconds and not in percent.  coverage_clips,
     coverage_speech: the share of the utterances' time that is in clips, or
     was found to be speech.  speech_precision: the share of what was found to
     be speech that lies in utterances.  speaker_accuracy: the share of the
@@ -167,6 +169,7 @@ def compare(found: Mapping[str, Found], reference: Mapping[str, Reference]) -> d
         "utterances": sum(map(len, said.values())),
         "tolerance": {f"{t:g}": _boundaries(clips, said, lengths, t) for t in TOLERANCES},
         "speech_tolerance": {f"{t:g}": _boundaries(speech, said, lengths, t) for t in TOLERANCES},
+        "onset_error": _onset_error(said, speech),
         "coverage_clips": _share(spoken, clips),
         "coverage_speech": _share(spoken, speech),
         "speech_precision": _share(speech, spoken),
@@ -187,6 +190,11 @@ def _share(of: Mapping[str, Sequence[Span]], inside: Mapping[str, Sequence[Span]
     """The share of the time in `of` that is also in `inside`."""
     total = sum(end - start for spans in of.values() for start, end in spans)
     return _percent(sum(overlap(span, inside[key]) for key, spans in of.items() for span in spans), total)
+
+
+def _onset_error(said: Mapping[str, Sequence[Span]], speech: Mapping[str, Sequence[Span]]) -> float | None:
+    errors = [min(abs(start - begin) for begin, _ in speech[key]) for key in said if speech[key] for start, _ in said[key]]
+    return round(float(np.median(errors)) / RATE, 3) if errors else None
 
 
 def _boundaries(
