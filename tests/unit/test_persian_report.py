@@ -1,6 +1,7 @@
 """Scores by several normalisers, and a collection's rows and tables."""
 
 import json
+import subprocess
 
 import pytest
 from accent_helpers import run_program
@@ -65,6 +66,32 @@ def test_the_paper_s_figures_are_those_of_its_tables():
     assert sum(one["hours"] for one in paper["collection"].values()) == pytest.approx(23.1)
     assert paper["figures"]["gradcam"]["accented"] == {"wer": 88.8, "cer": 40.6}
     assert set(read_yaml(PAPER.with_name("paper_medium.yaml"), "")["figures"]) == {"zero-shot", "plain", "gradcam"}
+
+
+@pytest.mark.parametrize(
+    ("options", "finetune", "paper", "name"),
+    [
+        ([], "conf/finetune_base.yaml", "conf/paper.yaml", "base"),
+        (["--model", "medium"], "conf/finetune_medium.yaml", "conf/paper_medium.yaml", "medium"),
+        (["--model", "/mo dels/medium.pt"], "conf/finetune_medium.yaml", "conf/paper_medium.yaml", "medium"),
+        (["--model", "./base.pt", "--conf", "mine"], "mine/finetune_base.yaml", "conf/paper.yaml", "base"),
+        (["--model", "small"], "conf/finetune_base.yaml", "", "small"),
+        (["--model", "small", "--paper", "own.yaml", "--finetune-config", "own.yaml"], "own.yaml", "own.yaml", "small"),
+        (["--mini", "true"], "", "conf/paper.yaml", "mini"),
+    ],
+)
+def test_a_model_has_its_own_settings_and_figures(tmp_path, options, finetune, paper, name):
+    """By its name or its file; a size that the paper has not has no figures beside it."""
+    recipe = tmp_path / "egs/cv_fa_pdid"
+    recipe.mkdir(parents=True)
+    for shared in ("path.sh", "requirements.txt", "conf", "utils", ".venv"):
+        (tmp_path / shared).symlink_to(TOP / shared)
+    for own in ("run.sh", "path.sh", "conf"):
+        (recipe / own).symlink_to(TOP / "egs/cv_fa_pdid" / own)
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local/accent_stages.sh").write_text('printf "%s|" "$finetune_config" "$paper" "$corpora"; exit 0\n')
+    done = subprocess.run(["bash", "run.sh", *options], cwd=recipe, capture_output=True, text=True)
+    assert done.stdout == f"{finetune}|{paper}|Common Voice fa and PDID, Whisper {name}|", done.stderr
 
 
 BOUNDARY = {"precision": 90.0, "recall": 80.0, "f1": 84.7, "chance_precision": 21.5}
