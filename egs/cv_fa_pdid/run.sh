@@ -97,6 +97,9 @@ test_sets=$(present "standard accented")
 all_sets=$(present "cls_train cls_dev cls_test asr_train asr_dev $test_sets")
 [ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
 map_sets=$asr_train
+if [ -z "$all_sets" ] && [ -e "$data/preparation.txt" ] && [ -e "$downloads/pdid/collection.json" ]; then
+    stage=9 # a collection by itself, without text or a second accent, has nothing to train and a report
+fi
 
 if begin 2 "log-mel features";                                   then extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi

@@ -101,7 +101,10 @@ def _boundaries(rows: Sequence[Row], onset: float | None) -> Table:
     ]
     note = "By chance: the same boundaries moved along the recording."
     if onset is not None:
-        note += f" From an utterance's start to the nearest start of speech it is {onset:.2f} s (median)."
+        note += (
+            f" From an utterance's start to the nearest start of speech it is {onset:.2f} s (median); what follows without a "
+            "pause has no start of its own."
+        )
     return Table(
         "Pauses between clips, and between stretches of speech, against the reference's",
         ["boundaries of", "tolerance (s)", "precision (%)", "recall (%)", "F1 (%)", "precision by chance (%)"],
