@@ -47,7 +47,7 @@ def _recordings(rows: Sequence[Row]) -> list[Table]:
         for name, row in lost.items()
     ]
     whole = next((row["value"] for row in rows if row["metric"] == "recordings" and row["accent"] is None), len(body))
-    note = "Seconds in neither are pauses and what nobody says."
+    note = "Seconds in neither hold no speech."
     if whole > len(body):
         note += f" The {len(body)} of {whole} recordings that lose most."
     return [Table("Seconds of each recording", ["recording", "seconds", "in clips", "rejected"], body, note)] if body else []
