@@ -245,13 +245,13 @@ def test_a_list_with_bad_lines_and_a_known_speaker(work: Path, mini: Path, tmp_p
     good = sorted(folder.rglob("programme0.*"))[0]
     other = sorted(folder.rglob("programme0.*"))[1]
     table = tmp_path / "list.tsv"
-    table.write_text(f"{good}\tYazd city\tZahra\n{other}\tLori\n{other}\tYazdi\n{folder}/x.wav\n{folder}/none.wav\tLori\n")
+    table.write_text(f"{good}\tYazd city\tZahra / guest-1\n{other}\tLori\n{other}\tYazdi\n{folder}/x.wav\n{folder}/none.wav\tLori\n")
     (tmp_path / "out/recordings/old").mkdir(parents=True)
     (tmp_path / "out/recordings/old/outcome.json").write_text("{}")
     out = run(tmp_path / "out", table=table)
     clips = pdid.read_metadata(out / "pdid")
-    assert {(clip.accent, clip.speaker) for clip in clips} == {("Yazd city", "Zahra")} and len(clips) > 3
-    assert all(clip.path.startswith("Yazd_city/Zahra-programme0-") for clip in clips)
+    assert {(clip.accent, clip.speaker) for clip in clips} == {("Yazd city", "Zahra___guest_1")} and len(clips) > 3
+    assert all(clip.path.startswith("Yazd_city/Zahra___guest_1-programme0-") for clip in clips)
     whole = [row for row in rejected_of(out) if not row["start"]]
     assert sorted(row["reason"] for row in whole) == ["list", "two accents", "undecodable"]
     assert any("none.wav is missing" in row["sentence"] for row in whole)

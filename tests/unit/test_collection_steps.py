@@ -405,6 +405,8 @@ def test_one_bad_line_leaves_the_rest(tmp_path: Path) -> None:
     assert said["e.wav"][0] == "list"
     assert said["c"][0] == "two accents" and f"has the accents Lori and Yazdi ({table}:5, {table}:6)" in said["c"][1]
     assert said["d"][0] == "list" and "would both be called d" in said["d"][1]
+    with pytest.raises(InputError, match="none.tsv is missing; correct the path, or write the list of recordings there"):
+        sources.from_list(tmp_path / "none.tsv")
     (tmp_path / "none.tsv").write_text("# nothing\n")
     with pytest.raises(InputError, match="none.tsv lists no recording"):
         sources.from_list(tmp_path / "none.tsv")

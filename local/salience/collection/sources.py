@@ -117,8 +117,9 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
     """The recordings of a table of two or three columns parted by tabs: path, accent, and the only speaker if known.
 
     Paths count from `root`, or from the table's folder.  Lines that start with
-    `#` are comments.  A line with a column missing, and a file with two
-    accents, are rejected; the rest is kept.
+    `#` are comments.  Speakers whose names are the same but for blanks and
+    signs are one (see `plain`).  A line with a column missing, and a file with
+    two accents, are rejected; the rest is kept.
     """
     table = Path(table)
     base = Path(root) if root else table.parent
