@@ -6,28 +6,29 @@
 # (recordings_list), become $downloads/pdid.  The models of each step: vad, diariser, separator.  reference: a table of
 # timed utterances to compare with.  With neither root nor list, and mini=true, from the mini recordings.
 collect_recordings() {
-    local work=$downloads/collection root='' list='' how known=() synthetic=$mini
+    local work=$downloads/collection root='' list='' known='' how synthetic=$mini
     if [ -n "$recordings_list$recordings_root" ]; then
         synthetic=false
         [ -z "$recordings_list" ] || list=$(from_caller "$recordings_list")
         [ -z "$recordings_root" ] || root=$(from_caller "$recordings_root")
-        [ -z "$reference" ] || known=(--reference "$(from_caller "$reference")")
+        [ -z "$reference" ] || known=$(from_caller "$reference")
     else
         [ "$mini" = true ] || fail "there is nothing to collect from; give --recordings-root or --recordings-list"
         fetch recordings
         root=$(cat "$downloads/recordings/root.txt")/audio
-        known=(--reference "$(cat "$downloads/recordings/root.txt")/reference.tsv")
+        known=$(cat "$downloads/recordings/root.txt")/reference.tsv
     fi
     # In a file: a path with JOB in it would not survive the array of jobs.
     mkdir -p "$work"
     {
         [ -z "$list" ] || echo "table: '${list//\'/\'\'}'"
         [ -z "$root" ] || echo "root: '${root//\'/\'\'}'"
+        [ -z "$known" ] || echo "reference: '${known//\'/\'\'}'"
     } > "$work/sources.yaml"
     how=(--config "$conf/collection.yaml" --config "$work/sources.yaml" --settings.vad "${vad:-silero}"
         --settings.diariser "${diariser:-resemblyzer}" --settings.separator "${separator:-none}")
     $train_cmd JOB=1:"$nj" "$work/log/collect.JOB.log" \
-        local/collect_recordings.py "${how[@]}" "${known[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
-    local/merge_collection.py "${how[@]}" "${known[@]}" --recordings "$work/recordings" \
+        local/collect_recordings.py "${how[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
+    local/merge_collection.py "${how[@]}" --recordings "$work/recordings" \
         --out "$downloads/pdid" --synthetic "$synthetic"
 }
