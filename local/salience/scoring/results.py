@@ -60,13 +60,20 @@ class Scores:
     errors: dict[tuple[str, str], np.ndarray]
 
 
+PLACEHOLDER = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+
+
 def matches(pattern: str) -> list[tuple[dict[str, str], Path]]:
-    """Paths that match a pattern such as `exp/{system}/{set}`, with what each placeholder stands for."""
-    parts = re.split(r"\{(\w+)\}", pattern)
-    wildcard = "*".join(escape(part) for part in parts[::2])
+    """Paths that match a pattern such as `exp/{system}/{set}`, with what each placeholder stands for.
+
+    `{seed:1|2}` stands for 1 and 2 only: not for what an earlier run left.
+    """
+    parts = PLACEHOLDER.split(pattern)
+    wildcard = "*".join(escape(part) for part in parts[::3])
     expression, seen = re.escape(parts[0]), set()
-    for name, literal in zip(parts[1::2], parts[2::2]):
-        expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
+    for name, values, literal in zip(parts[1::3], parts[2::3], parts[3::3]):
+        one_of = "[^/]+" if values is None else "|".join(map(re.escape, values.split("|")))
+        expression += f"(?P={name})" if name in seen else f"(?P<{name}>{one_of})"
         expression += re.escape(literal)
         seen.add(name)
     found = ((re.fullmatch(expression, path), Path(path)) for path in sorted(glob(wildcard)))
@@ -88,14 +95,13 @@ def split(pattern: str, *names: str) -> list[tuple[dict[str, Any], str]]:
     ({"snr": 20}, "20/{set}")]: words come first, then numbers, and of an SNR
     the highest.  A pattern without such placeholders is handed back as it is.
     """
-    names = tuple(name for name in names if f"{{{name}}}" in pattern)
+    there = {match[1] for match in PLACEHOLDER.finditer(pattern)}
+    names = tuple(name for name in names if name in there)
     if not names:
         return [({}, pattern)]
     parts = {}
     for fields, _ in matches(pattern):
-        filled = pattern
-        for name in names:
-            filled = filled.replace(f"{{{name}}}", fields[name])
+        filled = PLACEHOLDER.sub(lambda found: fields[found[1]] if found[1] in names else found[0], pattern)
         parts[filled] = {name: _number(fields[name]) for name in names}
 
     def place(values: Mapping[str, Any]) -> list[tuple[bool, str, float]]:
