@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154  # the recipe that sources this sets the variables
 # Stages 2 to 9 of the accent recipes: the method of Sameti et al. (2025), standing once.
 # A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, seeds; model;
-# conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed.
+# conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed, check_space.
 
 . stages.sh
 
@@ -14,7 +14,8 @@ extract_features() { # stage 2: log-mel archives of all sets, by an array of job
     [ -z "$speed_factors" ] || perturb_speed.py --source "$data/asr_train" --target "$data/$asr_train" --factors "$speed_factors"
     split_sets "$all_sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
-        extract_features.py --data "$data" --sets "$all_sets" --out "$dump" --job JOB --jobs "$nj"
+        extract_features.py --data "$data" --sets "$all_sets" --out "$dump" --job JOB --jobs "$nj" \
+        --check-space "$check_space"
     merge_archives.py --folder "$dump" --sets "$all_sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 
@@ -34,7 +35,8 @@ map_saliency() { # stage 4: Grad-CAM, Grad-CAM++ and the two control maps
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$exp/saliency/log/map.JOB.log" \
         map_saliency.py --data "$data" --features "$dump" --sets "$map_sets" --classifier "$exp/classifier" \
-        --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" --seed "$seed" --device "$device"
+        --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" --seed "$seed" --device "$device" \
+        --check-space "$check_space"
     for kind in gradcam gradcam++ random; do
         merge_archives.py --folder "$exp/saliency/$kind" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"
     done
@@ -47,7 +49,8 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
     split_sets "$map_sets"
     $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
         mask_features.py --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" \
-        --sets "$map_sets" --variants "$masked" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed"
+        --sets "$map_sets" --variants "$masked" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
+        --check-space "$check_space"
     for variant in $masked; do
         merge_archives.py --folder "$exp/masked/$variant" --sets "$map_sets" --name feats --jobs "$nj" \
             --data "$data" --tables masked_share

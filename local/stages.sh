@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the recipe that sources this sets some variables and reads the others
 # What every recipe's run.sh needs: folders, checks of the options, and words for stages.
-# A recipe sets: mini, stage, stop_stage, nj, ngpu, nodes, seed; conf, results, launcher and train_jobs may be empty.
+# A recipe sets: mini, stage, stop_stage, nj, ngpu, nodes, seed, check_space; conf, results, launcher and train_jobs may be
+# empty.
 
 part=$([ "$mini" = false ] || echo /mini)
 data=data$part dump=dump$part exp=exp$part downloads=downloads$part

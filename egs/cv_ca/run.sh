@@ -17,6 +17,7 @@ nodes=1                  # for each training (Slurm)
 cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
 seed=1                   # of the synthetic corpus, the sets and the chunks
 mini=false               # true: a synthetic corpus of some minutes, in four espeak voices
+check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of recognisers (default: 1 2 3)
 side_seeds=              # of classifiers, and of recognisers with masks (default: seeds; mini: 1)
 size=                    # of models that start from random weights: base or mini (default: base; mini: mini)

@@ -30,7 +30,8 @@ prepare_data() { # stage 1
 extract_features() { # stage 2
     split_sets "$sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
-        extract_features.py --kind fbank --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj"
+        extract_features.py --kind fbank --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj" \
+        --check-space "$check_space"
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
     compute_cmvn.py --features "$dump/train/feats.scp" --out "$dump"
 }
@@ -81,7 +82,7 @@ estimate() { # estimate <sets> <estimators> <folders>: the masks of these sets b
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$exp/masks$by/log/estimate.JOB.log" \
         estimate_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$1" --estimators "$2" --out "$3" --longest "$(longest)" \
-        --job JOB --jobs "$nj" --device "$device"
+        --job JOB --jobs "$nj" --device "$device" --check-space "$check_space"
     for folder in $3; do
         merge_archives.py --folder "$folder" --sets "$1" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
     done
@@ -114,7 +115,8 @@ mix_noise() { # stage 5
         copy_data_dir.sh --utt-prefix noisy- --spk-prefix noisy- "$data/train" "$data/train_noisy" > /dev/null
         combine_data.sh "$data/train_twice" "$data/train" "$data/train_noisy" > /dev/null
     fi
-    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data"
+    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" \
+        --check-space "$check_space"
     for system in $retrained; do
         for s in $seeds; do training_copies "$system" "$s"; done
     done
@@ -186,7 +188,8 @@ sweep() {
     for point in $(points); do
         echo "$(masks_of "$point/masks" "$point") --out $point/noisy"
     done > "$exp/sweeps$by/log/mixtures"
-    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test"
+    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test" \
+        --check-space "$check_space"
 }
 
 retrain() {

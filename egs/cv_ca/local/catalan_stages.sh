@@ -149,7 +149,7 @@ map_accents() { # stage 4: what the accent classifier hears, of the recognisers'
     needs "$model/model.safetensors" 3
     # shellcheck disable=SC2086
     $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$model" \
-        --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device"
+        --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device" --check-space "$check_space"
 }
 
 mask() { # stage 5: the masks of the first epoch, and how much they hide
@@ -196,6 +196,6 @@ decode() { # stage 7
         # shellcheck disable=SC2086
         $cuda_cmd $gpu "$exp/saliency/log/$name.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$folder" \
             --sets labelled_test --out "$exp/saliency" --task "$name" --target reference --normaliser catalan \
-            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device"
+            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device" --check-space "$check_space"
     done
 }

@@ -57,7 +57,7 @@ pack_sets() { # stage 2
     needs "$data/words" 1
     $train_cmd "$dump/log/pack.log" pack_waveforms.py --data "$data" --out "$dump" \
         --sets "train dev test noise_train noise_test $(published_sets)" \
-        --long "$([ ! -e "$data/noise_other" ] || echo noise_other)"
+        --long "$([ ! -e "$data/noise_other" ] || echo noise_other)" --check-space "$check_space"
 }
 
 recognisers() { # recognisers <log name> <list of argument lines> <settings>: trains one recogniser a line
@@ -92,7 +92,7 @@ train_generators() { # stage 4
     for s in $seeds; do echo "--generator $exp/generator$of/seed$s --out $exp/masks$of/seed$s"; done > "$exp/masks$of/log/lines"
     # shellcheck disable=SC2086
     in_array "$exp/masks$of/log/map" "$exp/masks$of/log/lines" $gpu --max-jobs-run "$train_jobs" -- \
-        map_importance.py --packed "$dump" --sets "train dev test" --device "$device"
+        map_importance.py --packed "$dump" --sets "train dev test" --device "$device" --check-space "$check_space"
 }
 
 system() { # system <name> <seed>: the options of one training that goes on from the baseline
