@@ -6,6 +6,8 @@
 
 . stages.sh
 
+check_options "a number" "$whole" standard_train
+check_options "numbers parted by blanks" "$decimals" speed_factors
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
 masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)

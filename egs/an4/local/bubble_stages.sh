@@ -18,6 +18,10 @@ case $listener in
     whisper | commands) [ -n "$listener_model" ] || fail "--listener $listener needs --listener-model" ;;
     *) fail "--listener takes hybrid, whisper or commands, not '$listener'" ;;
 esac
+check_options "a number" "$whole" "nbpe sweep_points"
+check_options "numbers parted by blanks" "$wholes" draws
+check_options "numbers parted by blanks" "$decimals" "snrs train_snr"
+[ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
 
 prepare_data() { # stage 1

@@ -6,7 +6,10 @@ first_seed=${seeds%% *}
 first_classifier=seed${side_seeds%% *}
 pretraining_config=${pretraining_config:-$conf/pretraining.yaml}
 tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/tokens.txt
-[[ $chunk =~ ^[0-9]+$ ]] || fail "--chunk takes a number of clips, not '$chunk'"
+check_options "a number" "$whole" "least_per_accent chunk beam"
+check_options "a number" "($whole)?" "most_per_accent dev_limit test_limit"
+check_options "a number" "$decimal" "random_share shortest longest max_disk_gb"
+check_options "numbers parted by blanks" "$wholes" side_seeds
 
 train_sets="labelled_train accent_train gender_train"
 dev_sets="labelled_dev accent_dev gender_dev"

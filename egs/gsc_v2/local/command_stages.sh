@@ -10,6 +10,8 @@ further_config=${further_config:-$([ "$mini" = true ] && echo "$conf/further.yam
 generator_config=${generator_config:-$conf/generator.yaml}
 by=$([ "$kind" = paper ] || echo "_$kind") # other kinds of recognisers have folders of their own
 of=$([ "$maps_of" = paper ] || echo "$by") # and generators that listen to them
+check_options "numbers parted by blanks" "$wholes" "sweep_seeds binarised_seeds"
+check_options "numbers parted by blanks" "$decimals" "snrs sweep_snrs binarised"
 case $maps_of in paper | own) ;; *) fail "--maps-of takes paper or own, not '$maps_of'" ;; esac
 noise_name=$(basename "$noise") other_name=$(basename "$other_noise")
 noisy_sets="test_$noise_name test_$other_name"
