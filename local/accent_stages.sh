@@ -75,13 +75,13 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
     mkdir -p "$exp/whisper/log"
     start_from
     for variant in $trained; do
-        for s in $seeds; do echo "--variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
+        for s in $seeds; do echo "--model $(quoted "$model") --variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
     done > "$exp/whisper/log/trainings"
     # shellcheck disable=SC2046,SC2086
     in_array "$exp/whisper/log/finetune" "$exp/whisper/log/trainings" $(trainings) -- \
         $launcher finetune_whisper.py --config "${finetune_config:-$conf/finetune.yaml}" --masking "$conf/masking.yaml" \
         --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
-        --train-set "$asr_train" --model "$model" --language "$language" --ngpu "$ngpu"
+        --train-set "$asr_train" --language "$language" --ngpu "$ngpu"
 }
 
 decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
@@ -92,7 +92,7 @@ decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
     start_from
     for system in $systems; do
         if [ "$system" = zero-shot ]; then
-            echo "--model $model --out $exp/whisper/zero-shot/seed0/decode"
+            echo "--model $(quoted "$model") --out $exp/whisper/zero-shot/seed0/decode"
         else
             for s in $seeds; do
                 echo "--model $exp/whisper/$system/seed$s/model.pt --out $exp/whisper/$system/seed$s/decode"

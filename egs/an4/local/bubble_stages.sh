@@ -67,7 +67,7 @@ train_listeners() { # stage 3
 teacher() { # teacher <seed>: the options that name an estimator's listener
     local model=$ears/seed$1
     [ "$listener" = hybrid ] || model=$(from_caller "$listener_model")
-    echo "--listener.kind $listener --listener.model '$model'"
+    echo "--listener.kind $listener --listener.model $(quoted "$model")"
 }
 
 train_estimators() { # stage 4

@@ -143,7 +143,7 @@ learn() { # stage 3
 
 classifier() { # classifier <name> <labels> <end of the sets' names> <seed> <start>: the options of one training
     [ -e "$data/$2_train$3/utt2spk" ] || return 0
-    echo "--labels $2 --train-set $2_train$3 --dev-set $2_dev$3 --test-sets '$2_dev$3 $2_test$3' --start '$5' --seed $4" \
+    echo "--labels $2 --train-set $2_train$3 --dev-set $2_dev$3 --test-sets '$2_dev$3 $2_test$3' --start $(quoted "$5") --seed $4" \
         "--out $exp/classifier/$1/$variant_start/seed$4"
 }
 
@@ -165,14 +165,15 @@ mask() { # stage 5: the masks of the first epoch, and how much they hide
 }
 
 finetune() { # stage 6
-    local lines=$exp/ctc/log/lines s start variant masked
+    local lines=$exp/ctc/log/lines s start from variant masked
     needs "$tokens" 2
     mkdir -p "$exp/ctc/log"
     for s in $seeds; do
         masked=$([[ " $side_seeds " != *" $s "* ]] || echo "$variants")
         for start in $starts; do
+            from=$(model_of "$start")
             for variant in plain $([ "$start" != "$variant_start" ] || echo "$masked"); do
-                echo "--start '$(model_of "$start")' --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
+                echo "--start $(quoted "$from") --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
             done
         done
     done | awk '!seen[$0]++' > "$lines"
@@ -188,11 +189,11 @@ decode() { # stage 7
     needs "$exp/ctc/log/lines" 6
     sed -n 's/.*--out //p' "$exp/ctc/log/lines" | while read -r folder; do
         needs "$folder/model.safetensors" 6
-        echo "--model $folder --out $folder/decode"
+        echo "--model $folder --out $folder/decode ${lm:+--lm $(quoted "$(from_caller "$lm")")}"
     done > "$lines"
     # shellcheck disable=SC2086
     in_array "$exp/ctc/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --data "$data" --packed "$dump" \
-        --sets labelled_test --device "$device" --beam "$beam" ${lm:+--lm "$(from_caller "$lm")"}
+        --sets labelled_test --device "$device" --beam "$beam"
     folder=$exp/ctc/${starts##* }/plain/seed$first_seed
     [ ! -e "$exp/ctc/own/plain/seed$first_seed" ] || folder=$exp/ctc/own/plain/seed$first_seed
     for name in ctc ctc-characters; do
