@@ -53,7 +53,7 @@ def finetune_wav2vec(
         data: Folder of the data directories.
         out: Folder of the model.
         tokens: tokens.txt of the vocabulary.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub; its language head is not used.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files); its language head is not used.
         size: Of a random start: base or mini.
         variant: plain, specaugment, random-mask or gradcam.
         train_set: Set to learn from.

@@ -51,7 +51,7 @@ def pretrain_wav2vec(
         phases: List of sets with learning rate and epochs; best given by --config.
         dev_set: Set on which the model's health is measured; it needs no text.
         packed: Folder of the packed sets; without one the recordings are decoded each time.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files).
         size: Of a random start: base or mini.
         objective: What is learnt; kind `legacy` is the published one.
         crops: Longest and shortest part of an utterance.

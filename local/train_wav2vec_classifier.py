@@ -57,7 +57,7 @@ def train_wav2vec_classifier(
         dev_set: Set that chooses the epoch.
         test_sets: Sets to report, separated by spaces.
         packed: Folder of the packed sets; without one the recordings are decoded each time.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files).
         size: Of a random start: base or mini.
         learning: Which weights learn, and how fast.
         training: Settings of the training.

@@ -14,6 +14,7 @@ nodes=1                  # for each training (Slurm)
 cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
 seed=1                   # of the synthetic corpus and the language model
 mini=false               # true: a synthetic corpus in the same format
+check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of recognisers and estimators (default: 1 2 3; mini: 1)
 draws=                   # of the noise that the tables average over (default: 1 2 3; mini: 1)
 token_type=char          # char, or bpe for subwords

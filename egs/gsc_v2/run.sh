@@ -25,6 +25,7 @@ nodes=1                  # for each training (Slurm)
 cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
 seed=1                   # of the synthetic corpora, the lists of noise and the noisy test sets
 mini=false               # true: synthetic corpora in the same formats
+check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of the trainings (default: 1 2 3 4 5; mini: 1)
 kind=paper               # recogniser: paper, or bc-resnet-1, -1.5, -2, -3, -6, -8
 maps_of=paper            # own: maps by a generator of the chosen kind of recogniser, not by the paper's

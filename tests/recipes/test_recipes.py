@@ -259,10 +259,32 @@ def test_options_are_checked(tmp_path):
         (["--egs", "fsdd", "--stage", "ten"], "--stage takes a number"),
         (["--egs", "fsdd", "--stage", "12"], "there is no stage 12"),
         (["--egs", "fsdd", "--mini", "maybe"], "true or false"),
+        (["--egs", "fsdd", "--check-space", "maybe"], "true or false"),
+        (["--egs", "fsdd", "--nj", "0"], "--nj must be at least 1"),
+        (["--egs", "an4", "--sweep-points", "0"], "--sweep-points must be at least 1"),
+        (["--egs", "fsdd", "--conf", "/JOB/conf"], "--conf takes a path without JOB in it"),
     ):
         done = run(project, *options)
         assert done.returncode == 1 and words in done.stderr, done.stderr
     assert "--stage" in run(project, "--egs", "fsdd", "--help").stdout
+
+
+def test_numbers_among_the_options_are_checked(tmp_path):
+    """Whatever has a number for its default, or is named like numbers, in the first recipe that has it."""
+    project = copy_of_the_project(tmp_path / "p")
+    seen = set()
+    for script in sorted(project.glob("egs/*/run.sh")):
+        text = script.read_text().partition("help_message=")[0]
+        numbers = re.findall(r"""^(\w+)=(?:"?-?\d.*|\s+#.*\(default: -?\d.*)$""", text, re.M) + re.findall(
+            r"^(\w+_(?:seeds|jobs|limit|factors|per_accent|per_gender))=", text, re.M
+        )
+        for name in sorted(set(numbers) - seen):
+            option = f"--{name.replace('_', '-')}"
+            done = run(project, "--egs", script.parent.name, "--mini", "true", "--stage", "9", option, "1 b")
+            assert done.returncode == 1 and done.stderr.startswith(f"{script.parent.name}/run.sh: {option} takes "), (option, done.stderr)
+            assert len(done.stderr.splitlines()) == 1
+            seen.add(name)
+    assert seen > {"stage", "ngpu", "seeds", "sweep_points", "snrs", "train_snr", "max_disk_gb", "beam", "dev_limit", "speed_factors", "standard_train"}
 
 
 def used_bytes(folder: Path) -> int:

@@ -121,7 +121,10 @@ def test_living_room_is_found_anywhere(home: Path, tmp_path: Path) -> None:
 def test_archives(mini: Path, home: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "musan.tar.gz", "w:gz") as tar:
         tar.add(mini, "musan")
-    assert len(musan.noises(musan.fetch(tmp_path / "t", tmp_path / "musan.tar.gz"))) == 40
+    with pytest.raises(InputError, match="musan.tar.gz has .* bytes instead of 11086114085; fetch it again, or give it another name"):
+        musan.fetch(tmp_path / "t", tmp_path / "musan.tar.gz")
+    (tmp_path / "musan.tar.gz").rename(tmp_path / "mini.tar.gz")
+    assert len(musan.noises(musan.fetch(tmp_path / "t", tmp_path / "mini.tar.gz"))) == 40
     with zipfile.ZipFile(tmp_path / "home.zip", "w") as archive:
         archive.write(home / "QUT-NOISE" / qut_noise.LIVING_ROOM, f"QUT-NOISE/{qut_noise.LIVING_ROOM}")
     assert qut_noise.noises(qut_noise.fetch(tmp_path / "t", tmp_path / "home.zip"))[0].duration == 30

@@ -181,6 +181,9 @@ def test_archive_without_a_top_folder(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "speech_commands_v0.02.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         tar.add(tiny, ".")
+    with pytest.raises(InputError, match="bytes instead of 2428923189; fetch it again, or give it another name if you packed it yourself"):
+        speech_commands.fetch(tmp_path / "t", path)
+    path = path.rename(tmp_path / "one_word.tar.gz")
     root = speech_commands.fetch(tmp_path / "t", path)
     assert root == tmp_path / "t" / "speech_commands" and path.exists()
     assert [u.id for u in speech_commands.utterances(root)] == [u.id for u in speech_commands.utterances(tiny)]

@@ -155,6 +155,24 @@ def test_a_name_that_cannot_be_fetched_is_one_sentence(monkeypatch):
         open_start("facebook/wav2vec2-large-xlsr-53", Wav2Vec2ForCTC)
 
 
+def test_a_published_start_of_a_certain_version(tmp_path, monkeypatch):
+    """The hub being a folder for each version."""
+    for number, version in enumerate(("main", "v1"), 1):
+        saved(tmp_path / version, Wav2Vec2ForPreTraining, number)
+    model, config = Wav2Vec2ForCTC.from_pretrained, Wav2Vec2Config.get_config_dict
+
+    def place(name, revision):
+        return str(tmp_path / revision) if name == "someone/model" else name
+
+    monkeypatch.setattr(Wav2Vec2ForCTC, "from_pretrained", lambda name, revision, **given: model(place(name, revision), **given))
+    monkeypatch.setattr(Wav2Vec2Config, "get_config_dict", lambda name, revision: config(place(name, revision)))
+    for start, version in (("someone/model", "main"), ("someone/model@v1", "v1")):
+        published, here = (open_start(one, Wav2Vec2ForCTC).wav2vec2.state_dict() for one in (start, str(tmp_path / version)))
+        assert all(torch.equal(published[name], here[name]) for name in here)
+    (tmp_path / "main").rename(tmp_path / "a@b")
+    open_start(str(tmp_path / "a@b"), Wav2Vec2ForCTC)
+
+
 def test_other_starts_that_are_none(tmp_path):
     with pytest.raises(InputError, match="there is no size 'huge' of wav2vec 2.0; there are base, mini"):
         open_start("random", Wav2Vec2ForCTC, "huge")

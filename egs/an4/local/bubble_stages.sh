@@ -20,6 +20,10 @@ case $listener in
     commands) fail "--listener commands hears single words, and AN4 has sentences; give train_mask_estimator.py a corpus of its words, with --listener.kind commands" ;;
     *) fail "--listener takes hybrid or whisper, not '$listener'" ;;
 esac
+check_options "a number" "$whole" "nbpe sweep_points"
+check_options "numbers parted by blanks" "$wholes" draws
+check_options "numbers parted by blanks" "$decimals" "snrs train_snr"
+[ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
 [[ $sweep_points =~ ^[1-9][0-9]*$ ]] || fail "--sweep-points takes a number of 1 or more, not '$sweep_points'"
 for name in $sweeps; do
@@ -42,7 +46,8 @@ prepare_data() { # stage 1
 extract_features() { # stage 2
     split_sets "$sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
-        extract_features.py --kind fbank --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj"
+        extract_features.py --kind fbank --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj" \
+        --check-space "$check_space"
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
     compute_cmvn.py --features "$dump/train/feats.scp" --out "$dump"
 }
@@ -74,7 +79,7 @@ train_listeners() { # stage 3
 teacher() { # teacher <seed>: the options that name an estimator's listener
     local model=$ears/seed$1
     [ "$listener" = hybrid ] || model=$(from_caller "$listener_model")
-    echo "--listener.kind $listener --listener.model '$model'"
+    echo "--listener.kind $listener --listener.model $(quoted "$model")"
 }
 
 train_estimators() { # stage 4
@@ -93,7 +98,7 @@ estimate() { # estimate <sets> <estimators> <folders>: the masks of these sets b
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$exp/masks$by/log/estimate.JOB.log" \
         estimate_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$1" --estimators "$2" --out "$3" --longest "$(longest)" \
-        --job JOB --jobs "$nj" --device "$device"
+        --job JOB --jobs "$nj" --device "$device" --check-space "$check_space"
     for folder in $3; do
         merge_archives.py --folder "$folder" --sets "$1" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
     done
@@ -126,7 +131,8 @@ mix_noise() { # stage 5
         copy_data_dir.sh --utt-prefix noisy- --spk-prefix noisy- "$data/train" "$data/train_noisy" > /dev/null
         combine_data.sh "$data/train_twice" "$data/train" "$data/train_noisy" > /dev/null
     fi
-    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data"
+    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" \
+        --check-space "$check_space"
     for system in $retrained; do
         for s in $seeds; do training_copies "$system" "$s"; done
     done
@@ -196,7 +202,8 @@ sweep() {
     for point in $(points); do
         echo "$(masks_of "$point/masks" "$point") --out $point/noisy"
     done > "$exp/sweeps$by/log/mixtures"
-    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test"
+    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test" \
+        --check-space "$check_space"
 }
 
 retrain() {

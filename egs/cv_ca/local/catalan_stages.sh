@@ -6,7 +6,10 @@ first_seed=${seeds%% *}
 first_classifier=seed${side_seeds%% *}
 pretraining_config=${pretraining_config:-$conf/pretraining.yaml}
 tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/tokens.txt
-[[ $chunk =~ ^[0-9]+$ ]] || fail "--chunk takes a number of clips, not '$chunk'"
+check_options "a number" "$whole" "least_per_accent chunk beam"
+check_options "a number" "($whole)?" "most_per_accent dev_limit test_limit"
+check_options "a number" "$decimal" "random_share shortest longest max_disk_gb"
+check_options "numbers parted by blanks" "$wholes" side_seeds
 
 train_sets="labelled_train accent_train gender_train"
 dev_sets="labelled_dev accent_dev gender_dev"
@@ -140,7 +143,7 @@ learn() { # stage 3
 
 classifier() { # classifier <name> <labels> <end of the sets' names> <seed> <start>: the options of one training
     [ -e "$data/$2_train$3/utt2spk" ] || return 0
-    echo "--labels $2 --train-set $2_train$3 --dev-set $2_dev$3 --test-sets '$2_dev$3 $2_test$3' --start '$5' --seed $4" \
+    echo "--labels $2 --train-set $2_train$3 --dev-set $2_dev$3 --test-sets '$2_dev$3 $2_test$3' --start $(quoted "$5") --seed $4" \
         "--out $exp/classifier/$1/$variant_start/seed$4"
 }
 
@@ -149,7 +152,7 @@ map_accents() { # stage 4: what the accent classifier hears, of the recognisers'
     needs "$model/model.safetensors" 3
     # shellcheck disable=SC2086
     $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$model" \
-        --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device"
+        --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device" --check-space "$check_space"
 }
 
 mask() { # stage 5: the masks of the first epoch, and how much they hide
@@ -162,14 +165,15 @@ mask() { # stage 5: the masks of the first epoch, and how much they hide
 }
 
 finetune() { # stage 6
-    local lines=$exp/ctc/log/lines s start variant masked
+    local lines=$exp/ctc/log/lines s start from variant masked
     needs "$tokens" 2
     mkdir -p "$exp/ctc/log"
     for s in $seeds; do
         masked=$([[ " $side_seeds " != *" $s "* ]] || echo "$variants")
         for start in $starts; do
+            from=$(model_of "$start")
             for variant in plain $([ "$start" != "$variant_start" ] || echo "$masked"); do
-                echo "--start '$(model_of "$start")' --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
+                echo "--start $(quoted "$from") --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
             done
         done
     done | awk '!seen[$0]++' > "$lines"
@@ -185,17 +189,17 @@ decode() { # stage 7
     needs "$exp/ctc/log/lines" 6
     sed -n 's/.*--out //p' "$exp/ctc/log/lines" | while read -r folder; do
         needs "$folder/model.safetensors" 6
-        echo "--model $folder --out $folder/decode"
+        echo "--model $folder --out $folder/decode ${lm:+--lm $(quoted "$(from_caller "$lm")")}"
     done > "$lines"
     # shellcheck disable=SC2086
     in_array "$exp/ctc/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --data "$data" --packed "$dump" \
-        --sets labelled_test --device "$device" --beam "$beam" ${lm:+--lm "$(from_caller "$lm")"}
+        --sets labelled_test --device "$device" --beam "$beam"
     folder=$exp/ctc/${starts##* }/plain/seed$first_seed
     [ ! -e "$exp/ctc/own/plain/seed$first_seed" ] || folder=$exp/ctc/own/plain/seed$first_seed
     for name in ctc ctc-characters; do
         # shellcheck disable=SC2086
         $cuda_cmd $gpu "$exp/saliency/log/$name.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$folder" \
             --sets labelled_test --out "$exp/saliency" --task "$name" --target reference --normaliser catalan \
-            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device"
+            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device" --check-space "$check_space"
     done
 }

@@ -10,6 +10,8 @@ further_config=${further_config:-$([ "$mini" = true ] && echo "$conf/further.yam
 generator_config=${generator_config:-$conf/generator.yaml}
 by=$([ "$kind" = paper ] || echo "_$kind") # other kinds of recognisers have folders of their own
 of=$([ "$maps_of" = paper ] || echo "$by") # and generators that listen to them
+check_options "numbers parted by blanks" "$wholes" "sweep_seeds binarised_seeds"
+check_options "numbers parted by blanks" "$decimals" "snrs sweep_snrs binarised"
 case $maps_of in paper | own) ;; *) fail "--maps-of takes paper or own, not '$maps_of'" ;; esac
 noise_name=$(basename "$noise") other_name=$(basename "$other_noise")
 noisy_sets="test_$noise_name test_$other_name"
@@ -57,7 +59,7 @@ pack_sets() { # stage 2
     needs "$data/words" 1
     $train_cmd "$dump/log/pack.log" pack_waveforms.py --data "$data" --out "$dump" \
         --sets "train dev test noise_train noise_test $(published_sets)" \
-        --long "$([ ! -e "$data/noise_other" ] || echo noise_other)"
+        --long "$([ ! -e "$data/noise_other" ] || echo noise_other)" --check-space "$check_space"
 }
 
 recognisers() { # recognisers <log name> <list of argument lines> <settings>: trains one recogniser a line
@@ -92,7 +94,7 @@ train_generators() { # stage 4
     for s in $seeds; do echo "--generator $exp/generator$of/seed$s --out $exp/masks$of/seed$s"; done > "$exp/masks$of/log/lines"
     # shellcheck disable=SC2086
     in_array "$exp/masks$of/log/map" "$exp/masks$of/log/lines" $gpu --max-jobs-run "$train_jobs" -- \
-        map_importance.py --packed "$dump" --sets "train dev test" --device "$device"
+        map_importance.py --packed "$dump" --sets "train dev test" --device "$device" --check-space "$check_space"
 }
 
 system() { # system <name> <seed>: the options of one training that goes on from the baseline

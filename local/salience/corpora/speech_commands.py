@@ -68,8 +68,7 @@ def find_root(folder: Path) -> Path:
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download it, into `target`/speech_commands; returns the corpus root."""
     target = Path(target)
-    options = "--speech-commands-root or --speech-commands-archive"
-    file = Path(archive) if archive else download.download(RELEASE, target, options)
+    file = download.obtain(RELEASE, target, archive, "--speech-commands-root or --speech-commands-archive")
     with download.whole_folder(target / "speech_commands") as folder:
         download.unpack(file, folder)
         find_root(folder)

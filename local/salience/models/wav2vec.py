@@ -72,7 +72,8 @@ def open_start(start: str, kind: type[Kind], size: str = "base", seed: int = 1, 
     """A model whose encoder is `start` and whose head for CTC or classes is new.
 
     start: `random`; a folder in transformers' format; or a name on the
-    Hugging Face hub.  size: of a random one, in SIZES.  settings: of
+    Hugging Face hub, with `@` and a commit or tag for other than its newest
+    files.  size: of a random one, in SIZES.  settings: of
     `Wav2Vec2Config`.  A head for pretraining is taken from the checkpoint
     where it has one.
     """
@@ -159,7 +160,8 @@ def _config(start: str) -> Wav2Vec2Config:
     if Path(start).is_dir() and not (Path(start) / "config.json").exists():
         raise InputError(f"{start} holds no config.json; give a folder of transformers' format, or run stage 3")
     try:
-        config = _quietly(lambda: Wav2Vec2Config.get_config_dict(start)[0])
+        name, revision = _published(start)
+        config = _quietly(lambda: Wav2Vec2Config.get_config_dict(name, revision=revision)[0])
         if config.get("model_type") != "wav2vec2":
             raise InputError(f"{start} is a model of the type {config.get('model_type')!r}; give a checkpoint of wav2vec 2.0")
         check_depth(config)
@@ -174,11 +176,20 @@ def _config(start: str) -> Wav2Vec2Config:
     return config
 
 
+def _published(start: str) -> tuple[str, str]:
+    """A start's folder or name on the hub, and which revision of the latter."""
+    name, _, revision = start.partition("@")
+    return (start, "main") if Path(start).is_dir() else (name, revision or "main")
+
+
 def _load(start: str, kind: type[Kind], config: Wav2Vec2Config, seed: int, heads: bool) -> Kind:
     # Draws what the checkpoint lacks.
     torch.manual_seed(seed)
+    name, revision = _published(start)
     try:
-        model, found = _quietly(lambda: kind.from_pretrained(start, config=config, ignore_mismatched_sizes=heads, output_loading_info=True))
+        model, found = _quietly(
+            lambda: kind.from_pretrained(name, revision=revision, config=config, ignore_mismatched_sizes=heads, output_loading_info=True)
+        )
     except Exception as error:
         raise _unreadable(start, error) from None
     lacking = {name if isinstance(name, str) else name[0] for key in ("missing_keys", "mismatched_keys") for name in found[key]}
