@@ -25,7 +25,6 @@ check_options "numbers parted by blanks" "$wholes" draws
 check_options "numbers parted by blanks" "$decimals" "snrs train_snr"
 [ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
-[[ $sweep_points =~ ^[1-9][0-9]*$ ]] || fail "--sweep-points takes a number of 1 or more, not '$sweep_points'"
 for name in $sweeps; do
     case $name in asr | mask | entropy | smoothness) ;; *) fail "--sweeps knows asr, mask, entropy and smoothness, not '$name'" ;; esac
 done
