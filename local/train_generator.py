@@ -97,14 +97,12 @@ def train_generator(
 
 def dev_scorer(dev: CommandSet, pieces: int, batch_size: int, seed: int, legacy: bool) -> Callable[[nn.Module], dict[str, float]]:
     """A function that scores a network on the dev clips."""
-    calls = 0
 
     def score(network: GeneratorTraining) -> dict[str, float]:
-        nonlocal calls
-        calls += 1
+        network.scored += 1
         device = dev.labels.device
         # Of equation 5 the noise is always the same, so that epochs can be compared.
-        names = ("dev", calls) if legacy else ("dev",)
+        names = ("dev", int(network.scored)) if legacy else ("dev",)
         noise = torch.from_numpy(generator(seed, "noise", *names).integers(pieces, size=len(dev))).to(device)
         total = {"dev_loss": 0.0, "dev_mask": 0.0, "dev_error": 0.0}
         for rows in torch.arange(len(dev), device=device).split(batch_size):
