@@ -16,6 +16,7 @@ from salience.scoring.results import (
     comparisons,
     matches,
     mean_over,
+    only_seeds,
     placed,
     present,
     provenance,
@@ -53,6 +54,8 @@ def collect_command_results(
     command: str,
     scores: str,
     noisy: str | None = None,
+    only: str = "",
+    snrs: str = "",
     in_domain: str = "",
     out_of_domain: str = "",
     chosen: Path | None = None,
@@ -76,6 +79,8 @@ def collect_command_results(
         scores: Pattern of the folders that score_commands.py wrote for dev and test, such as
             'exp/score/{system}/seed{seed}/{set}'.
         noisy: The same for noisy sets, such as 'exp/score_noisy/{system}/seed{seed}/{snr}/{set}'.
+        only: Systems and seeds that count, such as 'baseline/1 null/1'; the default is all that have scores.
+        snrs: Signal-to-noise ratios of the noisy sets that count, separated by spaces; the default is all.
         in_domain: Name of the test set whose noise is of the same source as that of the training.
         out_of_domain: Name of the test set with noise of another source.
         chosen: File that holds the SNR of conventional noise which dev chose: system conventional-<snr> is
@@ -89,9 +94,10 @@ def collect_command_results(
     common = provenance(corpus, synthetic, recogniser, command)
     known = read_paper(paper)
     snr = _chosen(chosen)
+    seeds = only_seeds(only)
     rows, compared, absent = [], [], []
 
-    clean = _read(scores, snr, CLEAN_SETS)
+    clean = _read(scores, snr, CLEAN_SETS, seeds)
     if not any(clean.values()):
         raise InputError(f"no scores match {scores}; run the scoring stage, which writes them")
     for name, systems in clean.items():
@@ -99,7 +105,7 @@ def collect_command_results(
         if name == "test":
             compared += _of_ours(name, systems, common)
     for sweep, (title, ends, sets) in SWEEPS.items():
-        found = _swept(scores, sweep, ends, sets)
+        found = _swept(scores, sweep, ends, sets, seeds)
         for name, systems in found.items():
             of_set = rate_rows(name, systems, common, known.get("figures"))
             rows += ({**row, "sweep": sweep, "sweep_value": _place(row["system"], ends)} for row in of_set)
@@ -108,7 +114,7 @@ def collect_command_results(
     roles = {"in-domain": in_domain, "out-of-domain": out_of_domain}
     noisy_sets = {}
     for role, name in roles.items():
-        at_snrs = _read_noisy(noisy, snr, name) if name and noisy is not None else {}
+        at_snrs = _read_noisy(noisy, snr, name, seeds, snrs) if name and noisy is not None else {}
         if not at_snrs:
             absent.append(f"{role} noise")
             continue
@@ -144,13 +150,16 @@ def collect_command_results(
     )
 
 
-def _read(pattern: str, chosen: float | None, sets: Sequence[str]) -> dict[str, dict[str, Scores]]:
+def _read(
+    pattern: str, chosen: float | None, sets: Sequence[str], seeds: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, Scores]]:
     """The systems of the tables on those of the sets that there are, the chosen noise by the name `conventional`."""
     names = {name: name for name in SYSTEMS if name != "conventional"}
     if chosen is not None:
         names[f"conventional-{chosen:g}"] = "conventional"
-    here = present(pattern, sorted(names, key=lambda system: SYSTEMS.index(names[system])))
-    found = read_scores(pattern, here, _sets_of(pattern, sets)) if here else {}
+    wanted = [system for system in names if system in seeds] if seeds else names
+    here = present(pattern, sorted(wanted, key=lambda system: SYSTEMS.index(names[system])))
+    found = read_scores(pattern, here, _sets_of(pattern, sets), seeds) if here else {}
     return {
         name: {
             names[system]: replace_fields(scores, seeds=[]) if system == PUBLISHED else scores
@@ -160,11 +169,15 @@ def _read(pattern: str, chosen: float | None, sets: Sequence[str]) -> dict[str, 
     }
 
 
-def _read_noisy(pattern: str, chosen: float | None, name: str) -> dict[float | str, dict[str, Scores]]:
+def _read_noisy(
+    pattern: str, chosen: float | None, name: str, seeds: Mapping[str, Sequence[int]], snrs: str
+) -> dict[float | str, dict[str, Scores]]:
     """The systems of the tables on one noisy set at each SNR, the lowest first, then their means over all SNRs."""
     found: dict[float | str, dict[str, Scores]] = {}
     for place, part in reversed(split(pattern, "snr")):
-        systems = _read(part, chosen, [name])
+        if snrs and place["snr"] not in map(float, snrs.split()):
+            continue
+        systems = _read(part, chosen, [name], seeds)
         if name in systems:
             found[place["snr"]] = systems[name]
     if found:
@@ -176,13 +189,15 @@ def _read_noisy(pattern: str, chosen: float | None, name: str) -> dict[float | s
 
 
 def _swept(
-    pattern: str, sweep: str, ends: Iterable[str], sets: Sequence[str]
+    pattern: str, sweep: str, ends: Iterable[str], sets: Sequence[str], only: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[str, Scores]]:
     """The systems of a sweep and those at its ends, all with the same seeds: those that each has."""
     seeds: dict[str, set[int]] = {}
     for fields, folder in matches(pattern):
         if fields["set"] in sets and (folder / "counts.json").exists():
-            seeds.setdefault(fields["system"], set()).add(int(fields.get("seed", 0)))
+            seed = int(fields.get("seed", 0))
+            if not only or seed in only.get(fields["system"], ()):
+                seeds.setdefault(fields["system"], set()).add(seed)
     names = sorted((name for name in seeds if name.startswith(f"{sweep}-")), key=_value_of, reverse=True)
     if not names:
         return {}

@@ -259,6 +259,17 @@ def test_options_are_checked(tmp_path):
         (["--egs", "fsdd", "--stage", "ten"], "--stage takes a number"),
         (["--egs", "fsdd", "--stage", "12"], "there is no stage 12"),
         (["--egs", "fsdd", "--mini", "maybe"], "true or false"),
+        (["--egs", "gsc_v2", "--snrs", "0 x"], "--snrs takes numbers of dB such as -12.5 0 20, not 'x'"),
+        (["--egs", "gsc_v2", "--snrs", "nan"], "--snrs takes numbers"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "5 5.0"], "--sweep-snrs takes numbers of dB such as -5 0 15, or none, not '5.0'"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "15 0 15"], "--sweep-snrs has 15 twice"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "none"], "the sweep chooses the SNR of conventional"),
+        (["--egs", "gsc_v2", "--binarised", "150"], "--binarised takes percentages above 0 and below 100, or none, not '150'"),
+        (["--egs", "gsc_v2", "--binarised", "-5"], "--binarised takes percentages"),
+        (["--egs", "gsc_v2", "--binarised", "0"], "--binarised takes percentages"),
+        (["--egs", "gsc_v2", "--systems", "null importantAug"], "--systems takes some of continue-clean, specaugment, "),
+        (["--egs", "gsc_v2", "--sweep-seeds", "7"], "--sweep-seeds takes some of --seeds, 1 2 3 4 5, not '7'"),
+        (["--egs", "gsc_v2", "--per", "clip"], "--per takes batch or utterance, not 'clip'"),
     ):
         done = run(project, *options)
         assert done.returncode == 1 and words in done.stderr, done.stderr

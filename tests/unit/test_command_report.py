@@ -284,6 +284,27 @@ def test_a_sweep_is_compared_over_the_seeds_that_all_of_it_has():
     assert value(results, "conventional", "test") == 16
 
 
+def test_what_earlier_runs_left_is_not_in_the_tables():
+    everything(Path())
+    systems = ("baseline", "conventional-10", "null", "importantaug")
+    for name in ("dev", "test"):
+        scored(Path(f"score/null/seed4/{name}"), spread(99))
+    only = [f"{system}/{seed}" for system in systems for seed in (1, 2)]
+    only += ["conventional-20/1", "conventional--10/1", "binarised-70/2"]
+    results = collect(only=" ".join(only), snrs="0 20")
+    assert {row["system"] for row in results["rows"]} == {*systems, "conventional", "conventional-20", "conventional--10", "binarised-70"}
+    seeds = {(row["system"], row.get("sweep")): row["seeds"] for row in results["rows"]}
+    assert {key: value for key, value in seeds.items() if key[1] is None} == {
+        (system, None): [1, 2] for system in ("baseline", "conventional", "null", "importantaug")
+    }
+    assert {value[0] for key, value in seeds.items() if key[1] == "conventional"} == {1}
+    assert seeds["null", "binarised"] == seeds["binarised-70", "binarised"] == [2]
+    assert {row["snr"] for row in results["rows"]} == {None, 0, 20, "mean"}
+    assert results["runs"][0]["absent"] == ["continue-clean", "specaugment", "other-map"]
+    with pytest.raises(InputError, match="--only has 'null'; give words such as baseline/1"):
+        collect(only="null")
+
+
 def test_no_scores_and_wrong_files_are_one_sentence():
     with pytest.raises(InputError, match="no scores match score/"):
         collect()
