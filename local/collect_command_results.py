@@ -7,15 +7,18 @@ from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from salience import program
 from salience.errors import InputError
 from salience.files import read_json
-from salience.report.command_tables import MEAN, METRIC, OURS, RIVALS, statement
+from salience.report.command_tables import COMPARED, GENERATOR_METRICS, MEAN, METRIC, OURS
 from salience.scoring.results import (
     Scores,
     comparisons,
     matches,
     mean_over,
+    new_row,
     only_seeds,
     placed,
     present,
@@ -25,6 +28,7 @@ from salience.scoring.results import (
     read_results,
     read_scores,
     replace,
+    rounded,
     run_fields,
     split,
     write_results,
@@ -59,6 +63,8 @@ def collect_command_results(
     in_domain: str = "",
     out_of_domain: str = "",
     chosen: Path | None = None,
+    generators: str | None = None,
+    published_generator: Path | None = None,
     training_snr: float = -12.5,
     sizes: Path | None = None,
     recogniser: str = "paper",
@@ -85,6 +91,8 @@ def collect_command_results(
         out_of_domain: Name of the test set with noise of another source.
         chosen: File that holds the SNR of conventional noise which dev chose: system conventional-<snr> is
             then also the system conventional.
+        generators: Pattern of the generators' histories, such as 'exp/generator/seed{seed}/history.json'.
+        published_generator: What score_generator.py wrote of a generator of others.
         training_snr: SNR in dB at which importantaug, null, other-map and the binarised ones were trained.
         sizes: sizes.json of the data stage.
         recogniser: Name of the recogniser in the rows.
@@ -103,7 +111,7 @@ def collect_command_results(
     for name, systems in clean.items():
         rows += rate_rows(name, systems, common, known.get("figures"))
         if name == "test":
-            compared += _of_ours(name, systems, common)
+            compared += _compared(name, systems, common)
     for sweep, (title, ends, sets) in SWEEPS.items():
         found = _swept(scores, sweep, ends, sets, seeds)
         for name, systems in found.items():
@@ -123,21 +131,22 @@ def collect_command_results(
         for place, systems in at_snrs.items():
             found = rate_rows(name, systems, common, _figures_at(figures, place, list(at_snrs), name))
             rows += placed(found, {"snr": place})
-            compared += placed(_of_ours(name, systems, common), {"snr": place})
+            compared += placed(_compared(name, systems, common), {"snr": place})
 
     systems = {row["system"] for row in rows if row.get("sweep") is None}
+    normaliser = rows[0]["normaliser"]
+    rows += _generator_rows(generators, published_generator, seeds.get("baseline", ()), common)
     absent = [name for name in SYSTEMS if name not in systems | {PUBLISHED}] + absent
     run = {
         **run_fields(common),
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "settings": {"recogniser": recogniser} | (settings or {}),
-        "judged_by": {"metric": METRIC, "normaliser": rows[0]["normaliser"]},
+        "judged_by": {"metric": METRIC, "normaliser": normaliser},
         "sizes": read_json(sizes) if sizes is not None else None,
         "noisy_sets": noisy_sets,
         "chosen": snr,
         "training_snr": _training_snrs(systems, snr, training_snr),
         "absent": absent,
-        "statement": statement(rows, compared, noisy_sets),
     }
     write_results(out, replace(read_results(out), {"rows": rows, "comparisons": compared, "runs": [run]}))
     logger.info(
@@ -235,8 +244,28 @@ def _chosen(path: Path | None) -> float | None:
         raise InputError(f"{path} holds no number; remove it and run the decoding stage again") from None
 
 
-def _of_ours(name: str, systems: Mapping[str, Scores], common: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [item for item in comparisons(name, systems, RIVALS, common) if item["system"] == OURS]
+def _compared(name: str, systems: Mapping[str, Scores], common: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rivals = dict.fromkeys(rival for _, rival in COMPARED)
+    return [item for item in comparisons(name, systems, list(rivals), common) if (item["system"], item["against"]) in COMPARED]
+
+
+def _generator_rows(
+    pattern: str | None, published: Path | None, seeds: Sequence[int], common: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What the generators' masks do on dev at the epoch that each training kept."""
+    histories: dict[str, dict[int, Path]] = {"of this run": {}, PUBLISHED: {0: published} if published else {}}
+    for fields, path in matches(pattern) if pattern else ():
+        if not seeds or int(fields["seed"]) in seeds:
+            histories["of this run"][int(fields["seed"])] = path
+    rows = []
+    for system, paths in histories.items():
+        scored = [[entry for entry in read_json(path) if "eval_dev_loss" in entry] for path in paths.values()]
+        kept = [min(entries, key=lambda entry: entry["eval_dev_loss"]) for entries in scored if entries]
+        for metric, name in zip(GENERATOR_METRICS, ("loss", "mask", "error"), strict=True) if kept else ():
+            values = [entry[f"eval_dev_{name}"] for entry in kept]
+            known = {"system": system, "set": "dev", "metric": metric, "seeds": [] if system == PUBLISHED else sorted(paths)}
+            rows.append(new_row(common, **known, value=rounded(np.mean(values)), values=[rounded(value) for value in values]))
+    return rows
 
 
 def _figures_at(

@@ -20,7 +20,7 @@ from salience.files import read_json, write_json
 from salience.masking.importance import binarise
 from salience.models.commands import load_recogniser
 from salience.models.mask_generator import load_generator
-from salience.training.commands import MASK_LEVELS, CommandSet, GeneratorTraining, ImportanceWeights, NoisePieces, read_masks
+from salience.training.commands import MASK_LEVELS, CommandSet, GeneratorTraining, ImportanceWeights, NoisePieces, importance_scorer, read_masks
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -128,11 +128,14 @@ def test_the_generators_best_epoch_is_kept(recipe, monkeypatch, legacy):
     best = min(range(4), key=lambda epoch: scores[epoch]["eval_dev_loss"])
     dev = CommandSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
     network = GeneratorTraining(load_generator(recipe / "exp/again"), load_recogniser(recipe / "exp/baseline"), dev, NoisePieces(recipe / "dump/noise_train"), ImportanceWeights(), -12.5)
-    score = local_program("train_generator").dev_scorer(dev, 5, 8, 1, legacy == "true")
+    score = importance_scorer(dev, 5, 8, 1, legacy == "true")
     with torch.no_grad():
         found = [score(network) for _ in range(best + 1)][-1]
     assert found == pytest.approx({name: scores[best][f"eval_{name}"] for name in found}, rel=1e-3)
     if legacy == "false":
+        run_program(monkeypatch, "score_generator", config="settings.yaml", data="data", packed="dump", generator="exp/again", recogniser="exp/baseline", out="exp/scored")
+        (scored,) = read_json(recipe / "exp/scored/history.json")
+        assert scored == pytest.approx({f"eval_{name}": value for name, value in found.items()}, rel=1e-5)
         assert (recipe / "exp/again/model.safetensors").read_bytes() == (recipe / "exp/generator/model.safetensors").read_bytes()
 
 

@@ -107,6 +107,7 @@ train_baselines() { # stage 3
 
 train_generators() { # stage 4
     local lines=$exp/generator$of/log/lines s
+    if [ -n "$published_checkpoint" ]; then score_published_masks; fi
     if [ "$kind" != paper ] && [ "$maps_of" = paper ]; then
         needs "$exp/masks/seed$first_seed/train/mask.scp" "4 with --kind paper"
         return
@@ -121,6 +122,17 @@ train_generators() { # stage 4
     # shellcheck disable=SC2086
     in_array "$exp/masks$of/log/map" "$exp/masks$of/log/lines" $gpu --max-jobs-run "$train_jobs" -- \
         map_importance.py --packed "$dump" --sets "train dev test" --device "$device"
+}
+
+score_published_masks() { # as our own generators are scored while they learn
+    local of=$exp/published
+    needs "$of/generator/model.safetensors" 3
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu "$of/log/map.log" map_importance.py --packed "$dump" --generator "$of/generator" --out "$of/masks" \
+        --sets dev --device "$device"
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu "$of/log/score.log" score_generator.py --config "$generator_config" --data "$data" --packed "$dump" \
+        --generator "$of/generator" --recogniser "$of/recogniser" --out "$of/dev" --device "$device"
 }
 
 model() { # model <system> <seed>: the folder of a recogniser
@@ -255,7 +267,8 @@ report_results() { # stage 9
     collect_command_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
         --scores "$scores/{system}/seed{seed}/{set}" --noisy "$noisy_scores/{system}/seed{seed}/{snr}/{set}" \
         --only "$only" --snrs="$snrs" --in-domain "test_$noise_name" --out-of-domain "test_$other_name" "${chosen[@]}" \
-        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" \
+        --sizes "$data/sizes.json" --generators "$exp/generator$of/seed{seed}/history.json" \
+        ${published_checkpoint:+--published-generator "$exp/published/dev/history.json"} --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" \
         --settings "{settings: $conf, recogniser: $(basename "$training_config"), further: $(basename "$further_config"), generator: $(basename "$generator_config"), masks moved per: $per, maps of: $maps_of}"
     # Pictures of what another run had belong in no page of this one.
     rm -rf "$report/figures"

@@ -377,7 +377,9 @@ def _write_lists(
         "noise_other_seconds": round(sum(recording.duration for recording in outside.recordings), 3),
     }
     official = {"words": len(corpus.WORDS), **corpus.COUNTS, **PAPER_NOISE}
-    write_json(out / "sizes.json", {**sizes, "official": official})
+    # Of each of the paper's recordings there is the first second.
+    of_recordings = {f"{name}_recordings": count for name, count in PAPER_NOISE.items()}
+    write_json(out / "sizes.json", {**sizes, "official": official | of_recordings})
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(_description(words, sizes, official, sets, inside, outside)) + "\n")
 

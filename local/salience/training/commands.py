@@ -4,7 +4,7 @@ A batch is a few index numbers.  Cutting the batch out of the corpus, the
 transforms, the noise and the mixture are one call each, on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite
@@ -309,3 +309,31 @@ class GeneratorTraining(nn.Module):
     def forward(self, rows: Tensor, noise_rows: Tensor) -> dict[str, Tensor]:
         masks, logits, labels = self.parts(rows, noise_rows)
         return {"loss": importance_loss(masks, nn.functional.cross_entropy(logits, labels), self.weights)}
+
+
+def importance_scorer(
+    dev: CommandSet, pieces: int, batch_size: int, seed: int, legacy: bool = False
+) -> Callable[[GeneratorTraining], dict[str, float]]:
+    """A function that scores a generator on the dev clips: equation 5, the mean of M, errors in noise through M.
+
+    `legacy`: the loss and the noise that the published code chooses by.
+    """
+
+    def score(network: GeneratorTraining) -> dict[str, float]:
+        network.scored += 1
+        device = dev.labels.device
+        # Of equation 5 the noise is always the same, so that epochs can be compared.
+        names = ("dev", int(network.scored)) if legacy else ("dev",)
+        noise = torch.from_numpy(generator(seed, "noise", *names).integers(pieces, size=len(dev))).to(device)
+        total = {"dev_loss": 0.0, "dev_mask": 0.0, "dev_error": 0.0}
+        for rows in torch.arange(len(dev), device=device).split(batch_size):
+            masks, logits, labels = network.parts(rows, noise[rows], dev)
+            entropy = nn.functional.cross_entropy(logits, labels)
+            loss = (legacy_choice if legacy else importance_loss)(masks, entropy, network.weights)
+            share = len(rows) / len(dev)
+            total["dev_loss"] += share * loss.item()
+            total["dev_mask"] += 100 * share * masks.mean().item()
+            total["dev_error"] += 100 * share * (logits.argmax(1) != labels).float().mean().item()
+        return total
+
+    return score
