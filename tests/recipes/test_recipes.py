@@ -16,6 +16,11 @@ from pathlib import Path
 
 import kaldiio
 import pytest
+import torch
+
+from salience.corpora.speech_commands import WORDS
+from salience.models.commands import build_recogniser
+from salience.models.mask_generator import MaskGenerator
 
 TOP = Path(__file__).resolve().parents[2]
 ROWS = list(csv.DictReader(open(Path(__file__).with_name("recipes.csv"), encoding="utf-8")))
@@ -105,6 +110,69 @@ def test_noise_harms_a_recogniser_of_clean_commands(projects):
     for name in ("test_musan", "test_qut"):
         assert error[name, 0] > error["test", None] + 20
     assert error["test_musan", 0] > error["test_musan", 20]
+
+
+@of("gsc_v2")
+def test_each_system_of_commands_is_trained_as_it_is_called(projects):
+    folder = projects("gsc_v2")[0] / "egs/gsc_v2/exp/mini"
+    masked = {"method": "noise", "masks": "own"}
+    asked = {
+        "baseline": {}, "continue-clean": {}, "specaugment": {"method": "specaugment"}, "null": {"method": "noise"},
+        "conventional-0": {"method": "noise", "snr": 0.0}, "conventional-15": {"method": "noise", "snr": 15.0},
+        "importantaug": masked, "other-map": {**masked, "masks": "other"}, "binarised-10": {**masked, "percent": 10.0, "everywhere": 0.0},
+    }
+    plain = {"method": "none", "snr": -12.5, "masks": "none", "percent": 0.0, "shift": 30, "everywhere": 0.5, "per": "batch"}
+    assert {path.name for path in (folder / "recogniser").iterdir()} == {*asked, "log"}
+    for name, options in asked.items():
+        record = json.loads((folder / "recogniser" / name / "seed1/step.json").read_text())
+        augmentation = record["config"]["augmentation"]
+        assert {option: augmentation[option] for option in plain} == {**plain, **options}, name
+        start = "exp/mini/recogniser/baseline/seed1/model.safetensors" in record["inputs"]
+        assert start == (name != "baseline"), name
+        assert ("exp/mini/masks/seed1/train/mask.scp" in record["inputs"]) == ("masks" in options), name
+        assert ("dump/mini/noise_train/step.json" in record["inputs"]) == (options.get("method") == "noise"), name
+
+
+@of("gsc_v2")
+def test_options_of_the_commands_recipe(projects, tmp_path):
+    """Another recogniser, masks moved clip by clip, the authors' checkpoint and their test sets."""
+    finished = projects("gsc_v2")[0] / "egs/gsc_v2"
+    project = copy_of_the_project(tmp_path / "p")
+    folder = project / "egs/gsc_v2"
+    for name in ("data", "dump", "exp", "downloads"):
+        shutil.copytree(finished / name, folder / name, symlinks=True, copy_function=os.link if name == "downloads" else shutil.copy2)
+    for path in (folder / "conf/mini").glob("[ft]*.yaml"):
+        path.write_text(re.sub(r"\bepochs: \d+", "epochs: 1", path.read_text()))
+    checkpoint, published = tmp_path / "best.pt", tmp_path / "published"
+    weights = {f"gen.{name}": value for name, value in MaskGenerator().state_dict().items()}
+    weights |= {f"classifier.{name}": value for name, value in build_recogniser("paper", WORDS).state_dict().items()}
+    torch.save({"epoch": 81, "model_state_dict": weights}, checkpoint)
+    # The clean clips stand for the mixtures, so that errors must be those on the clean test set.
+    clean = Path((folder / "downloads/mini/speech_commands/root.txt").read_text().strip())
+    published.mkdir()
+    for name in ("musan_0", "QUT_0"):
+        (published / f"speech_command_test_{name}_dB").symlink_to(folder / clean)
+    done = run(
+        project, "--egs", "gsc_v2", "--mini", "true", "--stage", "1", "--kind", "bc-resnet-1", "--per", "utterance",
+        "--systems", "importantaug", "--sweep-snrs", "none", "--binarised", "none", "--snrs", "0", "--published-checkpoint", str(checkpoint),
+        "--published-musan", str(published), "--published-qut", str(published),
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    results = json.loads((folder / "exp/mini/results.json").read_text())
+    label = "Speech Commands, 8 words, bc-resnet-1, masks moved per utterance"
+    # Beside the results of the run before, none of which is in these.
+    assert [run["corpus"] for run in results["runs"]] == ["Speech Commands, 8 words", label]
+    error = {(r["system"], r["set"], r["snr"]): r["value"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "error"}
+    places = [("dev", None), ("test", None), *((name, snr) for name in ("test_musan", "test_qut") for snr in (0, "mean"))]
+    assert set(error) == {(system, *place) for system in ("baseline", "importantaug", "published") for place in places}
+    for system, name, snr in error:
+        assert name == "dev" or error[system, name, snr] == error[system, "test", None]
+    assert {r["system"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "mask_mean"} == {"of this run", "published"}
+    exp = folder / "exp/mini"
+    record = json.loads((exp / "recogniser_bc-resnet-1_per-utterance/importantaug/seed1/step.json").read_text())
+    assert record["config"]["kind"] == "bc-resnet-1" and record["config"]["augmentation"]["per"] == "utterance"
+    assert {"exp/mini/masks/seed1/train/mask.scp", "exp/mini/recogniser_bc-resnet-1/baseline/seed1/model.safetensors"} <= set(record["inputs"])
+    assert (exp / "published/masks/dev/mask.scp").exists()
 
 
 @of("cv_ca")
@@ -263,6 +331,17 @@ def test_options_are_checked(tmp_path):
         (["--egs", "fsdd", "--nj", "0"], "--nj must be at least 1"),
         (["--egs", "an4", "--sweep-points", "0"], "--sweep-points must be at least 1"),
         (["--egs", "fsdd", "--conf", "/JOB/conf"], "--conf takes a path without JOB in it"),
+        (["--egs", "gsc_v2", "--snrs", "0 x"], "--snrs takes numbers of dB such as -12.5 0 20, not 'x'"),
+        (["--egs", "gsc_v2", "--snrs", "nan"], "--snrs takes numbers"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "5 5.0"], "--sweep-snrs takes numbers of dB such as -5 0 15, or none, not '5.0'"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "15 0 15"], "--sweep-snrs has 15 twice"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "none"], "the sweep chooses the SNR of conventional"),
+        (["--egs", "gsc_v2", "--binarised", "150"], "--binarised takes percentages above 0 and below 100, or none, not '150'"),
+        (["--egs", "gsc_v2", "--binarised", "-5"], "--binarised takes percentages"),
+        (["--egs", "gsc_v2", "--binarised", "0"], "--binarised takes percentages"),
+        (["--egs", "gsc_v2", "--systems", "null importantAug"], "--systems takes some of continue-clean, specaugment, "),
+        (["--egs", "gsc_v2", "--sweep-seeds", "7"], "--sweep-seeds takes some of --seeds, 1 2 3 4 5, not '7'"),
+        (["--egs", "gsc_v2", "--per", "clip"], "--per takes batch or utterance, not 'clip'"),
     ):
         done = run(project, *options)
         assert done.returncode == 1 and words in done.stderr, done.stderr

@@ -140,6 +140,17 @@ def placed(items: Iterable[Mapping[str, Any]], fields: Mapping[str, Any]) -> lis
     return [{**item, **fields} for item in items]
 
 
+def only_seeds(text: str) -> dict[str, list[int]]:
+    """The seeds of each system from words such as `baseline/1 baseline/2 null/1`."""
+    found: dict[str, list[int]] = {}
+    for word in text.split():
+        system, _, seed = word.rpartition("/")
+        if not system or not seed.isdecimal():
+            raise InputError(f"--only has {word!r}; give words such as baseline/1, a system and a seed")
+        found.setdefault(system, []).append(int(seed))
+    return found
+
+
 def read_paper(path: Path | None) -> dict[str, Any]:
     """What a YAML file has of the paper: its `figures` and more; nothing without a file."""
     if path is None:
@@ -154,14 +165,15 @@ def read_scores(
     pattern: str,
     systems: Sequence[str] = (),
     sets: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int] | Mapping[str, Sequence[int]] = (),
     name_of: Callable[[Mapping[str, str]], str] = system_of,
 ) -> dict[str, dict[str, Scores]]:
     """Read all scores that match a pattern, as {set: {system: scores}}; without {system} in it, that is "".
 
-    Where systems, sets or seeds are given, only those are read, in that
-    order; one that is not there is an InputError, and so is a system whose
-    seeds, folds or draws are not the same throughout.  `name_of` names a
+    Where systems, sets or seeds (of all systems, or of each) are given, only
+    those are read, in that order; a system or set that is not there is an
+    InputError, and so is a system whose seeds, folds or draws are not the same
+    throughout.  `name_of` names a
     system by all placeholders of the pattern.
     """
     found: dict[tuple[str, str], dict[int, dict[tuple[str, str], Path]]] = {}
@@ -169,7 +181,8 @@ def read_scores(
         if "set" not in fields:
             raise InputError(f"the pattern {pattern} needs the placeholder {{set}}")
         seed = int(fields.get("seed", 0))
-        if not (folder / "counts.json").exists() or seeds and seed not in seeds:
+        wanted = seeds.get(name_of(fields), ()) if isinstance(seeds, Mapping) else seeds
+        if not (folder / "counts.json").exists() or seeds and seed not in wanted:
             continue
         part = (fields.get("fold", ""), fields.get("draw", ""))
         found.setdefault((name_of(fields), fields["set"]), {}).setdefault(seed, {})[part] = (
