@@ -493,6 +493,13 @@ def test_bound_refuses_before_anything_is_decoded(sets: Path, tmp_path: Path, qu
     with pytest.raises(InputError, match=r"need about 0\.\d+ GB .* more than --max-disk-gb 1e-06; raise it") as caught:
         decode(sets, tmp_path / "dump", "accent_train", chunk=5, max_disk_gb=1e-6)
     assert "a chunk at a time with --only" in str(caught.value) and not quiet
+    for options, way in (
+        ({"chunk": 5, "only": 1}, r"; raise it, or lower --chunk 5$"),
+        ({}, r"; raise it, or decode a part at a time with --chunk$"),
+        ({"together": "labelled"}, r"; raise it, or make the sets smaller in stage 1 \(--train-limit, .*, --most-per-gender\)$"),
+    ):
+        with pytest.raises(InputError, match=way):
+            decode(sets, tmp_path / "dump", "accent_train", max_disk_gb=1e-6, **options)
     assert not list((tmp_path / "dump").rglob("*.npy"))
 
 
