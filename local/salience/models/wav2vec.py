@@ -121,7 +121,11 @@ def files_of(start: str) -> list[Path]:
 
 
 def check_start(start: str) -> None:
-    """An InputError if no model can come from this start, told by its configuration: of a name on the hub, weights are not fetched."""
+    """Tell in one sentence if no model can come from this start; of a name on the hub only the configuration is fetched.
+
+    Args:
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+    """
     if start == "random":
         return
     _config(start)
