@@ -127,7 +127,8 @@ pretraining() { # pretraining <log name> [option of pretrain_wav2vec.py ...]
 }
 
 pretrain_in_chunks() { # pretrain_in_chunks <start> <out>: chunk after chunk, of which only one is on the disk
-    local start=$1 out=$2 continued=false number k
+    local start=$1 out=$2 continued=false k
+    needs "$dump/unlabelled/chunks" 2
     if [ -e "$chunks" ] && ! chunk_options | cmp -s - "$chunks/options"; then
         echo "done again, because what it comes from changed: $chunks"
         diff "$chunks/options" <(chunk_options) || true
@@ -136,8 +137,8 @@ pretrain_in_chunks() { # pretrain_in_chunks <start> <out>: chunk after chunk, of
     mkdir -p "$chunks"
     chunk_options > "$chunks/options"
     sed 's#\(^\|[^[:alnum:]_/]\)unlabelled\b#&_chunk#g' "$pretraining_config" > "$chunks/pretraining.yaml"
-    number=$(wc -l < "$dump/unlabelled/chunks")
-    for ((k = 1; k <= number; k++)); do
+    # Another --chunk than that of stage 2 changes their number with the first.
+    for ((k = 1; k <= $(wc -l < "$dump/unlabelled/chunks"); k++)); do
         if [ -e "$chunks/chunk$k/step.json" ]; then
             echo "done before: $chunks/chunk$k"
         else
@@ -148,7 +149,7 @@ pretrain_in_chunks() { # pretrain_in_chunks <start> <out>: chunk after chunk, of
     done
     # A model that was learnt without chunks gives way.
     [ -L "$out" ] || rm -rf "$out"
-    ln -sfn "chunks/seed$first_seed/chunk$number" "$out"
+    ln -sfn "chunks/seed$first_seed/${start##*/}" "$out"
 }
 
 model_of() { # model_of <start>: the folder or name behind a start
