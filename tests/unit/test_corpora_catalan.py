@@ -287,20 +287,20 @@ def test_any_speech_may_join_the_unlabelled(mini: Path, sets: Path, tmp_path: Pa
         Utterance(f"s-{n}", "s", audio, "words", 2.0, "long", start, start + length, accent="scots", gender="f")
         for n, (start, length) in enumerate(((0.0, 2.0), (3.0, 2.0), (2.0, 0.2)))
     ]
-    write_data_dir(tmp_path / "speech", speech)
-    (tmp_path / "speech/utt2dur").unlink()
-    prepare(tmp_path / "data", mini, least_per_accent=1, random_share=0.3, seed=5, unlabelled_data=tmp_path / "speech")
+    write_data_dir(tmp_path / "my speech", speech)
+    (tmp_path / "my speech/utt2dur").unlink()
+    prepare(tmp_path / "data", mini, least_per_accent=1, random_share=0.3, seed=5, unlabelled_data=tmp_path / "my speech")
     joined = {u.id: u for u in read_data_dir(tmp_path / "data/unlabelled")}
     # The third is too short.
-    assert joined.keys() - set(read_table(sets / "unlabelled/utt2spk")) == {"speech-s-0", "speech-s-1"}
-    assert joined["speech-s-1"].audio == audio and (joined["speech-s-1"].start, joined["speech-s-1"].duration) == (3.0, 2.0)
+    assert joined.keys() - set(read_table(sets / "unlabelled/utt2spk")) == {"my_speech-s-0", "my_speech-s-1"}
+    assert joined["my_speech-s-1"].audio == audio and (joined["my_speech-s-1"].start, joined["my_speech-s-1"].duration) == (3.0, 2.0)
     assert "2 utterances, without their sentences" in (tmp_path / "data/preparation.txt").read_text()
     for name in ("labelled_train", "accent_train"):
         assert contents(tmp_path / f"data/{name}") == contents(sets / name)
     decode(tmp_path / "data", tmp_path / "dump", "unlabelled")
     packed = read_packed(tmp_path / "dump/unlabelled")
     counts = dict(zip(packed.ids, packed.samples, strict=True))
-    assert counts.keys() == joined.keys() and counts["speech-s-1"] == 32000
+    assert counts.keys() == joined.keys() and counts["my_speech-s-1"] == 32000
 
 
 def test_releases_that_give_only_audio(mini: Path, tmp_path: Path) -> None:

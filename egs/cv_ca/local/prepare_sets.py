@@ -278,11 +278,11 @@ class _Reader:
 
     def add_audio(self, folder: Path) -> None:
         """The audio of a data directory, under the folder's name: its ids may be those of other sets."""
-        joined = []
+        joined, prefix = [], "_".join(folder.name.split())
         for u in read_data_dir(folder):
             seconds = u.duration or (audio_duration(u.audio) if u.end is None else u.end - (u.start or 0.0))
             if self._fits(seconds):
-                names = {part: f"{folder.name}-{getattr(u, part)}" for part in ("id", "speaker", "recording")}
+                names = {part: f"{prefix}-{getattr(u, part)}" for part in ("id", "speaker", "recording")}
                 joined.append(replace(u, **names, audio=u.audio.absolute(), duration=seconds, text="", accent=None, gender=None))
         self.made.unlabelled += joined
         self.made.notes.append(f"{folder}: {len(joined)} utterances, without their sentences")
