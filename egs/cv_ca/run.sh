@@ -8,6 +8,9 @@
 common_voice_root=
 common_voice_archive=    # an archive, or a folder with several
 unlabelled_releases=     # releases of which only the audio is used, by folder or version (the paper: 15.0 16.1 17.0)
+labelled_tables=validated # of the other releases: tables whose sentences are used,
+unlabelled_tables="other invalidated" # and tables of which only the audio is used
+unlabelled_data=         # a data directory of any speech, whose audio joins the unlabelled
 
 stage=0
 stop_stage=9
@@ -36,8 +39,10 @@ legacy_accents=false     # true: the paper's five exact strings of the accent co
 accent_table=            # your own table, what is written in accents or variant and its label
 least_per_accent=10      # an accent with fewer clips is in no accent set
 most_per_accent=         # at most this many clips of an accent in each set (default: all; the paper: 1540)
-dev_limit=               # at most this many utterances in labelled_dev (default: all)
-test_limit=              # the same for labelled_test
+most_per_gender=         # the same of a gender
+train_limit=             # at most this many utterances in labelled_train (default: all)
+dev_limit=               # the same for labelled_dev
+test_limit=              # and for labelled_test
 random_share=            # of the utterances outside training in the random sets (default: 0.1, the paper's; mini: 0.3)
 shortest=0.5             # seconds; shorter clips are left out
 longest=20               # seconds; longer clips are left out
@@ -46,7 +51,8 @@ other_columns=           # columns that the tables may have besides the known on
 chunk=0                  # unlabelled clips on the disk at a time, decoded in chunks; 0 decodes all
 max_disk_gb=100          # what may lie below dump, decoded clips above all; the corpus and the models are not counted
 conf=                    # folder of settings (default: conf; mini: conf/mini)
-pretraining_config=      # (default: pretraining.yaml there; pretraining_legacy.yaml: the published objective, which collapses)
+pretraining_config=      # a file there or elsewhere (default: pretraining.yaml; pretraining_legacy.yaml: the published objective,
+                         # which collapses)
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)

@@ -205,6 +205,7 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
     project = copy_of_the_project(tmp_path / "p")
     folder = project / "egs/cv_ca"
     dump, pretrained = folder / "dump/mini", folder / "exp/mini/pretrained"
+    chunks = pretrained / "chunks/seed1"
     shutil.copytree(reference / "data", folder / "data", symlinks=True)
     conf = folder / "conf/chunks"
     shutil.copytree(folder / "conf/mini", conf)
@@ -235,19 +236,23 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
         return max(most, used_bytes(dump)), output
 
     # In the middle of the second of three.
-    first, _ = until(pretrained / "chunk2/phases/1/checkpoints")
-    assert (pretrained / "chunk1/step.json").exists()
-    learnt = {path: path.stat().st_mtime_ns for path in (pretrained / "chunk1").iterdir() if path.is_file()}
-    checkpoint = pretrained / "chunk1/model.safetensors"
-    assert checkpoint in learnt and not (pretrained / "chunk2/step.json").exists()
+    first, _ = until(chunks / "chunk2/phases/2/checkpoints")
+    assert (chunks / "chunk1/step.json").exists()
+    learnt = {path: path.stat().st_mtime_ns for path in (chunks / "chunk1").iterdir() if path.is_file()}
+    checkpoint = chunks / "chunk1/model.safetensors"
+    assert checkpoint in learnt and not (chunks / "chunk2/step.json").exists()
     second, output = until(pretrained / "seed1")
-    assert "done before: exp/mini/pretrained/chunk1" in output
+    assert "done before: exp/mini/pretrained/chunks/seed1/chunk1" in output
     assert learnt == {path: path.stat().st_mtime_ns for path in learnt}
     assert max(first, second) <= bound < whole
-    assert (pretrained / "seed1").resolve() == pretrained / "chunk3"
+    assert (pretrained / "seed1").resolve() == chunks / "chunk3"
     # Each began where the one before had ended, with other clips.
-    records = [json.loads((pretrained / f"chunk{k}/step.json").read_text()) for k in (1, 2, 3)]
+    records = [json.loads((chunks / f"chunk{k}/step.json").read_text()) for k in (1, 2, 3)]
     assert [Path(r["config"]["start"]).name for r in records] == ["random", "chunk1", "chunk2"]
+    history = json.loads((pretrained / "seed1/history.json").read_text())
+    assert [entry["phase"] for entry in history if "loss" in entry] == [1] * 3 + [2] * 3 + [3] * 3
+    updates = [entry["update"] for entry in history if "loss" in entry]
+    assert updates == sorted(set(updates))
     assert len((dump / "unlabelled/chunks").read_text().splitlines()) == 3
     assert [path.name for path in (dump / "unlabelled").glob("chunk0*")] == ["chunk0003"]
 

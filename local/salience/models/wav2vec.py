@@ -113,6 +113,27 @@ def open_classifier(start: str, labels: Sequence[str], size: str = "base", seed:
     )
 
 
+def files_of(start: str) -> list[Path]:
+    """The files behind a start that is a folder: its configuration, and its weights in either of transformers' formats."""
+    folder = Path(start)
+    if not folder.is_dir():
+        return []
+    return [folder / "config.json", *(sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")))]
+
+
+def check_start(start: str) -> None:
+    """Tell in one sentence if no model can come from this start; of a name on the hub only the configuration is fetched.
+
+    Args:
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+    """
+    if start == "random":
+        return
+    _config(start)
+    if len(files_of(start)) == 1:
+        raise InputError(f"{start} holds neither model.safetensors nor pytorch_model.bin; fetch or train it again")
+
+
 def load_trained(folder: Path, kind: type[Kind], device: str = "cpu") -> Kind:
     """A model that was trained before, head included; a checkpoint without that head is an InputError."""
     return _load(str(folder), kind, _config(str(folder)), seed=0, heads=False).to(device).eval()
@@ -164,6 +185,9 @@ def _config(start: str) -> Wav2Vec2Config:
         config = _quietly(lambda: Wav2Vec2Config.get_config_dict(name, revision=revision)[0])
         if config.get("model_type") != "wav2vec2":
             raise InputError(f"{start} is a model of the type {config.get('model_type')!r}; give a checkpoint of wav2vec 2.0")
+        if config.get("add_adapter"):
+            # Trainings here hear the encoder itself; a head behind the adapter would be decoded with another network.
+            raise InputError(f"{start} has an adapter behind its encoder (add_adapter in config.json), which nothing here trains; give a checkpoint without one")
         check_depth(config)
         config = Wav2Vec2Config.from_dict(config)
     except InputError:
