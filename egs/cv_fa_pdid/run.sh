@@ -13,9 +13,9 @@ pdid_archive=
 recordings_root=
 recordings_list=         # a table: path, accent and, if known, speaker
 reference=               # timed utterances of the recordings, to compare the collection with and to take text from
-vad=                     # models of the collection, by name; conf/collection.yaml says which there are
-diariser=
-separator=
+vad=                     # finds speech: silero (default), pyannote, or pyannote:<pipeline> (a name or a path)
+diariser=                # tells voices apart: resemblyzer (default), pyannote, or pyannote:<pipeline>
+separator=               # takes music from under speech: none (default: such speech is rejected), demucs, or demucs:<model>
 
 stage=0
 stop_stage=9
@@ -39,8 +39,8 @@ speed_factors=           # for instance "0.9 1.1": copies of the training set at
 language=fa
 normaliser="persian-joined persian" # of the other scores; systems are compared by the last one
 conf=                    # folder of settings (default: conf; mini: conf/mini)
-finetune_config=         # settings of the training of Whisper (default: those of the paper for the model)
-paper=                   # the paper's figures (default: paper.yaml; for Whisper medium: paper_medium.yaml)
+finetune_config=         # settings of the training of Whisper (default: the paper's for medium, and those for base for all others)
+paper=                   # the paper's figures (default: those of Whisper base, also beside mini, or medium; none for others)
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
@@ -61,10 +61,11 @@ if [ "$mini" = true ]; then
     seeds=${seeds:-1} model=${model:-mini} standard_train=${standard_train:-40}
 else
     seeds=${seeds:-1 2 3} model=${model:-base} standard_train=${standard_train:-1000}
-    finetune_config=${finetune_config:-${conf:-conf}/finetune_$([ "$model" = medium ] && echo medium || echo base).yaml}
 fi
-paper=${paper:-conf/paper$([ "$model" != medium ] || echo _medium).yaml}
-corpora="Common Voice fa and PDID, Whisper $(basename "$model" .pt)$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
+size=$(basename "$model" .pt) # a file is called as its model is
+[ "$mini" = true ] || finetune_config=${finetune_config:-${conf:-conf}/finetune_$([ "$size" = medium ] && echo medium || echo base).yaml}
+case $size in base | mini) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-conf/paper_medium.yaml} ;; esac
+corpora="Common Voice fa and PDID, Whisper $size$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
 . accent_stages.sh
 . local/collection_stage.sh
 
@@ -97,6 +98,9 @@ test_sets=$(present "standard accented")
 all_sets=$(present "cls_train cls_dev cls_test asr_train asr_dev $test_sets")
 [ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
 map_sets=$asr_train
+if [ -z "$all_sets" ] && [ -e "$data/preparation.txt" ] && [ -e "$downloads/pdid/collection.json" ]; then
+    stage=9 # a collection by itself, without text or a second accent, has nothing to train and a report
+fi
 
 if begin 2 "log-mel features";                                   then extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi

@@ -274,12 +274,15 @@ def test_the_collection_finds_what_was_planted(projects):
     folder = projects("cv_fa_pdid")[0] / "egs/cv_fa_pdid"
     told = json.loads((folder / "downloads/mini/pdid/collection.json").read_text())
     found = told["reference"]
+    # Measured: 96 and 100 for clips, by chance 73 and 85; 100 for speech, by chance 70 and 80.  Pauses are many.
     for within in ("0.25", "0.5"):
         # Not every pause parts two clips, but where clips end there is one.
-        assert found["tolerance"][within]["precision"] > 90 > found["tolerance"]["0.25"]["chance_precision"]
-        assert found["speech_tolerance"][within]["recall"] > 90
+        clips, speech = found["tolerance"][within], found["speech_tolerance"][within]
+        assert clips["precision"] > max(90, clips["chance_precision"] + 10)
+        assert speech["precision"] > max(90, speech["chance_precision"] + 15) and speech["recall"] > 90
+    assert found["onset_error"] < 0.1
     assert found["coverage_clips"] > 75 and found["coverage_speech"] > 95
-    assert found["speaker_accuracy"] > 80
+    assert found["speaker_accuracy"] > 80 and found["speaker_count"] >= 80
     assert found["music_precision"] > 80 and found["music_recall"] > 90
     assert {one["reason"] for one in told["rejected"]} >= {"music", "silence", "undecodable"}
     rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]

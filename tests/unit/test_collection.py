@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -50,10 +51,12 @@ def test_what_was_planted_is_found(work: Path) -> None:
     known = told["reference"]
     assert known["recordings"] == 3 and known["utterances"] > 60
     assert known["speech_tolerance"]["0.25"]["precision"] > 95 and known["speech_tolerance"]["0.25"]["recall"] > 95
-    assert known["tolerance"]["0.25"]["precision"] > 90 > known["tolerance"]["0.25"]["chance_precision"]
+    # Measured: 95 and 79; there are many pauses to hit by chance.
+    assert known["tolerance"]["0.25"]["precision"] > max(90, known["tolerance"]["0.25"]["chance_precision"] + 10)
+    assert known["onset_error"] < 0.1
     # Of what is said, a tenth lies in noise and is rejected.
     assert 75 < known["coverage_clips"] < 95 and known["coverage_speech"] > 97 and known["speech_precision"] > 85
-    assert known["speaker_accuracy"] > 85
+    assert known["speaker_accuracy"] > 85 and known["speaker_count"] >= 80
     assert known["music_precision"] > 80 and known["music_recall"] > 95
 
 
@@ -80,7 +83,7 @@ def test_each_clip_is_as_promised(work: Path) -> None:
         sound = soundfile.read(root / clip.path)[0]
         assert abs(lufs(sound) - SETTINGS.limits.loudness) < 0.5 and abs(clip.loudness - SETTINGS.limits.loudness) < 0.1
         assert np.abs(sound).max() < 1 and clip.snr >= SETTINGS.limits.snr and clip.music <= SETTINGS.limits.music
-        assert clip.utt.startswith(clip.speaker + "-") and clip.speaker.startswith(clip.recording + "-s")
+        assert clip.utt.startswith(clip.speaker + "-") and clip.speaker.startswith(clip.recording.replace("-", "_") + "_s")
         assert clip.path == f"{clip.accent}/{clip.utt}.wav" and clip.split == ""
     assert len(list(pdid.utterances(root))) == len(clips)
 
@@ -137,6 +140,42 @@ def test_what_is_useless_costs_one_sentence_each(work: Path) -> None:
     assert {row["reason"]: row["count"] for row in told["rejected"]} == dict(Counter(row["reason"] for row in rows))
 
 
+def test_a_clip_that_is_gone_is_made_again(work: Path, mini: Path, tmp_path: Path) -> None:
+    shutil.copytree(work, tmp_path / "w")
+    source = next(s for s in sources.from_folder(mini / "audio")[0] if s.key.endswith("programme0"))
+    folder = tmp_path / "w/recordings" / source.key
+    gone = folder / read_outcome(folder).clips[0].path
+    content = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(InputError, match=f"{gone.name} is missing; run the collection again"):
+        program(MERGE).merge_collection(tmp_path / "w/recordings", tmp_path / "w/pdid", SETTINGS, root=mini / "audio")
+    assert collect(source, folder, SETTINGS) is True and gone.read_bytes() == content
+
+
+def test_a_reference_of_other_recordings_leaves_all_as_it_was(work: Path, mini: Path, tmp_path: Path) -> None:
+    shutil.copytree(work, tmp_path / "w")
+    before = listing(tmp_path / "w")
+    table = tmp_path / "other.tsv"
+    table.write_text("recording\tstart\tend\tspeaker\ttext\nother\t1\t2\tx\t\n")
+    for step, where in ((COLLECT, ["recordings"]), (MERGE, ["recordings", "pdid"])):
+        function = getattr(program(step), Path(step).stem)
+        with pytest.raises(InputError, match="the reference names none of the recordings"):
+            function(*(tmp_path / "w" / name for name in where), settings=SETTINGS, root=mini / "audio", reference=table)
+    assert listing(tmp_path / "w") == before
+
+
+def test_an_unexpected_error_names_the_recording(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(path: Path) -> np.ndarray:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(audio, "decode", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        program(COLLECT).collect_recordings(tmp_path, SETTINGS, root=mini / "audio")
+    assert re.search(r"the collection from \S+/Jonubi/programme0\.\w+ failed", caplog.text)
+
+
 def test_summary_adds_up(work: Path) -> None:
     told = json.loads((work / "pdid/collection.json").read_text())
     clips = pdid.read_metadata(work / "pdid/pdid")
@@ -146,6 +185,9 @@ def test_summary_adds_up(work: Path) -> None:
     assert [row["accent"] for row in told["accents"]] == sorted({clip.accent for clip in clips})
     assert sum(told["histograms"]["duration"]["counts"]) == sum(told["histograms"]["snr"]["counts"]) == len(clips)
     assert sum(told["histograms"]["speakers"]["counts"]) == 3
+    assert sum(row["seconds"] for row in told["by_recording"]) == pytest.approx(3600 * told["recording_hours"], abs=0.5)
+    assert sum(row["kept"] for row in told["by_recording"]) == pytest.approx(3600 * told["hours"], abs=0.5)
+    assert sum(row["rejected"] for row in told["by_recording"]) == pytest.approx(sum(row["seconds"] for row in told["rejected"]), abs=0.1)
     assert (work / "pdid/histograms.png").read_bytes()[:4] == b"\x89PNG"
     assert Path((work / "pdid/root.txt").read_text().strip()) == work / "pdid/pdid"
     assert told["steps"]["voice activity"].startswith("silero-vad 6") and told["steps"]["diarisation"].startswith("resemblyzer 0")
@@ -203,13 +245,13 @@ def test_a_list_with_bad_lines_and_a_known_speaker(work: Path, mini: Path, tmp_p
     good = sorted(folder.rglob("programme0.*"))[0]
     other = sorted(folder.rglob("programme0.*"))[1]
     table = tmp_path / "list.tsv"
-    table.write_text(f"{good}\tYazd city\tZahra\n{other}\tLori\n{other}\tYazdi\n{folder}/x.wav\n{folder}/none.wav\tLori\n")
+    table.write_text(f"{good}\tYazd city\tZahra / guest-1\n{other}\tLori\n{other}\tYazdi\n{folder}/x.wav\n{folder}/none.wav\tLori\n")
     (tmp_path / "out/recordings/old").mkdir(parents=True)
     (tmp_path / "out/recordings/old/outcome.json").write_text("{}")
     out = run(tmp_path / "out", table=table)
     clips = pdid.read_metadata(out / "pdid")
-    assert {(clip.accent, clip.speaker) for clip in clips} == {("Yazd city", "Zahra")} and len(clips) > 3
-    assert all(clip.path.startswith("Yazd_city/Zahra-programme0-") for clip in clips)
+    assert {(clip.accent, clip.speaker) for clip in clips} == {("Yazd city", "Zahra___guest_1")} and len(clips) > 3
+    assert all(clip.path.startswith("Yazd_city/Zahra___guest_1-programme0-") for clip in clips)
     whole = [row for row in rejected_of(out) if not row["start"]]
     assert sorted(row["reason"] for row in whole) == ["list", "two accents", "undecodable"]
     assert any("none.wav is missing" in row["sentence"] for row in whole)

@@ -16,7 +16,7 @@ from corpora_helpers import program, real_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salience.collection import audio, cutting, music, named, quality, reference, separation, sources, spans, speakers, voice
+from salience.collection import audio, cutting, music, named, quality, recording, reference, separation, sources, spans, speakers, voice
 from salience.collection.loudness import gain_to, loudness
 from salience.collection.speakers import Turn
 from salience.corpora import mini_recordings
@@ -82,6 +82,8 @@ def test_long_recordings_are_resampled_without_seams(tmp_path: Path) -> None:
         ("a.wav", "cut", r"a.wav holds 20000 of the 64044 bytes its header promises"),
         ("a.wav", "header", "a.wav (holds no sample|cannot be decoded)"),
         ("a.mkv", "film", "a.mkv has no audio in it"),
+        ("a.wav", np.nan, "a.wav holds samples that are no numbers"),
+        ("a.wav", np.inf, "a.wav holds samples that are no numbers"),
     ],
 )
 def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, content, message: str) -> None:
@@ -92,6 +94,10 @@ def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, conte
         path.write_bytes(write(path, tone(2.0)).read_bytes()[:20000])
     elif content == "header":
         write(path, np.zeros(0))
+    elif isinstance(content, float):
+        sound = tone(2.0)
+        sound[RATE] = content
+        soundfile.write(path, sound, RATE, subtype="FLOAT")
     elif content == "film":
         import av
 
@@ -103,6 +109,37 @@ def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, conte
     with pytest.raises(InputError, match=message) as error:
         audio.decode(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [1, 9, 10])
+def test_damaged_packets_become_silence_up_to_a_share(tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: int) -> None:
+    """Up to 9 of 939 packets; what follows stays where it was."""
+    import av
+
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        sound = np.random.default_rng(0).standard_normal((1, 60 * RATE)) * 0.05
+        frame = av.AudioFrame.from_ndarray(sound.astype(np.float32), format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    whole = audio.decode(path)
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(container.streams.audio[0]) if packet.size]
+    content = bytearray(path.read_bytes())
+    for place, size in places[20 : 20 + 4 * bad : 4]:
+        content[place : place + size] = b"\xff" * size
+    path.write_bytes(content)
+    if bad == 10:
+        with pytest.raises(InputError, match=r"a.m4a cannot be decoded \(.*: 10 of \d+ packets\)"):
+            audio.decode(path)
+        return
+    found = audio.decode(path)
+    assert len(found) == len(whole) and np.array_equal(found[5 * RATE :], whole[5 * RATE :])
+    first = 20 * 1024
+    assert np.abs(found[first - 500 : first + 500]).min() == 0 < np.abs(whole[first - 500 : first + 500]).min()
+    assert f"silence stands for {bad} of" in caplog.text
 
 
 def test_clips_are_rounded_and_never_wrap(tmp_path: Path) -> None:
@@ -231,6 +268,7 @@ def test_every_reason_can_be_given() -> None:
     assert reason(good, speech, clip) == ""
     assert reason(good, speech, (0, 2 * RATE)) == "short"
     assert reason(*clip_with(30, 31.0)) == "long"
+    assert reason(good, speech, (0, 2 * RATE), [(0, 2 * RATE)]) == "music"
     assert reason(good, speech, clip, [(0, RATE)]) == "music" and reason(good, speech, clip, [(0, RATE // 2)]) == ""
     assert reason(good, speech[:1], clip) == "speech"
     loud = good.copy()
@@ -271,15 +309,93 @@ def test_music_at_the_end_reaches_the_end() -> None:
 # Lists
 
 
-def test_a_folder_an_accent(tmp_path: Path) -> None:
-    for name in ("Lori/a b.wav", "Lori/deep/c.MP3", "Yazdi/d.flac", "Yazdi/.hidden.wav", "Yazdi/notes.txt", "loose.wav"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found, rejected = sources.from_folder(tmp_path)
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_a_folder_an_accent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    root = touch(tmp_path / "audio", "Lori/a b.wav", "Lori/deep/c.MP3", "Yazdi/d.flac", "Yazdi/.hidden.wav", "Yazdi/notes.txt", "Yazdi/x.txt")
+    touch(root, "loose.wav", ".trash/e.wav", "README")
+    found, rejected = sources.from_folder(root)
     assert [(s.key, s.accent, s.speaker) for s in found] == [("Lori-a_b", "Lori", None), ("Lori-deep-c", "Lori", None), ("Yazdi-d", "Yazdi", None)]
-    assert rejected == []
-    with pytest.raises(InputError, match="holds no <accent>/<recording>"):
-        sources.from_folder(tmp_path / "Yazdi" / "nothing")
+    assert [(r.recording, r.reason, r.sentence) for r in rejected] == [("loose", "list", f"{root}/loose.wav lies in no accent's folder; move it into one")]
+    assert f"{root}: 3 files are no recordings by their ending (.txt 2, none 1)" in caplog.text
+    for name in ("nothing", "Yazdi"):
+        with pytest.raises(InputError, match="holds no <accent>/<recording>"):
+            sources.from_folder(root / name)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path / "disk", "kurdish/a.amr", "kurdish/b.3gp", "c.caf")
+    root = touch(tmp_path / "audio", "Lori/d.wv")
+    (root / "Kurdish").symlink_to(tmp_path / "disk/kurdish")
+    (root / "Lori/c.caf").symlink_to(tmp_path / "disk/c.caf")
+    (root / "Lori/gone.wav").symlink_to("nowhere.wav")
+    (root / "Lori/self.wav").symlink_to("self.wav")
+    (root / "Lori/up").symlink_to(root)
+    (tmp_path / "disk/kurdish/over").symlink_to(root / "Lori")
+    found, rejected = sources.from_folder(root)
+    assert [s.key for s in found] == ["Kurdish-a", "Kurdish-b"]
+    # Those of Lori are Kurdish as well by the last link.
+    assert {r.recording for r in rejected if r.reason == "two accents"} == {f"Kurdish-over-{name}" for name in ("c", "d", "gone", "self")}
+
+
+@pytest.mark.parametrize("how", ["copy", "hard link", "link"])
+@pytest.mark.parametrize("folder", ["Yazdi", "Lori"])
+def test_one_file_in_two_folders(tmp_path: Path, how: str, folder: str) -> None:
+    """With two accents it is rejected; with one it is collected from once."""
+    first, other = tmp_path / "Lori/a.wav", tmp_path / folder / "b.wav"
+    write(first, tone(1.0))
+    write(tmp_path / "Yazdi/else.wav", tone(1.0, 400))
+    touch(tmp_path, "Lori/empty.wav", "Yazdi/void.wav")
+    if how == "link":
+        other.symlink_to(first)
+    elif how == "copy":
+        other.write_bytes(first.read_bytes())
+    else:
+        other.hardlink_to(first)
+    found, (row,) = sources.from_folder(tmp_path)
+    kept = ["Lori-empty", "Yazdi-else", "Yazdi-void"]
+    if folder == "Yazdi":
+        assert [s.key for s in found] == kept and (row.recording, row.reason) == ("Lori-a", "two accents")
+        assert row.sentence == f"{first} has the accents Lori and Yazdi ({first}, {other}); keep one of them"
+    else:
+        assert [s.key for s in found] == ["Lori-a", *kept] and (row.recording, row.reason) == ("Lori-b", "list")
+        assert row.sentence == f"{other} is the same recording as {first}; keep one of them"
+
+
+def test_one_file_by_two_paths_of_a_list(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", tone(1.0))
+    write(tmp_path / "sub/b.wav", tone(1.0, 400))
+    table = tmp_path / "list.tsv"
+    table.write_text("a.wav\tLori\nsub/../a.wav\tYazdi\nsub/b.wav\tYazdi\tAnna\n./sub/../sub/b.wav\tYazdi\tBoris\n")
+    found, rejected = sources.from_list(table)
+    # Two speakers are told: nobody knows which it is.
+    assert [(s.path, s.accent, s.speaker) for s in found] == [(tmp_path / "sub/b.wav", "Yazdi", None)]
+    assert [r.reason for r in rejected] == ["two accents", "list"] and f"({table}:1, {table}:2)" in rejected[0].sentence
+
+
+NAMES = st.text("ab-/_ .1", min_size=1, max_size=5).filter(str.strip)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(NAMES, NAMES | st.none()), min_size=1, max_size=6))
+def test_ids_are_sorted_by_speaker_whatever_names_are_given(tmp_path_factory: pytest.TempPathFactory, lines: list) -> None:
+    """Ids as Kaldi wants them: no two alike, and sorted by speaker as well."""
+    table = tmp_path_factory.mktemp("list") / "list.tsv"
+    table.write_text("".join(f"{path.strip()}.wav\tLori\t{speaker or ''}\n" for path, speaker in lines))
+    ids = {}
+    for source in sources.from_list(table)[0]:
+        for number in range(2):
+            speaker, utt = recording.ids(source, number + 1, number + 1)
+            assert utt not in ids and "/" not in utt
+            ids[utt] = speaker
+    ordered = sorted(ids, key=str.encode)
+    assert ordered == sorted(ids, key=lambda utt: (ids[utt].encode(), utt.encode()))
 
 
 def test_one_bad_line_leaves_the_rest(tmp_path: Path) -> None:
@@ -292,6 +408,8 @@ def test_one_bad_line_leaves_the_rest(tmp_path: Path) -> None:
     assert said["e.wav"][0] == "list"
     assert said["c"][0] == "two accents" and f"has the accents Lori and Yazdi ({table}:5, {table}:6)" in said["c"][1]
     assert said["d"][0] == "list" and "would both be called d" in said["d"][1]
+    with pytest.raises(InputError, match="none.tsv is missing; correct the path, or write the list of recordings there"):
+        sources.from_list(tmp_path / "none.tsv")
     (tmp_path / "none.tsv").write_text("# nothing\n")
     with pytest.raises(InputError, match="none.tsv lists no recording"):
         sources.from_list(tmp_path / "none.tsv")
@@ -344,6 +462,8 @@ def test_mistakes_cost_what_they_should() -> None:
     assert result["recordings"] == 1 and result["tolerance"]["0.25"]["precision"] == pytest.approx(66.67)
     assert result["tolerance"]["0.25"]["recall"] == pytest.approx(66.67)
     assert (result["coverage_clips"], result["coverage_speech"], result["speech_precision"]) == (50, 50, 100)
+    # One utterance begins with the speech, the other 4 s after it.
+    assert result["onset_error"] == 2.0
     assert (result["speaker_accuracy"], result["speaker_count"], result["music_recall"]) == (50, 0, None)
     with pytest.raises(InputError, match="names none of the recordings"):
         reference.compare({"b": half}, truth)
@@ -357,6 +477,24 @@ def test_text_of_a_clip_is_that_of_whole_utterances() -> None:
 
     assert text(0.8, 8.2) == "one two" and text(0.8, 4.2) == "one"
     assert text(0.8, 6.0) == "" and text(0.8, 12.5) == "" and text(15, 18) == ""
+
+
+def test_short_words_are_part_of_the_text() -> None:
+    own = known((1.0, 4.0, "x", "one"), (4.3, 4.45, "x", "yes"), (5.0, 8.0, "x", "two"))["a"]
+
+    def text(start: float, end: float) -> str:
+        return reference.text_of((round(start * RATE), round(end * RATE)), own)
+
+    assert text(0.8, 8.2) == "one yes two" and text(0.8, 4.5) == "one yes"
+    # A cut through it leaves it to the side that has more of it.
+    assert text(0.8, 4.4) == "one yes" and text(4.4, 8.2) == "two" and text(0.8, 4.35) == "one" and text(4.35, 8.2) == "yes two"
+
+
+def test_a_reference_that_is_missing_or_of_others_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ref.tsv is missing; correct --reference, or leave it out"):
+        reference.read_reference(tmp_path / "ref.tsv")
+    with pytest.raises(InputError, match="names none of the recordings; its first column .* for instance Lori-a$"):
+        reference.shared(["Yazdi-b", "Lori-a"], known())
 
 
 @pytest.mark.parametrize(
@@ -548,3 +686,14 @@ def test_demucs_replaces_what_lies_over_music(monkeypatch: pytest.MonkeyPatch) -
     assert np.array_equal(freed[: 2 * RATE], sound[: 2 * RATE]) and np.array_equal(freed[3 * RATE :], sound[3 * RATE :])
     assert np.abs(freed[2 * RATE : 3 * RATE] - 0.5 * sound[2 * RATE : 3 * RATE]).max() < 0.01
     assert separation.separate(sound, [], "demucs") is sound and separation.separate(sound, [(0, RATE)], "none") is sound
+
+
+def test_music_that_a_separator_removed_was_there_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips are judged by what is left of it; the recording had it, and one of nothing else held music."""
+    monkeypatch.setattr(separation, "_demucs", lambda samples, name: samples * 0)
+    chord = sum(tone(8.0, pitch) for pitch in (997, 1500, 2200, 2900, 4000))
+    sound = np.concatenate([np.zeros(RATE), chord, np.zeros(RATE)]).astype(np.float32)
+    source = sources.Source("a", Path("a.wav"), "Lori")
+    for separator in ("none", "demucs"):
+        outcome = recording._collect(source, sound, recording.Settings(separator=separator), lambda name, clip: None)
+        assert outcome.rejected[0].reason == "music" and len(outcome.found.music) == 1

@@ -56,7 +56,7 @@ def test_records(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.replace("\tsnr", ""), r"metadata.tsv:1 has no column snr; the columns are utt path"),
+        (lambda text: text.replace("\ttext", ""), r"metadata.tsv:1 has no column text; the columns are utt path accent speaker text split,"),
         (lambda text: text.replace("\t31.4", ""), r"metadata.tsv:2 has 11 columns where the first line names 12"),
         (lambda text: text.replace("31.4", "loud"), r"metadata.tsv:2 has 'loud' for snr, which is no number"),
         (lambda text: text.replace("31.4", "nan"), r"metadata.tsv:2 has 'nan' for snr"),
@@ -78,6 +78,17 @@ def test_bad_metadata_is_one_sentence(tmp_path: Path, change, message: str) -> N
     with pytest.raises(InputError, match=message) as error:
         list(pdid.utterances(tmp_path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("recording", ["", "\t"])
+def test_an_owner_need_not_know_more_than_accent_speaker_and_text(tmp_path: Path, recording: str) -> None:
+    """Six columns; one for the recording may be there and empty."""
+    write(tmp_path / CLIP.path, tone(1.0))
+    head = "split\tutt\tpath\taccent\tspeaker\ttext" + ("\trecording" if recording else "")
+    (tmp_path / "metadata.tsv").write_text(f"{head}\ntest\t{CLIP.utt}\t{CLIP.path}\tYazdi\t{CLIP.speaker}\tیک دو{recording}\n")
+    unknown = dict.fromkeys(("start", "end", "loudness", "snr", "music"))
+    assert pdid.read_metadata(tmp_path) == [replace(CLIP, recording=CLIP.utt, **unknown)]
+    assert [u.text for u in pdid.utterances(tmp_path)] == ["یک دو"]
 
 
 def test_a_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:

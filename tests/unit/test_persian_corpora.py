@@ -250,6 +250,21 @@ def test_a_split_that_cannot_be_kept_is_refused(tmp_path, release, change, words
         prepare.main(tmp_path / "data", release, root)
 
 
+def test_test_only_accents_are_found_whatever_their_case_and_missed_aloud(tmp_path, release):
+    prepare.main(tmp_path / "data", release, corpus(tmp_path / "pdid", dialects()), test_only="tajiki, BALOCHI,Shirasi")
+    accents = {name: set(read_table(tmp_path / "data" / name / "utt2accent").values()) for name in SETS}
+    assert {"Tajiki", "Balochi"} <= accents["accented"] and not {"Tajiki", "Balochi"} & (accents["cls_train"] | accents["cls_dev"])
+    notes = (tmp_path / "data/preparation.txt").read_text()
+    assert "- test-only accent Shirasi is not in PDID, which has Balochi, Isfahani, Lori, Tajiki, Yazdi\n" in notes and "BALOCHI" not in notes
+
+
+def test_clips_of_unknown_recordings_are_told(tmp_path, release):
+    clips = [replace(c, recording=c.utt) for c in dialects()]
+    prepare.main(tmp_path / "data", release, corpus(tmp_path / "pdid", clips))
+    assert f"PDID: {len(clips)} clips name no recording" in (tmp_path / "data/preparation.txt").read_text()
+    assert "an error" not in leakage(tmp_path / "data")
+
+
 def leakage(data, **options):
     def folders(names):
         return " ".join(str(data / name) for name in names.split() if (data / name).exists())

@@ -1,6 +1,7 @@
 """Scores by several normalisers, and a collection's rows and tables."""
 
 import json
+import subprocess
 
 import pytest
 from accent_helpers import run_program
@@ -67,6 +68,49 @@ def test_the_paper_s_figures_are_those_of_its_tables():
     assert set(read_yaml(PAPER.with_name("paper_medium.yaml"), "")["figures"]) == {"zero-shot", "plain", "gradcam"}
 
 
+def run_with(folder, stages, *options):
+    """What the recipe prints with other words in place of the stages that recipes share."""
+    recipe = folder / "egs/cv_fa_pdid"
+    if not recipe.exists():
+        recipe.mkdir(parents=True)
+        (folder / "local").mkdir()
+        for shared in ("path.sh", "requirements.txt", "conf", "utils", ".venv"):
+            (folder / shared).symlink_to(TOP / shared)
+        for own in ("run.sh", "path.sh", "conf", "local"):
+            (recipe / own).symlink_to(TOP / "egs/cv_fa_pdid" / own)
+    (folder / "local/accent_stages.sh").write_text(stages)
+    done = subprocess.run(["bash", "run.sh", *options], cwd=recipe, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "finetune", "paper", "name"),
+    [
+        ([], "conf/finetune_base.yaml", "conf/paper.yaml", "base"),
+        (["--model", "medium"], "conf/finetune_medium.yaml", "conf/paper_medium.yaml", "medium"),
+        (["--model", "/mo dels/medium.pt"], "conf/finetune_medium.yaml", "conf/paper_medium.yaml", "medium"),
+        (["--model", "./base.pt", "--conf", "mine"], "mine/finetune_base.yaml", "conf/paper.yaml", "base"),
+        (["--model", "small"], "conf/finetune_base.yaml", "", "small"),
+        (["--model", "small", "--paper", "own.yaml", "--finetune-config", "own.yaml"], "own.yaml", "own.yaml", "small"),
+        (["--mini", "true"], "", "conf/paper.yaml", "mini"),
+    ],
+)
+def test_a_model_has_its_own_settings_and_figures(tmp_path, options, finetune, paper, name):
+    """By its name or its file; a size that the paper has not has no figures beside it."""
+    output = run_with(tmp_path, 'printf "%s|" "$finetune_config" "$paper" "$corpora"; exit 0\n', *options)
+    assert output == f"{finetune}|{paper}|Common Voice fa and PDID, Whisper {name}|"
+
+
+def test_a_collection_by_itself_goes_on_with_its_report(tmp_path):
+    stages = 'data=. exp=. downloads=. asr_train=asr_train; present() { :; }; begin() { [ "$stage" -gt $1 ] || echo $1; false; }\n'
+    assert run_with(tmp_path, stages, "--stage", "1").split() == list("123456789")
+    (tmp_path / "egs/cv_fa_pdid/pdid").mkdir()
+    for name in ("preparation.txt", "pdid/collection.json"):
+        (tmp_path / "egs/cv_fa_pdid" / name).touch()
+    assert run_with(tmp_path, stages, "--stage", "1").split() == list("19")
+
+
 BOUNDARY = {"precision": 90.0, "recall": 80.0, "f1": 84.7, "chance_precision": 21.5}
 TOLD = {
     "synthetic": True, "recordings": 3, "recording_hours": 2.5, "clips": 30, "hours": 1.25,
@@ -75,9 +119,12 @@ TOLD = {
         {"accent": "Tajiki", "samples": 10, "hours": 0.5, "recordings": 1, "speakers": 1},
     ],
     "rejected": [{"reason": "music", "count": 4, "seconds": 31.5}, {"reason": "undecodable", "count": 1, "seconds": 0.0}],
+    "by_recording": [
+        {"recording": f"radio{number}", "seconds": 3000.0, "kept": 1500.0, "rejected": 30.0 - number} for number in range(3)
+    ],
     "steps": {"loudness": "pyloudnorm 0.1"},
     "reference": {
-        "recordings": 3, "utterances": 44, "tolerance": {"0.5": BOUNDARY}, "speech_tolerance": {"0.5": BOUNDARY},
+        "recordings": 3, "utterances": 44, "tolerance": {"0.5": BOUNDARY}, "speech_tolerance": {"0.5": BOUNDARY}, "onset_error": 0.043,
         "coverage_clips": 71.25, "coverage_speech": 95.0, "speech_precision": 93.0, "speaker_accuracy": 88.0,
         "speaker_count": 66.67, "music_precision": None, "music_recall": None,
     },
@@ -112,8 +159,17 @@ def test_the_collection_s_tables(collected):
     assert boundaries.rows == [["clips", "0.5", "90.0", "80.0", "84.7", "21.5"], ["speech", "0.5", "90.0", "80.0", "84.7", "21.5"]]
     assert ["time of the utterances that is in clips", "71.2"] in shares.rows and shares.rows[-1][1] == "–"
     assert section.details[0].rows == [["music", "4", "31.5"], ["undecodable", "1", "–"]]
+    assert "nearest start of speech it is 0.04 s (median)" in boundaries.note
+    assert section.details[1].rows[0] == ["radio0", "3000.0", "1500.0", "30.0"] and len(section.details[1].rows) == 3
     assert dict(section.facts)["loudness"] == "pyloudnorm 0.1"
     assert all(plain_text(table) for table in section.main)
+
+
+def test_of_many_recordings_those_are_shown_that_lose_most():
+    many = [{"recording": f"r{n}", "seconds": 9.0, "kept": 1.0, "rejected": 99.0 - n} for n in range(90)]
+    rows = collection_rows({**TOLD, "recordings": 90, "by_recording": many}, provenance("c", False, None, "./run.sh"))
+    table = sections({"rows": rows, "comparisons": [], "runs": []})[0].details[1]
+    assert [row[0] for row in table.rows] == [f"r{n}" for n in range(20)] and table.note.endswith("The 20 of 90 recordings that lose most.")
 
 
 def test_a_collection_without_reference_has_its_sizes_alone():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from salience import program
 from salience.collection.recording import Settings, collect, read_outcome
-from salience.collection.sources import from_folder, from_list
+from salience.collection.reference import read_reference, shared
+from salience.collection.sources import find
 from salience.errors import InputError
 from salience.progress import bar
 
@@ -18,6 +19,7 @@ def collect_recordings(
     settings: Settings,
     root: Path | None = None,
     table: Path | None = None,
+    reference: Path | None = None,
     job: int = 1,
     jobs: int = 1,
 ) -> None:
@@ -31,16 +33,24 @@ def collect_recordings(
         settings: How to collect.
         root: Recordings in a folder an accent; or what the paths of the table count from.
         table: Recordings as lines of path, accent and perhaps speaker, parted by tabs.
+        reference: What merge_collection.py will compare with; here only to see, before hours of work, that it can.
         job: This job's number.
         jobs: How many jobs share the work.
     """
-    if root is None and table is None:
-        raise InputError("there are no recordings; give --root, --table or both")
-    sources, _ = from_list(table, root) if table else from_folder(root)  # type: ignore[arg-type]
+    sources, _ = find(root, table)
+    if reference and sources:
+        shared((source.key for source in sources), read_reference(reference))
     own = sources[job - 1 :: jobs]
     done = 0
     for source in bar(own, "recordings"):
-        if collect(source, out / source.key, settings):
+        try:
+            fresh = collect(source, out / source.key, settings)
+        except InputError:
+            raise
+        except Exception:
+            logger.error("the collection from %s failed", source.path)
+            raise
+        if fresh:
             outcome = read_outcome(out / source.key)
             logger.info("%s: %d clips, %d pieces rejected", source.key, len(outcome.clips), len(outcome.rejected))
         else:

@@ -34,7 +34,7 @@ collect_recordings() {
     } > "$work/sources.yaml"
     how=(--config "$conf/collection.yaml" --config "$work/sources.yaml")
     $train_cmd JOB=1:"$nj" "$work/log/collect.JOB.log" \
-        local/collect_recordings.py "${how[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
+        local/collect_recordings.py "${how[@]}" "${known[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
     local/merge_collection.py "${how[@]}" "${known[@]}" --recordings "$work/recordings" \
         --out "$downloads/pdid" --synthetic "$synthetic"
 }

@@ -11,7 +11,7 @@ from salience import program
 from salience.collection import summary
 from salience.collection.recording import Settings, read_outcome, remove_others, steps_used
 from salience.collection.reference import Reference, compare, read_reference, text_of
-from salience.collection.sources import from_folder, from_list
+from salience.collection.sources import find
 from salience.collection.spans import RATE
 from salience.corpora import pdid
 from salience.corpora.download import whole_folder
@@ -42,12 +42,12 @@ def merge_collection(
         reference: Timed utterances, to compare with and to take the clips' text from: recording, start, end, speaker, text.
         synthetic: Whether the recordings were made by a machine.
     """
-    if root is None and table is None:
-        raise InputError("there are no recordings; give --root, --table or both")
-    sources, rejected = from_list(table, root) if table else from_folder(root)  # type: ignore[arg-type]
+    sources, rejected = find(root, table)
     known = read_reference(reference) if reference else {}
     remove_others(recordings, {source.key for source in sources})
     outcomes = {source.key: read_outcome(recordings / source.key) for source in sources}
+    # Before anything is replaced: it may be the reference of other recordings.
+    compared = compare({key: outcome.found for key, outcome in outcomes.items()}, known) if reference and outcomes else None
     clips = []
     with whole_folder(out / "pdid") as corpus:
         for key, outcome in outcomes.items():
@@ -63,13 +63,13 @@ def merge_collection(
     summary.write_rejected(out / "rejected.tsv", rejected)
     if not clips:
         raise InputError(f"no clip could be collected; {out}/rejected.tsv says why of each recording")
-    lengths = [outcome.found.length / RATE for outcome in outcomes.values() if outcome.found.length]
+    lengths = {key: outcome.found.length / RATE for key, outcome in outcomes.items() if outcome.found.length}
     told = {
         "synthetic": synthetic,
         **summary.summarise(clips, rejected, lengths),
         "steps": steps_used(settings),
         "settings": asdict(settings),
-        "reference": compare({key: outcome.found for key, outcome in outcomes.items()}, known) if reference else None,
+        "reference": compared,
     }
     write_json(out / "collection.json", told)
     draw_histograms(out / "histograms.png", told["histograms"], synthetic)
@@ -88,6 +88,8 @@ def _link(source: Path, target: Path) -> None:
     """The same file under a second name where the disk can do that, else a copy."""
     try:
         os.link(source, target)
+    except FileExistsError:
+        raise
     except OSError:
         shutil.copyfile(source, target)
 

@@ -64,7 +64,7 @@ def main(
         out: folder for the data directories
         common_voice: root of a Persian Common Voice release
         pdid: root of PDID, as its owner supplies it or a collection leaves it
-        test_only: PDID accents that are in the test set alone, parted by commas
+        test_only: PDID accents that are in the test set alone, parted by commas; capital letters are like small ones
         asr_train_accents: add PDID's training clips, which then need text, to asr_train
         standard_train: at most this many Common Voice clips in cls_train, as the class Standard; 0: no such class
         standard_dev: the same for cls_dev
@@ -76,7 +76,7 @@ def main(
     """
     if not (common_voice or pdid):
         raise InputError("no corpus is given; give --common-voice or --pdid, or both")
-    alone = {accent.strip() for accent in test_only.split(",") if accent.strip()}
+    alone = [accent.strip() for accent in test_only.split(",") if accent.strip()]
     config = {name: value for name, value in locals().items() if name not in ("out", "alone")}
     config["files"] = audio_fingerprint(
         [*(Path(common_voice).glob("*.tsv") if common_voice else ()), *(Path(pdid).rglob("*.wav") if pdid else ())]
@@ -98,10 +98,18 @@ def main(
         _write(made, out)
 
 
-def _pdid(made: Preparation, root: Path, alone: set[str], seed: int) -> None:
+def _pdid(made: Preparation, root: Path, test_only: Sequence[str], seed: int) -> None:
     clips = list(pdid_corpus.utterances(root))
     recording = {clip.utt: clip.recording for clip in pdid_corpus.read_metadata(root)}
     made.recordings = recording
+    unknown = sum(name == utt for utt, name in recording.items())
+    if unknown:
+        made.notes.append(f"PDID: {unknown} clips name no recording; that none is in two sets cannot be checked for them, only speakers can")
+    accents = {str(clip.accent) for clip in clips}
+    alone = {accent for accent in accents if accent.casefold() in map(str.casefold, test_only)}
+    for name in test_only:
+        if name.casefold() not in map(str.casefold, accents):
+            made.notes.append(f"test-only accent {name} is not in PDID, which has {', '.join(sorted(accents))}")
     table = root / pdid_corpus.METADATA
     given = [clip for clip in clips if clip.split]
     if given and len(given) < len(clips):
@@ -121,7 +129,7 @@ def _pdid(made: Preparation, root: Path, alone: set[str], seed: int) -> None:
         made.notes.append("PDID: the split was drawn by recording and speaker")
     for name in ("train", "dev", "test"):
         made.sets[f"accented_{name}"] = [replace(clip, split=None) for clip in clips if chosen[clip.id] == name]
-    for accent in sorted({str(clip.accent) for clip in clips} - {str(c.accent) for c in made.sets["accented_test"]}):
+    for accent in sorted(accents - {str(c.accent) for c in made.sets["accented_test"]}):
         made.notes.append(f"PDID: {accent} is in no test set; it needs recordings of other speakers")
 
 

@@ -12,7 +12,7 @@ FRAME = RATE // 50
 """20 ms."""
 FULL_SCALE = 0.985
 """Samples from here on count as clipped; resampling moves them a little."""
-REASONS = ("short", "long", "music", "speech", "clipping", "loudness", "snr")
+REASONS = ("music", "short", "long", "speech", "clipping", "loudness", "snr")
 """Why a clip is rejected; the first that holds is the one that is told."""
 
 
@@ -103,12 +103,12 @@ def _snr(samples: np.ndarray, clip: Span, speech: Sequence[Span], music: Sequenc
 def rejection(clip: Span, found: Measures, limits: Limits) -> tuple[str, str] | None:
     """None for a good clip, else one of REASONS and a sentence that says how far off it is."""
     length = seconds(clip)
+    if found.music > limits.music:
+        return "music", f"there is music in {100 * found.music:.0f} % of it, more than {100 * limits.music:g} %"
     if length < limits.shortest:
         return "short", f"it lasts {length:.2f} s, less than {limits.shortest:g}"
     if length > limits.longest:
         return "long", f"it lasts {length:.2f} s, more than {limits.longest:g}, and cannot be cut"
-    if found.music > limits.music:
-        return "music", f"there is music in {100 * found.music:.0f} % of it, more than {100 * limits.music:g} %"
     if found.speech < limits.speech:
         return "speech", f"{100 * found.speech:.0f} % of it is speech, less than {100 * limits.speech:g} %"
     if found.clipping > limits.clipping:

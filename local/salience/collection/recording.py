@@ -15,7 +15,7 @@ from salience.collection import music as music_detector
 from salience.collection.named import split_name
 from salience.collection.quality import Limits
 from salience.collection.reference import Found
-from salience.collection.sources import Rejected, Source
+from salience.collection.sources import Rejected, Source, plain
 from salience.collection.spans import RATE, Span, cut_at, overlap
 from salience.collection.speakers import Turn
 from salience.corpora import pdid
@@ -88,14 +88,15 @@ def collect(source: Source, folder: Path, settings: Settings) -> bool:
 
     The folder gets the clips and `outcome.json`.  A recording that cannot be
     used leaves an outcome with one sentence that says why.  Returns False
-    when a finished outcome of the same file and settings was already there.
+    when a finished outcome of the same file and settings was already there,
+    with all its clips.
     """
     folder = Path(folder)
     work = {
         "path": str(source.path), "accent": source.accent, "speaker": source.speaker, "settings": asdict(settings),
         "steps": steps_used(settings), "file": audio_fingerprint([source.path]),
     }  # fmt: skip
-    if _work_of(folder) == json.loads(json.dumps(work)):
+    if _is_done(folder, work):
         return False
     with whole_folder(folder) as fresh:
         try:
@@ -108,20 +109,21 @@ def collect(source: Source, folder: Path, settings: Settings) -> bool:
     return True
 
 
-def _work_of(folder: Path) -> Any:
+def _is_done(folder: Path, work: dict[str, Any]) -> bool:
     try:
-        return json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["work"]
-    except (OSError, ValueError, KeyError):
-        return None
+        read_outcome(folder)
+        return json.loads((folder / OUTCOME).read_text(encoding="utf-8"))["work"] == json.loads(json.dumps(work))
+    except (InputError, KeyError):
+        return False
 
 
 def read_outcome(folder: Path) -> Outcome:
-    """What `collect` left in a folder; an InputError where it left nothing."""
+    """What `collect` left in a folder; an InputError where it left nothing, or a clip is gone."""
     path = Path(folder) / OUTCOME
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         found = value["found"]
-        return Outcome(
+        outcome = Outcome(
             [pdid.Clip(**clip) for clip in value["clips"]],
             [Rejected(**rejected) for rejected in value["rejected"]],
             Found(
@@ -131,6 +133,10 @@ def read_outcome(folder: Path) -> Outcome:
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} is missing or damaged; run the collection again") from None
+    for clip in outcome.clips:
+        if not (path.parent / clip.path).is_file():
+            raise InputError(f"{path.parent / clip.path} is missing; run the collection again")
+    return outcome
 
 
 def remove_others(folder: Path, keys: set[str]) -> None:
@@ -146,14 +152,14 @@ def _nothing(source: Source, length: int, reason: str, sentence: str, found: Fou
 
 
 def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Callable[[str, np.ndarray], None]) -> Outcome:
-    music = music_detector.music(samples, settings.music_threshold)
-    samples = separation.separate(samples, music, settings.separator)
-    if split_name(settings.separator)[0] != "none":
-        music = music_detector.music(samples, settings.music_threshold)
+    played = music_detector.music(samples, settings.music_threshold)
+    samples = separation.separate(samples, played, settings.separator)
+    # What a separator leaves of the music, which is what the clips are judged by.
+    music = played if split_name(settings.separator)[0] == "none" else music_detector.music(samples, settings.music_threshold)
     speech = voice.speech(samples, settings.vad, settings.vad_threshold, settings.pause)
     if not speech:
-        found = Found(len(samples), [], music, [], [])
-        if overlap((0, len(samples)), music) > len(samples) / 2:
+        found = Found(len(samples), [], played, [], [])
+        if overlap((0, len(samples)), played) > len(samples) / 2:
             return _nothing(source, len(samples), "music", f"{source.path} holds music and no speech; take it out of the recordings", found)
         return _nothing(source, len(samples), "silence", f"{source.path} holds no speech; take it out of the recordings", found)
     edges = sorted({edge for span in music for edge in span})
@@ -173,8 +179,7 @@ def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Cal
                 rejected.append(Rejected(source.key, source.accent, start, end, *bad))
                 continue
             kept.append(span)
-            speaker = source.speaker or f"{source.key}-s{stretch.speaker:02d}"
-            utt = f"{speaker}-{source.key}-{len(kept):04d}" if source.speaker else f"{speaker}-{len(kept):04d}"
+            speaker, utt = ids(source, stretch.speaker, len(kept))
             write(f"{utt}.wav", measures.gain * samples[span[0] : span[1]])
             clips.append(
                 pdid.Clip(
@@ -183,8 +188,16 @@ def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Cal
                 )  # fmt: skip
             )
     heard = [(turn.start, turn.end, turn.speaker) for turn in turns if turn.speaker]
-    found = Found(len(samples), speech, music, heard, kept)
+    found = Found(len(samples), speech, played, heard, kept)
     return Outcome(clips, rejected, found)
+
+
+def ids(source: Source, speaker: int, clip: int) -> tuple[str, str]:
+    """The ids of a speaker and of a clip, by the number of the speaker in the recording and that of the clip."""
+    if source.speaker:
+        return source.speaker, f"{source.speaker}-{source.key}-{clip:04d}"
+    name = f"{plain(source.key)}_s{speaker:02d}"
+    return name, f"{name}-{clip:04d}"
 
 
 def _diarised(samples: np.ndarray, pieces: list[Span], music: list[Span], settings: Settings) -> list[Turn]:

@@ -1,6 +1,6 @@
 """What is known of the recordings beforehand, and how well the collection found it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ MUSIC = "(music)"
 """The speaker of a line that says where there is music."""
 TOLERANCES = (0.25, 0.5)
 WITHIN = 0.2
-"""Seconds by which an utterance may reach out of a clip whose text it is part of."""
+"""Seconds, at most half its length, by which an utterance may reach out of a clip whose text it is part of, or into another."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_reference(path: Path) -> dict[str, Reference]:
     tables of the collection.  Lines whose speaker is MUSIC say where there is
     music.  A missing column or a time that is none is an InputError.
     """
-    lines = text_lines(path)
+    lines = text_lines(path, "correct --reference, or leave it out")
     _, header = next(lines, (1, ""))
     if tuple(header.split("\t")) != COLUMNS:
         raise InputError(f"{path}:1 does not name the columns {' '.join(COLUMNS)}, parted by tabs; write them there")
@@ -81,7 +81,11 @@ def read_reference(path: Path) -> dict[str, Reference]:
 def text_of(clip: Span, reference: Reference) -> str:
     """What is said in a clip, if every utterance it touches lies in it whole and has a text; else nothing."""
     reach = round(WITHIN * RATE)
-    touched = [said for said in reference.utterances if overlap(clip, [said.span]) > reach]
+    touched = [
+        said
+        for said in reference.utterances
+        if overlap(clip, [said.span]) > min(reach, (said.span[1] - said.span[0]) // 2)
+    ]
     whole = all(said.span[0] >= clip[0] - reach and said.span[1] <= clip[1] + reach for said in touched)
     return " ".join(said.text for said in touched) if touched and whole and all(said.text for said in touched) else ""
 
@@ -125,13 +129,27 @@ class Found:
     clips: list[Span]
 
 
+def shared(recordings: Iterable[str], reference: Mapping[str, Reference]) -> list[str]:
+    """The recordings that a reference knows, by name; an InputError if there is none."""
+    names = set(recordings)
+    both = sorted(reference.keys() & names)
+    if not both:
+        raise InputError(
+            "the reference names none of the recordings; its first column is their path without ending, joined by dashes, "
+            f"for instance {min(names, default='')}"
+        )
+    return both
+
+
 def compare(found: Mapping[str, Found], reference: Mapping[str, Reference]) -> dict[str, Any]:
     """All figures of the comparison, in percent, over the recordings that are in both.
 
     tolerance: of the clips' boundaries, by tolerance in seconds: precision,
     recall, f1, and chance_precision, which is that of the same boundaries
     moved around by shares of the recording.  speech_tolerance: the same for
-    the pauses that the voice activity detector found.  coverage_clips,
+    the pauses that the voice activity detector found.  onset_error: the
+    median distance of an utterance's start from the nearest start of what was
+    found to be speech, in seconds and not in percent.  coverage_clips,
     coverage_speech: the share of the utterances' time that is in clips, or
     was found to be speech.  speech_precision: the share of what was found to
     be speech that lies in utterances.  speaker_accuracy: the share of the
@@ -140,9 +158,7 @@ def compare(found: Mapping[str, Found], reference: Mapping[str, Reference]) -> d
     speakers, of those who speak 3 s or more.  music_precision and
     music_recall by time; None where there is nothing to judge by.
     """
-    both = sorted(found.keys() & reference.keys())
-    if not both:
-        raise InputError("the reference names none of the recordings; its first column is their path without ending")
+    both = shared(found, reference)
     clips = {key: found[key].clips for key in both}
     speech = {key: found[key].speech for key in both}
     said = {key: [utterance.span for utterance in reference[key].utterances] for key in both}
@@ -153,6 +169,7 @@ def compare(found: Mapping[str, Found], reference: Mapping[str, Reference]) -> d
         "utterances": sum(map(len, said.values())),
         "tolerance": {f"{t:g}": _boundaries(clips, said, lengths, t) for t in TOLERANCES},
         "speech_tolerance": {f"{t:g}": _boundaries(speech, said, lengths, t) for t in TOLERANCES},
+        "onset_error": _onset_error(said, speech),
         "coverage_clips": _share(spoken, clips),
         "coverage_speech": _share(spoken, speech),
         "speech_precision": _share(speech, spoken),
@@ -173,6 +190,11 @@ def _share(of: Mapping[str, Sequence[Span]], inside: Mapping[str, Sequence[Span]
     """The share of the time in `of` that is also in `inside`."""
     total = sum(end - start for spans in of.values() for start, end in spans)
     return _percent(sum(overlap(span, inside[key]) for key, spans in of.items() for span in spans), total)
+
+
+def _onset_error(said: Mapping[str, Sequence[Span]], speech: Mapping[str, Sequence[Span]]) -> float | None:
+    errors = [min(abs(start - begin) for begin, _ in speech[key]) for key in said if speech[key] for start, _ in said[key]]
+    return round(float(np.median(errors)) / RATE, 3) if errors else None
 
 
 def _boundaries(

@@ -1,17 +1,31 @@
 """Which recordings to collect from: a folder an accent, or a list."""
 
-from collections.abc import Iterable
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from salience.corpora.download import checksum
 from salience.corpora.labels import text_lines
 from salience.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 ENDINGS = {
-    ".aac", ".aif", ".aiff", ".au", ".avi", ".flac", ".flv", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp3",
-    ".mp4", ".mpg", ".mpeg", ".oga", ".ogg", ".opus", ".sph", ".ts", ".wav", ".webm", ".wma", ".wmv",
+    ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi", ".caf", ".f4v", ".flac",
+    ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".mts",
+    ".oga", ".ogg", ".ogv", ".opus", ".ra", ".rm", ".sph", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".weba", ".webm",
+    ".wma", ".wmv", ".wv",
 }  # fmt: skip
 """What is taken for a recording in a folder; a list may name files of any ending."""
+
+BEGINNING = 1 << 20
+"""Bytes by which files of one size are compared before they are read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -36,36 +50,82 @@ class Rejected:
     sentence: str
 
 
-def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
-    """The recordings in `root`/<accent>/, at any depth, sorted by key.
+class _Named(NamedTuple):
+    """A file as a folder or a list names it; `place` is the line of the list, or the file."""
 
-    A folder without any is an InputError.  Two of one key (`a.mp3` beside
-    `a.wav`) are rejected both.
+    path: Path
+    accent: str
+    speaker: str | None
+    place: str
+
+
+def find(root: Path | None, table: Path | None) -> tuple[list[Source], list[Rejected]]:
+    """The recordings of a table, whose paths then count from `root`, or of the folder `root`."""
+    if table:
+        return from_list(table, root)
+    if root:
+        return from_folder(root)
+    raise InputError("there are no recordings; give --root, --table or both")
+
+
+def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
+    """The recordings in `root`/<accent>/, at any depth, sorted by key; links are followed, what starts with a dot is not.
+
+    A folder without any is an InputError.  Rejected are recordings beside the
+    accents' folders, those of one key (`a.mp3` beside `a.wav`) all, and what
+    stands in two places.
     """
     root = Path(root)
-    found = sorted(
-        path
-        for path in (root.rglob("*") if root.is_dir() else ())
-        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
-    )
-    rows = [(path, path.relative_to(root).parts[0], None, "") for path in found if len(path.relative_to(root).parts) > 1]
-    if not rows:
+    found, others = [], Counter[str]()
+    for path in _files(root, frozenset()) if root.is_dir() else ():
+        if path.suffix.lower() in ENDINGS:
+            found.append(path)
+        else:
+            others[path.suffix.lower() or "none"] += 1
+    if others:
+        said = ", ".join(f"{ending} {count}" for ending, count in others.most_common(10))
+        logger.info("%s: %d files are no recordings by their ending (%s)", root, others.total(), said)
+    inside = [path for path in found if path.parent != root]
+    if not inside:
         raise InputError(f"{root} holds no <accent>/<recording>; put the recordings in a folder an accent, or give --recordings-list")
-    return _checked(rows, root, [])
+    loose = [
+        Rejected(key_of(path, root), "", None, None, "list", f"{path} lies in no accent's folder; move it into one")
+        for path in found
+        if path.parent == root
+    ]
+    return _checked([_Named(path, path.relative_to(root).parts[0], None, str(path)) for path in inside], root, loose)
+
+
+def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """All files below a folder in their order; `above` are the folders that it lies in, which no link leads back to."""
+    above |= {_real(folder)}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir():
+            yield path
+        elif _real(path) not in above:
+            yield from _files(path, above)
+
+
+def _real(path: Path) -> Path:
+    """`path` without links; unlike `Path.resolve`, it takes links that go in a circle for files that are missing."""
+    return Path(os.path.realpath(path))
 
 
 def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list[Rejected]]:
     """The recordings of a table of two or three columns parted by tabs: path, accent, and the only speaker if known.
 
     Paths count from `root`, or from the table's folder.  Lines that start with
-    `#` are comments.  A line with a column missing, and a file with two
-    accents, are rejected; the rest is kept.
+    `#` are comments.  Speakers whose names are the same but for blanks and
+    signs are one (see `plain`).  A line with a column missing, and a file with
+    two accents, are rejected; the rest is kept.
     """
     table = Path(table)
     base = Path(root) if root else table.parent
-    rows: list[tuple[Path, str, str | None, str]] = []
+    rows = []
     rejected = []
-    for number, line in text_lines(table):
+    for number, line in text_lines(table, "correct the path, or write the list of recordings there"):
         if not line.strip() or line.startswith("#"):
             continue
         fields = [field.strip() for field in line.split("\t")]
@@ -77,40 +137,79 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
                 )  # fmt: skip
             )
             continue
-        rows.append((base / fields[0], fields[1], fields[2] if len(fields) == 3 and fields[2] else None, f"{table}:{number}"))
+        speaker = plain(fields[2]) if len(fields) == 3 and fields[2] else None
+        rows.append(_Named(base / fields[0], fields[1], speaker, f"{table}:{number}"))
     if not rows and not rejected:
         raise InputError(f"{table} lists no recording; write a path and an accent a line, parted by a tab")
     return _checked(rows, base, rejected)
 
 
-def _checked(
-    rows: Iterable[tuple[Path, str, str | None, str]], base: Path, rejected: list[Rejected]
-) -> tuple[list[Source], list[Rejected]]:
-    """Sources of `rows` (path, accent, speaker, place in the list), without those that contradict each other."""
-    by_path: dict[Path, list[tuple[str, str | None, str]]] = {}
-    for path, accent, speaker, place in rows:
-        by_path.setdefault(path, []).append((accent, speaker, place))
-    by_key: dict[str, list[Source]] = {}
-    for path, said in by_path.items():
-        key = key_of(path, base)
-        accents = list(dict.fromkeys(accent for accent, _, _ in said))
+def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tuple[list[Source], list[Rejected]]:
+    """Sources of `rows`, without those that contradict each other; of copies, the first."""
+    by_name: dict[str, list[Source]] = {}
+    for said in _by_file(rows):
+        path, key = said[0].path, key_of(said[0].path, base)
+        accents = list(dict.fromkeys(one.accent for one in said))
         if len(accents) > 1:
             rejected.append(
                 Rejected(
                     key, "", None, None, "two accents",
-                    f"{path} has the accents {' and '.join(accents)} ({', '.join(place for _, _, place in said)}); keep one of the lines",
+                    f"{path} has the accents {' and '.join(accents)} ({', '.join(one.place for one in said)}); keep one of them",
                 )  # fmt: skip
             )
             continue
-        speakers = {speaker for _, speaker, _ in said}
-        speaker = said[0][1] if len(speakers) == 1 else None
-        by_key.setdefault(key, []).append(Source(key, path, accents[0], speaker and "_".join(speaker.split())))
-    for key, own in by_key.items():
+        for other in dict.fromkeys(one.path for one in said if one.path != path):
+            rejected.append(Rejected(key_of(other, base), accents[0], None, None, "list", f"{other} is the same recording as {path}; keep one of them"))
+        speakers = {one.speaker for one in said}
+        source = Source(key, path, accents[0], said[0].speaker if len(speakers) == 1 else None)
+        by_name.setdefault(plain(key), []).append(source)
+    for name, own in by_name.items():
         if len(own) > 1:
             names = " and ".join(str(source.path) for source in own)
-            rejected.append(Rejected(key, own[0].accent, None, None, "list", f"{names} would both be called {key}; rename one of them"))
-    sources = [own[0] for own in by_key.values() if len(own) == 1]
+            rejected.append(Rejected(own[0].key, own[0].accent, None, None, "list", f"{names} would both be called {name}; rename one of them"))
+    sources = [own[0] for own in by_name.values() if len(own) == 1]
     return sorted(sources, key=lambda source: source.key.encode()), sorted(rejected, key=lambda r: r.recording)
+
+
+def _by_file(rows: Sequence[_Named]) -> list[list[_Named]]:
+    """`rows` in groups that name one file, whether by other paths and links or as a copy, in the order of their first."""
+    real = {path: _real(path) for path in {row.path for row in rows}}
+    first_of = {path: path for path in real.values()}
+    for group in copies(sorted(path for path in first_of if path.is_file())):
+        first_of |= dict.fromkeys(group, group[0])
+    groups: dict[Path, list[_Named]] = {}
+    for row in rows:
+        groups.setdefault(first_of[real[row.path]], []).append(row)
+    return list(groups.values())
+
+
+def copies(paths: Collection[Path]) -> list[list[Path]]:
+    """Files of the same content, in groups; empty ones are like no other.
+
+    Only those of one size are looked into, and only those that begin alike
+    are read as a whole.
+    """
+    looks: tuple[Callable[[Path], Hashable], ...] = (_size, _beginning, partial(checksum, algorithm="sha256"))
+    groups = [[path for path in paths if _size(path)]]
+    for look in looks:
+        groups = [alike for group in groups for alike in _grouped(group, look) if len(alike) > 1]
+    return groups
+
+
+def _grouped(paths: Collection[Path], look: Callable[[Path], Hashable]) -> list[list[Path]]:
+    found: dict[Hashable, list[Path]] = {}
+    for path in paths:
+        found.setdefault(look(path), []).append(path)
+    return list(found.values())
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _beginning(path: Path) -> bytes:
+    with open(path, "rb") as handle:
+        return handle.read(BEGINNING)
 
 
 def key_of(path: Path, base: Path) -> str:
@@ -118,3 +217,12 @@ def key_of(path: Path, base: Path) -> str:
     inside = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
     parts = [part for part in inside.with_suffix("").parts if part not in ("..", "/", ".")]
     return "_".join("-".join(parts).split())
+
+
+def plain(name: str) -> str:
+    """A name as part of an id: letters, figures and dots of any script, all else `_`.
+
+    Ids are speaker, dash, rest, and Kaldi wants them sorted by speaker as
+    well.  With a dash in them, one name could be another's beginning.
+    """
+    return re.sub(r"[^\w.]", "_", "_".join(name.split()))

@@ -1,5 +1,6 @@
 """What a collection has gathered: the table of accents, what was rejected and why, distributions."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def _seconds(clips: Iterable[Clip]) -> float:
     return sum((clip.end or 0) - (clip.start or 0) for clip in clips)
 
 
+def recordings_table(clips: Sequence[Clip], rejected: Sequence[Rejected], lengths: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Seconds of each recording, of its clips, and of the pieces rejected from it; those that lose most come first."""
+    kept, lost = Counter[str](), Counter[str]()
+    for clip in clips:
+        kept[clip.recording] += (clip.end or 0) - (clip.start or 0)
+    for one in rejected:
+        lost[one.recording] += (one.end or 0) - (one.start or 0)
+    table = [
+        {"recording": key, "seconds": round(length, 2), "kept": round(kept[key], 2), "rejected": round(lost[key], 2)}
+        for key, length in lengths.items()
+    ]
+    return sorted(table, key=lambda row: (-row["rejected"], row["recording"]))
+
+
 def rejected_table(rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
     """How many pieces, or whole recordings, were rejected for each reason, and their seconds."""
     return [
@@ -81,14 +96,15 @@ def histograms(clips: Sequence[Clip]) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def summarise(clips: Sequence[Clip], rejected: Sequence[Rejected], seconds: Sequence[float]) -> dict[str, Any]:
-    """All of the above as one table for JSON; `seconds` are the lengths of the recordings that could be decoded."""
+def summarise(clips: Sequence[Clip], rejected: Sequence[Rejected], lengths: Mapping[str, float]) -> dict[str, Any]:
+    """All of the above as one table for JSON; `lengths` are the seconds of the recordings that could be decoded."""
     return {
-        "recordings": len(seconds),
-        "recording_hours": round(sum(seconds) / 3600, 4),
+        "recordings": len(lengths),
+        "recording_hours": round(sum(lengths.values()) / 3600, 4),
         "clips": len(clips),
         "hours": round(_seconds(clips) / 3600, 4),
         "accents": accents_table(clips),
         "rejected": rejected_table(rejected),
+        "by_recording": recordings_table(clips, rejected, lengths),
         "histograms": histograms(clips),
     }

@@ -8,11 +8,14 @@ from pathlib import Path
 from salience.errors import InputError
 
 
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number, line without its end) of a UTF-8 file; other bytes are an InputError naming the line."""
+def text_lines(path: Path, absent: str = "unpack the corpus again, or correct the path") -> Iterator[tuple[int, str]]:
+    """Yield (number, line without its end) of a UTF-8 file; other bytes are an InputError naming the line.
+
+    `absent` is the remedy for a file that is not there.
+    """
     path = Path(path)
     if not isfile(path):
-        raise InputError(f"{path} is missing; unpack the corpus again, or correct the path")
+        raise InputError(f"{path} is missing; {absent}")
     with open(path, "rb") as handle:
         for number, raw in enumerate(handle, 1):
             try:

@@ -1,7 +1,8 @@
 """PDID, Persian speech by accent, as a collection leaves it or as its owner supplies it.
 
 On disk: `<root>/metadata.tsv`, a table parted by tabs whose first line names
-COLUMNS, and `<root>/<accent>/*.wav`, 16 kHz mono 16-bit, one clip a file.
+COLUMNS, or at least those REQUIRED, and `<root>/<accent>/*.wav`, 16 kHz mono
+16-bit, one clip a file.
 The corpus of Sameti et al. (2025) has no public copy; `fetch` unpacks the
 user's.
 """
@@ -27,7 +28,8 @@ class Clip:
     """One line of the metadata.
 
     `path` counts from the root.  `start` and `end` are seconds in `recording`,
-    the long recording that the clip was cut from.  `loudness` is in LUFS
+    the long recording that the clip was cut from; where nobody knows which,
+    the clip stands for itself with its `utt`.  `loudness` is in LUFS
     (ITU-R BS.1770), `snr` in dB, `music` the share of the clip, 0 to 1, where
     there is music.  What is unknown is None, or empty text.  `split` is
     `train`, `dev`, `test` or empty.
@@ -48,6 +50,8 @@ class Clip:
 
 
 COLUMNS = tuple(field.name for field in fields(Clip))
+REQUIRED = ("utt", "path", "accent", "speaker", "text", "split")
+"""The columns that any owner of clips can fill in; the others may lack or be empty."""
 DIGITS = {"start": 3, "end": 3, "loudness": 2, "snr": 1, "music": 3}
 """The columns that hold numbers, with the decimals that are written."""
 SPLITS = ("", "train", "dev", "test")
@@ -72,7 +76,7 @@ def _written(name: str, value: str | float | None) -> str:
 def read_metadata(root: Path) -> list[Clip]:
     """The lines of `root`/metadata.tsv in their order.
 
-    A column that lacks, a line with too few or too many fields, a number that
+    A required column that lacks, a line with too few or too many fields, a number that
     is none, an id or a file that stands twice (a file with two accents, say):
     each is an InputError that names the line.
     """
@@ -80,9 +84,9 @@ def read_metadata(root: Path) -> list[Clip]:
     lines = text_lines(path)
     _, header = next(lines, (1, ""))
     names = header.split("\t")
-    for name in COLUMNS:
+    for name in REQUIRED:
         if name not in names:
-            raise InputError(f"{path}:1 has no column {name}; the columns are {' '.join(COLUMNS)}, parted by tabs")
+            raise InputError(f"{path}:1 has no column {name}; the columns are {' '.join(REQUIRED)}, parted by tabs")
     clips: list[Clip] = []
     by_utt: dict[str, int] = {}
     by_path: dict[str, tuple[int, str]] = {}
@@ -109,6 +113,8 @@ def read_metadata(root: Path) -> list[Clip]:
 
 
 def _clip(values: dict[str, str], place: str) -> Clip:
+    values = dict.fromkeys(COLUMNS, "") | values
+    values["recording"] = values["recording"].strip() or values["utt"]
     for name in ("utt", "path", "accent", "recording", "speaker"):
         value = values[name]
         if not value.strip():

@@ -23,19 +23,34 @@ def main_tables(rows: Sequence[Row]) -> list[Table]:
     tables = [_accents(rows)]
     boundaries = [row for row in rows if row["metric"].startswith("boundary_")]
     if boundaries:
-        tables += [_boundaries(boundaries), _measures(rows)]
+        onset = next((row["value"] for row in rows if row["metric"] == "reference_onset_error"), None)
+        tables += [_boundaries(boundaries, onset), _measures(rows)]
     return tables
 
 
 def detail_tables(rows: Sequence[Row]) -> list[Table]:
-    """What was rejected and why."""
+    """What was rejected and why, and which recordings lose most."""
     body = [
         [row["reason"], str(row["value"]), f"{row['seconds']:.1f}" if row["seconds"] else NONE]
         for row in rows
         if row["metric"] == "rejected"
     ]
     note = "Pieces of recordings, or whole recordings that could not be used; rejected.tsv names each."
-    return [Table("Rejected", ["reason", "number", "seconds"], body, note)] if body else []
+    tables = [Table("Rejected", ["reason", "number", "seconds"], body, note)] if body else []
+    return tables + _recordings(rows)
+
+
+def _recordings(rows: Sequence[Row]) -> list[Table]:
+    kept, lost = ({row["recording"]: row for row in rows if row["metric"] == metric} for metric in ("kept_seconds", "rejected_seconds"))
+    body = [
+        [name, f"{row['seconds']:.1f}", f"{kept[name]['value']:.1f}", f"{row['value']:.1f}"]
+        for name, row in lost.items()
+    ]
+    whole = next((row["value"] for row in rows if row["metric"] == "recordings" and row["accent"] is None), len(body))
+    note = "Seconds in neither hold no speech."
+    if whole > len(body):
+        note += f" The {len(body)} of {whole} recordings that lose most."
+    return [Table("Seconds of each recording", ["recording", "seconds", "in clips", "rejected"], body, note)] if body else []
 
 
 def _accents(rows: Sequence[Row]) -> Table:
@@ -74,7 +89,7 @@ def _sum(index: dict, accents: Sequence[str], metric: str) -> float:
     return round(sum(index[accent, metric]["paper"] or 0 for accent in accents), 1)
 
 
-def _boundaries(rows: Sequence[Row]) -> Table:
+def _boundaries(rows: Sequence[Row], onset: float | None) -> Table:
     index = {(row["of"], row["tolerance"], row["metric"]): row["value"] for row in rows}
     body = [
         [
@@ -84,11 +99,17 @@ def _boundaries(rows: Sequence[Row]) -> Table:
         ]
         for what, tolerance in dict.fromkeys((of, within) for of, within, _ in index)
     ]
+    note = "By chance: the same boundaries moved along the recording."
+    if onset is not None:
+        note += (
+            f" From an utterance's start to the nearest start of speech it is {onset:.2f} s (median); what follows without a "
+            "pause has no start of its own."
+        )
     return Table(
         "Pauses between clips, and between stretches of speech, against the reference's",
         ["boundaries of", "tolerance (s)", "precision (%)", "recall (%)", "F1 (%)", "precision by chance (%)"],
         body,
-        "By chance: the same boundaries moved along the recording.",
+        note,
     )
 
 

@@ -7,6 +7,8 @@ from salience.scoring.results import new_row
 
 PER_ACCENT = ("samples", "hours", "recordings", "speakers")
 BOUNDARIES = ("precision", "recall", "f1", "chance_precision")
+MOST_RECORDINGS = 20
+"""Recordings that have a row of their own: those that lose most."""
 COMPARED = {"tolerance": "clips", "speech_tolerance": "speech"}
 """The keys of a comparison that hold boundaries, and what these are the boundaries of."""
 
@@ -19,7 +21,7 @@ def collection_rows(
     `paper` maps accent and metric to the paper's figure; an accent of the
     paper that was not collected has 0 samples.  Rows of rejected pieces have
     a `reason` and their `seconds`, those of boundaries `of` and `tolerance`
-    in seconds.
+    in seconds, those of a `recording` its length in `seconds`.
     """
     paper = paper or {}
 
@@ -35,6 +37,9 @@ def collection_rows(
     rows += [row("samples", told["clips"]), row("hours", told["hours"])]
     rows += [row("recordings", told["recordings"]), row("recording_hours", told["recording_hours"])]
     rows += [row("rejected", one["count"], reason=one["reason"], seconds=one["seconds"]) for one in told["rejected"]]
+    for one in told.get("by_recording", [])[:MOST_RECORDINGS]:
+        of_one = {"recording": one["recording"], "seconds": one["seconds"]}
+        rows += [row("kept_seconds", one["kept"], **of_one), row("rejected_seconds", one["rejected"], **of_one)]
     compared = told.get("reference") or {}
     for key, value in compared.items():
         if key in COMPARED:
