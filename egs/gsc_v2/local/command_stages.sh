@@ -257,9 +257,10 @@ corpus_label() { # as it stands in the results: parts of the corpus and other re
 }
 
 report_results() { # stage 9
-    local paper=() chosen=() corpus only # the paper's figures are of the real corpus
+    local paper=() chosen=() corpus only s # the paper's figures are of the real corpus
     list_heard
     only=$(heard "$scores/{system}/seed{seed}/dev/counts.json" 8 | xargs)
+    for s in $seeds; do needs "$exp/generator$of/seed$s/history.json" 4; done
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
     case " $systems " in *" conventional "*) chosen=(--chosen "$exp/conventional_snr$by") ;; esac
     corpus=$(corpus_label)
