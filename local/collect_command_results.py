@@ -59,7 +59,6 @@ def collect_command_results(
     scores: str,
     noisy: str | None = None,
     only: str = "",
-    snrs: str = "",
     in_domain: str = "",
     out_of_domain: str = "",
     chosen: Path | None = None,
@@ -86,7 +85,6 @@ def collect_command_results(
             'exp/score/{system}/seed{seed}/{set}'.
         noisy: The same for noisy sets, such as 'exp/score_noisy/{system}/seed{seed}/{snr}/{set}'.
         only: Systems and seeds that count, such as 'baseline/1 null/1'; the default is all that have scores.
-        snrs: Signal-to-noise ratios of the noisy sets that count, separated by spaces; the default is all.
         in_domain: Name of the test set whose noise is of the same source as that of the training.
         out_of_domain: Name of the test set with noise of another source.
         chosen: File that holds the SNR of conventional noise which dev chose: system conventional-<snr> is
@@ -122,7 +120,7 @@ def collect_command_results(
     roles = {"in-domain": in_domain, "out-of-domain": out_of_domain}
     noisy_sets = {}
     for role, name in roles.items():
-        at_snrs = _read_noisy(noisy, snr, name, seeds, snrs) if name and noisy is not None else {}
+        at_snrs = _read_noisy(noisy, snr, name, seeds) if name and noisy is not None else {}
         if not at_snrs:
             absent.append(f"{role} noise")
             continue
@@ -135,7 +133,7 @@ def collect_command_results(
 
     systems = {row["system"] for row in rows if row.get("sweep") is None}
     normaliser = rows[0]["normaliser"]
-    rows += _generator_rows(generators, published_generator, seeds.get("baseline", ()), common)
+    rows += _generator_rows(generators, published_generator, common)
     absent = [name for name in SYSTEMS if name not in systems | {PUBLISHED}] + absent
     run = {
         **run_fields(common),
@@ -179,13 +177,11 @@ def _read(
 
 
 def _read_noisy(
-    pattern: str, chosen: float | None, name: str, seeds: Mapping[str, Sequence[int]], snrs: str
+    pattern: str, chosen: float | None, name: str, seeds: Mapping[str, Sequence[int]]
 ) -> dict[float | str, dict[str, Scores]]:
     """The systems of the tables on one noisy set at each SNR, the lowest first, then their means over all SNRs."""
     found: dict[float | str, dict[str, Scores]] = {}
     for place, part in reversed(split(pattern, "snr")):
-        if snrs and place["snr"] not in map(float, snrs.split()):
-            continue
         systems = _read(part, chosen, [name], seeds)
         if name in systems:
             found[place["snr"]] = systems[name]
@@ -249,14 +245,10 @@ def _compared(name: str, systems: Mapping[str, Scores], common: Mapping[str, Any
     return [item for item in comparisons(name, systems, list(rivals), common) if (item["system"], item["against"]) in COMPARED]
 
 
-def _generator_rows(
-    pattern: str | None, published: Path | None, seeds: Sequence[int], common: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _generator_rows(pattern: str | None, published: Path | None, common: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the generators' masks do on dev at the epoch that each training kept."""
-    histories: dict[str, dict[int, Path]] = {"of this run": {}, PUBLISHED: {0: published} if published else {}}
-    for fields, path in matches(pattern) if pattern else ():
-        if not seeds or int(fields["seed"]) in seeds:
-            histories["of this run"][int(fields["seed"])] = path
+    ours = {int(fields["seed"]): path for fields, path in (matches(pattern) if pattern else ())}
+    histories: dict[str, dict[int, Path]] = {"of this run": ours, PUBLISHED: {0: published} if published else {}}
     rows = []
     for system, paths in histories.items():
         scored = [[entry for entry in read_json(path) if "eval_dev_loss" in entry] for path in paths.values()]

@@ -31,7 +31,7 @@ class References:
     speakers: list[str]
 
 
-def score_commands(data: Path, hyp: str, out: str, only: str = "", sets: str = "", snrs: str = "") -> None:
+def score_commands(data: Path, hyp: str, out: str, only: str = "") -> None:
     """Score every text that a pattern finds against the reference of its set, joined by utterance id.
 
     Writes into each folder OUT `error`, one line in Kaldi's manner, and
@@ -46,8 +46,6 @@ def score_commands(data: Path, hyp: str, out: str, only: str = "", sets: str = "
             placeholders; each text has an utterance and its word a line.
         out: Folder to write into, with the same placeholders.
         only: Systems and seeds to score, such as 'baseline/1 null/1'; the default is all.
-        sets: Sets to score, separated by spaces; the default is all.
-        snrs: Signal-to-noise ratios to score, as they stand in the paths; the default is all.
     """
     seeds = only_seeds(only)
     known: dict[Path, References] = {}
@@ -57,11 +55,7 @@ def score_commands(data: Path, hyp: str, out: str, only: str = "", sets: str = "
         if "set" not in fields:
             raise InputError(f"--hyp {hyp} needs the placeholder {{set}}")
         # What an earlier run with other options has left is not asked for.
-        if (
-            seeds and int(fields.get("seed", 0)) not in seeds.get(system_of(fields), ())
-            or sets and fields["set"] not in sets.split()
-            or snrs and fields.get("snr") not in snrs.split()
-        ):
+        if seeds and int(fields.get("seed", 0)) not in seeds.get(system_of(fields), ()):
             continue
         try:
             folder = Path(out.format(**fields))

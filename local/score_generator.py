@@ -29,7 +29,6 @@ def score_generator(
     snr: float = -12.5,
     training: TrainingSettings = TrainingSettings(),
     seed: int = 1,
-    device: str = "cpu",
 ) -> None:
     """Write out/history.json, with one score where a training has one an epoch.
 
@@ -48,7 +47,6 @@ def score_generator(
         snr: Signal-to-noise ratio in dB of a batch with its noise before masking.
         training: Settings of the generators to compare with, for the size of a batch.
         seed: Of the noise.
-        device: cpu or cuda.
     """
     step = Step(
         out / "step.json",
@@ -61,10 +59,10 @@ def score_generator(
     )
     if step.is_done():
         return
-    listener = load_recogniser(recogniser, device)
-    dev = CommandSet(data / dev_set, packed / dev_set, tuple(listener.config.words), device)
-    pieces = NoisePieces(packed / noise, device)
-    network = GeneratorTraining(load_generator(generator, device), listener, dev, pieces, weights, snr).to(device)
+    listener = load_recogniser(recogniser)
+    dev = CommandSet(data / dev_set, packed / dev_set, tuple(listener.config.words))
+    pieces = NoisePieces(packed / noise)
+    network = GeneratorTraining(load_generator(generator), listener, dev, pieces, weights, snr)
     with step, torch.no_grad():
         scores = importance_scorer(dev, len(pieces), training.batch_size, seed)(network)
         write_json(out / "history.json", [{f"eval_{name}": value for name, value in scores.items()}])

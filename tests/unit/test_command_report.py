@@ -327,7 +327,7 @@ def test_what_earlier_runs_left_is_not_in_the_tables():
         scored(Path(f"score/null/seed4/{name}"), spread(99))
     only = [f"{system}/{seed}" for system in systems for seed in (1, 2)]
     only += ["conventional-20/1", "conventional--10/1", "binarised-70/2"]
-    results = collect(only=" ".join(only), snrs="0 20")
+    results = collect(only=" ".join(only), noisy="score_noisy/{system}/seed{seed}/{snr:0|20}/{set}")
     assert {row["system"] for row in results["rows"]} == {*systems, "conventional", "conventional-20", "conventional--10", "binarised-70"}
     seeds = {(row["system"], row.get("sweep")): row["seeds"] for row in results["rows"] if row["metric"] == "error"}
     assert {key: value for key, value in seeds.items() if key[1] is None} == {

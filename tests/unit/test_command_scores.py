@@ -50,7 +50,7 @@ def test_what_nobody_asks_for_is_not_scored():
     noisy = "noisy/{system}/seed{seed}/{snr}/{set}"
     for system, seed, snr, name in (("null", 1, 0, "test"), ("null", 2, 0, "test"), ("old", 1, 0, "test"), ("null", 1, 5, "test"), ("null", 1, 0, "gone")):
         heard(Path(noisy.format(system=system, seed=seed, snr=snr, set=name)) / "text")
-    score_commands(Path("data"), f"{noisy}/text", f"of_{noisy}", only="null/1 baseline/2", sets="test", snrs="-5 0")
+    score_commands(Path("data"), noisy.replace("{snr}/{set}", "{snr:-5|0}/{set:dev|test}/text"), f"of_{noisy}", only="null/1 baseline/2")
     assert [str(path) for path in Path("of_noisy").rglob("error")] == ["of_noisy/null/seed1/0/test/error"]
 
 

@@ -24,7 +24,7 @@ takes() { # takes <option> <list> <pattern> <what>: each word of the list is wha
 ratio='-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?'
 case $maps_of in paper | own) ;; *) fail "--maps-of takes paper or own, not '$maps_of'" ;; esac
 case $per in batch | utterance) ;; *) fail "--per takes batch or utterance, not '$per'" ;; esac
-takes seeds "$seeds" '0|[1-9][0-9]*' numbers
+takes seeds "$seeds" "$whole" numbers
 for option in sweep_seeds binarised_seeds; do takes "${option//_/-}" "${!option}" "${seeds// /|}" "some of --seeds, $seeds"; done
 takes snrs "$snrs" "$ratio" "numbers of dB such as -12.5 0 20"
 takes sweep-snrs "$sweep_snrs" "$ratio" "numbers of dB such as -5 0 15, or none"
@@ -130,9 +130,8 @@ score_published_masks() { # as our own generators are scored while they learn
     # shellcheck disable=SC2086
     $cuda_cmd $gpu "$of/log/map.log" map_importance.py --packed "$dump" --generator "$of/generator" --out "$of/masks" \
         --sets dev --device "$device" --check-space "$check_space"
-    # shellcheck disable=SC2086
-    $cuda_cmd $gpu "$of/log/score.log" score_generator.py --config "$generator_config" --data "$data" --packed "$dump" \
-        --generator "$of/generator" --recogniser "$of/recogniser" --out "$of/dev" --device "$device"
+    $train_cmd "$of/log/score.log" score_generator.py --config "$generator_config" --data "$data" --packed "$dump" \
+        --generator "$of/generator" --recogniser "$of/recogniser" --out "$of/dev"
 }
 
 model() { # model <system> <seed>: the folder of a recogniser
@@ -243,10 +242,10 @@ score() { # stage 8
     local only
     list_heard
     only=$(heard "$decoded/{system}/seed{seed}/dev/text" 7 | xargs)
-    score_commands.py --data "$data" --hyp "$decoded/{system}/seed{seed}/{set}/text" \
-        --out "$scores/{system}/seed{seed}/{set}" --only "$only" --sets "dev test"
-    score_commands.py --data "$data" --hyp "$noisy_decoded/{system}/seed{seed}/{snr}/{set}/text" \
-        --out "$noisy_scores/{system}/seed{seed}/{snr}/{set}" --only "$only" --sets "$noisy_sets" --snrs="$snrs"
+    score_commands.py --data "$data" --hyp "$decoded/{system}/seed{seed}/{set:dev|test}/text" \
+        --out "$scores/{system}/seed{seed}/{set}" --only "$only"
+    score_commands.py --data "$data" --hyp "$noisy_decoded/{system}/seed{seed}/{snr:${snrs// /|}}/{set:${noisy_sets// /|}}/text" \
+        --out "$noisy_scores/{system}/seed{seed}/{snr}/{set}" --only "$only"
 }
 
 corpus_label() { # as it stands in the results: parts of the corpus and other recognisers are results of their own
@@ -257,25 +256,28 @@ corpus_label() { # as it stands in the results: parts of the corpus and other re
 }
 
 report_results() { # stage 9
-    local paper=() chosen=() corpus only # the paper's figures are of the real corpus
+    local paper=() chosen=() corpus only s # the paper's figures are of the real corpus
+    local generators="$exp/generator$of/seed{seed:${seeds// /|}}/history.json"
     list_heard
     only=$(heard "$scores/{system}/seed{seed}/dev/counts.json" 8 | xargs)
+    for s in $seeds; do needs "$exp/generator$of/seed$s/history.json" 4; done
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
     case " $systems " in *" conventional "*) chosen=(--chosen "$exp/conventional_snr$by") ;; esac
     corpus=$(corpus_label)
     mkdir -p "$results" "$report"
     collect_command_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
-        --scores "$scores/{system}/seed{seed}/{set}" --noisy "$noisy_scores/{system}/seed{seed}/{snr}/{set}" \
-        --only "$only" --snrs="$snrs" --in-domain "test_$noise_name" --out-of-domain "test_$other_name" "${chosen[@]}" \
-        --sizes "$data/sizes.json" --generators "$exp/generator$of/seed{seed}/history.json" \
-        ${published_checkpoint:+--published-generator "$exp/published/dev/history.json"} --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" \
+        --scores "$scores/{system}/seed{seed}/{set}" \
+        --noisy "$noisy_scores/{system}/seed{seed}/{snr:${snrs// /|}}/{set}" --only "$only" \
+        --in-domain "test_$noise_name" --out-of-domain "test_$other_name" "${chosen[@]}" \
+        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" --generators "$generators" \
+        ${published_checkpoint:+--published-generator "$exp/published/dev/history.json"} \
         --settings "{settings: $conf, recogniser: $(basename "$training_config"), further: $(basename "$further_config"), generator: $(basename "$generator_config"), masks moved per: $per, maps of: $maps_of}"
     # Pictures of what another run had belong in no page of this one.
     rm -rf "$report/figures"
     draw_command_results.py --out "$report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
     draw_importance.py --out "$report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
         --noise "$dump/noise_train" --masks "$exp/masks$of/seed$first_seed/test/mask.scp" \
-        ${examples:+--utterances "$examples"} --audio "$report/audio" --histories "$exp/generator$of/seed{seed}/history.json"
+        ${examples:+--utterances "$examples"} --audio "$report/audio" --histories "$generators"
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$report/report.html" \
         --figures "$report/figures" --title "ImportantAug: noise where it does no harm" --corpus "$corpus" \
         --synthetic "$mini" --intro conf/results_intro.md
