@@ -7,11 +7,12 @@ Standard library only: these scripts also run where the project's environment do
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import shlex
 import signal
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -223,10 +224,15 @@ def again(request: Request) -> str:
     return shlex.join([sys.argv[0], "--pick", "failed", *words])
 
 
-class StopSignal(threading.Event):
-    """Set by SIGINT, SIGTERM or SIGHUP; waiting for it is how these scripts sleep."""
+class StopSignal:
+    """Set by SIGINT, SIGTERM or SIGHUP; waiting for it is how these scripts sleep.
 
-    number: int = 0
+    Not a threading.Event: its lock may be held by what the signal interrupts, and then be waited for without end.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._end, self._start = os.pipe()
 
     def catch(self) -> None:
         """Take the signals over.  A hang-up that nohup ignores stays ignored."""
@@ -236,9 +242,18 @@ class StopSignal(threading.Event):
         for number in numbers:
             signal.signal(number, self._received)
 
+    def is_set(self) -> bool:
+        """Whether a signal came."""
+        return self.number != 0
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep so long, or until a signal comes; whether one came."""
+        select.select([self._end], [], [], seconds)
+        return self.is_set()
+
     def _received(self, number: int, frame: object) -> None:
         self.number = number
-        self.set()
+        os.write(self._start, b"!")
 
 
 def main(program: str, run: Callable[[Request], int]) -> int:

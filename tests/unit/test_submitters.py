@@ -363,13 +363,33 @@ def test_run_pl_kills_its_children_and_their_children(number, place):
     deaf = 'trap "" TERM;' if number == signal.SIGTERM else ""
     script = f"bash -c '{deaf} echo $$ > inner; sleep 60'; true"
     Path("job.sh").write_text(script)
-    process = subprocess.Popen(words("run.pl", "JOB=1:2", "log/f.JOB.log", "bash", "job.sh"), stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        words("run.pl", "JOB=1:2", "log/f.JOB.log", "bash", "job.sh"), stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+    )  # fmt: skip
     inner = started(Path("inner"))
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 1 and b"stopped by" in said
     assert gone(inner)
     assert "# Ended" not in Path("log/f.1.log").read_text()
+
+
+SIGNALS = """
+import os, random, signal, sys, threading
+sys.path.insert(0, sys.argv[1])
+import submit
+for _ in range(200):
+    stop = submit.StopSignal()
+    stop.catch()
+    threading.Timer(random.random() * 0.004, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    while not stop.wait(0):
+        pass
+"""
+
+
+def test_no_moment_is_bad_for_a_signal():
+    subprocess.run([sys.executable, "-c", SIGNALS, str(UTILS)], timeout=60, check=True)
 
 
 def test_jobs_die_with_a_killed_run_pl(place):
