@@ -7,7 +7,6 @@ unchanged and a machine without perl runs it.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
@@ -15,9 +14,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import submit
+from die_with_parent import die_with_parent
 
 
 @dataclass
@@ -161,15 +161,6 @@ def ends_with_newline(path: str | bytes) -> bool:
 def now() -> str:
     """The time as `date` prints it."""
     return time.strftime("%a %b %e %H:%M:%S %Z %Y")
-
-
-_libc: Any = ctypes.CDLL(None)
-
-
-def die_with_parent() -> None:
-    """Have Linux kill the job when run.pl is killed: a second run must not meet writers of the first."""
-    if hasattr(_libc, "prctl"):
-        _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def kill(jobs: list[Job]) -> None:

@@ -348,9 +348,9 @@ def gone(pid):
     return False
 
 
-def started(path):
+def started(path, seconds=10):
     """Wait for a file with a process number."""
-    for _ in range(200):
+    for _ in range(seconds * 20):
         if path.exists() and path.read_text().strip():
             return int(path.read_text())
         time.sleep(0.05)
@@ -392,12 +392,16 @@ def test_no_moment_is_bad_for_a_signal():
     subprocess.run([sys.executable, "-c", SIGNALS, str(UTILS)], timeout=60, check=True)
 
 
-def test_jobs_die_with_a_killed_run_pl(place):
-    process = subprocess.Popen(words("run.pl", "log/f.log", "echo", "$$", ">", "pid;", "exec", "sleep", "60"))
-    pid = started(Path("pid"))
+@pytest.mark.parametrize("launcher", [[], [UTILS.parent / "local/launch.sh", 2]])
+def test_jobs_die_with_a_killed_run_pl(launcher, place):
+    """Those of a training on several processes, too."""
+    Path("job").write_text("#!/bin/sh\necho $$ > pid.new.${RANK:-0}\nmv pid.new.${RANK:-0} pid.${RANK:-0}\nexec sleep 60\n")
+    Path("job").chmod(0o755)
+    process = subprocess.Popen(words("run.pl", "log/f.log", *launcher, "./job"))
+    pids = [started(Path(f"pid.{rank}"), 60) for rank in range(2 if launcher else 1)]
     process.kill()
     process.wait()
-    assert gone(pid)
+    assert all(gone(pid) for pid in pids)
 
 
 # -- queue.pl and slurm.pl -----------------------------------------------------------------------------------------
