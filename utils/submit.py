@@ -216,12 +216,13 @@ def conclude(request: Request, codes: dict[int, int]) -> int:
 
 
 def again(request: Request) -> str:
-    """The command that runs only the failed jobs again, ready to be pasted."""
+    """The command that runs only the failed jobs again, ready to be pasted into any shell, a new one too."""
     words = list(request.given)
     head = len(words) - len(request.words) - 1
     for position in reversed([i for i in range(head) if words[i] == "--pick"]):
         del words[position : position + 2]
-    return shlex.join([sys.argv[0], "--pick", "failed", *words])
+    place = f"cd {shlex.quote(os.getcwd())} && " + (". ./path.sh && " if os.path.isfile("path.sh") else "")
+    return place + shlex.join([sys.argv[0], "--pick", "failed", *words])
 
 
 class StopSignal:

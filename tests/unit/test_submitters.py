@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import signal
 import stat
 import subprocess
@@ -232,17 +231,22 @@ def test_the_end_of_a_failed_job(command, job, result, schedulers):
 
 
 @ALL
-def test_a_failed_array_says_which_why_and_how_to_go_on(command, schedulers):
-    fails = ["JOB=1:3", "log/f.JOB.log", "echo", "the cause is JOB", ";", "test", "JOB", "=", "1", "-o", "-e", "good JOB"]
+def test_a_failed_array_says_which_why_and_how_to_go_on(command, schedulers, monkeypatch):
+    monkeypatch.setenv("SET", "yes")
+    Path("path.sh").write_text(f". {UTILS.parent}/path.sh\nexport SET=yes\n")
+    fails = ["JOB=1:3", "log/f.JOB.log", "echo", "the cause is JOB", ";", "test", "JOB", "=", "1", "-o", "-e", "good JOB", "-a", "$SET", "=", "yes"]
     said = run(command, *fails, code=1)
     assert f"{command}: 2 / 3 failed, log is in log/f.*.log\n" in said
     assert "the last lines of log/f.2.log:\n" in said and "    the cause is 2\n" in said
-    again = shlex.split(re.search(r"to run only what failed again: (.*)", said)[1])
     before = {p.name: p.stat().st_mtime_ns for p in Path("log").glob("f.*.log")}
     Path("good 2").touch()
     Path("good 3").touch()
-    assert again[:3] == [str(UTILS / command), "--pick", "failed"]
-    run(command, *again[1:])
+    printed = re.search(r"to run only what failed again: (.*)", said)[1]
+    assert f"{UTILS / command} --pick failed JOB=1:3" in printed
+    # In a new shell: another folder, and nothing of what path.sh sets.
+    found = {} if command == "run.pl" else {"PATH": f"{schedulers}:/usr/bin:/bin", "FAKE": str(schedulers)}
+    done = subprocess.run(["bash", "-c", printed], cwd="/", env=found, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
     after = {p.name: p.stat().st_mtime_ns for p in Path("log").glob("f.*.log")}
     assert {name for name in after if after[name] == before[name]} == {"f.1.log"}
 
