@@ -7,6 +7,7 @@ Standard library only: these scripts also run where the project's environment do
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -194,6 +195,12 @@ def make_log_dirs(request: Request, tasks: list[int]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot make the folder {folder} for the log ({error.strerror}); free room or correct the path") from None
+
+
+def unwritable(what: object, error: OSError) -> str:
+    """What to do about a file that takes no more."""
+    remedy = "free some and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+    return f"cannot write {what} ({error.strerror}); {remedy}"
 
 
 def conclude(request: Request, codes: dict[int, int]) -> int:
