@@ -65,11 +65,18 @@ lock_folders() { # one run at a time in these folders, as two would write the sa
     fi
     # shellcheck disable=SC2064  # the file of now: folds change $exp
     trap "end_run $(printf %q "$file")" EXIT
+    trap 'exit 130' INT # Ctrl-C reaches the program in the foreground as well; bash alone would go on if that one ended otherwise
     echo "$$ $HOSTNAME $(date '+%Y-%m-%dT%H:%M:%S')" > "$file"
 }
 
-end_run() { # end_run <lock>: what failed on a full disk, a shell command or a job's log, may not have said what to do
-    if [ $? -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
+end_run() { # end_run <lock>: at the end, also by SIGTERM, with which bash comes here while a program is in the foreground
+    local code=$? running
+    running=$(jobs -pr)
+    # A submitter cancels its jobs.
+    # shellcheck disable=SC2086
+    [ -z "$running" ] || { kill $running 2> /dev/null; wait $running; } || true
+    # What failed on a full disk, a shell command or a job's log, may not have said what to do.
+    if [ $code -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
         echo "$(basename "$PWD")/run.sh: no space left on the disk for $PWD; free some and run the same command again, what is done stays done" >&2
         : > "$1"
         exit 1 # awk and others have codes of their own
