@@ -129,7 +129,7 @@ def test_a_model_with_any_path_arrives(project, recipe):
 def test_a_language_model_with_any_path_arrives(project):
     (project / "egs/cv_ca/exp/mini/ctc/log").mkdir(parents=True, exist_ok=True)
     (project / "egs/cv_ca/exp/mini/ctc/log/lines").write_text("--seed 1 --out exp/mini/ctc/own/plain/seed1\n")
-    found = words_of(project, "cv_ca", "run.pl", "--lm", "my JOB.arpa", stages=(7,))
+    found = words_of(project, "cv_ca", "run.pl", "--lm", "my JOB.arpa", "--beam", "5", stages=(7,))
     assert [words[words.index("--lm") + 1] for words in found if words[0] == "decode_wav2vec.py"] == [str(project / "my JOB.arpa")]
 
 
