@@ -51,6 +51,7 @@ options of every recipe:
   --nodes N                   machines for each training, each with so many GPUs (Slurm)
   --cmd-backend NAME          where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
   --seed N                    of all random draws
+  --check-space true|false    before features, maps or audio are written, whether the disk has room for them
   --mini true|false           use a small synthetic corpus instead of the real one
   --help                      with --egs NAME: all options of this recipe
 HELP

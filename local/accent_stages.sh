@@ -2,10 +2,12 @@
 # shellcheck disable=SC2154  # the recipe that sources this sets the variables
 # Stages 2 to 9 of the accent recipes: the method of Sameti et al. (2025), standing once.
 # A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, seeds; model;
-# conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed.
+# conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed, check_space.
 
 . stages.sh
 
+check_options "a number" "$whole" standard_train
+check_options "numbers parted by blanks" "$decimals" speed_factors
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
 masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)
@@ -14,7 +16,8 @@ extract_features() { # stage 2: log-mel archives of all sets, by an array of job
     [ -z "$speed_factors" ] || perturb_speed.py --source "$data/asr_train" --target "$data/$asr_train" --factors "$speed_factors"
     split_sets "$all_sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
-        extract_features.py --data "$data" --sets "$all_sets" --out "$dump" --job JOB --jobs "$nj"
+        extract_features.py --data "$data" --sets "$all_sets" --out "$dump" --job JOB --jobs "$nj" \
+        --check-space "$check_space"
     merge_archives.py --folder "$dump" --sets "$all_sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 
@@ -34,7 +37,8 @@ map_saliency() { # stage 4: Grad-CAM, Grad-CAM++ and the two control maps
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$exp/saliency/log/map.JOB.log" \
         map_saliency.py --data "$data" --features "$dump" --sets "$map_sets" --classifier "$exp/classifier" \
-        --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" --seed "$seed" --device "$device"
+        --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" --seed "$seed" --device "$device" \
+        --check-space "$check_space"
     for kind in gradcam gradcam++ random; do
         merge_archives.py --folder "$exp/saliency/$kind" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"
     done
@@ -47,7 +51,8 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
     split_sets "$map_sets"
     $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
         mask_features.py --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" \
-        --sets "$map_sets" --variants "$masked" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed"
+        --sets "$map_sets" --variants "$masked" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
+        --check-space "$check_space"
     for variant in $masked; do
         merge_archives.py --folder "$exp/masked/$variant" --sets "$map_sets" --name feats --jobs "$nj" \
             --data "$data" --tables masked_share
@@ -70,13 +75,13 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
     mkdir -p "$exp/whisper/log"
     start_from
     for variant in $trained; do
-        for s in $seeds; do echo "--variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
+        for s in $seeds; do echo "--model $(quoted "$model") --variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
     done > "$exp/whisper/log/trainings"
     # shellcheck disable=SC2046,SC2086
     in_array "$exp/whisper/log/finetune" "$exp/whisper/log/trainings" $(trainings) -- \
         $launcher finetune_whisper.py --config "${finetune_config:-$conf/finetune.yaml}" --masking "$conf/masking.yaml" \
         --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
-        --train-set "$asr_train" --model "$model" --language "$language" --ngpu "$ngpu"
+        --train-set "$asr_train" --language "$language" --ngpu "$ngpu"
 }
 
 decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
@@ -87,7 +92,7 @@ decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
     start_from
     for system in $systems; do
         if [ "$system" = zero-shot ]; then
-            echo "--model $model --out $exp/whisper/zero-shot/seed0/decode"
+            echo "--model $(quoted "$model") --out $exp/whisper/zero-shot/seed0/decode"
         else
             for s in $seeds; do
                 echo "--model $exp/whisper/$system/seed$s/model.pt --out $exp/whisper/$system/seed$s/decode"

@@ -7,15 +7,19 @@ from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from salience import program
 from salience.errors import InputError
 from salience.files import read_json
-from salience.report.command_tables import MEAN, METRIC, OURS, RIVALS, statement
+from salience.report.command_tables import COMPARED, GENERATOR_METRICS, MEAN, METRIC, OURS
 from salience.scoring.results import (
     Scores,
     comparisons,
     matches,
     mean_over,
+    new_row,
+    only_seeds,
     placed,
     present,
     provenance,
@@ -24,6 +28,7 @@ from salience.scoring.results import (
     read_results,
     read_scores,
     replace,
+    rounded,
     run_fields,
     split,
     write_results,
@@ -53,9 +58,12 @@ def collect_command_results(
     command: str,
     scores: str,
     noisy: str | None = None,
+    only: str = "",
     in_domain: str = "",
     out_of_domain: str = "",
     chosen: Path | None = None,
+    generators: str | None = None,
+    published_generator: Path | None = None,
     training_snr: float = -12.5,
     sizes: Path | None = None,
     recogniser: str = "paper",
@@ -76,10 +84,13 @@ def collect_command_results(
         scores: Pattern of the folders that score_commands.py wrote for dev and test, such as
             'exp/score/{system}/seed{seed}/{set}'.
         noisy: The same for noisy sets, such as 'exp/score_noisy/{system}/seed{seed}/{snr}/{set}'.
+        only: Systems and seeds that count, such as 'baseline/1 null/1'; the default is all that have scores.
         in_domain: Name of the test set whose noise is of the same source as that of the training.
         out_of_domain: Name of the test set with noise of another source.
         chosen: File that holds the SNR of conventional noise which dev chose: system conventional-<snr> is
             then also the system conventional.
+        generators: Pattern of the generators' histories, such as 'exp/generator/seed{seed}/history.json'.
+        published_generator: What score_generator.py wrote of a generator of others.
         training_snr: SNR in dB at which importantaug, null, other-map and the binarised ones were trained.
         sizes: sizes.json of the data stage.
         recogniser: Name of the recogniser in the rows.
@@ -89,17 +100,18 @@ def collect_command_results(
     common = provenance(corpus, synthetic, recogniser, command)
     known = read_paper(paper)
     snr = _chosen(chosen)
+    seeds = only_seeds(only)
     rows, compared, absent = [], [], []
 
-    clean = _read(scores, snr, CLEAN_SETS)
+    clean = _read(scores, snr, CLEAN_SETS, seeds)
     if not any(clean.values()):
         raise InputError(f"no scores match {scores}; run the scoring stage, which writes them")
     for name, systems in clean.items():
         rows += rate_rows(name, systems, common, known.get("figures"))
         if name == "test":
-            compared += _of_ours(name, systems, common)
+            compared += _compared(name, systems, common)
     for sweep, (title, ends, sets) in SWEEPS.items():
-        found = _swept(scores, sweep, ends, sets)
+        found = _swept(scores, sweep, ends, sets, seeds)
         for name, systems in found.items():
             of_set = rate_rows(name, systems, common, known.get("figures"))
             rows += ({**row, "sweep": sweep, "sweep_value": _place(row["system"], ends)} for row in of_set)
@@ -108,7 +120,7 @@ def collect_command_results(
     roles = {"in-domain": in_domain, "out-of-domain": out_of_domain}
     noisy_sets = {}
     for role, name in roles.items():
-        at_snrs = _read_noisy(noisy, snr, name) if name and noisy is not None else {}
+        at_snrs = _read_noisy(noisy, snr, name, seeds) if name and noisy is not None else {}
         if not at_snrs:
             absent.append(f"{role} noise")
             continue
@@ -117,21 +129,22 @@ def collect_command_results(
         for place, systems in at_snrs.items():
             found = rate_rows(name, systems, common, _figures_at(figures, place, list(at_snrs), name))
             rows += placed(found, {"snr": place})
-            compared += placed(_of_ours(name, systems, common), {"snr": place})
+            compared += placed(_compared(name, systems, common), {"snr": place})
 
     systems = {row["system"] for row in rows if row.get("sweep") is None}
+    normaliser = rows[0]["normaliser"]
+    rows += _generator_rows(generators, published_generator, common)
     absent = [name for name in SYSTEMS if name not in systems | {PUBLISHED}] + absent
     run = {
         **run_fields(common),
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "settings": {"recogniser": recogniser} | (settings or {}),
-        "judged_by": {"metric": METRIC, "normaliser": rows[0]["normaliser"]},
+        "judged_by": {"metric": METRIC, "normaliser": normaliser},
         "sizes": read_json(sizes) if sizes is not None else None,
         "noisy_sets": noisy_sets,
         "chosen": snr,
         "training_snr": _training_snrs(systems, snr, training_snr),
         "absent": absent,
-        "statement": statement(rows, compared, noisy_sets),
     }
     write_results(out, replace(read_results(out), {"rows": rows, "comparisons": compared, "runs": [run]}))
     logger.info(
@@ -144,13 +157,16 @@ def collect_command_results(
     )
 
 
-def _read(pattern: str, chosen: float | None, sets: Sequence[str]) -> dict[str, dict[str, Scores]]:
+def _read(
+    pattern: str, chosen: float | None, sets: Sequence[str], seeds: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, Scores]]:
     """The systems of the tables on those of the sets that there are, the chosen noise by the name `conventional`."""
     names = {name: name for name in SYSTEMS if name != "conventional"}
     if chosen is not None:
         names[f"conventional-{chosen:g}"] = "conventional"
-    here = present(pattern, sorted(names, key=lambda system: SYSTEMS.index(names[system])))
-    found = read_scores(pattern, here, _sets_of(pattern, sets)) if here else {}
+    wanted = [system for system in names if system in seeds] if seeds else names
+    here = present(pattern, sorted(wanted, key=lambda system: SYSTEMS.index(names[system])))
+    found = read_scores(pattern, here, _sets_of(pattern, sets), seeds) if here else {}
     return {
         name: {
             names[system]: replace_fields(scores, seeds=[]) if system == PUBLISHED else scores
@@ -160,11 +176,13 @@ def _read(pattern: str, chosen: float | None, sets: Sequence[str]) -> dict[str, 
     }
 
 
-def _read_noisy(pattern: str, chosen: float | None, name: str) -> dict[float | str, dict[str, Scores]]:
+def _read_noisy(
+    pattern: str, chosen: float | None, name: str, seeds: Mapping[str, Sequence[int]]
+) -> dict[float | str, dict[str, Scores]]:
     """The systems of the tables on one noisy set at each SNR, the lowest first, then their means over all SNRs."""
     found: dict[float | str, dict[str, Scores]] = {}
     for place, part in reversed(split(pattern, "snr")):
-        systems = _read(part, chosen, [name])
+        systems = _read(part, chosen, [name], seeds)
         if name in systems:
             found[place["snr"]] = systems[name]
     if found:
@@ -176,13 +194,15 @@ def _read_noisy(pattern: str, chosen: float | None, name: str) -> dict[float | s
 
 
 def _swept(
-    pattern: str, sweep: str, ends: Iterable[str], sets: Sequence[str]
+    pattern: str, sweep: str, ends: Iterable[str], sets: Sequence[str], only: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[str, Scores]]:
     """The systems of a sweep and those at its ends, all with the same seeds: those that each has."""
     seeds: dict[str, set[int]] = {}
     for fields, folder in matches(pattern):
         if fields["set"] in sets and (folder / "counts.json").exists():
-            seeds.setdefault(fields["system"], set()).add(int(fields.get("seed", 0)))
+            seed = int(fields.get("seed", 0))
+            if not only or seed in only.get(fields["system"], ()):
+                seeds.setdefault(fields["system"], set()).add(seed)
     names = sorted((name for name in seeds if name.startswith(f"{sweep}-")), key=_value_of, reverse=True)
     if not names:
         return {}
@@ -220,8 +240,24 @@ def _chosen(path: Path | None) -> float | None:
         raise InputError(f"{path} holds no number; remove it and run the decoding stage again") from None
 
 
-def _of_ours(name: str, systems: Mapping[str, Scores], common: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [item for item in comparisons(name, systems, RIVALS, common) if item["system"] == OURS]
+def _compared(name: str, systems: Mapping[str, Scores], common: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rivals = dict.fromkeys(rival for _, rival in COMPARED)
+    return [item for item in comparisons(name, systems, list(rivals), common) if (item["system"], item["against"]) in COMPARED]
+
+
+def _generator_rows(pattern: str | None, published: Path | None, common: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the generators' masks do on dev at the epoch that each training kept."""
+    ours = {int(fields["seed"]): path for fields, path in (matches(pattern) if pattern else ())}
+    histories: dict[str, dict[int, Path]] = {"of this run": ours, PUBLISHED: {0: published} if published else {}}
+    rows = []
+    for system, paths in histories.items():
+        scored = [[entry for entry in read_json(path) if "eval_dev_loss" in entry] for path in paths.values()]
+        kept = [min(entries, key=lambda entry: entry["eval_dev_loss"]) for entries in scored if entries]
+        for metric, name in zip(GENERATOR_METRICS, ("loss", "mask", "error"), strict=True) if kept else ():
+            values = [entry[f"eval_dev_{name}"] for entry in kept]
+            known = {"system": system, "set": "dev", "metric": metric, "seeds": [] if system == PUBLISHED else sorted(paths)}
+            rows.append(new_row(common, **known, value=rounded(np.mean(values)), values=[rounded(value) for value in values]))
+    return rows
 
 
 def _figures_at(

@@ -80,7 +80,7 @@ def decode_chunks(
                     seconds = sum(utterance.duration for utterance in part.utterances)
                     handle.write(f"{part.folder.name} {len(part.utterances)} {seconds:.2f}\n")
         work += chunks[only - 1 : only] if only else chunks
-    _check_space(work, out, [out / name for name in {**members, **decoded}], max_disk_gb, bool(chunk))
+    _check_space(work, out, [out / name for name in {**members, **decoded}], max_disk_gb, _less(work, chunk, together))
     for name in decoded:
         remove_others(out / name, [part.folder for part in work])
     for part in work[job - 1 :: jobs]:
@@ -104,16 +104,25 @@ def decode_chunks(
             write_view(out / name, out / together, utterances)
 
 
-def _check_space(work: list[Chunk], out: Path, folders: list[Path], max_disk_gb: float, chunked: bool) -> None:
+def _less(work: list[Chunk], chunk: int, together: str) -> str:
+    """What makes the work take less disk."""
+    if chunk and len(work) > 1:
+        return f"or decode a chunk at a time with --only, {max(map(_most_bytes, work)) / GB:.3g} GB"
+    if chunk:
+        return f"or lower --chunk {chunk}"
+    if together:
+        return "or make the sets smaller in stage 1 (--train-limit, --dev-limit, --test-limit, --most-per-accent, --most-per-gender)"
+    return "or decode a part at a time with --chunk"
+
+
+def _most_bytes(part: Chunk) -> int:
+    return part.most_bytes(RATE) + RECORD
+
+
+def _check_space(work: list[Chunk], out: Path, folders: list[Path], max_disk_gb: float, way: str) -> None:
     """Refuse before anything is written when the work cannot fit."""
-    needed = sum(part.most_bytes(RATE) + RECORD for part in work)
+    needed = sum(map(_most_bytes, work))
     others = used_bytes(out) - sum(used_bytes(folder) for folder in folders)
-    least = max(part.most_bytes(RATE) + RECORD for part in work)
-    way = (
-        f"or decode a chunk at a time with --only, {least / GB:.3g} GB"
-        if chunked and len(work) > 1
-        else "or decode fewer clips, of large sets a part at a time with --chunk and --only"
-    )
     if needed + others > max_disk_gb * GB:
         raise InputError(
             f"the decoded clips need about {needed / GB:.3g} GB and {out} holds {others / GB:.3g} GB of others, "

@@ -9,6 +9,7 @@ from salience.data.tables import write_table
 from salience.data.waveforms import Waveforms
 from salience.decoding.ctc import beam as beam_of
 from salience.decoding.ctc import greedy, log_probabilities
+from salience.errors import InputError
 from salience.models.wav2vec import FILES, load_ctc
 from salience.progress import bar
 from salience.steps import Step
@@ -47,6 +48,8 @@ def decode_wav2vec(
         batch_size: Utterances heard at a time.
         device: cpu or cuda.
     """
+    if lm is not None and not beam:
+        raise InputError(f"--lm needs --beam: the best path has no use for {lm}; give a width, for instance --beam 50")
     loaded = None
     for name in sets.split():
         waveforms = Waveforms(data / name, packed / name if packed else None, scaled)

@@ -10,13 +10,13 @@ import jiwer
 
 from salience import program
 from salience.data.normalisers import normaliser as normaliser_of
-from salience.data.symbols import Symbols
+from salience.data.symbols import Symbols, least_frames
 from salience.data.waveforms import Waveforms
 from salience.decoding.ctc import greedy, log_probabilities
 from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.files import write_json
-from salience.models.wav2vec import FILES, Learning, open_ctc, prepare, save_model
+from salience.models.wav2vec import FILES, Learning, files_of, frames_of, open_ctc, prepare, save_model
 from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
 from salience.training.wav2vec_ctc import LatentMasker, LatentMasking, TranscribedUtterances, Wav2VecCTC, collate
@@ -53,7 +53,7 @@ def finetune_wav2vec(
         data: Folder of the data directories.
         out: Folder of the model.
         tokens: tokens.txt of the vocabulary.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub; its language head is not used.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files); its language head is not used.
         size: Of a random start: base or mini.
         variant: plain, specaugment, random-mask or gradcam.
         train_set: Set to learn from.
@@ -78,8 +78,7 @@ def finetune_wav2vec(
             "start": start, "size": size, "variant": variant, "masking": masking, "learning": learning, "training": training, "normaliser": normaliser,
             "scaled": scaled, "seed": seed, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
         },
-        inputs=[tokens, *(path for name, w in sets.items() for path in (*w.inputs, data / name / "text")), *([maps] if mapped else [])]
-        + ([Path(start) / name for name in FILES] if Path(start).is_dir() else []),
+        inputs=[tokens, *(path for name, w in sets.items() for path in (*w.inputs, data / name / "text")), *([maps] if mapped else [])] + files_of(start),
         outputs=[out / name for name in (*FILES, "tokens.txt", "history.json")],
         partial=out / "checkpoints",
     )
@@ -92,6 +91,9 @@ def finetune_wav2vec(
         unknown = sum(numbers.count(symbols.unknown) for numbers in targets.values()) / sum(map(len, targets.values()))
         logger.info("%d utterances; %.2f %% of their symbols are [UNK]", len(targets), 100 * unknown)
         model = open_ctc(start, symbols, size, seed)
+        long = sum(least_frames(numbers) > frames_of(model.config, sets[train_set].samples[key]) for key, numbers in targets.items())
+        if long:
+            logger.info("%d utterances have more symbols than frames, so that nothing is learnt from them", long)
         finish = prepare(model, learning)
         masker = LatentMasker(variant, masking, Archive(maps) if mapped else {}, seed)
         utterances = TranscribedUtterances(sets[train_set], targets, model.config, masker)

@@ -2,7 +2,8 @@
 """Stage 4: Grad-CAM and Grad-CAM++ of wav2vec 2.0's frames, for a classifier or a CTC model."""
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,10 @@ from more_itertools import chunked
 from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
 from salience import program
+from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir
 from salience.data.normalisers import normaliser as normaliser_of
+from salience.data.symbols import least_frames
 from salience.data.tables import write_table
 from salience.data.waveforms import Waveforms, batches_of_equals, labels_of_set, pad_signals, padded_samples
 from salience.decoding.ctc import log_probabilities
@@ -45,6 +48,7 @@ def map_wav2vec(
     packed: Path | None = None,
     target: Literal["predicted", "true", "greedy", "reference"] = "predicted",
     per_character: bool = False,
+    most_per_accent: int = 0,
     normaliser: str = "raw",
     job: int = 0,
     jobs: int = 0,
@@ -58,8 +62,10 @@ def map_wav2vec(
 
     A map is (frames, 1) on the frames of the feature encoder, rectified and
     scaled to [0, 1].  Per character it is (frames, symbols), a column for each
-    symbol of the utterance, and the table `symbols` says which they are.  Of
-    an array of jobs, each writes saliency.JOB for merge_archives.py.
+    symbol of the utterance, and the table `symbols` says which they are.  An
+    utterance whose text has more symbols than CTC can write in its frames has
+    no map for --target reference.  Of an array of jobs, each writes
+    saliency.JOB for merge_archives.py.
 
     Args:
         data: Folder of the data directories.
@@ -71,6 +77,7 @@ def map_wav2vec(
         target: Of a classifier: the predicted class or the true one.  Of a CTC model: the symbols of the best path
             (greedy) or of the text (reference) in their frames.
         per_character: A map for each symbol of a CTC model.
+        most_per_accent: Only the first utterances of each accent, so many; 0 maps all.
         normaliser: Of the text, for --target reference.
         job: This job's number; it takes its share of the sets' split.
         jobs: How many jobs share the work; 0 is no array.
@@ -84,7 +91,7 @@ def map_wav2vec(
     if of_classes and per_character:
         raise InputError("--per-character is for CTC models; give --target greedy or reference")
     if check_space:
-        spoken = [u for name in sets.split() for u in read_data_dir(data / name)]
+        spoken = [u for name in sets.split() for u in _first(read_data_dir(data / name), most_per_accent)]
         # A map for each symbol, if for any; there are at most as many as characters.
         sizes = [round(u.duration * FRAMES_A_SECOND + 1) * (max(1, len(u.text)) if per_character else 1) for u in spoken]
         places = (out / kind / task / name for kind in KINDS for name in sets.split())
@@ -94,11 +101,12 @@ def map_wav2vec(
     for name in sets.split():
         place = data / name / f"split{jobs}" / str(job) if jobs else data / name
         waveforms = Waveforms(place, packed / name if packed else None, scaled)
+        waveforms.keep(u.id for u in _first(waveforms.utterances.values(), most_per_accent))
         folders = [out / kind / task / name for kind in KINDS]
         step = Step(
             folders[0] / f"saliency{suffix}.step.json",
             {
-                "jobs": jobs, "target": target, "per_character": per_character, "normaliser": normaliser, "compress": compress, "scaled": scaled,
+                "jobs": jobs, "target": target, "per_character": per_character, "most_per_accent": most_per_accent, "normaliser": normaliser, "compress": compress, "scaled": scaled,
                 "sound": waveforms.identity(),
             },
             inputs=[*waveforms.inputs, *(place / table for table in ("text", "utt2accent", "spk2gender")), *(model / file for file in FILES)],
@@ -127,7 +135,16 @@ def map_wav2vec(
                             "samples_per_frame": int(np.prod(explainer.model.config.conv_stride)), "checkpoint": fingerprint(model / "model.safetensors"),
                         },
                     )
-        logger.info("wrote %d maps of each kind to %s/*/%s/%s", len(waveforms), out, task, name)
+        logger.info("wrote maps of each kind for %d utterances to %s/*/%s/%s", len(names), out, task, name)
+
+
+def _first(utterances: Iterable[Utterance], most: int) -> Iterator[Utterance]:
+    """At most so many of each accent, in their order; all with 0."""
+    seen: Counter[str | None] = Counter()
+    for utterance in utterances:
+        seen[utterance.accent] += 1
+        if not most or seen[utterance.accent] <= most:
+            yield utterance
 
 
 class ClassExplainer:
@@ -163,6 +180,9 @@ class CTCExplainer:
     def maps(self, waveforms: Waveforms, batch_size: int) -> Maps:
         """Those of a set, one an utterance or one a symbol."""
         spoken = {key: self._spoken(waveforms, key, scores) for key, scores in log_probabilities(self.model, waveforms, batch_size)}
+        waveforms.keep(key for key, said in spoken.items() if said is not None)
+        if len(waveforms) < len(spoken):
+            logger.info("%d utterances of %s have more symbols than frames and no map", len(spoken) - len(waveforms), waveforms.data)
         for keys in batches_of_equals(waveforms.samples, 1 if self.per_character else batch_size):
             signals, real, frames = _batch(waveforms, keys, self.model.config, self.device)
             if not self.per_character:
@@ -179,11 +199,14 @@ class CTCExplainer:
     def _names(self, said: list[Spoken]) -> str:
         return " ".join(self.symbols.symbols[one.symbol] for one in said) or self.symbols.symbols[self.symbols.blank]
 
-    def _spoken(self, waveforms: Waveforms, key: str, scores: np.ndarray) -> list[Spoken]:
+    def _spoken(self, waveforms: Waveforms, key: str, scores: np.ndarray) -> list[Spoken] | None:
+        """What is written in which frames; None if the text does not fit in them."""
         if not self.reference:
             return greedy_symbols(scores, self.symbols.blank)
-        text = self.normalise(waveforms.utterances[key].text)
-        return aligned_symbols(scores, self.symbols.encode(text), self.symbols.blank, f"{waveforms.data}: {key}")
+        symbols = self.symbols.encode(self.normalise(waveforms.utterances[key].text))
+        if least_frames(symbols) > len(scores):
+            return None
+        return aligned_symbols(scores, symbols, self.symbols.blank, f"{waveforms.data}: {key}")
 
 
 def _batch(waveforms: Waveforms, keys: list[str], config: Wav2Vec2Config, device: str) -> tuple[torch.Tensor, torch.Tensor, list[int]]:

@@ -14,9 +14,9 @@ from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
-from salience.features.archives import Archive, ArchiveWriter
-from salience.features.fbank import INT16, RATE, fbank
-from salience.files import read_json, temporary_name
+from salience.features.archives import Archive, ArchiveWriter, archive_bytes
+from salience.features.fbank import BINS, INT16, RATE, fbank, num_frames
+from salience.files import read_json, require_space, temporary_name
 from salience.masking.noise import gain_for, masked_noise, white_noise
 from salience.progress import bar
 from salience.randomness import generator
@@ -27,6 +27,9 @@ logger = logging.getLogger("mix_noise")
 
 PEAK = 0.9
 """Of the audio to listen to: 50,000 times unit noise is beyond full scale."""
+
+SAMPLE = 3
+"""Bytes of a sample of that audio, which is noise and hardly gets smaller as FLAC."""
 
 
 def mix_noise(
@@ -40,6 +43,7 @@ def mix_noise(
     snr: str = "",
     draws: str = "1",
     audio: bool = False,
+    check_space: bool = True,
 ) -> None:
     """Write OUT/SET/feats.{ark,scp}, utt2num_frames and noise_proportion.
 
@@ -60,6 +64,7 @@ def mix_noise(
             utterance draws its own; that of the noise before the mask.
         draws: Numbers of the draws, separated by spaces.
         audio: Write SET/audio/UTTERANCE.flac of the first draw too, scaled to be listened to.
+        check_space: Refuse to start where the disk has no room for what will be written.
     """
     if (masks is None) != (estimator is None):
         raise InputError("--masks and --estimator go together; give both or none")
@@ -67,9 +72,14 @@ def mix_noise(
         raise InputError("with several draws --out needs {draw} in it")
     ratios = _numbers(snr)
     sizes = read_json(estimator / "config.json") if estimator else None
-    for draw in draws.split():
+    places = {draw: Path(out.replace("{draw}", draw)) for draw in draws.split()}
+    if check_space and places:
+        samples = [round(u.duration * RATE) for name in sets.split() for u in read_data_dir(data / name)]
+        needed = len(places) * archive_bytes(map(num_frames, samples), BINS, compress=False) + (SAMPLE * sum(samples) if audio else 0)
+        require_space(places[draws.split()[0]], (place / name for place in places.values() for name in sets.split()), needed, "the noisy features")
+    for draw, folder in places.items():
         for name in sets.split():
-            place = Path(out.replace("{draw}", draw)) / name
+            place = folder / name
             utterances = read_data_dir(data / name)
             from_masks = masks / (mask_set or name) if masks else None
             with_audio = audio and draw == draws.split()[0]
@@ -140,8 +150,12 @@ def _through(noise: np.ndarray, mask: np.ndarray | None, sizes: dict[str, int] |
 
 def _write_audio(path: Path, signal: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_audio(temporary_name(path), PEAK * signal / np.abs(signal).max(), RATE, format="FLAC", subtype="PCM_24")
-    temporary_name(path).replace(path)
+    temporary = temporary_name(path)
+    try:
+        write_audio(temporary, PEAK * signal / np.abs(signal).max(), RATE, format="FLAC", subtype="PCM_24")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

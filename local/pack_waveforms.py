@@ -6,15 +6,16 @@ from pathlib import Path
 
 from salience import program
 from salience.data.directories import read_data_dir
-from salience.data.packed import pack
+from salience.data.packed import pack, packed_bytes
 from salience.errors import InputError
 from salience.features.commands import RATE, SAMPLES, SHORTEST
+from salience.files import require_space
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(Path(__file__).name)
 
 
-def pack_waveforms(data: Path, out: Path, sets: str, long: str = "") -> None:
+def pack_waveforms(data: Path, out: Path, sets: str, long: str = "", check_space: bool = True) -> None:
     """Write OUT/SET/signals.npy and OUT/SET/utterances (first sample and number of samples), at 16 kHz.
 
     Args:
@@ -22,7 +23,9 @@ def pack_waveforms(data: Path, out: Path, sets: str, long: str = "") -> None:
         out: Folder for the arrays.
         sets: Sets of clips of one second at most, separated by spaces; shorter ones are padded with zeros.
         long: Sets of recordings of any length.
+        check_space: Refuse to start where the disk has no room for what will be written.
     """
+    waiting = []
     for name in [*sets.split(), *long.split()]:
         utterances = read_data_dir(data / name)
         if not utterances:
@@ -33,8 +36,13 @@ def pack_waveforms(data: Path, out: Path, sets: str, long: str = "") -> None:
             inputs=[data / name / table for table in ("wav.scp", "segments")],
             outputs=[out / name / "signals.npy", out / name / "utterances"],
         )
-        if step.is_done():
-            continue
+        if not step.is_done():
+            waiting.append((name, utterances, step))
+    if check_space and waiting:
+        sizes = [packed_bytes(utterances, RATE, SAMPLES if name in sets.split() else None) for name, utterances, _ in waiting]
+        # A set that is being packed takes its room twice.
+        require_space(out, [], sum(sizes) + max(sizes), "the waveforms")
+    for name, utterances, step in waiting:
         with step:
             pack(out / name, utterances, RATE, SAMPLES if name in sets.split() else None, SHORTEST)
         logger.info("%d recordings are in %s", len(utterances), out / name)

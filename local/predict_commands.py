@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,12 @@ def predict_commands(
     """
     if (sets and out is None) or (noisy and out_noisy is None):
         raise InputError("clean sets need --out, and noisy ones --out-noisy")
+    try:
+        wrong = not all(isfinite(float(snr)) for snr in snrs.split())
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise InputError(f"--snrs is {snrs!r}; give numbers of dB")
     recogniser = None
     for name, snr, target in [(n, None, out) for n in sets.split()] + [(n, s, out_noisy) for n in noisy.split() for s in snrs.split()]:
         table = data / name / "noise"

@@ -15,7 +15,7 @@ from salience import program
 from salience.data.waveforms import Waveforms, total_hours
 from salience.errors import InputError
 from salience.files import read_json, write_json
-from salience.models.wav2vec import FILES, load_trained, open_start, save_model
+from salience.models.wav2vec import FILES, files_of, load_trained, open_start, save_model
 from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, train
 from salience.training.wav2vec_pretraining import Crops, Health, Objective, Phase, PretrainingUtterances, Wav2VecPretraining, collate
@@ -30,6 +30,7 @@ def pretrain_wav2vec(
     dev_set: str,
     packed: Path | None = None,
     start: str = "random",
+    continued: bool = False,
     size: str = "base",
     objective: Objective = Objective(),
     crops: Crops = Crops(),
@@ -41,9 +42,10 @@ def pretrain_wav2vec(
     """Write out/model.safetensors and config.json in transformers' format, and history.json.
 
     Each phase goes on from the one before, from its epoch with the highest
-    contrastive accuracy on the dev set.  history.json has each epoch's loss,
-    gradient norm and measures of health, with its phase.  A collapsed model
-    stops the training with one sentence.
+    contrastive accuracy on the dev set; with the legacy objective from its
+    last, as published: the highest is the least collapsed.  history.json has
+    each epoch's loss, gradient norm and measures of health, with its phase.  A
+    collapsed model stops the training with one sentence.
 
     Args:
         data: Folder of the data directories.
@@ -51,7 +53,9 @@ def pretrain_wav2vec(
         phases: List of sets with learning rate and epochs; best given by --config.
         dev_set: Set on which the model's health is measured; it needs no text.
         packed: Folder of the packed sets; without one the recordings are decoded each time.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files).
+        continued: `start` is the folder of an earlier part of the same pretraining: its phases and updates count, for
+            the temperature and the alarm, and its history comes first.
         size: Of a random start: base or mini.
         objective: What is learnt; kind `legacy` is the published one.
         crops: Longest and shortest part of an utterance.
@@ -64,25 +68,28 @@ def pretrain_wav2vec(
         raise InputError("--phases is empty; give at least one phase with sets, learning_rate and epochs")
     names = [*(name for phase in phases for name in phase.sets.split()), dev_set]
     sets = {name: Waveforms(data / name, packed / name if packed else None, scaled) for name in names}
+    earlier = [Path(start) / "history.json"] if continued else []
     step = Step(
         out / "step.json",
         {
-            "phases": phases, "start": start, "size": size, "objective": objective, "crops": crops, "scaled": scaled,
+            "phases": phases, "start": start, "continued": continued, "size": size, "objective": objective, "crops": crops, "scaled": scaled,
             "training": training, "seed": seed, "dev_set": dev_set, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
         },
-        inputs=[path for waveforms in sets.values() for path in waveforms.inputs] + ([Path(start) / name for name in FILES] if Path(start).is_dir() else []),
+        inputs=[path for waveforms in sets.values() for path in waveforms.inputs] + files_of(start) + earlier,
         outputs=[out / name for name in (*FILES, "history.json")],
         partial=out / "phases",
     )
     if step.is_done():
         return
     with step:
-        history: list[dict[str, Any]] = []
-        for number, phase in enumerate(phases, 1):
+        legacy = objective.kind == "legacy"
+        history: list[dict[str, Any]] = [record for path in earlier for record in read_json(path)]
+        before = max((record["phase"] for record in history), default=0)
+        for number, phase in enumerate(phases, before + 1):
             folder = out / "phases" / str(number)
             if not (folder / "history.json").exists():
-                logger.info("phase %d of %d: %s", number, len(phases), phase)
-                if number == 1:
+                logger.info("phase %d of %d: %s", number, before + len(phases), phase)
+                if number == before + 1:
                     model = open_start(start, Wav2Vec2ForPreTraining, size, seed)
                 else:
                     model = load_trained(out / "phases" / str(number - 1), Wav2Vec2ForPreTraining).train()
@@ -94,15 +101,17 @@ def pretrain_wav2vec(
                     "%d utterances, %.2f hours; %d shorter than %g s are left out", len(learnt), total_hours(chosen), learnt.dropped,
                     crops.shortest,
                 )
-                earlier = max((record["update"] for record in history), default=0)
-                network = Wav2VecPretraining(model, objective, training.accumulate, earlier)
+                updates = max((record["update"] for record in history), default=0)
+                network = Wav2VecPretraining(model, objective, training.accumulate, updates)
                 records = train(
                     network, learnt, learnt.lengths, partial(collate, config=model.config), Health(dev, training.batch_size),
-                    "eval_dev_accuracy", True, folder, replace(training, learning_rate=phase.learning_rate, epochs=phase.epochs), seed, ngpu,
+                    None if legacy else "eval_dev_accuracy", True, folder, replace(training, learning_rate=phase.learning_rate, epochs=phase.epochs), seed, ngpu,
                 )
                 if is_first_process():
                     save_model(model.cpu(), folder)
-                    write_json(folder / "history.json", [{"phase": number, "update": network.earlier + r["step"], **r} for r in records])
+                    if legacy:
+                        [record for record in records if "eval_dev_accuracy" in record][-1]["kept"] = True
+                    write_json(folder / "history.json", [{"phase": number, "update": updates + r["step"], **r} for r in records])
                     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
                 if torch.distributed.is_initialized():
                     torch.distributed.barrier()

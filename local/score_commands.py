@@ -12,7 +12,7 @@ from salience import program
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.files import whole_file
-from salience.scoring.results import find
+from salience.scoring.results import find, only_seeds, system_of
 from salience.steps import Step
 
 logger = logging.getLogger(Path(__file__).name)
@@ -31,7 +31,7 @@ class References:
     speakers: list[str]
 
 
-def score_commands(data: Path, hyp: str, out: str) -> None:
+def score_commands(data: Path, hyp: str, out: str, only: str = "") -> None:
     """Score every text that a pattern finds against the reference of its set, joined by utterance id.
 
     Writes into each folder OUT `error`, one line in Kaldi's manner, and
@@ -45,13 +45,18 @@ def score_commands(data: Path, hyp: str, out: str) -> None:
         hyp: Pattern of the texts, such as 'exp/decode/{system}/seed{seed}/{set}/text', with {set} and any other
             placeholders; each text has an utterance and its word a line.
         out: Folder to write into, with the same placeholders.
+        only: Systems and seeds to score, such as 'baseline/1 null/1'; the default is all.
     """
+    seeds = only_seeds(only)
     known: dict[Path, References] = {}
     folders: set[Path] = set()
     done = 0
     for fields, text in find(hyp):
         if "set" not in fields:
             raise InputError(f"--hyp {hyp} needs the placeholder {{set}}")
+        # What an earlier run with other options has left is not asked for.
+        if seeds and int(fields.get("seed", 0)) not in seeds.get(system_of(fields), ()):
+            continue
         try:
             folder = Path(out.format(**fields))
         except (KeyError, IndexError, ValueError):

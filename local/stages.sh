@@ -1,7 +1,34 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the recipe that sources this sets some variables and reads the others
 # What every recipe's run.sh needs: folders, checks of the options, and words for stages.
-# A recipe sets: mini, stage, stop_stage, nj, ngpu, nodes, seed; conf, results, launcher and train_jobs may be empty.
+# A recipe sets: mini, stage, stop_stage, nj, ngpu, nodes, seed, check_space; conf, results, launcher and train_jobs may be
+# empty.
+
+fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
+
+check_options() { # check_options <what they take> <pattern> <options>: of these options, those that the recipe has
+    local option
+    for option in $3; do
+        [ -z "${!option+set}" ] || [[ ${!option} =~ ^($2)$ ]] || fail "--${option//_/-} takes $1, not '${!option}'"
+    done
+}
+
+# Before anything is computed with them; a recipe's own are checked where its stages begin.
+whole='(0|[1-9][0-9]{0,17})' decimal='-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?'
+wholes="($whole( +$whole)*)?" decimals="($decimal( +$decimal)*)?"
+check_options "a number" "$whole" "stage stop_stage nj ngpu nodes seed"
+check_options "a number" "($whole)?" train_jobs
+check_options "numbers parted by blanks" "$wholes" seeds
+[ "$stage" -le 9 ] || fail "there is no stage $stage; they go from 0 to 9 (--help)"
+for option in nj nodes train_jobs; do
+    [ "${!option:-1}" -ge 1 ] || fail "--${option//_/-} must be at least 1"
+done
+[ "$nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || fail "--nodes above 1 needs Slurm: --cmd-backend slurm"
+for option in conf finetune_config listener_config estimator_config sweep_config retrain_config pretraining_config training_config \
+    further_config generator_config; do
+    # In the words of an array of jobs it would be taken for a job's number.
+    [[ ${!option:-} != *JOB* ]] || fail "--${option//_/-} takes a path without JOB in it, not '${!option}'; rename or copy it"
+done
 
 part=$([ "$mini" = false ] || echo /mini)
 data=data$part dump=dump$part exp=exp$part downloads=downloads$part
@@ -19,16 +46,6 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 # Which stage fills which folder, for programs that miss something there.  What exp holds is known by its records.
 export SALIENCE_STAGES="$downloads=0 $data=1 $dump=2"
-
-fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
-
-for option in stage stop_stage nj ngpu nodes seed; do
-    [[ ${!option} =~ ^[0-9]+$ ]] || fail "--${option//_/-} takes a number, not '${!option}'"
-done
-[ "$stage" -le 9 ] || fail "there is no stage $stage; they go from 0 to 9 (--help)"
-[ "$nj" -ge 1 ] || fail "--nj must be at least 1"
-[ "$nodes" -ge 1 ] || fail "--nodes must be at least 1"
-[ "$nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || fail "--nodes above 1 needs Slurm: --cmd-backend slurm"
 
 lock_folders() { # one run at a time in these folders, as two would write the same files; the last process of a run unlocks
     local file=$PWD/$exp/.lock code=0 pid='' host='' since='' jobs
@@ -48,11 +65,18 @@ lock_folders() { # one run at a time in these folders, as two would write the sa
     fi
     # shellcheck disable=SC2064  # the file of now: folds change $exp
     trap "end_run $(printf %q "$file")" EXIT
+    trap 'exit 130' INT # Ctrl-C reaches the program in the foreground as well; bash alone would go on if that one ended otherwise
     echo "$$ $HOSTNAME $(date '+%Y-%m-%dT%H:%M:%S')" > "$file"
 }
 
-end_run() { # end_run <lock>: what failed on a full disk, a shell command or a job's log, may not have said what to do
-    if [ $? -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
+end_run() { # end_run <lock>: at the end, also by SIGTERM, with which bash comes here while a program is in the foreground
+    local code=$? running
+    running=$(jobs -pr)
+    # A submitter cancels its jobs.
+    # shellcheck disable=SC2086
+    [ -z "$running" ] || { kill $running 2> /dev/null; wait $running; } || true
+    # What failed on a full disk, a shell command or a job's log, may not have said what to do.
+    if [ $code -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
         echo "$(basename "$PWD")/run.sh: no space left on the disk for $PWD; free some and run the same command again, what is done stays done" >&2
         : > "$1"
         exit 1 # awk and others have codes of their own
@@ -83,6 +107,10 @@ fetch() { # fetch <corpus>: stage 0 for one corpus, with the root or archive tha
 
 from_caller() { # a relative path counts from where the user called the top-level run.sh
     case $1 in /*) echo "$1" ;; *) echo "${SALIENCE_CALLER:-$PWD}/$1" ;; esac
+}
+
+quoted() { # quoted <word>: as a word of a line that nth_line.sh reads; there JOB and blanks in it stay what they are
+    echo "'${1//\'/\'\\\'\'}'"
 }
 
 roots_of() { # roots_of <corpora>: sets `roots` to the options that name those corpora which stage 0 put in place

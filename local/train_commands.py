@@ -72,12 +72,15 @@ def train_commands(
         return
     device = device_of(ngpu)
     words = read_words(data / "words")
+    start = load_recogniser(init).train() if init else None
+    if start is not None and tuple(start.config.words) != words:
+        raise InputError(f"{init} knows other words than {data / 'words'}; train the baseline on this corpus")
+    if start is not None and start.config != build_recogniser(kind, words).config:
+        raise InputError(f"{init} is not of the kind {kind}; give the --kind that it was trained with")
     learnt, dev = (CommandSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
     with step:
         torch.manual_seed(seed)
-        recogniser = load_recogniser(init).train() if init else build_recogniser(kind, words)
-        if tuple(recogniser.config.words) != words:
-            raise InputError(f"{init} knows other words than {data / 'words'}; train the baseline on this corpus")
+        recogniser = start or build_recogniser(kind, words)
         pieces = NoisePieces(packed / noise, device) if noisy else None
         kept = read_masks(masks, learnt.ids, learnt.samples, augmentation.percent).to(device) if masked else None
         network = CommandTraining(recogniser, learnt, augmentation, pieces, kept).to(device)

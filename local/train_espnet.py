@@ -2,16 +2,14 @@
 """Stage 3: the listener, a hybrid CTC/attention recogniser that ESPnet trains on our archives."""
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
 from salience import program
 from salience.data.tokens import Tokenizer
-from salience.files import whole_file
 from salience.steps import Step, is_first_process
 from salience.training.espnet import (
-    LONGEST, check_gpus, check_start, check_statistics, dimension_of, parts_of_model, process_settings, remove_checkpoints, start_weights,
+    LONGEST, check_gpus, check_start, check_statistics, dimension_of, keep_beside_model, parts_of_model, process_settings, remove_checkpoints, start_weights,
     token_settings, train, transcribed_set, wait_for_all, write_shapes,
 )
 
@@ -82,9 +80,7 @@ def train_espnet(
     with step:
         wait_for_all()
         # The model stands on its own: decoding needs nothing outside its folder.
-        for source in filter(Path.exists, (cmvn, tokenizer.list, tokens / "bpe.model")):
-            with open(source, "rb") as read, whole_file(out / source.name, "wb") as written:
-                shutil.copyfileobj(read, written)
+        keep_beside_model(out, cmvn, tokenizer.list, tokens / "bpe.model")
         settings: dict[str, Any] = {
             "fold_length": [LONGEST, LONGEST],
             "normalize": "global_mvn",

@@ -2,17 +2,14 @@
 """Stage 4: train a generator of importance maps against a frozen recogniser of commands (equation 5)."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from salience import program
 from salience.files import write_json
 from salience.models.commands import load_recogniser
 from salience.models.mask_generator import MaskGenerator, save_generator
-from salience.randomness import generator
 from salience.steps import Step, is_first_process
 from salience.training.commands import (
     Augmentation,
@@ -21,8 +18,7 @@ from salience.training.commands import (
     GeneratorTraining,
     ImportanceWeights,
     NoisePieces,
-    importance_loss,
-    legacy_choice,
+    importance_scorer,
     same,
 )
 from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
@@ -85,7 +81,7 @@ def train_generator(
         network = GeneratorTraining(MaskGenerator(), listener, learnt, pieces, weights, snr).to(device)
         draws = Draws(len(learnt), len(pieces), Augmentation(method="noise"), seed)
         history = train(
-            network, draws, [1] * len(learnt), same, dev_scorer(dev, len(pieces), training.batch_size, seed, legacy),
+            network, draws, [1] * len(learnt), same, importance_scorer(dev, len(pieces), training.batch_size, seed, legacy),
             "eval_dev_loss", False, out, training, seed, ngpu,
         )
         if not is_first_process():
@@ -93,31 +89,6 @@ def train_generator(
         save_generator(network.generator.cpu(), out)
         write_json(out / "history.json", history)
     remove_checkpoints(out)
-
-
-def dev_scorer(dev: CommandSet, pieces: int, batch_size: int, seed: int, legacy: bool) -> Callable[[nn.Module], dict[str, float]]:
-    """A function that scores a network on the dev clips."""
-    calls = 0
-
-    def score(network: GeneratorTraining) -> dict[str, float]:
-        nonlocal calls
-        calls += 1
-        device = dev.labels.device
-        # Of equation 5 the noise is always the same, so that epochs can be compared.
-        names = ("dev", calls) if legacy else ("dev",)
-        noise = torch.from_numpy(generator(seed, "noise", *names).integers(pieces, size=len(dev))).to(device)
-        total = {"dev_loss": 0.0, "dev_mask": 0.0, "dev_error": 0.0}
-        for rows in torch.arange(len(dev), device=device).split(batch_size):
-            masks, logits, labels = network.parts(rows, noise[rows], dev)
-            entropy = nn.functional.cross_entropy(logits, labels)
-            loss = (legacy_choice if legacy else importance_loss)(masks, entropy, network.weights)
-            share = len(rows) / len(dev)
-            total["dev_loss"] += share * loss.item()
-            total["dev_mask"] += 100 * share * masks.mean().item()
-            total["dev_error"] += 100 * share * (logits.argmax(1) != labels).float().mean().item()
-        return total
-
-    return score
 
 
 if __name__ == "__main__":

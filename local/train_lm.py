@@ -2,7 +2,6 @@
 """Stage 3, by option: a language model over the recogniser's tokens, which ESPnet trains on the training text."""
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ from salience import program
 from salience.data.tables import read_table
 from salience.data.tokens import Tokenizer
 from salience.errors import InputError
-from salience.files import whole_file
 from salience.steps import Step, is_first_process
-from salience.training.espnet import LONGEST, check_gpus, process_settings, remove_checkpoints, token_settings, train, wait_for_all, write_shapes
+from salience.training.espnet import LONGEST, check_gpus, keep_beside_model, process_settings, remove_checkpoints, token_settings, train, wait_for_all, write_shapes
 
 logger = logging.getLogger("train_lm")
 
@@ -59,9 +57,7 @@ def train_lm(
     tokenizer.check(texts["train"], files["train"])
     with step:
         wait_for_all()
-        for source in filter(Path.exists, (tokenizer.list, tokens / "bpe.model")):
-            with open(source, "rb") as read, whole_file(out / source.name, "wb") as written:
-                shutil.copyfileobj(read, written)
+        keep_beside_model(out, tokenizer.list, tokens / "bpe.model")
         settings: dict[str, Any] = {
             "fold_length": [LONGEST], **training, **token_settings(Tokenizer(out)), "seed": seed, **process_settings(ngpu),
         }

@@ -131,8 +131,8 @@ def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, a
         for rows in batches:
             batch = collate([source[0, row] for row in rows])
             signals, share = mix(*(batch[name].to(device) for name in ("speech", "noise", "samples")))
-            heard += recogniser.transcribe(signals, batch["samples"])
-            references += [source.texts[row] for row in rows]
+            heard += map(recogniser.plain, recogniser.transcribe(signals, batch["samples"]))
+            references += [recogniser.plain(source.texts[row]) for row in rows]
             shares += share
         return rate(character_counts(references, heard)), 100 * float(np.mean(shares))
 

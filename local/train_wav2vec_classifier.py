@@ -18,7 +18,7 @@ from salience.data.waveforms import RATE, Waveforms, batches_of_equals, labels_o
 from salience.errors import InputError
 from salience.files import write_json
 from salience.models.wav2vec import (
-    FILES, Learning, class_scores, context, feature_maps, labels_of, numbers_of, open_classifier, prepare, real_frames, save_model,
+    FILES, Learning, class_scores, context, feature_maps, files_of, labels_of, numbers_of, open_classifier, prepare, real_frames, save_model,
 )
 from salience.randomness import generator
 from salience.scoring.classification import classification_scores
@@ -57,7 +57,7 @@ def train_wav2vec_classifier(
         dev_set: Set that chooses the epoch.
         test_sets: Sets to report, separated by spaces.
         packed: Folder of the packed sets; without one the recordings are decoded each time.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files).
         size: Of a random start: base or mini.
         learning: Which weights learn, and how fast.
         training: Settings of the training.
@@ -74,8 +74,7 @@ def train_wav2vec_classifier(
             "labels": labels, "start": start, "size": size, "learning": learning, "training": training, "longest": longest, "scaled": scaled,
             "seed": seed, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
         },
-        inputs=[path for name, w in sets.items() for path in (*w.inputs, data / name / ("utt2accent" if labels == "accent" else "spk2gender"))]
-        + ([Path(start) / name for name in FILES] if Path(start).is_dir() else []),
+        inputs=[path for name, w in sets.items() for path in (*w.inputs, data / name / ("utt2accent" if labels == "accent" else "spk2gender"))] + files_of(start),
         outputs=[out / name for name in (*FILES, "history.json", *(f"wav2vec.{name}.json" for name in names[1:]))],
         partial=out / "checkpoints",
     )

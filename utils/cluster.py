@@ -1,13 +1,17 @@
 """What queue.pl and slurm.pl share: configuration, the job's script, submission, and waiting for the end.
 
-Every task ends by leaving a file with its exit code in a folder that the
-submitter watches, so the answer depends neither on the log's text nor on the
-scheduler's accounting.  The scheduler is asked now and then whether it still
-knows the job: a task that neither runs nor left its file has vanished.
+Every task ends by leaving a file named after its exit code in a folder that
+the submitter watches, so the answer depends neither on the log's text nor on
+the scheduler's accounting.  The scheduler is asked now and then which tasks it
+still knows: one that it does not list and that left no file has vanished.
+The folder also holds the job's number, so that a run after a submitter that
+was killed finds what that one left in the queue.
 """
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import re
 import shlex
@@ -18,18 +22,27 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import IO, Callable
 
 import submit
 
 RETRY_AFTER = (1.0, 3.0, 9.0, 27.0)
 """Seconds to wait before each new try of a refused submission."""
 
+JOB_NUMBER = ".job"
+"""The file with the job's number among those that tasks leave."""
+
 LONGEST_PAUSE = 2.0
 """Seconds between two looks for ended tasks, at most."""
 
+ASK_FIRST = 1.0
+"""Seconds between two questions to the scheduler, at first and when a task is missing."""
+
 ASK_EVERY = 30.0
 """Seconds between two questions to the scheduler, at most."""
+
+PATIENCE = 30.0
+"""Seconds that the scheduler may take to answer a question."""
 
 GRACE = 15.0
 """So long may a network file system take to show the end of a task that the scheduler has forgotten."""
@@ -49,14 +62,20 @@ class Scheduler:
     log_options: Callable[[Path], list[str]]
     array_options: Callable[[list[int], int | None], list[str]]
     """From the sorted tasks of an array and --max-jobs-run."""
+    job_number: str
+    """What a shell in the job makes the job's number of."""
     job_id: str
     """Finds the job's number in what the submission prints."""
     query: list[str]
-    """Tells whether the job is known, once its number is appended to the word that is empty."""
-    over: str
-    """Finds the lines of the answer that speak of what has ended."""
+    """Lists what is known of the job, whose number takes the place of the word that is empty."""
+    known: Callable[[str, str], dict[int, str]]
+    """From that answer and the job's number: the state of each task that has not ended; task 1 is a job that is no array."""
+    gone: str
+    """Finds the one error of the query that says that the job is not known; others say nothing about it."""
     stuck: str
-    """Finds in the query's answer why a job will not start by itself."""
+    """Finds the states of a task that will not start by itself."""
+    details: list[str]
+    """Says why, where the state does not; the job's number takes the place of the word that is empty."""
     cancel: str
 
 
@@ -67,33 +86,111 @@ def run(request: submit.Request, scheduler: Scheduler) -> int:
     submit.make_log_dirs(request, tasks)
     if not tasks:
         return submit.conclude(request, codes)
-    folder, base = queue_place(request)
-    folder.mkdir(parents=True, exist_ok=True)
-    for task in tasks:
-        # Without this, the log of an earlier run would speak for a task that never started.
-        if request.log_of(task).is_file():
-            request.log_of(task).unlink()
-    ends = Path(tempfile.mkdtemp(prefix=f"{base}.", suffix=".ends", dir=folder))
-    scheduler_log = folder / f"{base}.log"
-    script = folder / f"{base}.sh"
     stop = submit.StopSignal()
     stop.catch()
+    folder, base = queue_place(request)
     try:
-        script.write_text(
-            job_script(request, scheduler, tasks, ends), encoding="utf-8", errors="surrogateescape"
-        )
-        scheduler_log.write_text("")
-        job = submit_job([*options, str(script)], scheduler, request, scheduler_log, stop)
+        folder.mkdir(parents=True, exist_ok=True)
+        end_leftovers(folder, base, scheduler, request, stop)
+        for task in tasks:
+            # Without this, the log of an earlier run would speak for a task that never started.
+            if request.log_of(task).is_file():
+                request.log_of(task).unlink()
+        ends = Path(tempfile.mkdtemp(prefix=f"{base}.", suffix=".ends", dir=folder))
+        try:
+            return run_tasks(tasks, codes, options, ends, scheduler, request, stop)
+        finally:
+            shutil.rmtree(ends, ignore_errors=True)
+    except OSError as error:
+        raise submit.UsageError(submit.unwritable(error.filename or folder, error)) from None
+
+
+def run_tasks(
+    tasks: list[int],
+    codes: dict[int, int],
+    options: list[str],
+    ends: Path,
+    scheduler: Scheduler,
+    request: submit.Request,
+    stop: submit.StopSignal,
+) -> int:
+    """Submit, wait and conclude; `codes` are those of tasks that need not run again."""
+    folder, base = queue_place(request)
+    scheduler_log = folder / f"{base}.log"
+    script = folder / f"{base}.sh"
+    script.write_text(
+        job_script(request, scheduler, tasks, ends), encoding="utf-8", errors="surrogateescape"
+    )
+    scheduler_log.write_text("")
+    with held(ends) as number:
+        job = submit_job([*options, str(script)], scheduler, request, scheduler_log, number, stop)
         if job and not stop.is_set():
-            codes.update(wait(job, tasks, ends, scheduler, request, scheduler_log, stop))
-        if stop.is_set():
-            if job:
-                subprocess.run([scheduler.cancel, job], stdout=subprocess.DEVNULL, start_new_session=True)
-            print(f"{request.program}: stopped, job {job or '(none yet)'} was cancelled", file=sys.stderr)
-            return 2
-        return submit.conclude(request, codes) if job else 1
-    finally:
-        shutil.rmtree(ends, ignore_errors=True)
+            try:
+                codes = {**codes, **wait(job, tasks, ends, scheduler, request, scheduler_log, stop)}
+            except BaseException:
+                cancel(job, scheduler, request)
+                raise
+    if stop.is_set():
+        cancelled = job is None or cancel(job, scheduler, request)
+        print(
+            f"{request.program}: stopped, job {job or '(none yet)'} {'was' if cancelled else 'could not be'} cancelled",
+            file=sys.stderr,
+        )
+        return 2
+    if job is None:
+        return 1
+    if any(codes.values()):
+        say_if_full(ends, request, codes)
+    return submit.conclude(request, codes)
+
+
+def held(ends: Path) -> IO[str]:
+    """The file for the job's number, locked as long as this process lives."""
+    number = open(ends / JOB_NUMBER, "w", encoding="utf-8")
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+    except OSError:
+        pass  # a file system without locks; two at once with the same log would be a mistake anyway
+    return number
+
+
+def end_leftovers(
+    folder: Path, base: str, scheduler: Scheduler, request: submit.Request, stop: submit.StopSignal
+) -> None:
+    """Cancel the jobs of submitters that were killed, and wait until they are gone: they write the same files."""
+    for ends in sorted(folder.glob(f"{glob.escape(base)}.*.ends")):
+        # Not those of the log `x.y` before the log `x` is written.
+        if not re.fullmatch(r"\w{8}", ends.name[len(base) + 1 : -len(".ends")]):
+            continue
+        job = left_job(ends)
+        if job is None:
+            continue
+        cancelled = False
+        while job and not stop.is_set() and ask(job, scheduler) != {}:
+            if not cancelled:
+                print(
+                    f"{request.program}: an earlier {request.program} was killed; its job {job} is cancelled first",
+                    file=sys.stderr,
+                )
+                cancelled = cancel(job, scheduler, request)
+            stop.wait(ASK_FIRST)
+        if not stop.is_set():
+            shutil.rmtree(ends, ignore_errors=True)
+
+
+def left_job(ends: Path) -> str | None:
+    """The number that a killed submitter left, "" when it had none yet; None when the submitter lives."""
+    try:
+        with open(ends / JOB_NUMBER, encoding="utf-8") as number:
+            try:
+                fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            except OSError:
+                pass  # a file system without locks
+            return number.read().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def queue_place(request: submit.Request) -> tuple[Path, str]:
@@ -179,6 +276,12 @@ def configured(options: dict[str, str], scheduler: Scheduler) -> tuple[list[str]
 SCRIPT = """\
 #!/usr/bin/env bash
 # Written by {program}.  Each task of the job runs it.
+ends={ends}
+# Without its folder, the submitter is gone and others may write the same.  A shared file system may show it late.
+for pause in 1 2 4; do [ -d "$ends" ] || sleep $pause; done
+[ -d "$ends" ] || exit 1
+# A submitter that was killed in the middle of submitting could not write it.
+[ -s "$ends/{number_file}" ] || echo "{job_number}" > "$ends/{number_file}"
 cd {folder} || exit 1
 if [ -f ./path.sh ]; then . ./path.sh; fi
 set +eu
@@ -194,8 +297,15 @@ log={log}
 }} > "$log"
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{threads}}}"
 started=$(date +%s)
-bash -c "$command" < /dev/null >> "$log" 2>&1
+# When Slurm takes the machine away, all processes get SIGTERM and have some time, but only until this script ends:
+# both shells wait for a training that writes its checkpoint.  The job may be started again, so this is no end.
+trap 'stopped=yes' TERM
+bash -c "trap 'exit 143' TERM; $command" < /dev/null >> "$log" 2>&1
 code=$?
+if [ -n "${{stopped:-}}" ]; then
+    echo "# Stopped by SIGTERM at $(LC_ALL=C date)" >> "$log"
+    exit 143
+fi
 seconds=$(($(date +%s) - started))
 result="code $code"
 if [ $code -gt 128 ] && [ $code -le 192 ]; then
@@ -207,8 +317,8 @@ tail -c 1 "$log" | read -r _ || echo >> "$log"
     echo "# Accounting: time=$seconds threads={threads}"
     echo "# Ended ($result) at $(LC_ALL=C date), elapsed time $seconds seconds"
 }} >> "$log"
-ends={ends}
-echo $code > "$ends/.$task" && mv "$ends/.$task" "$ends/$task"
+# A name needs no room on a full disk.
+: > "$ends/$task.$code"
 [ $code -eq 0 ]
 """
 
@@ -225,6 +335,8 @@ def job_script(request: submit.Request, scheduler: Scheduler, tasks: list[int], 
         substitute = "".join(f"{word}=${{{word}//{request.name}/$task}}\n" for word in ("command", "log"))
     return SCRIPT.format(
         program=request.program,
+        number_file=JOB_NUMBER,
+        job_number=scheduler.job_number,
         folder=shlex.quote(os.getcwd()),
         task_variable=variable,
         tasks=" ".join(map(str, tasks)),
@@ -241,10 +353,13 @@ def submit_job(
     scheduler: Scheduler,
     request: submit.Request,
     scheduler_log: Path,
+    number: IO[str],
     stop: submit.StopSignal,
 ) -> str | None:
     """Submit, again after a refusal; the job's number, or None when it was refused every time."""
     for pause in (*RETRY_AFTER, None):
+        if stop.is_set():
+            return None
         try:
             # In a session of its own: Ctrl-C must not leave us without the number of a job that was taken.
             answer = subprocess.run(
@@ -254,10 +369,18 @@ def submit_job(
             raise submit.UsageError(
                 f"cannot run {words[0]} ({error.strerror}); is this a submit host?"
             ) from None
-        with open(scheduler_log, "a", encoding="utf-8") as handle:
-            handle.write(f"# {shlex.join(words)}\n{answer.stdout}")
-        found = re.search(scheduler.job_id, answer.stdout, re.MULTILINE)
-        if answer.returncode == 0 and found:
+        found = re.search(scheduler.job_id, answer.stdout, re.MULTILINE) if answer.returncode == 0 else None
+        try:
+            if found:
+                number.write(found[1])
+                number.flush()
+            with open(scheduler_log, "a", encoding="utf-8") as handle:
+                handle.write(f"# {shlex.join(words)}\n{answer.stdout}")
+        except OSError:
+            if found:
+                cancel(found[1], scheduler, request)
+            raise
+        if found:
             return found[1]
         print(f"{request.program}: the job was refused: {answer.stdout.strip()}", file=sys.stderr)
         if pause is None or stop.wait(pause):
@@ -280,73 +403,103 @@ def wait(
     stop: submit.StopSignal,
 ) -> dict[int, int]:
     """Wait until every task has left its exit code, or has vanished.  Returns the codes."""
-    pause, interval = 0.05, 1.0
+    pause, interval = 0.05, ASK_FIRST
     ask_at = time.monotonic() + interval
-    unknown_since = None
+    missing: dict[int, float] = {}
+    vanished: set[int] = set()
     warned = False
     while not stop.is_set():
-        ended = {int(name) for name in os.listdir(ends) if not name.startswith(".")}
-        if ended.issuperset(tasks):
-            return {task: int((ends / str(task)).read_text()) for task in tasks}
+        codes = ended(ends)
+        left = set(tasks) - codes.keys() - vanished
+        if not left:
+            if vanished:
+                # What the scheduler does not show may still run, and must not write when it is run again.
+                cancel(job, scheduler, request, quiet=True)
+            return {task: codes.get(task, 1) for task in tasks}
         now = time.monotonic()
         if now >= ask_at:
-            known, why_stuck = ask(job, scheduler)
-            if why_stuck and not warned:
-                print(f"{request.program}: job {job} does not start: {why_stuck}", file=sys.stderr)
-                warned = True
-            if known:
-                unknown_since = None
-                interval = min(interval * 1.5, ASK_EVERY)
-            else:
-                unknown_since = unknown_since or now
-                interval = 1.0
+            states = ask(job, scheduler)
+            if states is not None:
+                missing = {task: missing.get(task, now) for task in sorted(left - states.keys())}
+                late = [task for task, since in missing.items() if now - since > GRACE]
+                if late:
+                    report_vanished(late, job, request, scheduler_log)
+                    vanished.update(late)
+                if not warned:
+                    warned = warn_of_stuck(job, states, scheduler, request)
+            if missing:
                 # Changing the folder makes a network file system show what other hosts changed in it.
                 (ends / ".look").touch()
                 (ends / ".look").unlink()
-                if now - unknown_since > GRACE:
-                    return vanished(job, tasks, ends, request, scheduler_log)
+            interval = ASK_FIRST if missing else min(interval * 1.5, ASK_EVERY)
             ask_at = now + interval
         stop.wait(pause)
         pause = min(pause * 1.2, LONGEST_PAUSE)
     return {}
 
 
-def ask(job: str, scheduler: Scheduler) -> tuple[bool, str]:
-    """Whether the scheduler knows the job, and why the job will not start if it says so.
+def ended(ends: Path) -> dict[int, int]:
+    """The exit codes of the tasks that ended."""
+    names = (name.split(".") for name in os.listdir(ends) if not name.startswith("."))
+    return {int(task): int(code) for task, code in names}
 
-    A scheduler that cannot be reached is no sign of a vanished job.
-    """
-    try:
-        words = [word or job for word in scheduler.query]
-        answer = subprocess.run(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-    except OSError:
-        return True, ""
+
+def ask(job: str, scheduler: Scheduler) -> dict[int, str] | None:
+    """The state of each task that the scheduler knows; None when it gave no answer, which is no sign of anything."""
+    answer = said(scheduler.query, job)
+    if answer is None:
+        return None
     if answer.returncode != 0:
-        unreachable = re.search(
-            r"unable to|timed? ?out|commlib|connect", answer.stderr + answer.stdout, re.IGNORECASE
-        )
-        return bool(unreachable), ""
-    known = re.sub(scheduler.over, "", answer.stdout, flags=re.MULTILINE).strip()
-    stuck = re.search(scheduler.stuck, known)
-    return bool(known), stuck[0] if stuck else ""
+        return {} if re.search(scheduler.gone, answer.stdout + answer.stderr) else None
+    return scheduler.known(answer.stdout, job)
 
 
-def vanished(
-    job: str, tasks: list[int], ends: Path, request: submit.Request, scheduler_log: Path
-) -> dict[int, int]:
-    """The codes of the tasks that ended; those that did not fail, and their logs say why."""
-    codes = {}
+def said(query: list[str], job: str) -> subprocess.CompletedProcess[str] | None:
+    """What the scheduler answers about the job, if it does."""
+    try:
+        return subprocess.run(
+            [word or job for word in query],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, timeout=PATIENCE,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def cancel(job: str, scheduler: Scheduler, request: submit.Request, quiet: bool = False) -> bool:
+    """Cancel the job; says how to do it by hand if the scheduler does not take it."""
+    answer = said([scheduler.cancel, ""], job)
+    taken = answer is not None and answer.returncode == 0
+    if not taken and not quiet:
+        print(f"{request.program}: cannot cancel job {job}; try it again: {scheduler.cancel} {job}", file=sys.stderr)
+    return taken
+
+
+def warn_of_stuck(job: str, states: dict[int, str], scheduler: Scheduler, request: submit.Request) -> bool:
+    """Say why a task will not start by itself; whether there is one."""
+    stuck = next((state for state in states.values() if re.search(scheduler.stuck, state)), None)
+    if stuck is None:
+        return False
+    answer = said(scheduler.details, job) if scheduler.details else None
+    told = re.search(r"error reason.*", answer.stdout) if answer else None
+    print(f"{request.program}: job {job} does not start: {told[0] if told else stuck}", file=sys.stderr)
+    return True
+
+
+def report_vanished(tasks: list[int], job: str, request: submit.Request, scheduler_log: Path) -> None:
+    """Say it at once, while other tasks run on, and in the logs."""
     for task in tasks:
-        end = ends / str(task)
-        codes[task] = int(end.read_text()) if end.exists() else 1
-        if not end.exists():
-            with open(request.log_of(task), "a", encoding="utf-8") as handle:
-                handle.write(
-                    f"\n# Vanished: the scheduler no longer knows job {job}, and this task did not end;\n"
-                )
-                handle.write(
-                    f"# killed for time or memory?  The scheduler's own output is in {scheduler_log}\n"
-                )
-    return codes
+        what = f"task {task} of job {job}" if request.name else f"job {job}"
+        with open(request.log_of(task), "a", encoding="utf-8") as handle:
+            handle.write(f"\n# Vanished: the scheduler no longer knows {what}, and it did not end;\n")
+            handle.write(f"# killed for time or memory?  The scheduler's own output is in {scheduler_log}\n")
+    many = f" ({len(tasks)} tasks)" if len(tasks) > 1 else ""
+    print(f"{request.program}: vanished{many}, see {request.log_of(tasks[0])}", file=sys.stderr)
+
+
+def say_if_full(ends: Path, request: submit.Request, codes: dict[int, int]) -> None:
+    """On a full disk, the words of what failed found no room in its log either."""
+    try:
+        (ends / ".room").write_text("room")
+    except OSError as error:
+        failed = min(task for task, code in codes.items() if code)
+        print(f"{request.program}: {submit.unwritable(f'the log {request.log_of(failed)}', error)}", file=sys.stderr)

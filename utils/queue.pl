@@ -6,6 +6,7 @@ Python under its traditional name, so that scripts written for Kaldi call it unc
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -35,6 +36,23 @@ def array_options(tasks: list[int], limit: int | None) -> list[str]:
     return ["-t", f"{tasks[0]}:{tasks[-1]}", *(["-tc", str(limit)] if limit else [])]
 
 
+def known(answer: str, job: str) -> dict[int, str]:
+    """From the entries of the list that are the job's: tasks that wait are there as a range."""
+    found = {}
+    for entry in re.findall(rf"<JB_job_number>{job}</JB_job_number>.*?</job_list>", answer, re.DOTALL):
+        state = re.search(r"<state>(\w*)</state>", entry)
+        tasks = re.search(r"<tasks>([\d,:-]+)</tasks>", entry)
+        for task in numbers(tasks[1]) if tasks else [1]:
+            found[task] = state[1] if state else ""
+    return found
+
+
+def numbers(ranges: str) -> list[int]:
+    """Those of `1-7:2,9`."""
+    parts = [re.fullmatch(r"(\d+)(?:-(\d+))?(?::(\d+))?", part) for part in ranges.split(",")]
+    return [n for part in parts if part for n in range(int(part[1]), int(part[2] or part[1]) + 1, int(part[3] or 1))]
+
+
 SCHEDULER = cluster.Scheduler(
     config="conf/queue.conf",
     built_in=BUILT_IN,
@@ -42,10 +60,14 @@ SCHEDULER = cluster.Scheduler(
     ignored=("-sync",),
     log_options=log_options,
     array_options=array_options,
+    job_number="$JOB_ID",
     job_id=r"(?:[Yy]our job(?:-array)? |^)(\d+)",
-    query=["qstat", "-j", ""],
-    over=r"(?!)",  # it lists no job that ended
-    stuck=r"error reason.*",
+    # Unlike `qstat -j`, it says which tasks there still are.
+    query=["qstat", "-xml"],
+    known=known,
+    gone=r"(?!)",  # a list that does not have it
+    stuck="E",
+    details=["qstat", "-j", ""],
     cancel="qdel",
 )
 

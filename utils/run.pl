@@ -7,17 +7,16 @@ unchanged and a machine without perl runs it.
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import submit
+from die_with_parent import die_with_parent
 
 
 @dataclass
@@ -111,7 +110,7 @@ def start(request: submit.Request, task: int, environment: dict[str, str], devic
         with open(path, "wb") as log:
             log.write(f"# {shown}\n# Started at {now()}\n#\n".encode("utf-8", "surrogateescape"))
     except OSError as error:
-        raise submit.UsageError(unwritable(path, error)) from None
+        raise submit.UsageError(submit.unwritable(f"the log {path}", error)) from None
     # Appending, as the job may append to its own log.
     log = open(path, "ab")
     process = subprocess.Popen(
@@ -139,14 +138,8 @@ def finish(job: Job) -> int:
             job.log.write(tail.encode())
     except OSError as error:
         # On a full disk the job's own words found no room either.
-        print(f"run.pl: {unwritable(job.log.name, error)}", file=sys.stderr)
+        print(f"run.pl: {submit.unwritable(f'the log {job.log.name}', error)}", file=sys.stderr)
     return code
-
-
-def unwritable(log: object, error: OSError) -> str:
-    """What to do about a log that takes no more."""
-    remedy = "free some and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
-    return f"cannot write the log {log} ({error.strerror}); {remedy}"
 
 
 def ends_with_newline(path: str | bytes) -> bool:
@@ -161,15 +154,6 @@ def ends_with_newline(path: str | bytes) -> bool:
 def now() -> str:
     """The time as `date` prints it."""
     return time.strftime("%a %b %e %H:%M:%S %Z %Y")
-
-
-_libc: Any = ctypes.CDLL(None)
-
-
-def die_with_parent() -> None:
-    """Have Linux kill the job when run.pl is killed: a second run must not meet writers of the first."""
-    if hasattr(_libc, "prctl"):
-        _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def kill(jobs: list[Job]) -> None:

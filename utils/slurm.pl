@@ -6,6 +6,7 @@ Python under its traditional name, so that scripts written for Kaldi call it unc
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def array_options(tasks: list[int], limit: int | None) -> list[str]:
     return ["--array", wanted + (f"%{limit}" if limit else "")]
 
 
+# squeue goes on listing tasks that ended, for minutes.
+OVER = r"(COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|DEADLINE|BOOT_FAIL|PREEMPTED|REVOKED)\b"
+
+
+def known(answer: str, job: str) -> dict[int, str]:
+    """From lines of `<task> <state> <reason>`; a job that is no array has no number there."""
+    lines = [line.split(None, 1) for line in answer.splitlines() if line.strip()]
+    return {int(task) if task.isdecimal() else 1: state for task, state in lines if not re.match(OVER, state)}
+
+
 SCHEDULER = cluster.Scheduler(
     config="conf/slurm.conf",
     built_in=BUILT_IN,
@@ -46,11 +57,14 @@ SCHEDULER = cluster.Scheduler(
     ignored=("-V", "-sync", "-pe"),
     log_options=log_options,
     array_options=array_options,
+    job_number="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}",
     job_id=r"(?:Submitted batch job |^)(\d+)",
-    query=["squeue", "-h", "-j", "", "-o", "%T %r"],
-    # It goes on listing jobs that ended, for minutes.
-    over=r"^(COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|DEADLINE|BOOT_FAIL|PREEMPTED|REVOKED)\b.*",
-    stuck=r"launch failed[^\n]*",
+    # -r: each task of an array has a line.
+    query=["squeue", "-r", "-h", "-j", "", "-o", "%K %T %r"],
+    known=known,
+    gone="Invalid job id specified",
+    stuck="launch failed",
+    details=[],
     cancel="scancel",
 )
 

@@ -7,11 +7,13 @@ Standard library only: these scripts also run where the project's environment do
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import select
 import shlex
 import signal
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -195,6 +197,12 @@ def make_log_dirs(request: Request, tasks: list[int]) -> None:
             raise UsageError(f"cannot make the folder {folder} for the log ({error.strerror}); free room or correct the path") from None
 
 
+def unwritable(what: object, error: OSError) -> str:
+    """What to do about a file that takes no more."""
+    remedy = "free some and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+    return f"cannot write {what} ({error.strerror}); {remedy}"
+
+
 def conclude(request: Request, codes: dict[int, int]) -> int:
     """Say what failed, show why, and how to run only that again.  Returns the exit code."""
     failed = sorted(task for task, code in codes.items() if code != 0)
@@ -215,18 +223,24 @@ def conclude(request: Request, codes: dict[int, int]) -> int:
 
 
 def again(request: Request) -> str:
-    """The command that runs only the failed jobs again, ready to be pasted."""
+    """The command that runs only the failed jobs again, ready to be pasted into any shell, a new one too."""
     words = list(request.given)
     head = len(words) - len(request.words) - 1
     for position in reversed([i for i in range(head) if words[i] == "--pick"]):
         del words[position : position + 2]
-    return shlex.join([sys.argv[0], "--pick", "failed", *words])
+    place = f"cd {shlex.quote(os.getcwd())} && " + (". ./path.sh && " if os.path.isfile("path.sh") else "")
+    return place + shlex.join([sys.argv[0], "--pick", "failed", *words])
 
 
-class StopSignal(threading.Event):
-    """Set by SIGINT, SIGTERM or SIGHUP; waiting for it is how these scripts sleep."""
+class StopSignal:
+    """Set by SIGINT, SIGTERM or SIGHUP; waiting for it is how these scripts sleep.
 
-    number: int = 0
+    Not a threading.Event: its lock may be held by what the signal interrupts, and then be waited for without end.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._end, self._start = os.pipe()
 
     def catch(self) -> None:
         """Take the signals over.  A hang-up that nohup ignores stays ignored."""
@@ -236,9 +250,18 @@ class StopSignal(threading.Event):
         for number in numbers:
             signal.signal(number, self._received)
 
+    def is_set(self) -> bool:
+        """Whether a signal came."""
+        return self.number != 0
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep so long, or until a signal comes; whether one came."""
+        select.select([self._end], [], [], seconds)
+        return self.is_set()
+
     def _received(self, number: int, frame: object) -> None:
         self.number = number
-        self.set()
+        os.write(self._start, b"!")
 
 
 def main(program: str, run: Callable[[Request], int]) -> int:

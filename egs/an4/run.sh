@@ -14,14 +14,15 @@ nodes=1                  # for each training (Slurm)
 cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
 seed=1                   # of the synthetic corpus and the language model
 mini=false               # true: a synthetic corpus in the same format
+check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of recognisers and estimators (default: 1 2 3; mini: 1)
 draws=                   # of the noise that the tables average over (default: 1 2 3; mini: 1)
 token_type=char          # char, or bpe for subwords
 nbpe=30                  # how many subwords
 use_lm=false             # true: decode with a language model of characters, trained on the transcripts
 robust=true              # false: the listener hears clean speech only, as the paper's
-listener=hybrid          # who teaches the estimators: hybrid, whisper or commands
-listener_model=          # for whisper and commands: the checkpoint, the folder
+listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
+listener_model=          # for whisper: the checkpoint
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr
                          # mask); empty for none
 sweep_points=            # values of each (default: 8; mini: 2)

@@ -14,6 +14,7 @@ nodes=1                  # for each training (Slurm)
 cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
 seed=1                   # of the strings, the classifiers and the masks
 mini=false               # true: a synthetic corpus in the same format
+check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 folds=                   # accents kept out of training, in turn (default: german french us; mini: german)
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 model=mini               # Whisper to start from: a name, a file, or mini

@@ -20,6 +20,7 @@ nodes=1                  # for each training (Slurm)
 cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
 seed=1                   # of the sets, the classifier and the masks
 mini=false               # true: a synthetic corpus of some minutes, on two cores
+check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 model=                   # Whisper to start from: a name, a file, or mini (default: tiny; mini: mini)
 systems="zero-shot plain specaugment random-mask gradcam gradcam++"

@@ -2,7 +2,7 @@
 """Training a recogniser of commands on noisy speech from memory, against a loader that reads and transforms files."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,9 @@ from salience import program
 from salience.corpora.records import Utterance
 from salience.data.packed import pack
 from salience.data.tables import write_table
-from salience.features.commands import AMPLITUDE_FLOOR, HOP, RATE, SAMPLES, WINDOW
+from salience.features.commands import AMPLITUDE_FLOOR, BINS, FRAMES, HOP, RATE, SAMPLES, WINDOW
 from salience.models.commands import build_recogniser
-from salience.training.commands import Augmentation, CommandSet, CommandTraining, Draws, NoisePieces
+from salience.training.commands import MASK_LEVELS, Augmentation, CommandSet, CommandTraining, Draws, NoisePieces
 
 WORDS = tuple(f"word{n}" for n in range(35))
 NOISES = 64
@@ -27,77 +27,90 @@ Pair = tuple[Tensor, int]
 
 
 def bench_commands(
-    batch_size: int = 64, batches: int = 4, repetitions: int = 3, workers: int = 0, out: Path | None = None
+    batch_size: int = 64, batches: int = 4, repetitions: int = 3, workers: int = 0, device: str = "cpu", out: Path | None = None
 ) -> None:
-    """Rows for an epoch of clips of up to a second with noise everywhere, with the recogniser's training and without.
+    """Rows for an epoch of clips of up to a second with noise, with the recogniser's training and without.
 
     Both sides have the same clips, noise and SNR, the paper's recogniser and
     Adam.  The peer mixes each clip by itself, pads with zeros and calls plain
-    layers.  The files are in the machine's cache.
+    layers.  Its noise is everywhere; ours is so too, or goes through each
+    clip's own mask, moved.  The files are in the machine's cache.
 
     Args:
         batch_size: Clips a batch.
         batches: Batches of an epoch.
         repetitions: Measurements of each; the best counts.
         workers: Processes of the peer's loader.
+        device: Where both recognisers learn, and our batches are made: cpu or cuda.
         out: File to append the rows to; they are printed if there is none.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clips, noises = _write_corpus(folder, batch_size * batches)
-        commands = CommandSet(folder / "data", folder / "dump/train", WORDS)
-        pieces = NoisePieces(folder / "dump/noise")
-        augmentation = Augmentation(method="noise", snr=SNR, masks="none")
-        draws = Draws(len(clips), len(pieces), augmentation, seed=1)
-        trainings = {}
-        for precision in ("float32", "bfloat16"):
-            torch.manual_seed(1)
-            training = CommandTraining(build_recogniser("paper", WORDS), commands, augmentation, pieces)
-            trainings[precision] = training, torch.optim.Adam(training.parameters(), weight_decay=1e-4)
+        commands = CommandSet(folder / "data", folder / "dump/train", WORDS, device)
+        pieces = NoisePieces(folder / "dump/noise", device)
+        masks = torch.randint(MASK_LEVELS + 1, (len(clips), BINS, FRAMES), dtype=torch.uint8).to(device)
+        draws, trainings = {}, {}
+        for kind in ("none", "own"):
+            # No batch without masks, which would be cheaper.
+            augmentation = Augmentation(method="noise", snr=SNR, masks=kind, everywhere=0)
+            draws[kind] = Draws(len(clips), len(pieces), augmentation, seed=1)
+            for precision in ("float32", "bfloat16"):
+                torch.manual_seed(1)
+                training = CommandTraining(build_recogniser("paper", WORDS), commands, augmentation, pieces, masks).to(device)
+                trainings[kind, precision] = training, torch.optim.Adam(training.parameters(), weight_decay=1e-4)
         torch.manual_seed(1)
-        plain = _Plain(build_recogniser("paper", WORDS))
+        plain = _Plain(build_recogniser("paper", WORDS)).to(device)
         optimizer = torch.optim.Adam(plain.parameters(), weight_decay=1e-4)
         files = _Files([clip.audio for clip in clips], noises)
         loader = DataLoader(files, batch_size, shuffle=True, collate_fn=_collate, num_workers=workers)
 
-        def our_batches() -> list[dict[str, Tensor]]:
-            order = torch.randperm(len(clips)).split(batch_size)
-            return [draws.__getitems__([(0, int(row)) for row in rows]) for rows in order]
+        def our_batches(kind: str) -> Iterator[dict[str, Tensor]]:
+            for rows in torch.randperm(len(clips)).split(batch_size):
+                batch = draws[kind].__getitems__([(0, int(row)) for row in rows])
+                yield {name: numbers.to(device) for name, numbers in batch.items()}
 
-        def our_features() -> None:
-            for batch in our_batches():
-                trainings["float32"][0].features(**batch)
+        def our_features(kind: str) -> None:
+            for batch in our_batches(kind):
+                trainings[kind, "float32"][0].features(**batch)
+            _wait(device)
 
-        def our_step(precision: str) -> None:
-            training, adam = trainings[precision]
-            for batch in our_batches():
-                with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        def our_step(kind: str, precision: str) -> None:
+            training, adam = trainings[kind, precision]
+            for batch in our_batches(kind):
+                with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
                     loss = training(**batch)["loss"]
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
+            _wait(device)
 
         def their_features() -> None:
-            for _ in loader:
-                pass
+            for levels, _ in loader:
+                levels.to(device)
+            _wait(device)
 
         def their_step() -> None:
             for levels, labels in loader:
-                loss = nn.functional.cross_entropy(plain(levels), labels)
+                loss = nn.functional.cross_entropy(plain(levels.to(device)), labels.to(device))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+            _wait(device)
 
         seconds = best_seconds(
             {
-                "our features": our_features, "their features": their_features, "our step": lambda: our_step("float32"),
-                "their step": their_step, "our step in bfloat16": lambda: our_step("bfloat16"),
+                "our features": lambda: our_features("none"), "through masks": lambda: our_features("own"),
+                "their features": their_features, "our step": lambda: our_step("none", "float32"),
+                "our step through masks": lambda: our_step("own", "float32"), "their step": their_step,
+                "our step in bfloat16": lambda: our_step("none", "bfloat16"),
+                "our step through masks in bfloat16": lambda: our_step("own", "bfloat16"),
             },
             repetitions,
         )
         _same_features(files, commands, pieces)
     speed = {key: len(clips) / value for key, value in seconds.items()}
-    about = f"commands with noise, batches of {batch_size}"
+    about = f"commands with noise, batches of {batch_size}" + ("" if device == "cpu" else f" on {device}")
     peer = f"files and DataLoader, {workers} workers" if workers else "files and DataLoader"
     rows = [
         Row(
@@ -106,11 +119,20 @@ def bench_commands(
         )
         for what, ours, theirs, aim in (
             ("without the model", "our features", "their features", None),
+            ("without the model, ours through masks", "through masks", "their features", None),
             ("training step", "our step", "their step", 5),
+            ("training step, ours through masks", "our step through masks", "their step", None),
             ("training step, ours in bfloat16", "our step in bfloat16", "their step", None),
+            ("training step, ours through masks in bfloat16", "our step through masks in bfloat16", "their step", None),
         )
     ]
     write_rows(rows, out)
+
+
+def _wait(device: str) -> None:
+    """Until a GPU has done what it was asked to."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
 
 
 def _write_corpus(folder: Path, number: int) -> tuple[list[Utterance], list[Path]]:
@@ -174,12 +196,12 @@ class _Plain(nn.Module):
 
 def _same_features(files: _Files, commands: CommandSet, pieces: NoisePieces) -> None:
     """Both sides transform alike: the spectra of some files."""
-    rows = torch.arange(12)
+    rows = torch.arange(12, device=commands.labels.device)
     for source, paths in ((commands, files.clips), (pieces, files.noises)):
         for own, name, path in zip(source.spectra(rows), source.ids, paths, strict=False):
             theirs = files.spectrum(path)
             assert path.stem == name
-            torch.testing.assert_close(own[:, : theirs.shape[1]], theirs, rtol=1e-4, atol=1e-3)
+            torch.testing.assert_close(own[:, : theirs.shape[1]].cpu(), theirs, rtol=1e-4, atol=1e-3)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,10 @@ class Engine:
         listed = self.say(*(["squeue", "-h", "-o", "%A %T"] if self.backend == "slurm" else ["qstat", "-u", "*"]))
         return re.findall(r"^ *(\d+) (?!COMPLET|CANCEL|FAILED|TIMEOUT)", listed, re.MULTILINE)
 
-    def cancel(self, job: str) -> None:
-        """End a job as its owner would, without the submitter's knowing."""
-        self.say("scancel" if self.backend == "slurm" else "qdel", job)
+    def cancel(self, job: str, task: int | None = None) -> None:
+        """End a job or a task of it as its owner would, without the submitter's knowing."""
+        parts = {"slurm": ["scancel", f"{job}_{task}"], "sge": ["qdel", job, "-t", str(task)]}[self.backend]
+        self.say(*(parts if task else [parts[0], job]))
 
 
 def running_engine(script: str, submitter: str, backend: str, programs: list[str], packages: str) -> Iterator[Engine]:

@@ -34,7 +34,8 @@ configure() {
         printf '%s\n' SlurmUser=root SlurmdUser=root AuthType=auth/munge CredType=cred/munge \
             "AuthInfo=socket=$folder/munge.socket,cred_expire=5" # a requeued job starts only when its old credential has expired
         printf '%s\n' "SlurmctldPort=${ports[0]}" CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
-        printf '%s\n' ProctrackType=proctrack/linuxproc TaskPlugin=task/none MpiDefault=none JobAcctGatherType=jobacct_gather/none
+        # What a job's script leaves behind is killed, as where Slurm tracks by cgroups.
+        printf '%s\n' ProctrackType=proctrack/pgid TaskPlugin=task/none MpiDefault=none JobAcctGatherType=jobacct_gather/none
         # Four processors whatever the machine has: arrays are then arrays.
         printf "%s\n" SelectType=select/cons_tres SelectTypeParameters=CR_CPU_Memory SlurmdParameters=config_overrides JobRequeue=1
         # Quick: a test has no time for a scheduler that thinks every half minute.

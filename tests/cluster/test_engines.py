@@ -2,7 +2,7 @@
 
 import os
 import re
-import shlex
+import select
 import signal
 import subprocess
 import time
@@ -42,10 +42,10 @@ def test_what_failed_in_an_array_can_be_run_again_alone(engine, place):
     said = engine.run("JOB=1:4", "log/f.JOB.log", "echo", "cause", "JOB;", "test", "$((JOB % 2))", "=", "1", "-o", "-e", "mended", code=1)
     assert f"{engine.submitter}: 2 / 4 failed, log is in log/f.*.log\n" in said
     assert "the last lines of log/f.2.log:\n" in said and "\n    cause 2\n" in said and "# Ended (code 1)" in said
-    again = shlex.split(re.search(r"to run only what failed again: (.*)", said)[1])
+    again = re.search(r"to run only what failed again: (.*)", said)[1]
     before = {n: Path(f"log/f.{n}.log").stat().st_mtime_ns for n in (1, 2, 3, 4)}
     Path("mended").touch()
-    engine.run(*again[1:])
+    subprocess.run(["bash", "-c", again], cwd="/", env=engine.environment, timeout=120, check=True)
     after = {n: Path(f"log/f.{n}.log").stat().st_mtime_ns for n in (1, 2, 3, 4)}
     assert [n for n in before if before[n] != after[n]] == [2, 4]
 
@@ -176,8 +176,26 @@ def test_a_signal_cancels_what_was_submitted(engine, place, number):
     assert not Path("pid.2").exists()
 
 
+def submitted(log: str) -> str:
+    """The number under which the scheduler has a job."""
+    return wait_for("a number", lambda: Path(log).exists() and re.search(r"^(?:Your job-array|Submitted batch job) (\d+)", Path(log).read_text(), re.MULTILINE))[1]
+
+
+def test_the_job_of_a_killed_submitter_is_cancelled_before_the_next(engine, place):
+    """Tasks that run, and one that waits."""
+    process = engine.start("--max-jobs-run", 1, "JOB=1:2", "log/k.JOB.log", *SLEEP)
+    pid = running("pid.1")
+    process.kill()
+    process.wait()
+    job = submitted("log/q/k.log")
+    said = engine.run("JOB=1:2", "log/k.JOB.log", "echo", "anew")
+    assert f"an earlier {engine.submitter} was killed; its job {job} is cancelled first" in said
+    assert not is_alive(pid) and not Path("pid.2").exists() and "\nanew\n" in Path("log/k.2.log").read_text()
+    assert sorted(p.name for p in Path("log/q").iterdir()) == ["k.log", "k.sh"]
+
+
 def test_a_job_that_vanished_is_noticed_within_a_minute(engine, place):
-    """One is cancelled by others; one is killed with all its processes; one takes too long."""
+    """One is cancelled by others; one is killed with all its processes; one takes too long; one of an array is cancelled while the other runs."""
     def sleeper(name: str, *options: str) -> subprocess.Popen[str]:
         return engine.start("--config", "once.conf", *options, f"log/{name}.log", "echo", "$$", ">", f"{name}.new;", "mv", f"{name}.new", f"{name};", "sleep", "300")
 
@@ -199,11 +217,19 @@ def test_a_job_that_vanished_is_noticed_within_a_minute(engine, place):
     if engine.backend == "sge":
         # Slurm's shortest limit is a minute.
         processes.append(sleeper("long", "--time", "0:0:3"))
+    array = engine.start("--config", "once.conf", "JOB=1:2", "log/array.JOB.log", "touch", "began.JOB;", "while", "[", "!", "-e", "go", "];", "do", "sleep", "0.2;", "done")
+    wait_for("the array", lambda: all(Path(f"began.{task}").exists() for task in (1, 2)))
+    engine.cancel(submitted("log/q/array.log"), task=2)
     began = time.monotonic()
+    assert select.select([array.stderr], [], [], 60)[0] and array.stderr.readline() == f"{engine.submitter}: vanished, see log/array.2.log\n"
+    assert array.poll() is None
+    Path("go").touch()
+    processes.append(array)
     for process in processes:
         assert process.wait(began + 60 - time.monotonic()) == 1, (process.args, engine.jobs())
         said = process.stderr.read()
-        assert "job failed, log is in" in said and "no longer knows job" in said
+        expected = ("1 / 2 failed", "no longer knows task 2 of job") if process is array else ("job failed, log is in", "no longer knows job")
+        assert all(words in said for words in expected), said
     wait_for("the end of its process", lambda: not is_alive(pid))
 
 

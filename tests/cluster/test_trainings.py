@@ -6,6 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 from engines import UTILS, wait_for
 
@@ -31,6 +32,10 @@ LEARN = f"""\
         def __call__(self, model):
             return {{"dev_score": 1.0}}
 
+    if "still" in sys.argv:
+        # Each process draws its own dropout.
+        still = t.still_model()
+        t.toy_model = lambda: still
     out.mkdir(exist_ok=True)
     weights, log = t.learn(out, data=Slow(), score=Steady(), settings=t.replace(t.SETTINGS, epochs=2))
     if os.environ.get("RANK", "0") == "0":
@@ -52,26 +57,40 @@ def asked(folder):
     return {path.suffix: [line.split() for line in path.read_text().splitlines()] for path in sorted(Path(folder).glob("asked.*"))}
 
 
+def learnt(folder):
+    """The final weights and the losses of the epochs."""
+    return json.loads(Path(folder, "end.json").read_text())
+
+
 def test_a_training_on_two_nodes_learns_what_it_does_on_one(slurm, program):
     """launch.sh finds the nodes of the job; the batches are the same, and so are the weights but for rounding."""
-    slurm.run("--nodes", 2, "log/two.log", "launch.sh", 1, "./learn.py", "two", 0)
+    one = slurm.start("log/one.log", "launch.sh", 1, "./learn.py", "one", 0, "still")
+    slurm.run("--nodes", 2, "log/two.log", "launch.sh", 1, "./learn.py", "two", 0, "still")
+    assert one.wait(120) == 0, one.stderr.read()
     shares = asked("two")
     assert {node for share in shares.values() for _, _, node in share} == {"node1", "node2"} and len(shares) == 2
     together = sorted((int(epoch), int(index)) for share in shares.values() for epoch, index, _ in share)
     assert together == [(epoch, index) for epoch in range(2) for index in range(12)]
-    assert json.loads(Path("two/end.json").read_text())[1]
+    (weights, losses), (weights_of_two, losses_of_two) = learnt("one"), learnt("two")
+    assert len(losses) == 2 and np.allclose(losses, losses_of_two, rtol=1e-5), (losses, losses_of_two)
+    assert weights.keys() == weights_of_two.keys()
+    for name, values in weights.items():
+        assert np.allclose(values, weights_of_two[name], rtol=1e-3, atol=1e-5), name
 
 
 def test_a_preempted_training_goes_on(slurm, program):
     """A requeued job gets SIGTERM; it leaves a checkpoint, is started again, and nothing is learnt twice."""
     process = slurm.start("JOB=1:1", "log/p.JOB.log", "./learn.py", "cut", 0.4)
-    wait_for("the second epoch", lambda: any(line[0] == "1" for line in asked("cut").get(".0", [])), 300)
+    log = Path("log/p.1.log")
+    wait_for("the middle of the second epoch", lambda: sum(line[0] == "1" for line in asked("cut").get(".0", [])) >= 5, 300)
     slurm.say("scontrol", "requeue", slurm.jobs()[0])
+    # The log of the first try is there until the second one begins.
+    ended = wait_for("the end of the first try", lambda: re.search(r"ended by SIGTERM after update (\d+)", log.read_text()), 60)
+    assert int(ended[1]) in (4, 5)  # of three in each epoch
     assert process.wait(300) == 0, process.stderr.read()
-    log = Path("log/p.1.log").read_text()
-    assert re.search(r"going on from .*checkpoint-\d", log), log
+    assert re.search(rf"going on from .*checkpoint-{ended[1]}\n", log.read_text()), log.read_text()
     slurm.run("log/s.log", "./learn.py", "straight", 0)
-    assert json.loads(Path("cut/end.json").read_text())[0] == json.loads(Path("straight/end.json").read_text())[0]
+    assert learnt("cut")[0] == learnt("straight")[0]
     (cut,) = asked("cut").values()
     # But for the batches that were being learnt and read ahead when the signal came.
     assert len(cut) <= 24 + 8

@@ -19,7 +19,9 @@ from kills import STAGES, remove_results
 
 LARGE = 4 * 1024**3
 LEAST = 8192
-SENTENCE = re.compile(r"no space left on the disk for \S.*; free some and run the same command again|No space left on device", re.I)
+SENTENCE = re.compile(
+    r"no space left on the disk for \S.*; free some and run the same command again|No space left on device|need \S+ GB in .* are free; free some", re.I
+)
 
 
 @contextmanager

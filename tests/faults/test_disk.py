@@ -4,10 +4,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 
 import pytest
 from disk import faults_of, small_disk
 from harness import TOP, copy_of_the_project
+
+sys.path.append(str(TOP / "tests/unit"))
+from fake_schedulers import install, words
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -70,12 +74,49 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(way, disk, 
             path.unlink()
 
 
-def test_a_job_whose_log_finds_no_room(disk):
-    command = [str(TOP / "utils/run.pl"), "log", "yes"]
-    done = subprocess.run(command, cwd=disk, capture_output=True, text=True, timeout=60)
-    (disk / "log").unlink()
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "cannot write the log log (No space left on device); free some and run the same command again" in done.stderr
+SUBMITTERS = pytest.mark.parametrize("submitter", ["run.pl", "slurm.pl", "queue.pl"])
+
+
+def refused(submitter, disk, tmp_path, *command) -> str:
+    """What a submitter says on the full disk; nothing else is left on it but its logs and what lies in q/."""
+    environment = os.environ | install(tmp_path / "fake")
+    done = subprocess.run(words(submitter, "log", *command), cwd=disk, env=environment, capture_output=True, text=True, timeout=60)
+    ends = list(disk.glob("q/*.ends"))
+    for path in (disk / "log", disk / "q"):
+        subprocess.run(["rm", "-rf", path], check=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and not ends, done.stderr
+    assert not list((tmp_path / "fake").glob("task.*"))
+    return done.stderr
+
+
+@SUBMITTERS
+def test_a_job_whose_log_finds_no_room(submitter, disk, tmp_path):
+    said = refused(submitter, disk, tmp_path, "yes")
+    assert "cannot write the log log (No space left on device); free some and run the same command again" in said
+    assert f"{submitter}: job failed, log is in log" in said
+
+
+@SUBMITTERS
+def test_a_submitter_on_a_full_disk(submitter, disk, tmp_path):
+    with suppress(OSError), open(disk / "full", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    said = refused(submitter, disk, tmp_path, "true")
+    (disk / "full").unlink()
+    assert said.startswith(f"{submitter}: cannot write ") and said.endswith("(No space left on device); free some and run the same command again\n")
+    assert said.count("\n") == 1 and not (tmp_path / "fake/submissions").exists()
+
+
+def test_a_submitted_job_is_cancelled_when_its_number_finds_no_room(disk, tmp_path):
+    environment = os.environ | install(tmp_path / "fake")
+    sbatch = tmp_path / "fake/sbatch"
+    # The disk fills while it submits.
+    (tmp_path / "fake/real").write_text(sbatch.read_text())
+    sbatch.write_text(f'#!/bin/sh\ncat /dev/zero > full 2> /dev/null\nexec {sys.executable} {tmp_path}/fake/real "$@"\n')
+    done = subprocess.run(words("slurm.pl", "log", "sleep", "60"), cwd=disk, env=environment, capture_output=True, text=True, timeout=60)
+    subprocess.run(["rm", "-rf", *disk.iterdir()], check=True)
+    assert done.returncode == 1 and "(No space left on device)" in done.stderr and done.stderr.count("\n") == 1
+    assert (tmp_path / "fake/cancelled").read_text() == "77\n"
 
 
 def test_the_first_stages_of_a_recipe_go_on_when_there_is_room_again(tmp_path):

@@ -90,6 +90,26 @@ def test_what_a_killed_run_started_blocks_as_long_as_it_lives(busy):
     assert run(project, *ONCE).returncode == 0
 
 
+STARTED = {
+    "program": "trap 'kill $!; sleep 0.5; touch orderly; exit 1' TERM; touch working; sleep 100 & wait",
+    "submitter": "exec run.pl JOB=1:2 log/x.JOB.log touch working \\; sleep 100",
+}
+
+
+@pytest.mark.parametrize("what", STARTED)
+def test_sigterm_for_a_run_alone_stops_what_it_started(what, tmp_path):
+    """As a service manager or another program sends it; Ctrl-C reaches all processes anyway."""
+    project = copy_of_the_project(tmp_path / "p").resolve()
+    (project / "local/fetch_corpus.py").write_text(f"#!/usr/bin/env bash\n{STARTED[what]}\n")
+    recipe = project / "egs/fsdd"
+    process = subprocess.Popen(["./run.sh", *ONCE], cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: (recipe / "working").exists())
+    process.terminate()
+    assert process.wait(20) == -signal.SIGTERM and not alive_in(project)
+    assert (recipe / "orderly").exists() if what == "program" else "stopped by SIGTERM" in process.stderr.read()
+    assert (recipe / "exp/mini/.lock").read_text() == ""
+
+
 def test_without_locks_in_the_file_system_what_a_run_wrote_must_do(busy):
     project, first = busy
     (project / "utils/flock").write_text("#!/bin/sh\nexit 71\n")

@@ -43,7 +43,7 @@ def fuzzed(folder: Path, *names: str, inputs: int = INPUTS, script: str = SCRIPT
         "PYTHONPATH": f"{HERE}:{HERE.parents[1] / 'local'}", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TORCHINDUCTOR_CACHE_DIR": str(folder)
     }
     command = [sys.executable, "-W", "ignore", "-c", script, str(SEED), str(inputs), str(folder), *names]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, errors="replace", check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, errors="replace", check=False, timeout=300)
     assert ended.returncode == 0, ended.stderr[-3000:]
     return json.loads(ended.stdout.splitlines()[-1])
 

@@ -16,6 +16,11 @@ from pathlib import Path
 
 import kaldiio
 import pytest
+import torch
+
+from salience.corpora.speech_commands import WORDS
+from salience.models.commands import build_recogniser
+from salience.models.mask_generator import MaskGenerator
 
 TOP = Path(__file__).resolve().parents[2]
 ROWS = list(csv.DictReader(open(Path(__file__).with_name("recipes.csv"), encoding="utf-8")))
@@ -107,6 +112,69 @@ def test_noise_harms_a_recogniser_of_clean_commands(projects):
     assert error["test_musan", 0] > error["test_musan", 20]
 
 
+@of("gsc_v2")
+def test_each_system_of_commands_is_trained_as_it_is_called(projects):
+    folder = projects("gsc_v2")[0] / "egs/gsc_v2/exp/mini"
+    masked = {"method": "noise", "masks": "own"}
+    asked = {
+        "baseline": {}, "continue-clean": {}, "specaugment": {"method": "specaugment"}, "null": {"method": "noise"},
+        "conventional-0": {"method": "noise", "snr": 0.0}, "conventional-15": {"method": "noise", "snr": 15.0},
+        "importantaug": masked, "other-map": {**masked, "masks": "other"}, "binarised-10": {**masked, "percent": 10.0, "everywhere": 0.0},
+    }
+    plain = {"method": "none", "snr": -12.5, "masks": "none", "percent": 0.0, "shift": 30, "everywhere": 0.5, "per": "batch"}
+    assert {path.name for path in (folder / "recogniser").iterdir()} == {*asked, "log"}
+    for name, options in asked.items():
+        record = json.loads((folder / "recogniser" / name / "seed1/step.json").read_text())
+        augmentation = record["config"]["augmentation"]
+        assert {option: augmentation[option] for option in plain} == {**plain, **options}, name
+        start = "exp/mini/recogniser/baseline/seed1/model.safetensors" in record["inputs"]
+        assert start == (name != "baseline"), name
+        assert ("exp/mini/masks/seed1/train/mask.scp" in record["inputs"]) == ("masks" in options), name
+        assert ("dump/mini/noise_train/step.json" in record["inputs"]) == (options.get("method") == "noise"), name
+
+
+@of("gsc_v2")
+def test_options_of_the_commands_recipe(projects, tmp_path):
+    """Another recogniser, masks moved clip by clip, the authors' checkpoint and their test sets."""
+    finished = projects("gsc_v2")[0] / "egs/gsc_v2"
+    project = copy_of_the_project(tmp_path / "p")
+    folder = project / "egs/gsc_v2"
+    for name in ("data", "dump", "exp", "downloads"):
+        shutil.copytree(finished / name, folder / name, symlinks=True, copy_function=os.link if name == "downloads" else shutil.copy2)
+    for path in (folder / "conf/mini").glob("[ft]*.yaml"):
+        path.write_text(re.sub(r"\bepochs: \d+", "epochs: 1", path.read_text()))
+    checkpoint, published = tmp_path / "best.pt", tmp_path / "published"
+    weights = {f"gen.{name}": value for name, value in MaskGenerator().state_dict().items()}
+    weights |= {f"classifier.{name}": value for name, value in build_recogniser("paper", WORDS).state_dict().items()}
+    torch.save({"epoch": 81, "model_state_dict": weights}, checkpoint)
+    # The clean clips stand for the mixtures, so that errors must be those on the clean test set.
+    clean = Path((folder / "downloads/mini/speech_commands/root.txt").read_text().strip())
+    published.mkdir()
+    for name in ("musan_0", "QUT_0"):
+        (published / f"speech_command_test_{name}_dB").symlink_to(folder / clean)
+    done = run(
+        project, "--egs", "gsc_v2", "--mini", "true", "--stage", "1", "--kind", "bc-resnet-1", "--per", "utterance",
+        "--systems", "importantaug", "--sweep-snrs", "none", "--binarised", "none", "--snrs", "0", "--published-checkpoint", str(checkpoint),
+        "--published-musan", str(published), "--published-qut", str(published),
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    results = json.loads((folder / "exp/mini/results.json").read_text())
+    label = "Speech Commands, 8 words, bc-resnet-1, masks moved per utterance"
+    # Beside the results of the run before, none of which is in these.
+    assert [run["corpus"] for run in results["runs"]] == ["Speech Commands, 8 words", label]
+    error = {(r["system"], r["set"], r["snr"]): r["value"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "error"}
+    places = [("dev", None), ("test", None), *((name, snr) for name in ("test_musan", "test_qut") for snr in (0, "mean"))]
+    assert set(error) == {(system, *place) for system in ("baseline", "importantaug", "published") for place in places}
+    for system, name, snr in error:
+        assert name == "dev" or error[system, name, snr] == error[system, "test", None]
+    assert {r["system"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "mask_mean"} == {"of this run", "published"}
+    exp = folder / "exp/mini"
+    record = json.loads((exp / "recogniser_bc-resnet-1_per-utterance/importantaug/seed1/step.json").read_text())
+    assert record["config"]["kind"] == "bc-resnet-1" and record["config"]["augmentation"]["per"] == "utterance"
+    assert {"exp/mini/masks/seed1/train/mask.scp", "exp/mini/recogniser_bc-resnet-1/baseline/seed1/model.safetensors"} <= set(record["inputs"])
+    assert (exp / "published/masks/dev/mask.scp").exists()
+
+
 @of("cv_ca")
 def test_pretraining_on_catalan_learns_and_does_not_collapse(projects):
     folder = projects("cv_ca")[0] / "egs/cv_ca/exp/mini"
@@ -137,6 +205,7 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
     project = copy_of_the_project(tmp_path / "p")
     folder = project / "egs/cv_ca"
     dump, pretrained = folder / "dump/mini", folder / "exp/mini/pretrained"
+    chunks = pretrained / "chunks/seed1"
     shutil.copytree(reference / "data", folder / "data", symlinks=True)
     conf = folder / "conf/chunks"
     shutil.copytree(folder / "conf/mini", conf)
@@ -167,19 +236,23 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
         return max(most, used_bytes(dump)), output
 
     # In the middle of the second of three.
-    first, _ = until(pretrained / "chunk2/phases/1/checkpoints")
-    assert (pretrained / "chunk1/step.json").exists()
-    learnt = {path: path.stat().st_mtime_ns for path in (pretrained / "chunk1").iterdir() if path.is_file()}
-    checkpoint = pretrained / "chunk1/model.safetensors"
-    assert checkpoint in learnt and not (pretrained / "chunk2/step.json").exists()
+    first, _ = until(chunks / "chunk2/phases/2/checkpoints")
+    assert (chunks / "chunk1/step.json").exists()
+    learnt = {path: path.stat().st_mtime_ns for path in (chunks / "chunk1").iterdir() if path.is_file()}
+    checkpoint = chunks / "chunk1/model.safetensors"
+    assert checkpoint in learnt and not (chunks / "chunk2/step.json").exists()
     second, output = until(pretrained / "seed1")
-    assert "done before: exp/mini/pretrained/chunk1" in output
+    assert "done before: exp/mini/pretrained/chunks/seed1/chunk1" in output
     assert learnt == {path: path.stat().st_mtime_ns for path in learnt}
     assert max(first, second) <= bound < whole
-    assert (pretrained / "seed1").resolve() == pretrained / "chunk3"
+    assert (pretrained / "seed1").resolve() == chunks / "chunk3"
     # Each began where the one before had ended, with other clips.
-    records = [json.loads((pretrained / f"chunk{k}/step.json").read_text()) for k in (1, 2, 3)]
+    records = [json.loads((chunks / f"chunk{k}/step.json").read_text()) for k in (1, 2, 3)]
     assert [Path(r["config"]["start"]).name for r in records] == ["random", "chunk1", "chunk2"]
+    history = json.loads((pretrained / "seed1/history.json").read_text())
+    assert [entry["phase"] for entry in history if "loss" in entry] == [1] * 3 + [2] * 3 + [3] * 3
+    updates = [entry["update"] for entry in history if "loss" in entry]
+    assert updates == sorted(set(updates))
     assert len((dump / "unlabelled/chunks").read_text().splitlines()) == 3
     assert [path.name for path in (dump / "unlabelled").glob("chunk0*")] == ["chunk0003"]
 
@@ -262,10 +335,43 @@ def test_options_are_checked(tmp_path):
         (["--egs", "fsdd", "--stage", "ten"], "--stage takes a number"),
         (["--egs", "fsdd", "--stage", "12"], "there is no stage 12"),
         (["--egs", "fsdd", "--mini", "maybe"], "true or false"),
+        (["--egs", "fsdd", "--check-space", "maybe"], "true or false"),
+        (["--egs", "fsdd", "--nj", "0"], "--nj must be at least 1"),
+        (["--egs", "an4", "--sweep-points", "0"], "--sweep-points must be at least 1"),
+        (["--egs", "fsdd", "--conf", "/JOB/conf"], "--conf takes a path without JOB in it"),
+        (["--egs", "gsc_v2", "--snrs", "0 x"], "--snrs takes numbers of dB such as -12.5 0 20, not 'x'"),
+        (["--egs", "gsc_v2", "--snrs", "nan"], "--snrs takes numbers"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "5 5.0"], "--sweep-snrs takes numbers of dB such as -5 0 15, or none, not '5.0'"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "15 0 15"], "--sweep-snrs has 15 twice"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "none"], "the sweep chooses the SNR of conventional"),
+        (["--egs", "gsc_v2", "--binarised", "150"], "--binarised takes percentages above 0 and below 100, or none, not '150'"),
+        (["--egs", "gsc_v2", "--binarised", "-5"], "--binarised takes percentages"),
+        (["--egs", "gsc_v2", "--binarised", "0"], "--binarised takes percentages"),
+        (["--egs", "gsc_v2", "--systems", "null importantAug"], "--systems takes some of continue-clean, specaugment, "),
+        (["--egs", "gsc_v2", "--sweep-seeds", "7"], "--sweep-seeds takes some of --seeds, 1 2 3 4 5, not '7'"),
+        (["--egs", "gsc_v2", "--per", "clip"], "--per takes batch or utterance, not 'clip'"),
     ):
         done = run(project, *options)
         assert done.returncode == 1 and words in done.stderr, done.stderr
     assert "--stage" in run(project, "--egs", "fsdd", "--help").stdout
+
+
+def test_numbers_among_the_options_are_checked(tmp_path):
+    """Whatever has a number for its default, or is named like numbers, in the first recipe that has it."""
+    project = copy_of_the_project(tmp_path / "p")
+    seen = set()
+    for script in sorted(project.glob("egs/*/run.sh")):
+        text = script.read_text().partition("help_message=")[0]
+        numbers = re.findall(r"""^(\w+)=(?:"?-?\d.*|\s+#.*\(default: -?\d.*)$""", text, re.M) + re.findall(
+            r"^(\w+_(?:seeds|jobs|limit|factors|per_accent|per_gender))=", text, re.M
+        )
+        for name in sorted(set(numbers) - seen):
+            option = f"--{name.replace('_', '-')}"
+            done = run(project, "--egs", script.parent.name, "--mini", "true", "--stage", "9", option, "1 b")
+            assert done.returncode == 1 and done.stderr.startswith(f"{script.parent.name}/run.sh: {option} takes "), (option, done.stderr)
+            assert len(done.stderr.splitlines()) == 1
+            seen.add(name)
+    assert seen > {"stage", "ngpu", "seeds", "sweep_points", "snrs", "train_snr", "max_disk_gb", "beam", "dev_limit", "speed_factors", "standard_train"}
 
 
 def used_bytes(folder: Path) -> int:

@@ -16,10 +16,14 @@ import torch
 import transformers
 from accent_helpers import classifier, noise, run_program, talkative, write_features, write_set
 from corpora_helpers import TOP, contents
+from wav2vec_helpers import tiny
 
+from salience.data.packed import pack
 from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive
+from salience.features.commands import RATE, SAMPLES
 from salience.files import read_json, write_json
+from salience.models import mask_estimator, mask_generator, wav2vec
 from salience.models.accent_cnn import save_classifier
 from salience.models.whisper import load_model, save_model
 from salience.training import whisper_data
@@ -33,14 +37,20 @@ SECONDS = 0.4
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """What stages 1 to 4 leave: audio, data directories, features, a classifier, a model."""
+    """What stages 1 to 4 leave: audio, data directories, features, packed waveforms, models of all kinds."""
     folder = tmp_path_factory.mktemp("recipe")
     for name in ("train", "dev"):
         audio = {key: 0.1 * noise(n, round(16000 * SECONDS)) for n, key in enumerate(KEYS)}
-        write_set(folder, name, audio)
+        utterances = write_set(folder, name, audio)
+        pack(folder / "packed" / name, utterances, RATE, SAMPLES)
+        write_json(folder / "packed" / name / "step.json", {})
         write_features(folder, name, {key: noise(n, (40, 80)) for n, key in enumerate(KEYS)})
     save_classifier(classifier(2, frames=48), folder / "exp/classifier")
     save_model(talkative(1), folder / "whisper.pt")
+    sizes = mask_estimator.MaskEstimatorSizes(window=128, hop=32, kernels=6, kernel_time=5, kernel_frequency=16, stride_frequency=8, hidden=10)
+    mask_estimator.save_estimator(mask_estimator.MaskEstimator(sizes), folder / "exp/estimator")
+    mask_generator.save_generator(mask_generator.MaskGenerator(), folder / "exp/generator")
+    wav2vec.save_model(tiny(transformers.Wav2Vec2ForSequenceClassification, num_labels=2), folder / "exp/wav2vec")
     return folder
 
 
@@ -73,6 +83,11 @@ OPTIONS = {
     },
     "decode_whisper": {"model": "whisper.pt", "features": "dump", "sets": "train", "out": "new", "longest": 2},
     "export_whisper": {"model": "whisper.pt", "out": "new"},
+    "estimate_masks": {"data": "data", "sets": "train", "estimators": "exp/estimator", "out": "new", "longest": 0.5},
+    "mix_noise": {"data": "data", "sets": "train", "out": "new/draw{draw}", "draws": "1 2", "audio": "true"},
+    "pack_waveforms": {"data": "data", "sets": "train", "long": "dev", "out": "new"},
+    "map_importance": {"packed": "packed", "sets": "train", "generator": "exp/generator", "out": "new"},
+    "map_wav2vec": {"data": "data", "sets": "train", "model": "exp/wav2vec", "out": "new", "task": "accent"},
 }
 
 
@@ -252,9 +267,24 @@ def test_jobs_that_left_something_out(recipe, monkeypatch):
         run_program(monkeypatch, "merge_archives", folder="new", sets="train", name="feats", jobs=2)
 
 
-@pytest.mark.parametrize(
-    ("program", "what"), [("extract_features", "the features"), ("map_saliency", "the maps"), ("mask_features", "the masked features")]
-)
+ESTIMATING = {
+    "extract_features": "the features", "map_saliency": "the maps", "mask_features": "the masked features", "estimate_masks": "the masks",
+    "map_importance": "the masks", "map_wav2vec": "the maps", "pack_waveforms": "the waveforms", "mix_noise": "the noisy features",
+}
+"""Programs that first estimate the disk they need, and for what."""
+
+
+@pytest.mark.parametrize("program", ESTIMATING)
+def test_no_more_is_written_than_was_estimated(recipe, monkeypatch, program):
+    estimated = []
+    monkeypatch.setattr("salience.files.require_space", lambda out, parts, needed, what: estimated.append(needed))
+    run_program(monkeypatch, program, **OPTIONS[program])
+    written = sum(path.stat().st_size for path in Path("new").rglob("*") if path.suffix in (".ark", ".scp", ".npy", ".flac"))
+    # Packing takes its room twice, and entries of archives get more than they need.
+    assert written <= sum(estimated) < 2.1 * written + 512 * 2 * len(KEYS) * 4
+
+
+@pytest.mark.parametrize(("program", "what"), ESTIMATING.items())
 def test_what_does_not_fit_the_disk_is_not_begun(recipe, monkeypatch, program, what):
     usage = shutil.disk_usage(".")
     monkeypatch.setattr("salience.files.shutil.disk_usage", lambda _: usage._replace(free=1000))

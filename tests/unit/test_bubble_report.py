@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ from salience.scoring.noise_masks import (
     proportion_rows,
     read_proportions,
 )
-from salience.scoring.results import read_results, read_scores, split
+from salience.scoring.results import matches, read_results, read_scores, split
 
 TOP = Path(__file__).resolve().parents[2]
 COMMON = {
@@ -218,6 +219,43 @@ def test_a_pattern_is_split_by_what_it_names(tmp_path: Path):
         2,
         10,
     ]
+
+
+def test_a_pattern_may_name_what_it_stands_for(tmp_path: Path):
+    for seed in (1, 2, 12):
+        for snr in ("clean", "0", "10"):
+            (tmp_path / f"seed{seed}/{snr}").mkdir(parents=True)
+    pattern = f"{tmp_path}/seed{{seed:1|2}}/{{snr:clean|10}}"
+    assert {(fields["seed"], fields["snr"]) for fields, _ in matches(pattern)} == {("1", "clean"), ("1", "10"), ("2", "clean"), ("2", "10")}
+    parts = split(pattern, "snr")
+    assert [fields for fields, _ in parts] == [{"snr": "clean"}, {"snr": 10}]
+    assert [fields for fields, _ in matches(parts[0][1])] == [{"seed": "1"}, {"seed": "2"}]
+    assert matches(f"{tmp_path}/seed{{seed:1.}}/{{snr}}") == []  # no pattern within a value
+
+
+def test_what_other_runs_left_changes_nothing(tmp_path: Path):
+    """Seeds, draws, ratios and values that the patterns do not name."""
+    named = [
+        word.replace("{seed}", "{seed:1|2}").replace("{draw}", "{draw:0|1}").replace("{snr}", "{snr:clean|10}").replace("{value}", "{value:0.1|2|1|5}")
+        for word in COLLECT
+    ]
+    everything(tmp_path)
+    run(tmp_path, ("collect_bubble_results.py", named))
+    rows = read_results(tmp_path / "results.json")["rows"]
+    for left in ("score/*/seed3", "score/*/*/draw2", "noisy/*/seed3", "noisy/*/*/draw2", "score_retrained/*/seed3", "score_retrained/*/*/20", "score_retrained/*/*/0"):
+        for folder in tmp_path.glob(left):
+            shutil.rmtree(folder)
+    for folder in tmp_path.glob("sweeps/*/*"):
+        if folder.name not in ("0.1", "2", "1", "5"):
+            shutil.rmtree(folder)
+    (tmp_path / "results.json").unlink()
+    run(tmp_path, ("collect_bubble_results.py", COLLECT))
+    assert strip_dates(read_results(tmp_path / "results.json")["rows"]) == strip_dates(rows)
+    assert {row["snr"] for row in rows} == {None, "clean", 10}
+
+
+def strip_dates(rows: list[dict]) -> list[dict]:
+    return [{key: value for key, value in row.items() if key not in ("date", "commit")} for row in rows]
 
 
 def test_proportions_count_points_on_real_frames_and_utterances_when_padded(tmp_path: Path):

@@ -1,8 +1,11 @@
 """Each step of the collection by itself: decoding, spans, cutting, loudness, music, quality, lists, references, named models."""
 
+import enum
 import itertools
+import os
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -603,6 +606,64 @@ def test_a_model_that_cannot_be_fetched_is_one_sentence(monkeypatch: pytest.Monk
     fake_pyannote(monkeypatch, lambda model: None)
     with pytest.raises(InputError, match="without accepting its terms"):
         voice.speech(np.zeros(RATE, np.float32), "pyannote", 0.5, 0.2)
+
+
+class Problem(enum.Enum):
+    """As in pyannote.audio.core.task, whose checkpoints hold such beside their weights."""
+
+    ONE = 1
+
+
+@dataclass
+class Specifications:
+    """The same."""
+
+    problem: Problem
+    classes: list[str]
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_checkpoints_of_named_models_are_read_as_weights_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Although both packages ask for everything that is in them."""
+    import torch
+
+    def load(name: str):
+        return torch.load(tmp_path / name, weights_only=False)
+
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    torch.save({"weight": torch.ones(2), "specifications": Specifications(Problem.ONE, ["speech"])}, tmp_path / "plain")
+    torch.save({"weight": torch.ones(2), "more": Evil(tmp_path / "executed")}, tmp_path / "evil")
+    load("evil")
+    (tmp_path / "executed").rmdir()
+
+    fake_pyannote(monkeypatch, load)
+    task = types.ModuleType("pyannote.audio.core.task")
+    task.Problem, task.Resolution, task.Specifications = Problem, Problem, Specifications  # type: ignore[attr-defined]
+    for name, module in (("pyannote.audio.core", types.ModuleType("pyannote.audio.core")), (task.__name__, task)):
+        monkeypatch.setitem(sys.modules, name, module)
+    assert named.load_pyannote("plain", "diarisation", "--diariser resemblyzer")["specifications"].classes == ["speech"]
+    refusal = r"^pyannote's evil holds more than weights \((posix|os)\.mkdir\), which could run any code and is not loaded; name another model, or take --diariser"
+    with pytest.raises(InputError, match=refusal):
+        named.load_pyannote("evil", "diarisation", "--diariser resemblyzer")
+
+    pretrained = types.ModuleType("demucs.pretrained")
+    pretrained.get_model = load  # type: ignore[attr-defined]
+    for name, module in (("demucs", types.ModuleType("demucs")), (pretrained.__name__, pretrained)):
+        monkeypatch.setitem(sys.modules, name, module)
+    with pytest.raises(InputError, match=r"^Demucs' evil holds more than weights .* or take a newer Demucs, which fetches weights alone, or --separator none$"):
+        named.load_demucs("evil", "--separator none")
+    assert not (tmp_path / "executed").exists()
+    # Nothing else of the process is changed.
+    assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1" and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
 
 
 def test_demucs_replaces_what_lies_over_music(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 import yaml
-from command_helpers import SNRS, everything, scored, spread
+from command_helpers import SNRS, everything, generators, scored, spread
 from PIL import Image
 
 from collect_command_results import collect_command_results
@@ -85,13 +85,14 @@ def test_rows_and_comparisons_hold_what_was_planted():
         **{("null", 0, name): 6 for name in ("dev", "test")},
         **{(f"binarised-{q}", q, name): (12 + q) / 2 for q in (70, 10, 1) for name in ("dev", "test")},
     }
-    found = {(c["against"], c["set"], c.get("snr")): c for c in results["comparisons"]}
+    found = {(c["system"], c["against"], c["set"], c.get("snr")): c for c in results["comparisons"]}
     rivals = ("null", "conventional", "baseline", "continue-clean", "specaugment", "other-map")
+    pairs = [*(("importantaug", rival) for rival in rivals), ("null", "conventional")]
     places = [("test", None), *((name, snr) for name in ("test_musan", "test_qut") for snr in (*SNRS, "mean"))]
-    assert set(found) == {(rival, *place) for rival in rivals for place in places}
-    assert {c["system"] for c in found.values()} == {"importantaug"}
-    item = found["conventional", "test_qut", "mean"]
-    assert (item["difference"], item["differences"], item["resampled"]) == (-10, [-10, -10, -10], "speaker")
+    assert set(found) == {(*pair, *place) for pair in pairs for place in places}
+    for system in ("importantaug", "null"):
+        item = found[system, "conventional", "test_qut", "mean"]
+        assert (item["difference"], item["differences"], item["resampled"]) == (-10, [-10, -10, -10], "speaker")
     (run,) = results["runs"]
     assert run["chosen"] == 10 and run["seeds"] == [1, 2, 3] and run["absent"] == []
     assert run["sizes"]["official"]["train"] == 84843
@@ -106,23 +107,26 @@ def test_rows_and_comparisons_hold_what_was_planted():
 
 def test_the_statement_says_what_was_planted():
     everything(Path())
-    (run,) = collect()["runs"]
+    (section,) = sections(collect())
     answer = (
-        "importantaug beats conventional and baseline; importantaug does not beat continue-clean: it is worse; "
+        "importantaug beats conventional, baseline and other-map; importantaug does not beat continue-clean: it is worse; "
         "whether importantaug beats null cannot be told."
     )
-    assert run["statement"][:3] == [
+    assert section.statement[:3] == [
         f"On the clean test set, {answer}",
         f"In in-domain noise (test_musan), mean over SNRs, {answer}",
         f"In out-of-domain noise (test_qut), mean over SNRs, {answer}",
     ]
-    (said,) = [text for text in run["statement"] if text.startswith("Against baseline in in-domain")]
+    (said,) = [text for text in section.statement if text.startswith("Against baseline in in-domain")]
     assert said == (
         "Against baseline in in-domain noise (test_musan), mean over SNRs: it is better. 36.00 % against 56.00 %, "
         "difference -20.00 points or -35.7 % of the errors (95 % interval -20.00 to -20.00, p < 0.001). Better in 3 of 3 "
-        "seeds, differences -20.00 to -20.00. Of 3 SNRs by themselves, it is better at 3, worse at 0."
+        "seeds, differences -20.00 to -20.00. Of 3 SNRs by themselves, it is better at 3 (at 3 in every "
+        "seed), worse at 0 (at 0 in every seed)."
     )
-    (said,) = [text for text in run["statement"] if text.startswith("Against continue-clean on the clean")]
+    (said,) = [text for text in section.statement if text.startswith("Null against conventional on the clean")]
+    assert "it is better. 6.00 % against 16.00 %, difference -10.00 points" in said
+    (said,) = [text for text in section.statement if text.startswith("Against continue-clean on the clean")]
     assert "it is worse, and does not beat it. 6.00 % against 3.50 %, difference 2.50 points or 71.4 %" in said
     assert "Better in 0 of 3 seeds" in said
 
@@ -145,11 +149,13 @@ def comparison(difference: float, low: float, high: float, differences: list[flo
     [
         (-2, -0.1, [-1, -1.2], "better"),
         (-2, -0.1, [], "better"),
-        (-2, -0.1, [-2.3, 0.1], "open"),
+        (-2, -0.1, [-2.3, 0.1], "better on average"),
         (-2, 0.0, [-1, -1.2], "open"),
         (-2, 0.3, [-1, -1.2], "open"),
         (0.1, 2, [1, 1.2], "worse"),
-        (0.1, 2, [0, 2.2], "open"),
+        (0.1, 2, [0, 2.2], "worse on average"),
+        (0.1, 2, [3, -0.1, 0.2], "worse on average"),
+        (-0.1, 2, [1, 2.2], "open"),
     ],
 )
 def test_better_is_what_interval_and_all_seeds_say(low: float, high: float, differences: list[float], expected: str):
@@ -166,17 +172,33 @@ def test_one_seed_and_other_seeds_are_said():
     assert statement(rows, [], {}) == []
 
 
+def test_a_loss_in_most_seeds_is_not_passed_over():
+    rivals = ("null", "conventional", "baseline")
+    rows = [{"system": s, "set": "test", "snr": None, "value": v} for s, v in (("importantaug", 34.0), *((rival, 22.0) for rival in rivals))]
+    losses = {"null": [20, 18, 16, -2, 8], "conventional": [20, 18, 16, 2, -4], "baseline": [1, -1, -1, -1, -1]}
+    compared = [comparison(12.0, 9.8, 14.6, seeds, rival) for rival, seeds in losses.items()]
+    said = statement(rows, compared, {})
+    assert said[0] == (
+        "On the clean test set, importantaug is worse on average than null (in 4 of 5 seeds), conventional (in 4 of 5 seeds) "
+        "and baseline (in 1 of 5 seeds)."
+    )
+    assert said[2].startswith("Against conventional on the clean test set: it is worse on average, in 4 of 5 seeds. 34.00 % against 22.00 %")
+
+
 def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
     everything(Path())
-    collect()
+    generators(Path())
+    collect(generators="generator/seed{seed}/history.json", published_generator=Path("published/history.json"))
     draw_command_results(Path("figures"), False, Path("results.json"), "Speech Commands")
     report_results(Path("results.json"), Path("RESULTS.md"), Path("report.html"), Path("figures"), title="ImportantAug")
     page = Path("RESULTS.md").read_text()
     number = r"\d+\.\d\d"
     spans = rf"\({number} to {number}\)"
     for shown in (
-        r"^- On the clean test set, importantaug beats conventional and baseline; ",
+        r"^- On the clean test set, importantaug beats conventional, baseline and other-map; ",
         r"^\| training utterances \| 1,000 \| 84,843 \|$",
+        r"^\| seconds of noise for training \| 40 from 6 recordings \| 702 from 702 recordings \|$",
+        r"^\| seconds of noise for the in-domain test \| 10 \| 175 \|$",
         r"Learned from 1,000 utterances of 5 words, the paper's corpus having 84,843 of 35: that is 1\.2 % of",
         rf"^\| ∞ \| 26\.00 {spans} \| 7\.74 \| 1, 2, 3 \|$",
         rf"^\| ∞, continue-clean \| 3\.50 {spans} \| – \|",
@@ -189,12 +211,14 @@ def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
         r"^\| importantaug \| 51\.0 \| 36\.0 \| 21\.0 \| 36\.0 \| 1, 2, 3 \|\n\| importantaug, paper \| 43\.5 \| 13\.3 \| 5\.7 \| – ",
         r"^\| null \| 61\.0 \| 46\.0 \| 31\.0 \| 46\.0 \| 1, 2, 3 \|\n\| null, paper \| 72\.3 \| 24\.8 \| 6\.8 \|",
         rf"^\| 1 \| 6\.50 {spans} \| 5\.12 \| 6\.50 {spans} \| 4\.94 \|",
+        r"^\| conventional, from null \| -10\.00 \(-10\.00 to -10\.00, 3 of 3\) \|",
+        r"^\| of this run \| 2\.750 \| 80\.00 \| 7\.50 \| 1, 2 \|\n\| published \| 2\.000 \| 75\.00 \| 3\.00 \| – \|$",
         rf"^\| 0 \| 6\.00 {spans} \| 6\.03 \| 6\.00 {spans} \| 6\.12 \|",
         r"^\| baseline \| -20\.00 \(-20\.00 to -20\.00, 3 of 3\) \|",
     ):
         assert re.search(shown, page, re.M), shown
     assert [int(n) for n in re.findall(r"^### Table (\d)", page, re.M)] == [1, 2, 3, 4, 5]
-    assert "Not in this run" not in page and "missing hypotheses" not in page
+    assert "One training of each" not in page and "Not in this run" not in page and "missing hypotheses" not in page
     pictures = {path.name for path in Path("figures").glob("*.png")}
     assert pictures == {
         "clean.png",
@@ -261,6 +285,18 @@ def test_what_a_run_did_not_make_is_left_out_and_said():
     assert section.statement[0] == "On the clean test set, importantaug beats baseline."
 
 
+def test_one_training_that_chose_the_ratio_is_said():
+    everything(Path())
+    for seed in (2, 3):
+        for name in ("dev", "test"):
+            Path(f"score/conventional-20/seed{seed}/{name}/counts.json").unlink()
+    (section,) = sections(collect())
+    (table,) = [table for table in section.main if table.title.startswith("Table 1")]
+    assert table.note.endswith(
+        "One training of each SNR, with seed 1, chose 10 dB for the system conventional of all seeds; another seed may choose another SNR."
+    )
+
+
 def test_without_the_papers_file_there_are_no_figures_of_it():
     everything(Path(), seeds=(1,))
     results = collect(paper=None, synthetic=True)
@@ -282,6 +318,27 @@ def test_a_sweep_is_compared_over_the_seeds_that_all_of_it_has():
     assert rows["baseline"]["value"] == 25.5 and value(results, "baseline", "dev") == 26
     # The chosen one is as the other systems outside the sweep.
     assert value(results, "conventional", "test") == 16
+
+
+def test_what_earlier_runs_left_is_not_in_the_tables():
+    everything(Path())
+    systems = ("baseline", "conventional-10", "null", "importantaug")
+    for name in ("dev", "test"):
+        scored(Path(f"score/null/seed4/{name}"), spread(99))
+    only = [f"{system}/{seed}" for system in systems for seed in (1, 2)]
+    only += ["conventional-20/1", "conventional--10/1", "binarised-70/2"]
+    results = collect(only=" ".join(only), noisy="score_noisy/{system}/seed{seed}/{snr:0|20}/{set}")
+    assert {row["system"] for row in results["rows"]} == {*systems, "conventional", "conventional-20", "conventional--10", "binarised-70"}
+    seeds = {(row["system"], row.get("sweep")): row["seeds"] for row in results["rows"] if row["metric"] == "error"}
+    assert {key: value for key, value in seeds.items() if key[1] is None} == {
+        (system, None): [1, 2] for system in ("baseline", "conventional", "null", "importantaug")
+    }
+    assert {value[0] for key, value in seeds.items() if key[1] == "conventional"} == {1}
+    assert seeds["null", "binarised"] == seeds["binarised-70", "binarised"] == [2]
+    assert {row["snr"] for row in results["rows"]} == {None, 0, 20, "mean"}
+    assert results["runs"][0]["absent"] == ["continue-clean", "specaugment", "other-map"]
+    with pytest.raises(InputError, match="--only has 'null'; give words such as baseline/1"):
+        collect(only="null")
 
 
 def test_no_scores_and_wrong_files_are_one_sentence():

@@ -44,6 +44,16 @@ def test_one_call_scores_all_systems_seeds_and_sets(caplog: pytest.LogCaptureFix
     assert rows[0]["values"] == [5.0, 10.0] and rows[0]["resampled"] == "speaker" and rows[0]["n"] == 200
 
 
+def test_what_nobody_asks_for_is_not_scored():
+    """What an earlier run left may be of other utterances."""
+    data_dir(Path("data/test"))
+    noisy = "noisy/{system}/seed{seed}/{snr}/{set}"
+    for system, seed, snr, name in (("null", 1, 0, "test"), ("null", 2, 0, "test"), ("old", 1, 0, "test"), ("null", 1, 5, "test"), ("null", 1, 0, "gone")):
+        heard(Path(noisy.format(system=system, seed=seed, snr=snr, set=name)) / "text")
+    score_commands(Path("data"), noisy.replace("{snr}/{set}", "{snr:-5|0}/{set:dev|test}/text"), f"of_{noisy}", only="null/1 baseline/2")
+    assert [str(path) for path in Path("of_noisy").rglob("error")] == ["of_noisy/null/seed1/0/test/error"]
+
+
 def test_what_is_missing_is_wrong_and_counted():
     data_dir(Path("data/test"))
     heard(Path(HYP.format(system="a", seed=1, set="test")), IDS[:3], missing=IDS[2:6])

@@ -17,9 +17,10 @@ from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive
 from salience.features.commands import BINS, FRAMES, decibels, spectra
 from salience.files import read_json, write_json
+from salience.masking.importance import binarise
 from salience.models.commands import load_recogniser
 from salience.models.mask_generator import load_generator
-from salience.training.commands import CommandSet, GeneratorTraining, ImportanceWeights, NoisePieces
+from salience.training.commands import MASK_LEVELS, CommandSet, GeneratorTraining, ImportanceWeights, NoisePieces, importance_scorer, read_masks
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -104,7 +105,7 @@ def test_the_baseline_learns_and_its_best_epoch_is_kept(recipe):
     assert float(torch.nn.functional.cross_entropy(logits, dev.labels)) == pytest.approx(min(losses), rel=1e-4)
     assert len(losses) == 4
     rates = [entry["learning_rate"] for entry in read_json(recipe / "exp/baseline/history.json") if "learning_rate" in entry]
-    assert rates == pytest.approx([1e-3, 5e-4, 5e-4, 2.5e-4]) or rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
+    assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
 
 
 def test_masks_are_the_generators(recipe):
@@ -127,29 +128,49 @@ def test_the_generators_best_epoch_is_kept(recipe, monkeypatch, legacy):
     best = min(range(4), key=lambda epoch: scores[epoch]["eval_dev_loss"])
     dev = CommandSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
     network = GeneratorTraining(load_generator(recipe / "exp/again"), load_recogniser(recipe / "exp/baseline"), dev, NoisePieces(recipe / "dump/noise_train"), ImportanceWeights(), -12.5)
-    score = local_program("train_generator").dev_scorer(dev, 5, 8, 1, legacy == "true")
+    score = importance_scorer(dev, 5, 8, 1, legacy == "true")
     with torch.no_grad():
         found = [score(network) for _ in range(best + 1)][-1]
     assert found == pytest.approx({name: scores[best][f"eval_{name}"] for name in found}, rel=1e-3)
     if legacy == "false":
+        run_program(monkeypatch, "score_generator", config="settings.yaml", data="data", packed="dump", generator="exp/again", recogniser="exp/baseline", out="exp/scored")
+        (scored,) = read_json(recipe / "exp/scored/history.json")
+        assert scored == pytest.approx({f"eval_{name}": value for name, value in found.items()}, rel=1e-5)
         assert (recipe / "exp/again/model.safetensors").read_bytes() == (recipe / "exp/generator/model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("continue-clean", {}), ("specaugment", {"augmentation.method": "specaugment"}), ("null", {"augmentation.method": "noise"}),
-        ("importantaug", {"augmentation.method": "noise", "augmentation.masks": "own"}),
-        ("other-map", {"augmentation.method": "noise", "augmentation.masks": "other", "augmentation.per": "utterance"}),
-        ("binarised-10", {"augmentation.method": "noise", "augmentation.masks": "own", "augmentation.everywhere": 0, "augmentation.percent": 10}),
-    ],
-)
-def test_every_method_goes_on_from_the_baseline(recipe, monkeypatch, name, options):
-    masks = {"masks": "exp/masks/train/mask.scp"} if "augmentation.masks" in options else {}
-    learn(monkeypatch, name, init="exp/baseline", **masks, **options)
-    before, after = (load_recogniser(recipe / "exp" / folder).state_dict() for folder in ("baseline", name))
-    assert any(not torch.equal(before[key], after[key]) for key in before)
-    assert read_json(recipe / "exp" / name / "step.json")["config"]["augmentation"]["method"] == options.get("augmentation.method", "none")
+NOISE = {"augmentation.method": "noise"}
+METHODS = {
+    "continue-clean": {}, "specaugment": {"augmentation.method": "specaugment"}, "null": NOISE,
+    "importantaug": {**NOISE, "augmentation.masks": "own"}, "other-map": {**NOISE, "augmentation.masks": "other"},
+    "importantaug, each clip by itself": {**NOISE, "augmentation.masks": "own", "augmentation.per": "utterance"},
+    "binarised-10": {**NOISE, "augmentation.masks": "own", "augmentation.everywhere": 0, "augmentation.percent": 10},
+}
+
+
+def test_every_method_goes_on_from_the_baseline_to_weights_of_its_own(recipe, monkeypatch):
+    for name, options in METHODS.items():
+        masks = {"masks": "exp/masks/train/mask.scp"} if "augmentation.masks" in options else {}
+        learn(monkeypatch, name, init="exp/baseline", **masks, **options)
+        assert read_json(recipe / "exp" / name / "step.json")["config"]["augmentation"]["method"] == options.get("augmentation.method", "none")
+    weights = {(recipe / "exp" / name / "model.safetensors").read_bytes() for name in ("baseline", *METHODS)}
+    assert len(weights) == 1 + len(METHODS)
+
+
+def test_masks_that_a_training_reads_are_those_of_its_clips(recipe):
+    """Whatever their order, as they are or binarised."""
+    scp, packed = recipe / "exp/masks/train/mask.scp", read_packed(recipe / "dump/train")
+    order = np.random.default_rng(2).permutation(len(packed.ids))
+    ids, samples = [packed.ids[row] for row in order], torch.from_numpy(packed.samples[order])
+    archive, frames = Archive(scp), 1 + samples // 128
+    assert len({archive[key].tobytes() for key in ids}) == len(ids) and len(set(frames.tolist())) > 10
+    binary, plain = read_masks(scp, ids, samples, 10), read_masks(scp, ids, samples, 0)
+    assert set(binary.unique().tolist()) == {0, MASK_LEVELS}
+    for row, key in enumerate(ids):
+        mask = torch.from_numpy(np.array(archive[key].T))
+        assert torch.equal(binary[row], MASK_LEVELS * binarise(mask[None], 10, frames[row : row + 1])[0].to(torch.uint8))
+        assert int((binary[row] == 0).sum()) == round(int(frames[row]) * BINS / 10)
+        assert (plain[row] / MASK_LEVELS - mask).abs().max() <= 0.5 / MASK_LEVELS + 1e-6
 
 
 def test_a_modern_recogniser_trains_on_the_same_masks(recipe, monkeypatch):
@@ -179,6 +200,32 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch)
     assert (recipe / "exp/cut/model.safetensors").read_bytes() == (recipe / "exp/whole/model.safetensors").read_bytes()
 
 
+def test_an_interrupted_generator_goes_on_with_the_noise_of_its_epoch(recipe, monkeypatch):
+    """As the published code has it, there is other noise on dev in each epoch."""
+    def learn_masks(name):
+        run_program(monkeypatch, "train_generator", config="settings.yaml", data="data", packed="dump", recogniser="exp/baseline", out=f"exp/{name}", legacy="true")
+
+    learn_masks("whole")
+    calls = 0
+    parts = GeneratorTraining.parts
+
+    def fail(self, *rows):
+        nonlocal calls
+        calls += 1
+        if calls == 10:  # an epoch is three updates and a dev score
+            raise RuntimeError("power cut")
+        return parts(self, *rows)
+
+    monkeypatch.setattr(GeneratorTraining, "parts", fail)
+    with pytest.raises(RuntimeError, match="power cut"):
+        learn_masks("cut")
+    monkeypatch.setattr(GeneratorTraining, "parts", parts)
+    learn_masks("cut")
+    whole, cut = ([entry["eval_dev_loss"] for entry in read_json(recipe / "exp" / name / "history.json") if "eval_dev_loss" in entry] for name in ("whole", "cut"))
+    assert whole == cut and len(whole) == 4
+    assert (recipe / "exp/cut/model.safetensors").read_bytes() == (recipe / "exp/whole/model.safetensors").read_bytes()
+
+
 def test_predictions_of_noisy_sets_have_the_ratio_they_say(recipe, monkeypatch):
     heard = []
     module = local_program("predict_commands")
@@ -202,6 +249,9 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
     masked = {"augmentation.method": "noise", "augmentation.masks": "own"}
     assert "needs --masks" in refused(capsys, lambda: learn(monkeypatch, "a", **masked))
     assert "bc-resnet-1" in refused(capsys, lambda: learn(monkeypatch, "a", kind="resnet"))
+    assert "exp/baseline is not of the kind bc-resnet-1; give the --kind" in refused(capsys, lambda: learn(monkeypatch, "a", kind="bc-resnet-1", init="exp/baseline"))
+    for name, value in (("snr", ".inf"), ("percent", 100), ("percent", -5), ("shift", -3), ("everywhere", 1.5)):
+        assert f"--augmentation.{name} is {value}; give".replace(" .", " ") in refused(capsys, lambda name=name, value=value: learn(monkeypatch, "a", **{f"augmentation.{name}": value}))
     with monkeypatch.context() as patch:
         (recipe / "data/words").write_text("low\n")
         assert "'high', which the recogniser does not know" in refused(capsys, lambda: learn(patch, "a"))
@@ -213,6 +263,8 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
         run_program(monkeypatch, "predict_commands", model="exp/baseline", data="data", packed="dump", out="o", out_noisy="n", sets="", noisy="test_other", snrs="0")
 
     assert "names no noise for test00-high" in refused(capsys, decode)
+    for snrs in ("0 x", "nan"):
+        assert f"--snrs is '{snrs}'; give numbers of dB" in refused(capsys, lambda snrs=snrs: run_program(monkeypatch, "predict_commands", model="exp/baseline", data="data", packed="dump", out="o", out_noisy="n", noisy="test_other", snrs=snrs))
     write_table(recipe / "data/test_other/noise", {key: "long 47999" for key in read_table(recipe / "data/test/text")})
     assert "ends before the utterance does" in refused(capsys, decode)
     for name, size, words in (("long", 16001, "more than the 16000 of a command"), ("short", 256, "too few for one window")):

@@ -349,6 +349,9 @@ def test_download_has_fallbacks_and_a_checksum(
             tar.add(corpus, "an4")
         return folder / archive.name
 
+    with pytest.raises(InputError, match="an4_sphere.tar.gz has the wrong sha256; fetch it again, or give it another name"):
+        an4.fetch(tmp_path / "own", give(an4.RELEASE, tmp_path / "given", ""))
+    asked.clear()
     monkeypatch.setattr(download, "download", give)
     root = an4.fetch(tmp_path / "t")
     assert asked == [(an4.RELEASE, "--an4-root or --an4-archive")]

@@ -14,9 +14,11 @@ from salience.corpora import common_voice as cv
 from salience.corpora import common_voice_catalan as catalan
 from salience.corpora import espeak
 from salience.corpora.labels import read_labels
+from salience.corpora.records import Utterance
+from salience.data import chunks
 from salience.data.audio import read_audio
 from salience.data.chunks import chunk_folders
-from salience.data.directories import read_data_dir
+from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import normaliser
 from salience.data.packed import read_packed
 from salience.data.tables import read_table
@@ -261,6 +263,46 @@ def test_own_table_and_limits(mini: Path, tmp_path: Path) -> None:
     assert "accent tortosí has 3 clips, under --least-per-accent 4" in (tmp_path / "b/preparation.txt").read_text()
 
 
+def test_a_release_can_be_made_smaller(mini: Path, sets: Path, tmp_path: Path) -> None:
+    prepare(tmp_path / "data", mini, least_per_accent=1, random_share=0.3, seed=5, train_limit=12, most_per_gender=3)
+    small = {name: read_table(tmp_path / f"data/{name}/utt2spk") for name in ("labelled_train", "gender_train", "gender_test")}
+    assert len(small["labelled_train"]) == 12 and set(small["labelled_train"]) < set(read_table(sets / "labelled_train/utt2spk"))
+    # Nobody comes twice before all have come.
+    assert len(set(small["labelled_train"].values())) == 12
+    for name in ("gender_train", "gender_test"):
+        genders = read_table(tmp_path / f"data/{name}/spk2gender")
+        assert sorted(genders[speaker] for speaker in small[name].values()) == ["f"] * 3 + ["m"] * 3
+    # The random split shares out the same clips; a smaller one is not decoded in full for its sake.
+    parts = ("train", "dev", "test")
+    apart, drawn = (
+        set().union(*(read_table(tmp_path / f"data/labelled_{part}{end}/utt2spk") for part in parts)) for end in ("", "_random")
+    )
+    assert drawn <= apart and len(apart - drawn) <= 1
+
+
+def test_any_speech_may_join_the_unlabelled(mini: Path, sets: Path, tmp_path: Path) -> None:
+    audio = tmp_path / "long.wav"
+    soundfile.write(audio, 0.1 * np.random.default_rng(1).standard_normal(5 * 8000), 8000)
+    speech = [
+        Utterance(f"s-{n}", "s", audio, "words", 2.0, "long", start, start + length, accent="scots", gender="f")
+        for n, (start, length) in enumerate(((0.0, 2.0), (3.0, 2.0), (2.0, 0.2)))
+    ]
+    write_data_dir(tmp_path / "my speech", speech)
+    (tmp_path / "my speech/utt2dur").unlink()
+    prepare(tmp_path / "data", mini, least_per_accent=1, random_share=0.3, seed=5, unlabelled_data=tmp_path / "my speech")
+    joined = {u.id: u for u in read_data_dir(tmp_path / "data/unlabelled")}
+    # The third is too short.
+    assert joined.keys() - set(read_table(sets / "unlabelled/utt2spk")) == {"my_speech-s-0", "my_speech-s-1"}
+    assert joined["my_speech-s-1"].audio == audio and (joined["my_speech-s-1"].start, joined["my_speech-s-1"].duration) == (3.0, 2.0)
+    assert "2 utterances, without their sentences" in (tmp_path / "data/preparation.txt").read_text()
+    for name in ("labelled_train", "accent_train"):
+        assert contents(tmp_path / f"data/{name}") == contents(sets / name)
+    decode(tmp_path / "data", tmp_path / "dump", "unlabelled")
+    packed = read_packed(tmp_path / "dump/unlabelled")
+    counts = dict(zip(packed.ids, packed.samples, strict=True))
+    assert counts.keys() == joined.keys() and counts["my_speech-s-1"] == 32000
+
+
 def test_releases_that_give_only_audio(mini: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "data", mini, unlabelled_releases="0.1", least_per_accent=1)
     delta = [u for u in read_data_dir(tmp_path / "data/unlabelled") if catalan.MINI_DELTA in str(u.audio)]
@@ -351,14 +393,20 @@ def spoil(root: Path, how: str) -> None:
         ("no audio", r"common_voice_ca_2.mp3 is truncated or not audio", True),
     ],
 )
-def test_bad_input_is_one_sentence(tmp_path: Path, how: str, message: str, skippable: bool) -> None:
+@pytest.mark.parametrize("table", [False, True], ids=["no table of durations", "table of durations"])
+def test_bad_input_is_one_sentence(tmp_path: Path, table: bool, how: str, message: str, skippable: bool) -> None:
     rows = [{"client_id": person(n)} for n in range(1, 8)]
     root = release(tmp_path / "cv-corpus-1.0-x/ca", {"validated": rows})
+    if table:
+        lines = [f"{clip.path}\t1000\n" for clip in cv.clips(root / "validated.tsv")]
+        (root / "clip_durations.tsv").write_text("clip\tduration[ms]\n" + "".join(lines))
     spoil(root, how)
-    with pytest.raises(InputError, match=message) as caught:
-        prepare(tmp_path / "data", tmp_path)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "data/preparation.txt").exists()
+    # With the table no clip is opened before stage 2, unless broken ones are to be left out.
+    if not (table and how == "no audio"):
+        with pytest.raises(InputError, match=message) as caught:
+            prepare(tmp_path / "data", tmp_path)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "data/preparation.txt").exists()
     if skippable:
         prepare(tmp_path / "data", tmp_path, skip_bad_clips=True)
         assert "1  clips that are missing, empty or no audio" in (tmp_path / "data/preparation.txt").read_text()
@@ -372,11 +420,24 @@ def test_bad_input_is_one_sentence(tmp_path: Path, how: str, message: str, skipp
         ({"legacy_accents": True, "accent_table": Path("x")}, "cannot be used together"),
         ({"dev_share": 0.5, "test_share": 0.5}, "leave no speaker"),
         ({"random_share": 1.0}, "is no share"),
+        ({"test_limit": -4}, "^--test-limit -4 leaves nothing; give at least 1, or leave it out for all there is$"),
+        ({"most_per_gender": 0}, "^--most-per-gender 0 leaves nothing"),
+        ({"shortest": float("nan")}, "^--shortest nan and --longest 20 are no range of seconds; give for instance 0.5 and 20$"),
+        ({"shortest": -1.0}, "^--shortest -1 and"),
+        ({"shortest": 3.0, "longest": 2.0}, "are no range"),
     ],
 )
 def test_bad_options(tmp_path: Path, options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         prepare(tmp_path / "data", tmp_path, **options)
+
+
+def test_what_left_no_clip_is_said(tmp_path: Path) -> None:
+    release(tmp_path / "cv-corpus-1.0-x/ca", {"validated": [{"client_id": person(n)} for n in range(1, 8)]})
+    with pytest.raises(InputError, match=r"gives no clip with a sentence: of all tables, 7 clips under 5 s were left out; correct --shortest"):
+        prepare(tmp_path / "data", tmp_path, shortest=5.0)
+    with pytest.raises(InputError, match=r"the tables dev are empty or not there; name others with --labelled-tables$"):
+        prepare(tmp_path / "data", tmp_path, labelled_tables="dev")
 
 
 # Decoding.
@@ -432,23 +493,43 @@ def test_bound_refuses_before_anything_is_decoded(sets: Path, tmp_path: Path, qu
     with pytest.raises(InputError, match=r"need about 0\.\d+ GB .* more than --max-disk-gb 1e-06; raise it") as caught:
         decode(sets, tmp_path / "dump", "accent_train", chunk=5, max_disk_gb=1e-6)
     assert "a chunk at a time with --only" in str(caught.value) and not quiet
+    for options, way in (
+        ({"chunk": 5, "only": 1}, r"; raise it, or lower --chunk 5$"),
+        ({}, r"; raise it, or decode a part at a time with --chunk$"),
+        ({"together": "labelled"}, r"; raise it, or make the sets smaller in stage 1 \(--train-limit, .*, --most-per-gender\)$"),
+    ):
+        with pytest.raises(InputError, match=way):
+            decode(sets, tmp_path / "dump", "accent_train", max_disk_gb=1e-6, **options)
     assert not list((tmp_path / "dump").rglob("*.npy"))
 
 
-def test_bound_holds_while_chunks_take_turns(sets: Path, tmp_path: Path) -> None:
+def test_bound_holds_while_chunks_take_turns(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dump = tmp_path / "dump"
     decode(sets, dump, "accent_train", chunk=5)
     whole = used_bytes(dump)
     shutil.rmtree(dump)
-    bound = whole / 2
+    bound = whole / 4
+    most = 0
+
+    def measured(*given: object) -> object:
+        """Whatever is written, what lies there is measured: before each clip, and before a file gets its name."""
+        nonlocal most
+        most = max(most, used_bytes(dump))
+        return originals[len(given)](*given)
+
+    originals = {2: chunks.publish, 4: chunks.read_audio}
+    monkeypatch.setattr(chunks, "publish", measured)
+    monkeypatch.setattr(chunks, "read_audio", measured)
     heard: set[str] = set()
     numbers = len(read_table(sets / "accent_train/utt2spk")) // 5
     for number in range(1, numbers + 1):
         decode(sets, dump, "accent_train", chunk=5, only=number, max_disk_gb=bound / 1e9)
-        assert used_bytes(dump) <= bound
+        assert most <= bound and used_bytes(dump) <= bound
         (part,) = read_chunks(dump / "accent_train")
         assert not heard & set(part.ids)
         heard |= set(part.ids)
+    # Five clips of 0.6 s or more were seen as they were written.
+    assert most > 5 * 0.6 * 2 * 16000
     # What else lies there counts too.
     (dump / "maps").mkdir()
     (dump / "maps/big").write_bytes(bytes(int(bound)))

@@ -145,6 +145,54 @@ def test_checksum_seen_is_recorded_and_compared(tmp_path: Path) -> None:
             fetch(tmp_path, url)
 
 
+def test_a_new_download_must_be_the_file_of_the_first(tmp_path: Path) -> None:
+    """As recipes do: the archive is removed once it is unpacked."""
+    server = Server()
+    with serving(server) as url:
+        fetch(tmp_path, url).unlink()
+        fetch(tmp_path, url).unlink()
+        record = tmp_path / "file.bin.sha256"
+        seen = record.read_text()
+        server.data = DATA[::-1]
+        with pytest.raises(InputError, match="what came has the wrong sha256") as caught:
+            fetch(tmp_path, url)
+        assert f"remove {record} if you trust the file that is there now" in str(caught.value) and "\n" not in str(caught.value)
+        assert record.read_text() == seen and [p.name for p in tmp_path.iterdir()] == [record.name]
+        record.unlink()
+        assert fetch(tmp_path, url).read_bytes() == DATA[::-1] and record.read_text() != seen
+    with pytest.raises(InputError) as caught:
+        fetch(tmp_path / "other", "http://127.0.0.1:9/file.bin")
+    assert "if you trust" not in str(caught.value)
+
+
+def test_what_is_packed_for_each_download_is_not_compared(tmp_path: Path) -> None:
+    server = Server()
+    with serving(server) as url:
+        fetch(tmp_path, url, fixed=False).unlink()
+        server.data = DATA[::-1]
+        assert fetch(tmp_path, url, fixed=False).read_bytes() == DATA[::-1]
+    assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
+
+
+def test_a_users_copy_of_the_published_file_is_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By its name or its size; what the user packed has neither and is taken."""
+    published = d.Archive("file.bin", (), size=len(DATA), md5=MD5)
+    own, renamed, packed = (tmp_path / name for name in ("file.bin", "renamed.bin", "part.tar.xz"))
+    own.write_bytes(DATA)
+    packed.write_bytes(DATA[:1000])
+    caplog.set_level("INFO")
+    assert d.obtain(published, tmp_path / "t", own, "--option") == own and not caplog.messages
+    assert d.obtain(published, tmp_path / "t", packed, "--option") == packed
+    assert caplog.messages == [f"{packed} is not the published file.bin: there is no checksum to compare"]
+    own.write_bytes(DATA[:-1])
+    renamed.write_bytes(DATA[::-1])
+    for path, fault in ((own, "has 2999999 bytes instead of 3000000"), (renamed, "has the wrong md5")):
+        with pytest.raises(InputError) as caught:
+            d.obtain(published, tmp_path / "t", path, "--option")
+        assert str(caught.value) == f"{path} {fault}; fetch it again, or give it another name if you packed it yourself"
+    assert not (tmp_path / "t").exists()
+
+
 def test_too_little_disk_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
     server = Server()
     with serving(server) as url, pytest.raises(InputError, match="GB free"):

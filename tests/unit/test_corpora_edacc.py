@@ -254,9 +254,33 @@ def test_release_is_an_archive_in_an_archive(
         archive.writestr("license_text", "CC BY-SA 4.0")
     with pytest.raises(InputError, match="bytes instead of 5916732170"):
         edacc.fetch(tmp_path / "target", tmp_path / "DS.zip")
+    with pytest.raises(InputError, match="edacc_v1.0.tar.gz has .* bytes instead of 5916732170"):
+        edacc.fetch(tmp_path / "target", inner)
     monkeypatch.setattr(edacc, "INNER", edacc.download.Archive(inner.name, ()))
     for archive in ("DS.zip", "edacc_v1.0.tar.gz"):
         root = edacc.fetch(tmp_path / "target", tmp_path / archive)
         assert {k: v for k, v in contents(root).items() if k[0] != "."} == {
             k: v for k, v in contents(corpus).items() if k[0] != "."
         }
+
+
+def test_without_the_archive_inside_only_the_users_own_copy_is_taken(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The zip around it is another at each download, so that nothing else can be compared."""
+    with zipfile.ZipFile(tmp_path / "plain.zip", "w") as archive:
+        for path in corpus.rglob("*"):
+            archive.write(path, Path("edacc_v1.0") / path.relative_to(corpus))
+    asked = []
+
+    def give(archive: edacc.download.Archive, folder: Path, option: str) -> Path:
+        asked.append(archive)
+        return tmp_path / "plain.zip"
+
+    monkeypatch.setattr(edacc.download, "download", give)
+    with pytest.raises(InputError, match=r"plain.zip holds no edacc_v1.0.tar.gz, whose checksum is known, .* --edacc-archive$"):
+        edacc.fetch(tmp_path / "t")
+    assert not (tmp_path / "t/edacc_v1.0").exists() and not asked[0].fixed
+    caplog.set_level("INFO")
+    assert len(list(edacc.utterances(edacc.fetch(tmp_path / "t", tmp_path / "plain.zip")))) > 0
+    assert "plain.zip is not the published edacc_v1.0.tar.gz: there is no checksum to compare" in caplog.text

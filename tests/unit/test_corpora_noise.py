@@ -121,7 +121,10 @@ def test_living_room_is_found_anywhere(home: Path, tmp_path: Path) -> None:
 def test_archives(mini: Path, home: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "musan.tar.gz", "w:gz") as tar:
         tar.add(mini, "musan")
-    assert len(musan.noises(musan.fetch(tmp_path / "t", tmp_path / "musan.tar.gz"))) == 40
+    with pytest.raises(InputError, match="musan.tar.gz has .* bytes instead of 11086114085; fetch it again, or give it another name"):
+        musan.fetch(tmp_path / "t", tmp_path / "musan.tar.gz")
+    (tmp_path / "musan.tar.gz").rename(tmp_path / "mini.tar.gz")
+    assert len(musan.noises(musan.fetch(tmp_path / "t", tmp_path / "mini.tar.gz"))) == 40
     with zipfile.ZipFile(tmp_path / "home.zip", "w") as archive:
         archive.write(home / "QUT-NOISE" / qut_noise.LIVING_ROOM, f"QUT-NOISE/{qut_noise.LIVING_ROOM}")
     assert qut_noise.noises(qut_noise.fetch(tmp_path / "t", tmp_path / "home.zip"))[0].duration == 30
@@ -165,15 +168,38 @@ def test_first_seconds_of_as_many_recordings_as_musan_has() -> None:
 @given(st.lists(st.floats(1, 40), min_size=1, max_size=6))
 def test_whole_seconds_are_disjoint_and_within(lengths: list[float]) -> None:
     usable = [recording(f"r{n}", seconds) for n, seconds in enumerate(lengths)]
-    train, test = program(RECIPE).split_seconds(usable)
+    train, test = program(RECIPE).split_seconds(usable, 0)
     taken = {p.recording: [] for p in (*train, *test)}
     for p in (*train, *test):
         taken[p.recording].append((p.start, p.end))
     for u in usable:
         assert sorted(taken[u.id]) == [(float(s), float(s + 1)) for s in range(int(u.duration))]
-        own = [p for p in train if p.recording == u.id]
-        assert abs(len(own) - 0.8 * int(u.duration)) <= 0.5
-        assert max(p.end for p in own) <= min((p.start for p in test if p.recording == u.id), default=99)
+        own, others = ([p for p in part if p.recording == u.id] for part in (train, test))
+        if u.duration < 3:
+            assert not own or not others
+            continue
+        assert abs(len(own) - 0.8 * int(u.duration)) <= 0.5 and others
+        assert max(p.end for p in own) <= min(p.start for p in others)
+
+
+def test_short_recordings_are_parted_as_wholes() -> None:
+    split = program(RECIPE).split_seconds
+    usable = [recording(f"r{n}", 1 + n % 2) for n in range(40)]
+    train, test = split(usable, 0)
+    assert (len({p.recording for p in train}), len({p.recording for p in test}), len(train) + len(test)) == (32, 8, 60)
+    assert {p.id for p in split(usable[::-1], 0)[1]} == {p.id for p in test} != {p.id for p in split(usable, 1)[1]}
+    # Two are enough.
+    assert [len(part) for part in split(usable[:4:2], 0)] == [1, 1]
+
+
+def test_a_folder_of_short_recordings(tiny: Path, room: Path, tmp_path: Path) -> None:
+    for number in range(5):
+        write(tmp_path / "noise" / f"bang{number}.wav", 2 * RATE)
+    prepare(tmp_path / "out", tiny, room, noise=str(tmp_path / "noise"), noise_name="any")
+    sizes = json.loads((tmp_path / "out/sizes.json").read_text())
+    names = ("noise_train", "noise_train_recordings", "noise_test", "noise_test_recordings")
+    assert [sizes[name] for name in names] == [8, 4, 2, 1]
+    assert "but all or none of the 5 shorter than 3 s" in (tmp_path / "out/preparation.txt").read_text()
 
 
 def test_musan_by_the_program(tiny: Path, room: Path, mini: Path, tmp_path: Path) -> None:
@@ -376,6 +402,14 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
         validate(out / name / "-12.5")
     assert json.loads((out / "sizes.json").read_text())["noise_other_seconds"] == 0
     assert "published mixtures at -12.5 -10 0" in (out / "preparation.txt").read_text()
+    # Of some ratios, no others are needed.
+    some = tmp_path / "some"
+    for snr in ("0", "20"):
+        shutil.copytree(tmp_path / f"QUT/SpeechCommands/speech_command_test_QUT_{snr}_dB", some / f"speech_command_test_QUT_{snr}_dB")
+    prepare(tmp_path / "few", tiny, room, qut=None, published_qut=some, snrs="0 20")
+    assert sorted(path.name for path in (tmp_path / "few/test_qut").iterdir() if path.is_dir()) == ["0", "20"]
+    with pytest.raises(InputError, match="no folder speech_command_test_QUT_10_dB; .* with --snrs"):
+        prepare(tmp_path / "few", tiny, room, qut=None, published_qut=some, snrs="0 10 20")
     before = contents(out)
     path = tmp_path / "musan/SpeechCommands/speech_command_test_musan_20_dB/yes/cccc0000_nohash_0.wav"
     path.unlink()

@@ -158,6 +158,19 @@ def test_ids_texts_and_splits(tiny: Path) -> None:
     assert found[2].audio == tiny / "yes/aaaa0000_nohash_0.wav"
 
 
+def test_a_word_may_have_a_dash(tiny: Path) -> None:
+    (tiny / "yes").rename(tiny / "ice-cream")
+    for name in ("validation_list.txt", "testing_list.txt"):
+        (tiny / name).write_text((tiny / name).read_text().replace("yes", "ice-cream"))
+    found = [u for u in speech_commands.utterances(tiny) if u.text == "ice-cream"]
+    assert [(u.id, u.speaker, u.split) for u in found] == [
+        ("aaaa0000-ice-cream-0", "aaaa0000", "train"),
+        ("aaaa0000-ice-cream-1", "aaaa0000", "train"),
+        ("bbbb0000-ice-cream-0", "bbbb0000", "dev"),
+        ("cccc0000-ice-cream-0", "cccc0000", "test"),
+    ]
+
+
 def test_stray_files_change_nothing(tiny: Path) -> None:
     before = list(speech_commands.utterances(tiny))
     for name in ("README.md", ".DS_Store", "no/README.md", "no/._aaaa0000_nohash_0.wav", "yes/notes.txt"):
@@ -181,6 +194,9 @@ def test_archive_without_a_top_folder(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "speech_commands_v0.02.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         tar.add(tiny, ".")
+    with pytest.raises(InputError, match="bytes instead of 2428923189; fetch it again, or give it another name if you packed it yourself"):
+        speech_commands.fetch(tmp_path / "t", path)
+    path = path.rename(tmp_path / "one_word.tar.gz")
     root = speech_commands.fetch(tmp_path / "t", path)
     assert root == tmp_path / "t" / "speech_commands" and path.exists()
     assert [u.id for u in speech_commands.utterances(root)] == [u.id for u in speech_commands.utterances(tiny)]
@@ -242,6 +258,9 @@ def line(text: str) -> object:
         (lambda root: write(root / "no/hello.wav"), "no/hello.wav is not named"),
         (lambda root: shutil.rmtree(root / "_background_noise_"), "_background_noise_ does not exist"),
         (lambda root: (root / "testing_list.txt").unlink(), "holds no validation_list.txt beside testing_list.txt"),
+        (lambda root: shutil.copytree(root / "no", root / "ice cream"), "/ice cream has white space in its name, .*rename"),
+        (lambda root: (root / "validation_list.txt").write_text("\n"), "validation_list.txt names no clip of the words taken"),
+        (lambda root: (root / "testing_list.txt").write_text(""), "testing_list.txt names no clip of the words taken"),
         (
             lambda root: [path.unlink() for path in (root / "no").glob("aaaa*")],
             "/no holds no clip that the lists leave for training",

@@ -152,6 +152,16 @@ def test_the_seed_decides_and_a_start_is_taken(recipe, monkeypatch, capsys):
     assert "does not exist; train that model first" in refused(capsys, monkeypatch, still, init="exp/absent")
 
 
+def test_characters_after_subwords_are_characters(recipe, monkeypatch):
+    prepare_tokens(monkeypatch, type="bpe", size=9, out="data/bpe")
+    train_toy(monkeypatch, {"max_epoch": 1}, tokens="data/bpe")
+    folder = recipe / "exp/a b/seed1"
+    assert yaml.safe_load((folder / "config.yaml").read_text())["token_type"] == "bpe" and (folder / "bpe.model").exists()
+    train_toy(monkeypatch, {"max_epoch": 1})
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    assert settings["token_type"] == "char" and settings["bpemodel"] is None and not (folder / "bpe.model").exists()
+
+
 def test_a_language_model_trains_and_is_skipped(recipe, monkeypatch, caplog):
     settings = {"lm": "seq_rnn", "lm_conf": {"unit": 8, "nlayers": 1}, "optim": "adam", "batch_size": 8, "max_epoch": 2,
                 "best_model_criterion": [["valid", "loss", "min"]], "keep_nbest_models": 1, "use_matplotlib": False, "use_tensorboard": False}
@@ -235,7 +245,7 @@ def test_the_settings_of_the_recipe_are_espnets(monkeypatch):
     eps_decay.register()
     from espnet2.bin import asr_train, lm_train
 
-    for module, name in ((asr_train, "listener*.yaml"), (lm_train, "lm.yaml")):
+    for module, name in ((asr_train, "listener*.yaml"), (asr_train, "robust.yaml"), (asr_train, "retrain*.yaml"), (lm_train, "lm.yaml")):
         known = {action.dest for action in module.get_parser()._actions}
         files = [*(TOP / "egs/an4/conf").glob(name), *(TOP / "egs/an4/conf/mini").glob(name)]
         assert len(files) >= 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 LAUNCH = Path(__file__).resolve().parents[2] / "local" / "launch.sh"
+WORKER = f"{LAUNCH.parent}/../utils/die_with_parent.py"
 TORCHRUN = """#!/bin/sh
 printf '%s|' torchrun "$@"
 """
@@ -42,7 +43,7 @@ def test_one_process_is_the_program_itself(launched):
 
 def test_several_processes_on_one_machine(launched):
     assert launched("4", "train.py", "--out", "a b") == [
-        "torchrun", "--standalone", "--nproc-per-node", "4", "--no-python", "train.py", "--out", "a b",
+        "torchrun", "--standalone", "--nproc-per-node", "4", "--no-python", WORKER, "train.py", "--out", "a b",
     ]  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def test_several_nodes_meet_on_the_first(launched):
     assert words == [
         "srun", "--nodes=3", "--ntasks-per-node=1", "--ntasks=3", "--kill-on-bad-exit=1", "--cpus-per-task=5",
         "torchrun", "--node-rank", "1", "--nnodes", "3", "--nproc-per-node", "2", "--master-addr", host, "--master-port", "20007",
-        "--no-python", "train.py", "--out", "a b",
+        "--no-python", WORKER, "train.py", "--out", "a b",
     ]  # fmt: skip
 
 

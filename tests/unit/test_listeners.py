@@ -309,6 +309,13 @@ def test_frames_are_those_of_each_utterance(listeners):
     assert SMALL.hop != 160  # the estimator's frames are others
 
 
+def test_whisper_is_asked_about_words_and_not_about_their_spelling(listeners):
+    whisper = listeners["whisper"]
+    assert whisper.plain("Rubout G, M, 39.") == whisper.plain("RUBOUT G M THREE NINE") != whisper.plain("RUBOUT G M")
+    assert torch.equal(whisper.loss(*batch(), ("UP", "LEFT UP", "UP")), whisper.loss(*batch(), ("up", "left up", "up")))
+    assert listeners["hybrid"].plain("UP") == "UP"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_estimator_is_trained_against_each(models, tmp_path, monkeypatch, kind):
     """By the settings alone."""

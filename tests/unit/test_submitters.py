@@ -2,61 +2,15 @@
 
 import os
 import re
-import shlex
+import select
 import signal
-import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-
-UTILS = Path(__file__).resolve().parents[2] / "utils"
-
-QSUB = r"""
-# Runs a job as Grid Engine would, in the background; leaves a record of its command line.
-import os, re, subprocess, sys
-calls = os.environ["FAKE"]
-open(f"{calls}/submissions", "a").write("\0".join(sys.argv) + "\n")
-refusals = int(open(f"{calls}/refuse").read()) if os.path.exists(f"{calls}/refuse") else 0
-if refusals:
-    open(f"{calls}/refuse", "w").write(str(refusals - 1))
-    sys.exit("refused: too busy")
-slurm = sys.argv[0].endswith("sbatch")
-tasks, variable = [None], "SLURM_ARRAY_TASK_ID" if slurm else "SGE_TASK_ID"
-for i, word in enumerate(sys.argv):
-    if word in ("-t", "--array"):
-        tasks = []
-        for part in sys.argv[i + 1].partition("%")[0].split(","):
-            first, _, last = part.replace(":", "-").partition("-")
-            tasks += range(int(first), int(last or first) + 1)
-lost = open(f"{calls}/lose").read().split() if os.path.exists(f"{calls}/lose") else []
-body = []
-for task in tasks:
-    if str(task) not in lost:
-        body.append(f"{variable}={task or 'undefined'} bash {__import__('shlex').quote(sys.argv[-1])}")
-process = subprocess.Popen(["bash", "-c", "; ".join([*body, f"rm -f {calls}/known"])], start_new_session=True,
-                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-open(f"{calls}/known", "w").write(str(process.pid))
-if not body: os.remove(f"{calls}/known")
-print("Submitted batch job 77" if slurm else 'Your job-array 77.1-4:1 ("f.sh") has been submitted')
-"""
-
-QSTAT = r"""
-import os, sys
-assert "77" in sys.argv
-if not os.path.exists(os.environ["FAKE"] + "/known"):
-    sys.exit("slurm_load_jobs error: Invalid job id specified" if "squeue" in sys.argv[0]
-             else "Following jobs do not exist: 77")
-print("RUNNING None")
-"""
-
-QDEL = r"""
-import os, signal, sys
-open(os.environ["FAKE"] + "/cancelled", "w").write(sys.argv[1])
-os.killpg(int(open(os.environ["FAKE"] + "/known").read()), signal.SIGKILL)
-"""
+from fake_schedulers import UTILS, install, words
 
 
 @pytest.fixture
@@ -73,32 +27,9 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def schedulers(place, monkeypatch, tmp_path):
     """Fake commands of both schedulers on PATH; what they saw is in the folder returned."""
-    folder = tmp_path / "fake"
-    folder.mkdir()
-    scripts = {"qsub": QSUB, "sbatch": QSUB, "qstat": QSTAT, "squeue": QSTAT, "qdel": QDEL, "scancel": QDEL}
-    for name, text in scripts.items():
-        file = folder / name
-        file.write_text(f"#!{sys.executable}\n{text}")
-        file.chmod(file.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE", str(folder))
-    return folder
-
-
-# Runs a submitter with short pauses.
-QUICKLY = """
-import runpy, sys
-sys.path.insert(0, sys.argv[1])
-import cluster
-cluster.RETRY_AFTER = (0.01,) * 4
-cluster.GRACE = 0.5
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def words(command, *args):
-    return [sys.executable, "-c", QUICKLY, str(UTILS), str(UTILS / command), *map(str, args)]
+    for name, value in install(tmp_path / "fake").items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "fake"
 
 
 def run(command, *args, code=0, **options):
@@ -232,17 +163,22 @@ def test_the_end_of_a_failed_job(command, job, result, schedulers):
 
 
 @ALL
-def test_a_failed_array_says_which_why_and_how_to_go_on(command, schedulers):
-    fails = ["JOB=1:3", "log/f.JOB.log", "echo", "the cause is JOB", ";", "test", "JOB", "=", "1", "-o", "-e", "good JOB"]
+def test_a_failed_array_says_which_why_and_how_to_go_on(command, schedulers, monkeypatch):
+    monkeypatch.setenv("SET", "yes")
+    Path("path.sh").write_text(f". {UTILS.parent}/path.sh\nexport SET=yes\n")
+    fails = ["JOB=1:3", "log/f.JOB.log", "echo", "the cause is JOB", ";", "test", "JOB", "=", "1", "-o", "-e", "good JOB", "-a", "$SET", "=", "yes"]
     said = run(command, *fails, code=1)
     assert f"{command}: 2 / 3 failed, log is in log/f.*.log\n" in said
     assert "the last lines of log/f.2.log:\n" in said and "    the cause is 2\n" in said
-    again = shlex.split(re.search(r"to run only what failed again: (.*)", said)[1])
     before = {p.name: p.stat().st_mtime_ns for p in Path("log").glob("f.*.log")}
     Path("good 2").touch()
     Path("good 3").touch()
-    assert again[:3] == [str(UTILS / command), "--pick", "failed"]
-    run(command, *again[1:])
+    printed = re.search(r"to run only what failed again: (.*)", said)[1]
+    assert f"{UTILS / command} --pick failed JOB=1:3" in printed
+    # In a new shell: another folder, and nothing of what path.sh sets.
+    found = {} if command == "run.pl" else {"PATH": f"{schedulers}:/usr/bin:/bin", "FAKE": str(schedulers)}
+    done = subprocess.run(["bash", "-c", printed], cwd="/", env=found, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
     after = {p.name: p.stat().st_mtime_ns for p in Path("log").glob("f.*.log")}
     assert {name for name in after if after[name] == before[name]} == {"f.1.log"}
 
@@ -348,9 +284,9 @@ def gone(pid):
     return False
 
 
-def started(path):
+def started(path, seconds=10):
     """Wait for a file with a process number."""
-    for _ in range(200):
+    for _ in range(seconds * 20):
         if path.exists() and path.read_text().strip():
             return int(path.read_text())
         time.sleep(0.05)
@@ -363,7 +299,10 @@ def test_run_pl_kills_its_children_and_their_children(number, place):
     deaf = 'trap "" TERM;' if number == signal.SIGTERM else ""
     script = f"bash -c '{deaf} echo $$ > inner; sleep 60'; true"
     Path("job.sh").write_text(script)
-    process = subprocess.Popen(words("run.pl", "JOB=1:2", "log/f.JOB.log", "bash", "job.sh"), stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        words("run.pl", "JOB=1:2", "log/f.JOB.log", "bash", "job.sh"), stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+    )  # fmt: skip
     inner = started(Path("inner"))
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
@@ -372,12 +311,33 @@ def test_run_pl_kills_its_children_and_their_children(number, place):
     assert "# Ended" not in Path("log/f.1.log").read_text()
 
 
-def test_jobs_die_with_a_killed_run_pl(place):
-    process = subprocess.Popen(words("run.pl", "log/f.log", "echo", "$$", ">", "pid;", "exec", "sleep", "60"))
-    pid = started(Path("pid"))
+SIGNALS = """
+import os, random, signal, sys, threading
+sys.path.insert(0, sys.argv[1])
+import submit
+for _ in range(200):
+    stop = submit.StopSignal()
+    stop.catch()
+    threading.Timer(random.random() * 0.004, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    while not stop.wait(0):
+        pass
+"""
+
+
+def test_no_moment_is_bad_for_a_signal():
+    subprocess.run([sys.executable, "-c", SIGNALS, str(UTILS)], timeout=60, check=True)
+
+
+@pytest.mark.parametrize("launcher", [[], [UTILS.parent / "local/launch.sh", 2]])
+def test_jobs_die_with_a_killed_run_pl(launcher, place):
+    """Those of a training on several processes, too."""
+    Path("job").write_text("#!/bin/sh\necho $$ > pid.new.${RANK:-0}\nmv pid.new.${RANK:-0} pid.${RANK:-0}\nexec sleep 60\n")
+    Path("job").chmod(0o755)
+    process = subprocess.Popen(words("run.pl", "log/f.log", *launcher, "./job"))
+    pids = [started(Path(f"pid.{rank}"), 60) for rank in range(2 if launcher else 1)]
     process.kill()
     process.wait()
-    assert gone(pid)
+    assert all(gone(pid) for pid in pids)
 
 
 # -- queue.pl and slurm.pl -----------------------------------------------------------------------------------------
@@ -525,10 +485,141 @@ def test_a_vanished_task_is_a_failed_one(command, schedulers):
     run(command, "JOB=1:3", "log/f.JOB.log", "true")
     (schedulers / "lose").write_text("2")
     said = run(command, "JOB=1:3", "log/f.JOB.log", "true", code=1)
-    assert "1 / 3 failed" in said and "the scheduler no longer knows job 77" in said
+    assert "1 / 3 failed" in said and "the scheduler no longer knows task 2 of job 78" in said
+    # Should it run nevertheless, nothing must meet it.
+    assert (schedulers / "cancelled").read_text() == "78\n"
     (schedulers / "lose").unlink()
     run(command, "--pick", "failed", "JOB=1:3", "log/f.JOB.log", "true")
     assert {"2:2", "2-2"} & set(submissions(schedulers)[-1])
+
+
+def starts(command, *args):
+    """A submitter that is not waited for."""
+    return subprocess.Popen(words(command, *args), stderr=subprocess.PIPE, text=True)
+
+
+def next_line(process):
+    """What it says next, within twenty seconds."""
+    assert select.select([process.stderr], [], [], 20)[0]
+    return process.stderr.readline()
+
+
+UNTIL_GO = ["while", "[", "!", "-e", "go", "];", "do", "sleep", "0.05;", "done"]
+
+
+@CLUSTER
+def test_a_vanished_task_is_reported_while_the_others_run_on(command, schedulers):
+    (schedulers / "lose").write_text("3")
+    process = starts(command, "JOB=1:5", "log/f.JOB.log", *UNTIL_GO)
+    assert next_line(process) == f"{command}: vanished, see log/f.3.log\n"
+    assert process.poll() is None and not (schedulers / "cancelled").exists()
+    Path("go").touch()
+    assert process.wait(20) == 1 and f"{command}: 1 / 5 failed" in process.stderr.read()
+    assert "# Ended (code 0)" in Path("log/f.5.log").read_text()
+
+
+@pytest.mark.parametrize(("command", "trouble"), [("slurm.pl", "trouble"), ("queue.pl", "slow")])
+def test_a_scheduler_that_does_not_answer_says_nothing_about_the_job(command, trouble, schedulers):
+    (schedulers / "lose").write_text("1")
+    (schedulers / trouble).write_text("squeue: error: some new words")
+    process = starts(command, "JOB=1:1", "log/f.JOB.log", "true")
+    time.sleep(2.5)
+    assert process.poll() is None and not (schedulers / "cancelled").exists()
+    (schedulers / trouble).unlink()
+    assert process.wait(20) == 1 and "vanished" in process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "why"),
+    [("slurm.pl", "PENDING launch failed requeued held", "launch failed"), ("queue.pl", "Eqw", "error reason    1:  can't chdir to /nowhere")],
+)
+def test_why_a_job_does_not_start_is_said_once(command, state, why, schedulers):
+    (schedulers / "state").write_text(state)
+    process = starts(command, "log/f.log", *UNTIL_GO)
+    said = next_line(process)
+    assert said.startswith(f"{command}: job 77 does not start: ") and why in said
+    Path("go").touch()
+    assert process.wait(20) == 0 and process.stderr.read() == ""
+
+
+@CLUSTER
+@pytest.mark.parametrize("moment", ["waiting", "submitting"])
+def test_the_job_of_a_killed_submitter_is_cancelled_before_the_next(command, moment, schedulers):
+    if moment == "submitting":
+        (schedulers / "busy").touch()
+    process = starts(command, "JOB=1:2", "log/f.JOB.log", "echo", "$$", ">", "pid;", "sleep", "60")
+    pid = started(Path("pid"))
+    process.kill()
+    process.wait()
+    (schedulers / "busy").unlink(missing_ok=True)
+    # Other logs are others' work.
+    run(command, "log/f.abcdefgh.log", "true")
+    assert not (schedulers / "cancelled").exists()
+    said = run(command, "JOB=1:2", "log/f.JOB.log", "true")
+    assert said == f"{command}: an earlier {command} was killed; its job 77 is cancelled first\n"
+    assert (schedulers / "cancelled").read_text() == "77\n" and gone(pid)
+    assert sorted(p.name for p in Path("log/q").glob("f.[ls]*")) == ["f.log", "f.sh"] and not list(Path("log/q").glob("*.ends"))
+
+
+def test_a_signal_ends_the_wait_for_the_job_of_a_killed_submitter(schedulers):
+    process = starts("slurm.pl", "log/f.log", "sleep", "60")
+    while not any(path.read_text() for path in Path().glob("log/q/*.ends/.job")):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    (schedulers / "trouble").write_text("squeue: error: some new words")
+    process = starts("slurm.pl", "log/f.log", "true")
+    assert "was killed" in next_line(process)
+    process.terminate()
+    assert process.wait(20) == 2 and len(submissions(schedulers)) == 1
+    assert len(list(Path().glob("log/q/*.ends"))) == 1  # for the next try
+
+
+@CLUSTER
+def test_the_job_of_a_submitter_that_lives_is_left_alone(command, schedulers):
+    process = starts(command, "JOB=1:1", "log/f.JOB.log", *UNTIL_GO)
+    while not (schedulers / "task.77.1").exists():
+        time.sleep(0.05)
+    assert run(command, "log/f.log", "true") == ""
+    Path("go").touch()
+    assert process.wait(20) == 0 and not (schedulers / "cancelled").exists()
+
+
+@CLUSTER
+def test_a_task_that_starts_when_its_submitter_is_gone_does_nothing(command, schedulers):
+    run(command, "log/f.log", "touch", "ran")
+    Path("ran").unlink()
+    (schedulers / "sleep").symlink_to("/bin/true")
+    assert subprocess.run(["bash", "log/q/f.sh"]).returncode == 1
+    assert not Path("ran").exists()
+
+
+def test_a_task_that_slurm_ends_may_write_its_checkpoint_and_is_waited_for(schedulers):
+    """All its processes get SIGTERM; what still runs when the job's script has ended is killed, and the job runs again."""
+    Path("job").write_text("trap 'sleep 1; echo whole > checkpoint; exit 143' TERM\n[ ! -e checkpoint ] || exit 0\necho $$ > pid\nsleep 60 & wait\n")
+    process = starts("slurm.pl", "JOB=1:1", "log/f.JOB.log", "true;", "bash", "job;", "echo", "$?")
+    pid = started(Path("pid"))
+    group = int((schedulers / "group.77").read_text())
+    script = int(re.search(r"^PPid:\t(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])
+    script = int(re.search(r"^PPid:\t(\d+)", Path(f"/proc/{script}/status").read_text(), re.MULTILINE)[1])
+    os.killpg(group, signal.SIGTERM)
+    assert gone(script)
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    assert Path("checkpoint").exists() and process.poll() is None
+    log = Path("log/f.1.log").read_text()
+    assert "# Stopped by SIGTERM at " in log and "# Ended" not in log and "\n143\n" not in log
+    subprocess.run(["bash", "log/q/f.sh"], env=os.environ | {"SLURM_ARRAY_TASK_ID": "1"}, check=True)
+    assert process.wait(20) == 0, process.stderr.read()
+
+
+@CLUSTER
+def test_when_the_submitter_cannot_go_on_the_job_is_cancelled(command, schedulers):
+    said = run(command, "log/f.log", "echo", "$$", ">", "pid;", "rm", "-r", "log/q;", "sleep", "60", code=1)
+    assert said.startswith(f"{command}: cannot write /") and "(No such file or directory)" in said and said.count("\n") == 1
+    assert (schedulers / "cancelled").read_text() == "77\n" and gone(int(Path("pid").read_text()))
 
 
 @CLUSTER
@@ -538,7 +629,7 @@ def test_a_signal_cancels_the_job(command, number, schedulers):
     pid = started(Path("pid"))
     process.send_signal(number)
     assert process.wait(timeout=20) == 2
-    assert (schedulers / "cancelled").read_text() == "77" and gone(pid)
+    assert (schedulers / "cancelled").read_text() == "77\n" and gone(pid)
 
 
 @CLUSTER

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from itertools import product
@@ -18,21 +19,22 @@ from captum.attr import LayerGradCam
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining, Wav2Vec2ForSequenceClassification
+from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 from wav2vec_helpers import saved, sounds, tiny, tones, vocabulary
 
 from salience.data.directories import read_data_dir
 from salience.data.packed import pack
-from salience.data.symbols import Symbols
+from salience.data.symbols import Symbols, least_frames
 from salience.data.tables import read_table, write_table
 from salience.data.vocabulary import CATALAN, LEGACY, write_vocabulary
 from salience.data.waveforms import Waveforms, labels_of_set, pad_signals
 from salience.decoding.ctc import beam, best_path, greedy, log_probabilities
 from salience.errors import InputError
-from salience.features.archives import Archive
+from salience.features.archives import Archive, ArchiveWriter
 from salience.masking.policies import ProbabilisticPolicy
 from salience.masking.spans import SpanMasking
 from salience.models.wav2vec import (
-    SIZES, Learning, frames_of, labels_of, load_ctc, load_trained, numbers_of, open_classifier, open_ctc, open_start, prepare, real_frames, save_model,
+    SIZES, Learning, check_start, files_of, frames_of, labels_of, load_ctc, load_trained, numbers_of, open_classifier, open_ctc, open_start, prepare, real_frames, save_model,
 )
 from salience.randomness import generator
 from salience.saliency.wav2vec import Spoken, aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
@@ -153,6 +155,42 @@ def test_a_name_that_cannot_be_fetched_is_one_sentence(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"^facebook/wav2vec2-large-xlsr-53 is no folder here and cannot be fetched from .*; .* give its folder .* instead of the name, by --start "):
         open_start("facebook/wav2vec2-large-xlsr-53", Wav2Vec2ForCTC)
+
+
+def test_a_published_start_of_a_certain_version(tmp_path, monkeypatch):
+    """The hub being a folder for each version."""
+    for number, version in enumerate(("main", "v1"), 1):
+        saved(tmp_path / version, Wav2Vec2ForPreTraining, number)
+    model, config = Wav2Vec2ForCTC.from_pretrained, Wav2Vec2Config.get_config_dict
+
+    def place(name, revision):
+        return str(tmp_path / revision) if name == "someone/model" else name
+
+    monkeypatch.setattr(Wav2Vec2ForCTC, "from_pretrained", lambda name, revision, **given: model(place(name, revision), **given))
+    monkeypatch.setattr(Wav2Vec2Config, "get_config_dict", lambda name, revision: config(place(name, revision)))
+    for start, version in (("someone/model", "main"), ("someone/model@v1", "v1")):
+        published, here = (open_start(one, Wav2Vec2ForCTC).wav2vec2.state_dict() for one in (start, str(tmp_path / version)))
+        assert all(torch.equal(published[name], here[name]) for name in here)
+    (tmp_path / "main").rename(tmp_path / "a@b")
+    open_start(str(tmp_path / "a@b"), Wav2Vec2ForCTC)
+
+
+def test_a_start_with_an_adapter_is_one_sentence(tmp_path):
+    folder = saved(tmp_path, Wav2Vec2ForPreTraining, add_adapter=True, output_hidden_size=32)
+    with pytest.raises(InputError, match=r"has an adapter behind its encoder \(add_adapter in config.json\), which nothing here trains; give a checkpoint without one$"):
+        open_start(str(folder), Wav2Vec2ForCTC)
+
+
+def test_a_start_is_checked_by_its_configuration(tmp_path, monkeypatch):
+    check_start("random")
+    folder = saved(tmp_path, Wav2Vec2ForPreTraining)
+    check_start(str(folder))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"holds neither model.safetensors nor pytorch_model.bin; fetch or train it again$"):
+        check_start(str(folder))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"^somebody/something is no folder here and cannot be fetched"):
+        check_start("somebody/something")
 
 
 def test_other_starts_that_are_none(tmp_path):
@@ -317,6 +355,7 @@ def test_grad_cam_plus_plus_does_not_hear_the_padding():
 def test_the_alignment_is_the_likeliest(seed, frames, symbols):
     scores = np.log(generator(seed).dirichlet(np.ones(3), size=frames))
     paths = [p for p in product(range(3), repeat=frames) if [s for n, s in enumerate(p) if s and (n == 0 or p[n - 1] != s)] == symbols]
+    assert bool(paths) == (least_frames(symbols) <= frames)
     if not paths:
         with pytest.raises(InputError, match="too few for the"):
             aligned_symbols(scores, symbols, 0)
@@ -371,6 +410,18 @@ def test_masked_frames_become_the_models_own_vector(tmp_path):
     assert torch.equal(changed[frames], plain[frames])
 
 
+@pytest.mark.parametrize("frames", [24, 40, 73, 150, 400, 1000])
+def test_specaugment_masks_as_much_as_transformers(frames):
+    config = Wav2Vec2Config()
+    of_model = config.mask_time_prob, config.mask_time_length, None, config.mask_time_min_masks
+    np.random.seed(1)
+    theirs = [_compute_mask_indices((1, frames), *of_model).mean() for _ in range(1000)]
+    masker = LatentMasker("specaugment", LatentMasking(), {}, 1)
+    ours = [masker.masked("u", frames, epoch).mean() for epoch in range(1000)]
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.05)
+    assert min(ours) >= min(theirs) - 1e-9 > 0
+
+
 def test_variants_mask_what_they_say():
     saliency = {"u": np.r_[np.zeros(20), np.full(15, 0.6), np.full(15, 1.0)][:, None].astype(np.float32)}
     settings_ = LatentMasking(SpanMasking(0.3, 5))
@@ -416,8 +467,6 @@ def test_whoever_begins_to_write_is_further_on_than_blanks(monkeypatch):
         rates.append(score(SimpleNamespace(model=None)))
     blanks, letters = rates
     assert blanks == {"dev_wer": 100, "dev_cer": 100} and letters["dev_wer"] > 100 > letters["dev_cer"]
-    # The trainer keeps the epoch with the lowest of this.
-    assert '"eval_dev_cer", False' in Path(program.__file__).read_text()
 
 
 @pytest.mark.parametrize("option", ["spanish", "english", "multilingual"])
@@ -475,11 +524,79 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
     for key, matrix in Archive(place / "saliency.1.scp").items():
         assert read_table(place / "symbols.1")[key] == " ".join(references[key].replace(" ", "|")) and matrix.shape[1] == len(references[key])
 
+    # A beam instead of the best path: a step of its own.
+    run_program(monkeypatch, "decode_wav2vec", model=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "beam", beam=5)
+    assert read_table(tmp_path / "beam" / "test" / "text").keys() == references.keys()
+    with pytest.raises(SystemExit, match=r"^decode_wav2vec.py: --lm needs --beam: the best path has no use for words.arpa; give a width, for instance --beam 50$"):
+        run_program(monkeypatch, "decode_wav2vec", model=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "none", lm="words.arpa")
+
     with pytest.raises(SystemExit, match="is a checkpoint without a head for CTC"):
         run_program(monkeypatch, "decode_wav2vec", model=start, data=data, sets="test", out=tmp_path / "none")
     write_table(data / "test" / "utt2accent", dict.fromkeys(references, "sideways"))
     with pytest.raises(SystemExit, match=r"has the label 'sideways', which the classifier lacks \(down, up\)"):
         run_program(monkeypatch, "map_wav2vec", data=data, model=tmp_path / "accent", sets="test", out=tmp_path / "other", task="accent", target="true")
+
+
+def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, tmp_path, monkeypatch):
+    data, program = prepared / "data", local_program("finetune_wav2vec")
+    config = Wav2Vec2Config()
+    with ArchiveWriter(tmp_path / "saliency") as writer:
+        for key, signal in Waveforms(data / "train").items():
+            writer.write(key, np.linspace(0, 1, frames_of(config, len(signal)), dtype=np.float32)[:, None])
+    write_vocabulary(tmp_path / "legacy.txt", LEGACY)
+    weights = set()
+    for variant, tokens, words in (
+        ("specaugment", prepared / "tokens.txt", set(" apujrcu")), ("random-mask", prepared / "tokens.txt", set(" apujrcu")),
+        ("plain", tmp_path / "legacy.txt", {"[UNK]"}),
+    ):
+        out = tmp_path / f"{variant}-{tokens.stem}"
+        program.finetune_wav2vec(
+            data=data, out=out, tokens=tokens, start=str(prepared / "start"), variant=variant, train_set="train", dev_set="test",
+            maps=tmp_path / "saliency.scp", training=replace(SETTINGS, epochs=1),
+        )
+        weights.add((out / "model.safetensors").read_bytes())
+        model, symbols = load_ctc(out)
+        assert (out / "tokens.txt").read_text() == tokens.read_text() and model.config.vocab_size == len(symbols)
+        run_program(monkeypatch, "decode_wav2vec", model=out, data=data, sets="test", out=out / "decode")
+        assert read_table(out / "decode" / "test" / "text").keys() == read_table(data / "test" / "text").keys()
+    assert len(weights) == 3
+
+
+def test_texts_that_do_not_fit_stop_nothing_and_are_told(prepared, tmp_path, monkeypatch, caplog):
+    for name in ("train", "test"):
+        shutil.copytree(prepared / "data" / name, tmp_path / "data" / name)
+        texts = read_table(tmp_path / "data" / name / "text")
+        # 39 frames: room for so many letters, but not for a blank between the last two.
+        long, fits = list(texts)[:2]
+        write_table(tmp_path / "data" / name / "text", texts | {long: "ab" * 18 + "aaa", fits: "ab" * 19 + "a"})
+        write_table(tmp_path / "data" / name / "utt2accent", {key: ("up", "down")[n % 2] for n, key in enumerate(texts)})
+    options = {"data": tmp_path / "data", "start": str(prepared / "start"), "training": replace(SETTINGS, epochs=1)}
+    with caplog.at_level("INFO"):
+        local_program("finetune_wav2vec").finetune_wav2vec(
+            out=tmp_path / "ctc", tokens=prepared / "tokens.txt", train_set="train", dev_set="test", **options
+        )
+        common = {"data": tmp_path / "data", "model": tmp_path / "ctc", "sets": "test", "task": "ctc", "target": "reference"}
+        run_program(monkeypatch, "map_wav2vec", out=tmp_path / "all", **common)
+        run_program(monkeypatch, "map_wav2vec", out=tmp_path / "some", most_per_accent=2, per_character="true", **common)
+    assert "1 utterances have more symbols than frames, so that nothing is learnt from them" in caplog.text
+    assert f"1 utterances of {tmp_path}/data/test have more symbols than frames and no map" in caplog.text
+    every, some = (set(Archive(tmp_path / name / "gradcam/ctc/test/saliency.scp")) for name in ("all", "some"))
+    assert every == set(texts) - {long}
+    assert long == list(texts)[0] and some == set(list(texts)[1:4])
+
+
+def test_weights_in_the_older_format_count_as_well(prepared, tmp_path, caplog, monkeypatch):
+    folder, program = tmp_path / "start", local_program("finetune_wav2vec")
+    monkeypatch.setattr(program, "train", lambda *_: [])
+    for seed in (1, 2):
+        torch.save(tiny(Wav2Vec2ForPreTraining, seed).state_dict(), saved(folder, Wav2Vec2ForPreTraining, seed) / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+        assert files_of(str(folder)) == [folder / "config.json", folder / "pytorch_model.bin"]
+        with caplog.at_level("INFO"):
+            program.finetune_wav2vec(
+                data=prepared / "data", out=tmp_path / "ctc", tokens=prepared / "tokens.txt", start=str(folder), train_set="train", dev_set="test"
+            )
+    assert f"done again, because its input {folder}/pytorch_model.bin changed" in caplog.text
 
 
 def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path, monkeypatch):

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from accent_helpers import local_program
 from transformers import Wav2Vec2ForCTC
 from wav2vec_helpers import sounds, tiny, tones, vocabulary
 
 from salience.data.symbols import Symbols
+from salience.data.tables import read_table
 from salience.decoding.ctc import beam, greedy
 from salience.errors import InputError
 from salience.models.wav2vec import Learning, load_ctc, prepare, save_model
@@ -127,6 +129,23 @@ def test_the_model_of_words_decides_where_the_sound_does_not(tmp_path, likely):
     assert beam(symbols, 10, model)(scores) == likely
     # Of no weight it changes nothing.
     assert beam(symbols, 10, model, weight=0.0, word_bonus=0.0)(scores) == "cosa"
+
+
+def test_the_program_decodes_with_a_model_of_words(tmp_path, monkeypatch):
+    pytest.importorskip("pyctcdecode")
+    pytest.importorskip("kenlm")
+    symbols = Symbols(vocabulary(tmp_path))
+    save_model(tiny(Wav2Vec2ForCTC, vocab_size=len(symbols), pad_token_id=symbols.blank), tmp_path / "ctc", symbols)
+    sounds(tmp_path, "test", {f"s-{n}": tones(n, 0.8) for n in range(2)})
+    program, said = local_program("decode_wav2vec"), {}
+    monkeypatch.setattr(program, "log_probabilities", lambda *_: iter([(f"s-{n}", unsure(symbols)) for n in range(2)]))
+    for likely in ("casa", "cosa"):
+        # The same file with other words in it: the step is done again.
+        program.decode_wav2vec(
+            model=tmp_path / "ctc", data=tmp_path / "data", sets="test", out=tmp_path / "out", beam=10, lm=arpa(tmp_path / "words.arpa", likely)
+        )
+        said[likely] = read_table(tmp_path / "out" / "test" / "text")
+    assert said == {likely: {"s-0": likely, "s-1": likely} for likely in ("casa", "cosa")}
 
 
 def test_words_keep_their_accents_and_signs(tmp_path):

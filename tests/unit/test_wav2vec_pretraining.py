@@ -15,7 +15,7 @@ from wav2vec_helpers import saved, sounds, tiny, tones
 
 from salience.errors import InputError
 from salience.masking.spans import SpanMasking
-from salience.models.wav2vec import frames_of, real_frames
+from salience.models.wav2vec import frames_of, load_trained, real_frames
 from salience.randomness import generator
 from salience.training.trainer import TrainingSettings, train
 from salience.training.wav2vec_pretraining import (
@@ -227,6 +227,40 @@ def test_the_published_objective_collapses(melodies, tmp_path):
     assert last["eval_dev_accuracy"] == pytest.approx(objective.chance, rel=0.1) and last["eval_dev_frame_cosine"] > 0.99
 
 
+def test_the_published_objective_keeps_its_last_and_most_collapsed_state(melodies, tmp_path, monkeypatch):
+    sets = {waveforms.data.name: waveforms.data.parent for waveforms in melodies}
+    program, objective = local_program("pretrain_wav2vec"), replace(LEGACY, negatives=20)
+    options = {"data": sets["train"], "dev_set": "dev", "objective": objective, "crops": CROPS, "training": TrainingSettings(batch_size=8)}
+    start = str(saved(tmp_path / "start", Wav2Vec2ForPreTraining, hidden_dropout=0.0))
+    program.pretrain_wav2vec(out=tmp_path / "out", start=start, phases=[Phase("train", 1e-2, 8)], **options)
+    scored = [entry for entry in json.loads((tmp_path / "out/history.json").read_text()) if "eval_dev_accuracy" in entry]
+    assert max(scored, key=lambda entry: entry["eval_dev_accuracy"]) is not scored[-1]
+    assert [entry.get("kept", False) for entry in scored] == [False] * 7 + [True]
+    model = load_trained(tmp_path / "out", Wav2Vec2ForPreTraining)
+    with torch.no_grad():
+        health = Health(PretrainingUtterances([melodies[1]], model.config, objective, CROPS, 1), 8)(Wav2VecPretraining(model, objective).eval())
+    for name in ("dev_accuracy", "dev_perplexity", "dev_frame_cosine"):
+        assert health[name] == pytest.approx(scored[-1][f"eval_{name}"], rel=1e-4)
+    assert health["dev_frame_cosine"] > scored[0]["eval_dev_frame_cosine"]
+
+
+def test_shares_of_a_batch_weigh_by_what_their_losses_are_means_of(tmp_path):
+    """As the trainer weighs them where several processes share a batch."""
+    for objective in (replace(OBJECTIVE, diversity=0.0), replace(LEGACY, negatives=20, diversity=0.0)):
+        model = tiny(Wav2Vec2ForPreTraining).eval()
+        waveforms = sounds(tmp_path, "batch", {f"s-{n}": tones(n, 0.8 + 0.9 * (n > 1)) for n in range(4)})
+        utterances = PretrainingUtterances([waveforms], model.config, objective, CROPS, 1)
+        network = Wav2VecPretraining(model, objective).eval()
+        with torch.no_grad():
+            short, long = (network(**collate([utterances[("dev", n)] for n in pair], model.config)) for pair in ((0, 1), (2, 3)))
+            singles = [network(**collate([utterances[("dev", n)]], model.config)) for n in range(4)]
+        for pair, alone in ((short, singles[:2]), (long, singles[2:])):
+            assert int(pair["count"]) == sum(int(one["count"]) for one in alone)
+            expected = sum(float(one["loss"]) * int(one["count"]) for one in alone) / int(pair["count"])
+            assert float(pair["loss"]) == pytest.approx(expected, rel=1e-4)
+        assert int(long["count"]) > 1.5 * int(short["count"])
+
+
 def test_a_collapse_is_one_clear_sentence(melodies, tmp_path):
     objective = replace(LEGACY, stop=True, alarm=Alarm(after=15))
     with pytest.raises(InputError, match=r"^the model has collapsed after \d+ updates: its code perplexity is 2\.0\d, 2 being the least; .*--objective.stop false$"):
@@ -279,6 +313,27 @@ def test_the_program_runs_its_phases_and_resumes_between_them(tmp_path, monkeypa
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
     program.pretrain_wav2vec(out=tmp_path / "cut", **options)
     assert len(calls) == 3
+
+
+def test_a_further_part_goes_on_with_temperature_alarm_and_history(tmp_path, monkeypatch):
+    for name, first in (("one", 0), ("two", 20), ("dev", 40)):
+        sounds(tmp_path, name, {f"s-{n}": tones(first + n, 0.8) for n in range(4)})
+    program = local_program("pretrain_wav2vec")
+    seen = []
+    monkeypatch.setattr(program, "Wav2VecPretraining", lambda *given: seen.append(given[-1]) or Wav2VecPretraining(*given))
+    options = {"data": tmp_path / "data", "dev_set": "dev", "objective": OBJECTIVE, "crops": CROPS, "training": TrainingSettings(batch_size=4)}
+    start = str(saved(tmp_path / "start", Wav2Vec2ForPreTraining))
+    program.pretrain_wav2vec(out=tmp_path / "a", start=start, phases=[Phase("one", 1e-3, 2), Phase("one", 1e-3, 1)], **options)
+    further = {"out": tmp_path / "b", "start": str(tmp_path / "a"), "continued": True, "phases": [Phase("two", 1e-3, 2)]}
+    program.pretrain_wav2vec(**further, **options)
+    first, history = (json.loads((tmp_path / name / "history.json").read_text()) for name in "ab")
+    assert history[: len(first)] == first
+    assert [entry["update"] for entry in history if "loss" in entry] == [1, 2, 3, 4, 5]
+    assert [entry["phase"] for entry in history if "loss" in entry] == [1, 1, 2, 3, 3]
+    assert seen == [0, 2, 3]
+    alarmed = replace(OBJECTIVE, alarm=Alarm(after=4, perplexity=100))
+    with pytest.raises(InputError, match="the model has collapsed after 4 updates"):
+        program.pretrain_wav2vec(**further, **options | {"objective": alarmed})
 
 
 def test_the_command_line_takes_phases_from_yaml(tmp_path, monkeypatch):

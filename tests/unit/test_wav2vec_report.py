@@ -272,6 +272,10 @@ def test_only_the_last_phase_counts_as_kept():
     records = history([0.9]) + history([0.2, 0.4, 0.3], phase=2, earlier=10)
     rows = {row["metric"]: row["value"] for row in health_rows({1: (records, {})}, COMMON)}
     assert rows["contrastive_accuracy_kept"] == 40 and rows["contrastive_accuracy"] == 30 and rows["updates"] == 40
+    # The published objective does not keep the best.
+    records[-1]["kept"] = True
+    rows = {row["metric"]: row["value"] for row in health_rows({1: (records, {})}, COMMON)}
+    assert rows["contrastive_accuracy_kept"] == 30
     with pytest.raises(InputError, match="seed 3 has no dev score"):
         health_rows({3: ([{"loss": 1.0, "step": 1}], {})}, COMMON)
 

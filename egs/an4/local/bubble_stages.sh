@@ -10,15 +10,30 @@ sweep_config=${sweep_config:-$conf/sweep.yaml}
 retrain_config=${retrain_config:-$conf/retrain.yaml}
 by=$([ "$listener" = hybrid ] || echo "_$listener") # estimators of other teachers have folders of their own
 first_seed=${seeds%% *}
+corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener") # as the results call it
 ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
 # A mini run decodes all folders of a model at once: starting ESPnet takes longer than decoding them.
 at_once=$([ "$mini" = true ] && echo 100 || echo 1)
 case $listener in
     hybrid) ;;
-    whisper | commands) [ -n "$listener_model" ] || fail "--listener $listener needs --listener-model" ;;
-    *) fail "--listener takes hybrid, whisper or commands, not '$listener'" ;;
+    whisper) [ -n "$listener_model" ] || fail "--listener whisper needs --listener-model" ;;
+    commands) fail "--listener commands hears single words, and AN4 has sentences; give train_mask_estimator.py a corpus of its words, with --listener.kind commands" ;;
+    *) fail "--listener takes hybrid or whisper, not '$listener'" ;;
 esac
+check_options "a number" "$whole" "nbpe sweep_points"
+check_options "numbers parted by blanks" "$wholes" draws
+check_options "numbers parted by blanks" "$decimals" "snrs train_snr"
+[ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
+for name in $sweeps; do
+    case $name in asr | mask | entropy | smoothness) ;; *) fail "--sweeps knows asr, mask, entropy and smoothness, not '$name'" ;; esac
+done
+for name in $retrained; do
+    case $name in
+        retrain-clean | retrain-everywhere | retrain-spared) ;;
+        *) fail "--retrained knows retrain-clean, retrain-everywhere and retrain-spared, not '$name'" ;;
+    esac
+done
 
 prepare_data() { # stage 1
     needs "$downloads/an4/root.txt" 0
@@ -30,7 +45,8 @@ prepare_data() { # stage 1
 extract_features() { # stage 2
     split_sets "$sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
-        extract_features.py --kind fbank --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj"
+        extract_features.py --kind fbank --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj" \
+        --check-space "$check_space"
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
     compute_cmvn.py --features "$dump/train/feats.scp" --out "$dump"
 }
@@ -62,7 +78,7 @@ train_listeners() { # stage 3
 teacher() { # teacher <seed>: the options that name an estimator's listener
     local model=$ears/seed$1
     [ "$listener" = hybrid ] || model=$(from_caller "$listener_model")
-    echo "--listener.kind $listener --listener.model '$model'"
+    echo "--listener.kind $listener --listener.model $(quoted "$model")"
 }
 
 train_estimators() { # stage 4
@@ -81,7 +97,7 @@ estimate() { # estimate <sets> <estimators> <folders>: the masks of these sets b
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$exp/masks$by/log/estimate.JOB.log" \
         estimate_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$1" --estimators "$2" --out "$3" --longest "$(longest)" \
-        --job JOB --jobs "$nj" --device "$device"
+        --job JOB --jobs "$nj" --device "$device" --check-space "$check_space"
     for folder in $3; do
         merge_archives.py --folder "$folder" --sets "$1" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
     done
@@ -114,7 +130,8 @@ mix_noise() { # stage 5
         copy_data_dir.sh --utt-prefix noisy- --spk-prefix noisy- "$data/train" "$data/train_noisy" > /dev/null
         combine_data.sh "$data/train_twice" "$data/train" "$data/train_noisy" > /dev/null
     fi
-    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data"
+    in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" \
+        --check-space "$check_space"
     for system in $retrained; do
         for s in $seeds; do training_copies "$system" "$s"; done
     done
@@ -132,7 +149,6 @@ training_copies() { # training_copies <system> <seed>: every training utterance 
             retrain-clean) noisy="" ;;
             retrain-everywhere) noisy=$exp/noisy/everywhere/train_noisy/$table ;;
             retrain-spared) noisy=$exp/noisy$by/spared/seed$2/train_noisy/$table ;;
-            *) fail "--retrained knows retrain-clean, retrain-everywhere and retrain-spared, not '$1'" ;;
         esac
         { cat "$dump/train/$table"; if [ -n "$noisy" ]; then cat "$noisy"; else sed 's/^/noisy-/' "$dump/train/$table"; fi; } |
             sort > "$target/train_twice/.$table.tmp"
@@ -154,7 +170,6 @@ values_of() { # values_of <weight>: its values in figure 2, equally spaced on a 
         mask) ends="0.04 11.37" ;;
         entropy) ends="1.0 25.71" ;;
         smoothness) ends="1 10000" ;;
-        *) fail "--sweeps knows asr, mask, entropy and smoothness, not '$1'" ;;
     esac
     awk -v n="$sweep_points" -v ends="$ends" 'BEGIN { split(ends, e, " ")
         for (i = 0; i < n; i++) printf("%.4g\n", (n > 1) ? e[1] * (e[2] / e[1]) ^ (i / (n - 1)) : e[1]) }'
@@ -186,7 +201,8 @@ sweep() {
     for point in $(points); do
         echo "$(masks_of "$point/masks" "$point") --out $point/noisy"
     done > "$exp/sweeps$by/log/mixtures"
-    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test"
+    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test" \
+        --check-space "$check_space"
 }
 
 retrain() {
@@ -261,24 +277,36 @@ score_all() { # score_all <hypotheses> <scores> <sets> [<end of a folder of hypo
         --out "$2/{of}${5:-}/{set}" --sets "$3" --of "$of" --normaliser raw
 }
 
-report_results() { # stage 9
+one_of() { # one_of <words>: them with | between, as placeholders of patterns take them
+    echo "$*" | xargs | tr ' ' '|'
+}
+
+report_results() { # stage 9: of what this run's options name, not of what others may have left
     needs "$exp/score$by/clean/seed$first_seed/draw0/test/counts.json" 8
-    local paper=() # whose figures are of the real corpus
+    local paper=() more=() values="" weight # the paper's figures are of the real corpus
+    local seed_of draw_of place
+    seed_of="seed{seed:$(one_of "$seeds")}"
+    draw_of="draw{draw:0|$(one_of "$draws")}" # clean speech has draw 0
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
+    if [ -n "$retrained" ]; then
+        more+=(--retrained "$exp/score_retrained$by/{system:baseline|$(one_of "$retrained")}/$seed_of/{snr:clean|$(one_of "$snrs")}/{set}")
+    fi
+    if [ -n "$sweeps" ]; then
+        for weight in $sweeps; do values+=" $(values_of "$weight" | xargs)"; done
+        place="$exp/sweeps$by/{weight:$(one_of "$sweeps")}/{value:$(one_of "$values")}/seed{seed:$first_seed}"
+        more+=(--sweeps "$place/score/{set}" --sweep-proportions "$place/noise_proportion.{set}")
+    fi
     mkdir -p "$results" "$exp/report"
-    collect_bubble_results.py --out "$results/results.json" --corpus AN4 --synthetic "$mini" --command "$command" \
-        --scores "$exp/score$by/{system}/seed{seed}/draw{draw}/{set}" --frames "$dump/{set}/utt2num_frames" \
-        --proportions "$exp/noisy$by/{system}/seed{seed}/draw{draw}/{set}/noise_proportion" \
-        --retrained "$exp/score_retrained$by/{system}/seed{seed}/{snr}/{set}" \
-        --sweeps "$exp/sweeps$by/{weight}/{value}/seed{seed}/score/{set}" \
-        --sweep-proportions "$exp/sweeps$by/{weight}/{value}/seed{seed}/noise_proportion.{set}" \
-        --masks "$exp/masks$by/seed{seed}/test/mask.scp" --recogniser "espnet-hybrid-$token_type" "${paper[@]}" \
+    collect_bubble_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
+        --scores "$exp/score$by/{system}/$seed_of/$draw_of/{set}" --frames "$dump/{set}/utt2num_frames" \
+        --proportions "$exp/noisy$by/{system}/$seed_of/$draw_of/{set}/noise_proportion" "${more[@]}" \
+        --masks "$exp/masks$by/$seed_of/test/mask.scp" --recogniser "espnet-hybrid-$token_type" "${paper[@]}" \
         --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, language model: $use_lm}"
-    draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus AN4 \
-        --masks "$exp/masks$by/seed{seed}/test/mask.scp" --estimators "$exp/estimator$by/seed{seed}" --data "$data/test" \
+    draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
+        --masks "$exp/masks$by/$seed_of/test/mask.scp" --estimators "$exp/estimator$by/$seed_of" --data "$data/test" \
         ${examples:+--utterances "$examples"}
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
-        --figures "$exp/report/figures" --title "Where a recogniser listens: the bubble cooperative network" --corpus AN4 \
+        --figures "$exp/report/figures" --title "Where a recogniser listens: the bubble cooperative network" --corpus "$corpus" \
         --synthetic "$mini" --intro conf/results_intro.md \
         --examples "$exp/score$by/masked-noise/seed$first_seed/draw${draws%% *}/test/alignments_raw.txt"
 }

@@ -4,9 +4,25 @@
 
 first_seed=${seeds%% *}
 first_classifier=seed${side_seeds%% *}
-pretraining_config=${pretraining_config:-$conf/pretraining.yaml}
+chunks=$exp/pretrained/chunks/seed$first_seed # with --chunk: a model for each chunk, each from the one before
+masked_variants=$(for variant in $variants; do [ "$variant" = plain ] || echo "$variant"; done | xargs)
+
+settings_of() { # settings_of <file>: in the folder of settings, among this recipe's, or from where the user called
+    local place
+    for place in "$conf/$1" "conf/$1" "$1"; do
+        if [ -f "$place" ]; then echo "$place"; return; fi
+    done
+    from_caller "$1"
+}
+[ -d "$conf" ] || conf=$(from_caller "$conf")
+pretraining_config=$(settings_of "${pretraining_config:-pretraining.yaml}")
+[ -f "$pretraining_config" ] || fail "$pretraining_config does not exist; correct --conf or --pretraining-config"
+[ -z "$lm" ] || [ "$beam" != 0 ] || fail "--lm needs --beam, its width; give for instance --beam 50"
 tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/tokens.txt
-[[ $chunk =~ ^[0-9]+$ ]] || fail "--chunk takes a number of clips, not '$chunk'"
+check_options "a number" "$whole" "least_per_accent chunk beam"
+check_options "a number" "($whole)?" "most_per_accent most_per_gender train_limit dev_limit test_limit"
+check_options "a number" "$decimal" "random_share shortest longest max_disk_gb"
+check_options "numbers parted by blanks" "$wholes" side_seeds
 
 train_sets="labelled_train accent_train gender_train"
 dev_sets="labelled_dev accent_dev gender_dev"
@@ -24,22 +40,23 @@ prepare_data() { # stage 1
     local name random
     needs "$downloads/common_voice_catalan/root.txt" 0
     local/prepare_sets.py --out "$data" --common-voice "$(cat "$downloads/common_voice_catalan/root.txt")" \
-        --unlabelled-releases "$unlabelled_releases" --legacy-accents "$legacy_accents" --least-per-accent "$least_per_accent" \
+        --unlabelled-releases "$unlabelled_releases" --labelled-tables "$labelled_tables" --unlabelled-tables "$unlabelled_tables" \
+        ${unlabelled_data:+--unlabelled-data "$(from_caller "$unlabelled_data")"} --legacy-accents "$legacy_accents" --least-per-accent "$least_per_accent" \
         --random-share "$random_share" --shortest "$shortest" --longest "$longest" --skip-bad-clips "$skip_bad_clips" \
         --other-columns "$other_columns" --seed "$seed" ${accent_table:+--accent-table "$(from_caller "$accent_table")"} \
-        ${most_per_accent:+--most-per-accent "$most_per_accent"} ${dev_limit:+--dev-limit "$dev_limit"} \
-        ${test_limit:+--test-limit "$test_limit"}
+        ${most_per_accent:+--most-per-accent "$most_per_accent"} ${most_per_gender:+--most-per-gender "$most_per_gender"} \
+        ${train_limit:+--train-limit "$train_limit"} ${dev_limit:+--dev-limit "$dev_limit"} ${test_limit:+--test-limit "$test_limit"}
     for name in $(present "$train_sets $dev_sets $test_sets $random_train_sets $random_dev_sets $random_test_sets"); do
         validate_data_dir.sh --no-feats --max-duration "$longest" "$data/$name"
     done
     if [ -e "$data/unlabelled" ]; then
         validate_data_dir.sh --no-feats --no-text --max-duration "$longest" "$data/unlabelled"
     fi
-    check_leakage.py --train "$(folders_of "$train_sets unlabelled")" --dev "$(folders_of "$dev_sets")" \
+    check_leakage.py --normaliser catalan --train "$(folders_of "$train_sets unlabelled")" --dev "$(folders_of "$dev_sets")" \
         --test "$(folders_of "$test_sets")" --report "$data/leakage.md"
     # The random split of the paper, to show what it leaks.
     random=$(present "$random_train_sets $random_dev_sets $random_test_sets")
-    check_leakage.py --train "$(folders_of "$random_train_sets")" --dev "$(folders_of "$random_dev_sets")" \
+    check_leakage.py --normaliser catalan --train "$(folders_of "$random_train_sets")" --dev "$(folders_of "$random_dev_sets")" \
         --test "$(folders_of "$random_test_sets")" --report "$data/leakage_random.md" --allow-shared-speakers "$random"
 }
 
@@ -56,15 +73,28 @@ decode_chunk() { # decode_chunk <number>: this chunk in the place of the one bef
     ln -sfn "unlabelled/$name" "$dump/unlabelled_chunk"
 }
 
-next_chunk() { # the first that nothing has been learnt from: the one to have on the disk
+chunk_options() { # what the models of all chunks come from: the clips that they have learnt from are no longer there to be compared
+    local name
+    echo "--chunk $chunk --seed $seed, $first_seed in training, --size $size --pretraining-start $pretraining_start"
+    name=$(from_caller "$pretraining_start")
+    [ ! -d "$name" ] || find "$name" -maxdepth 1 -type f -printf '%p %s %T@\n' | sort
+    for name in $(present "labelled_dev $(grep -ow '[a-z_]*' "$pretraining_config" | sort -u | xargs)"); do
+        cksum "$data/$name/utt2spk" "$data/$name/utt2dur"
+    done
+    cat "$pretraining_config"
+}
+
+next_chunk() { # the first that nothing has been learnt from with these options: the one to have on the disk
     local k=1
-    while [ -e "$exp/pretrained/chunk$k/step.json" ]; do k=$((k + 1)); done
+    if chunk_options | cmp -s - "$chunks/options"; then
+        while [ -e "$chunks/chunk$k/step.json" ]; do k=$((k + 1)); done
+    fi
     echo "$k"
 }
 
 prepare_signals() { # stage 2
-    local next
-    needs_set labelled_train
+    local name next
+    for name in labelled_train labelled_dev labelled_test; do needs_set "$name"; done
     prepare_vocabulary.py --out "$data/vocabulary" --text "$data/labelled_train/text"
     if [ -e "$data/unlabelled" ] && [ "$chunk" -eq 0 ]; then
         rm -rf "$data/unlabelled_chunk" "$dump/unlabelled_chunk"
@@ -79,36 +109,50 @@ prepare_signals() { # stage 2
 }
 
 pretrain() { # the model that "own" stands for: one for all seeds of what is made from it
-    local start=$pretraining_start k chunks out=$exp/pretrained/seed$first_seed options
+    local start=$pretraining_start out=$exp/pretrained/seed$first_seed
     [ "$start" = random ] || [ ! -d "$(from_caller "$start")" ] || start=$(from_caller "$start")
-    # shellcheck disable=SC2206
-    options=(--config "$pretraining_config" --data "$data" --packed "$dump" --dev-set labelled_dev --size "$size"
-        --seed "$first_seed" --ngpu "$ngpu")
+    [[ $(< "$pretraining_config") != *unlabelled* ]] || needs_set unlabelled
     mkdir -p "$exp/pretrained/log"
     if [ "$chunk" -eq 0 ]; then
-        # shellcheck disable=SC2086
-        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/pretrained/log/train.log" \
-            $launcher pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$out"
-        return
+        # The link of an earlier run with chunks: what is written there would be written into a chunk's model.
+        [ ! -L "$out" ] || rm "$out"
+        pretraining train --config "$pretraining_config" --start "$start" --out "$out"
+    else
+        pretrain_in_chunks "$start" "$out"
     fi
-    # Chunk after chunk, each from where the one before has led; only one is on the disk.
-    sed 's/sets: unlabelled/&_chunk/' "$pretraining_config" > "$exp/pretrained/chunk.yaml"
-    options+=(--config "$exp/pretrained/chunk.yaml")
-    chunks=$(wc -l < "$dump/unlabelled/chunks")
-    for ((k = 1; k <= chunks; k++)); do
-        # A chunk that has been learnt from is no longer on the disk, so nothing can be compared with it.
-        if [ -e "$exp/pretrained/chunk$k/step.json" ]; then
-            echo "done before: $exp/pretrained/chunk$k (remove it to train again)"
-            start=$exp/pretrained/chunk$k
-            continue
+}
+
+pretraining() { # pretraining <log name> [option of pretrain_wav2vec.py ...]
+    # shellcheck disable=SC2086
+    OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/pretrained/log/$1.log" \
+        $launcher pretrain_wav2vec.py "${@:2}" --data "$data" --packed "$dump" --dev-set labelled_dev --size "$size" \
+        --seed "$first_seed" --ngpu "$ngpu"
+}
+
+pretrain_in_chunks() { # pretrain_in_chunks <start> <out>: chunk after chunk, of which only one is on the disk
+    local start=$1 out=$2 continued=false k
+    needs "$dump/unlabelled/chunks" 2
+    if [ -e "$chunks" ] && ! chunk_options | cmp -s - "$chunks/options"; then
+        echo "done again, because what it comes from changed: $chunks"
+        diff "$chunks/options" <(chunk_options) || true
+        rm -rf "$chunks"
+    fi
+    mkdir -p "$chunks"
+    chunk_options > "$chunks/options"
+    sed 's#\(^\|[^[:alnum:]_/]\)unlabelled\b#&_chunk#g' "$pretraining_config" > "$chunks/pretraining.yaml"
+    # Another --chunk than that of stage 2 changes their number with the first.
+    for ((k = 1; k <= $(wc -l < "$dump/unlabelled/chunks"); k++)); do
+        if [ -e "$chunks/chunk$k/step.json" ]; then
+            echo "done before: $chunks/chunk$k"
+        else
+            decode_chunk "$k"
+            pretraining "train.$k" --config "$chunks/pretraining.yaml" --start "$start" --continued "$continued" --out "$chunks/chunk$k"
         fi
-        decode_chunk "$k"
-        # shellcheck disable=SC2086
-        OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/pretrained/log/train.$k.log" \
-            $launcher pretrain_wav2vec.py "${options[@]}" --start "$start" --out "$exp/pretrained/chunk$k"
-        start=$exp/pretrained/chunk$k
+        start=$chunks/chunk$k continued=true
     done
-    ln -sfn "chunk$chunks" "$out"
+    # A model that was learnt without chunks gives way.
+    [ -L "$out" ] || rm -rf "$out"
+    ln -sfn "chunks/seed$first_seed/${start##*/}" "$out"
 }
 
 model_of() { # model_of <start>: the folder or name behind a start
@@ -121,59 +165,90 @@ model_of() { # model_of <start>: the folder or name behind a start
     esac
 }
 
+check_starts() { # what others made is looked for before hours of training, and not in stage 6
+    local start from
+    for start in $variant_start $([ "$stop_stage" -lt 6 ] || echo "$starts"); do
+        [ "$start" != own ] || continue
+        from=$(model_of "$start") || exit 1
+        [ "$from" = random ] || check_start.py --start "$from"
+    done
+}
+
+needs_accents() { # masks come from a classifier of accents
+    [ -n "$(all_of accent)" ] || fail "$PWD/$data lacks accents to learn from ($data/preparation.txt says why); without them, give --variants plain"
+}
+
+all_of() { # all_of <labels> [_random]: the sets that a classifier needs, or nothing if one is missing
+    local sets="$1_train${2:-} $1_dev${2:-} $1_test${2:-}"
+    [ "$(present "$sets")" != "$sets" ] || echo "$sets"
+}
+
 learn() { # stage 3
-    local lines=$exp/classifier/log/lines s from
+    local lines=$exp/classifier/log/lines labels split from
     needs "$dump/labelled_train/utterances" 2
+    [ -z "$masked_variants" ] || needs_accents
+    check_starts
     pretrain
-    from=$(model_of "$variant_start")
+    from=$(model_of "$variant_start") || exit 1
     mkdir -p "$exp/classifier/log"
-    for s in $side_seeds; do
-        classifier accent accent "" "$s" "$from"
-        classifier accent_random accent _random "$s" "$from"
-        classifier gender gender "" "$s" "$from"
-        classifier gender_random gender _random "$s" "$from"
+    for labels in accent gender; do
+        for split in "" _random; do classifiers "$labels" "$split" "$from"; done
     done > "$lines"
+    [ -s "$lines" ] || return 0
     # shellcheck disable=SC2046,SC2086
     in_array "$exp/classifier/log/train" "$lines" $(trainings) -- $launcher train_wav2vec_classifier.py --config "$conf/classifier.yaml" \
         --data "$data" --packed "$dump" --size "$size" --ngpu "$ngpu"
 }
 
-classifier() { # classifier <name> <labels> <end of the sets' names> <seed> <start>: the options of one training
-    [ -e "$data/$2_train$3/utt2spk" ] || return 0
-    echo "--labels $2 --train-set $2_train$3 --dev-set $2_dev$3 --test-sets '$2_dev$3 $2_test$3' --start '$5' --seed $4" \
-        "--out $exp/classifier/$1/$variant_start/seed$4"
+classifiers() { # classifiers <labels> <end of the sets' names> <start>: the options of a training for each seed
+    local s
+    if [ -z "$(all_of "$1" "$2")" ]; then
+        echo "there is no classifier $1$2: not all of its sets have clips ($data/preparation.txt says why)" >&2
+        return
+    fi
+    for s in $side_seeds; do
+        echo "--labels $1 --train-set $1_train$2 --dev-set $1_dev$2 --test-sets '$1_dev$2 $1_test$2' --start $(quoted "$3") --seed $s" \
+            "--out $exp/classifier/$1$2/$variant_start/seed$s"
+    done
 }
 
 map_accents() { # stage 4: what the accent classifier hears, of the recognisers' training set and of their test set
     local model=$exp/classifier/accent/$variant_start/$first_classifier
+    if [ -z "$masked_variants$(all_of accent)" ]; then
+        echo "there are no accents, so there is nothing to map"
+        return
+    fi
+    needs_accents
     needs "$model/model.safetensors" 3
     # shellcheck disable=SC2086
     $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$model" \
-        --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device"
+        --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device" --check-space "$check_space"
 }
 
 mask() { # stage 5: the masks of the first epoch, and how much they hide
-    needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
     local variant
-    for variant in $variants; do
-        [ "$variant" = plain ] || mask_latents.py --variant "$variant" --maps "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" \
+    [ -z "$masked_variants" ] || needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
+    for variant in $masked_variants; do
+        mask_latents.py --variant "$variant" --maps "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" \
             --out "$exp/masked/$variant/labelled_train" --seed "$first_seed"
     done
 }
 
 finetune() { # stage 6
-    local lines=$exp/ctc/log/lines s start variant masked
+    local lines=$exp/ctc/log/lines s start from variant masked
     needs "$tokens" 2
     mkdir -p "$exp/ctc/log"
     for s in $seeds; do
         masked=$([[ " $side_seeds " != *" $s "* ]] || echo "$variants")
         for start in $starts; do
+            # Within echo, its failure would end nothing.
+            from=$(model_of "$start") || exit 1
             for variant in plain $([ "$start" != "$variant_start" ] || echo "$masked"); do
-                echo "--start '$(model_of "$start")' --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
+                echo "--start $(quoted "$from") --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
             done
         done
     done | awk '!seen[$0]++' > "$lines"
-    if [ "$variants" != plain ]; then needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4; fi
+    [ -z "$masked_variants" ] || needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
     # shellcheck disable=SC2046,SC2086
     in_array "$exp/ctc/log/train" "$lines" $(trainings) -- $launcher finetune_wav2vec.py --config "$conf/finetune.yaml" --data "$data" \
         --packed "$dump" --tokens "$tokens" --size "$size" --normaliser catalan --ngpu "$ngpu" \
@@ -181,21 +256,22 @@ finetune() { # stage 6
 }
 
 decode() { # stage 7
-    local lines=$exp/ctc/log/decode folder
+    local lines=$exp/ctc/log/decode folder name
     needs "$exp/ctc/log/lines" 6
     sed -n 's/.*--out //p' "$exp/ctc/log/lines" | while read -r folder; do
         needs "$folder/model.safetensors" 6
-        echo "--model $folder --out $folder/decode"
+        echo "--model $folder --out $folder/decode ${lm:+--lm $(quoted "$(from_caller "$lm")")}"
     done > "$lines"
     # shellcheck disable=SC2086
     in_array "$exp/ctc/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --data "$data" --packed "$dump" \
-        --sets labelled_test --device "$device" --beam "$beam" ${lm:+--lm "$(from_caller "$lm")"}
+        --sets labelled_test --device "$device" --beam "$beam"
     folder=$exp/ctc/${starts##* }/plain/seed$first_seed
     [ ! -e "$exp/ctc/own/plain/seed$first_seed" ] || folder=$exp/ctc/own/plain/seed$first_seed
+    # Few are drawn, and a map for each character takes long.
     for name in ctc ctc-characters; do
         # shellcheck disable=SC2086
         $cuda_cmd $gpu "$exp/saliency/log/$name.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$folder" \
-            --sets labelled_test --out "$exp/saliency" --task "$name" --target reference --normaliser catalan \
-            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device"
+            --sets labelled_test --out "$exp/saliency" --task "$name" --target reference --normaliser catalan --most-per-accent 3 \
+            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device" --check-space "$check_space"
     done
 }

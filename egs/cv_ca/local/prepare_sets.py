@@ -17,7 +17,7 @@ from salience.corpora.headers import audio_duration
 from salience.corpora.labels import read_labels
 from salience.corpora.records import Utterance
 from salience.corpora.splits import split_speakers, spread
-from salience.data.directories import write_data_dir
+from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import normaliser
 from salience.data.tables import write_table
 from salience.data.vocabulary import unwritable
@@ -64,12 +64,15 @@ def main(
     unlabelled_releases: str = "",
     labelled_tables: str = "validated",
     unlabelled_tables: str = "other invalidated",
+    unlabelled_data: Path | None = None,
     accent_table: Path | None = None,
     legacy_accents: bool = False,
     least_per_accent: int = 10,
     most_per_accent: int | None = None,
+    most_per_gender: int | None = None,
     dev_share: float = 0.1,
     test_share: float = 0.1,
+    train_limit: int | None = None,
     dev_limit: int | None = None,
     test_limit: int | None = None,
     random_share: float = 0.1,
@@ -96,18 +99,22 @@ def main(
             versions such as 15.0
         labelled_tables: tables of the other releases whose sentences are used, parted by spaces
         unlabelled_tables: tables of the other releases of which only the audio is used
+        unlabelled_data: a data directory of any speech, whose audio joins unlabelled
         accent_table: your own table, what is written in accents or variant and its label; it comes before the recipe's
         legacy_accents: the paper's five exact strings of the accent column instead of the table
         least_per_accent: an accent with fewer clips is in no accent set
         most_per_accent: at most this many clips of an accent in each accent set (default: all)
+        most_per_gender: at most this many clips of a gender in each gender set (default: all)
         dev_share: share of the speakers, of each accent and gender, in the dev sets
         test_share: the same for the test sets
-        dev_limit: at most this many utterances in labelled_dev (default: all)
+        train_limit: at most this many utterances in labelled_train, of as many speakers as possible (default: all)
+        dev_limit: the same for labelled_dev
         test_limit: the same for labelled_test
         random_share: share of the utterances, half dev and half test, in the random sets
         shortest: leave out clips shorter than this many seconds
         longest: leave out clips longer than this many seconds
-        skip_bad_clips: leave out and count clips that are missing, empty or no audio, instead of stopping
+        skip_bad_clips: leave out and count clips that are missing, empty or no audio, instead of stopping; each clip is
+            then opened, also where clip_durations.tsv says how long it is
         other_columns: columns that the tables may have besides the known ones, parted by spaces
         seed: seed of every choice
     """
@@ -120,11 +127,24 @@ def main(
         raise InputError(
             f"--dev-share {dev_share:g} and --test-share {test_share:g} leave no speaker to train with; lower one"
         )
-    config = {name: value for name, value in locals().items() if name not in ("out", "name", "share")}
+    limits = {
+        "most-per-accent": most_per_accent, "most-per-gender": most_per_gender, "train-limit": train_limit,
+        "dev-limit": dev_limit, "test-limit": test_limit,
+    }  # fmt: skip
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise InputError(f"--{name} {limit} leaves nothing; give at least 1, or leave it out for all there is")
+    if not 0 <= shortest <= longest:
+        raise InputError(
+            f"--shortest {shortest:g} and --longest {longest:g} are no range of seconds; give for instance 0.5 and 20"
+        )
+    config = {name: value for name, value in locals().items() if name not in ("out", "name", "share", "limits", "limit")}
     releases = corpus.find_releases(common_voice.absolute(), catalan.LANGUAGE)
     config["files"] = audio_fingerprint(path for root in releases for path in root.glob("*.tsv"))
     tables = [catalan.LEGACY_ACCENT_TABLE if legacy_accents else catalan.ACCENT_TABLE]
     inputs = [*tables, *([accent_table] if accent_table else [])]
+    if unlabelled_data is not None:
+        inputs += [unlabelled_data / name for name in ("utt2spk", "wav.scp", "segments", "utt2dur")]
     step = Step(out / "step.json", config, inputs, [out / "preparation.txt"])
     if step.is_done():
         return
@@ -136,13 +156,20 @@ def main(
             made, corpus.KNOWN_COLUMNS | set(other_columns.split()), skip_bad_clips, shortest, longest
         )
         reader.read(releases, only_audio, labelled_tables.split(), unlabelled_tables.split())
-        reader.label(labels, variants=not legacy_accents)
         if not made.labelled:
+            left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(made.excluded.items()))
             raise InputError(
-                f"{common_voice} has no clip in the tables {labelled_tables}; name others with --labelled-tables"
+                f"{common_voice} gives no clip with a sentence: the tables {labelled_tables} are empty or not there; "
+                "name others with --labelled-tables"
+                if not left_out
+                else f"{common_voice} gives no clip with a sentence: of all tables, {left_out} were left out; "
+                "correct --shortest and --longest, or name other tables with --labelled-tables"
             )
-        _divide(made, dev_share, test_share, dev_limit, test_limit, seed)
-        _accents_and_genders(made, least_per_accent, most_per_accent, random_share, seed)
+        reader.label(labels, variants=not legacy_accents)
+        if unlabelled_data is not None:
+            reader.add_audio(unlabelled_data)
+        _divide(made, dev_share, test_share, train_limit, dev_limit, test_limit, seed)
+        _accents_and_genders(made, least_per_accent, most_per_accent, most_per_gender, random_share, seed)
         _random(made, random_share, seed)
         _keep_apart(made)
         _write(made, out)
@@ -222,15 +249,14 @@ class _Reader:
                 raise InputError(f"{audio} is missing; {BAD_CLIP}")
             if seconds == 0 or audio.stat().st_size == 0:
                 raise InputError(f"{audio} has a length of zero; {BAD_CLIP}")
-            seconds = audio_duration(audio) if seconds is None else seconds
+            # A table tells how long a clip was, not that it is there as a whole.
+            seconds = audio_duration(audio) if seconds is None or self.skip_bad_clips else seconds
         except InputError:
             if not self.skip_bad_clips:
                 raise
             self.made.excluded["clips that are missing, empty or no audio"] += 1
             return None
-        if seconds < self.shortest or seconds > self.longest:
-            limit = f"under {self.shortest:g} s" if seconds < self.shortest else f"over {self.longest:g} s"
-            self.made.excluded[f"clips {limit}"] += 1
+        if not self._fits(seconds):
             return None
         if has_text and not clip.sentence.strip():
             self.made.excluded["clips without a sentence"] += 1
@@ -241,6 +267,25 @@ class _Reader:
             key, clip.speaker, audio, text, seconds, key,
             gender=corpus.GENDERS.get(clip.gender), language=catalan.LANGUAGE,
         )  # fmt: skip
+
+    def _fits(self, seconds: float) -> bool:
+        """Whether a clip is neither too short nor too long; one that is gets counted."""
+        if self.shortest <= seconds <= self.longest:
+            return True
+        limit = f"under {self.shortest:g} s" if seconds < self.shortest else f"over {self.longest:g} s"
+        self.made.excluded[f"clips {limit}"] += 1
+        return False
+
+    def add_audio(self, folder: Path) -> None:
+        """The audio of a data directory, under the folder's name: its ids may be those of other sets."""
+        joined, prefix = [], "_".join(folder.name.split())
+        for u in read_data_dir(folder):
+            seconds = u.duration or (audio_duration(u.audio) if u.end is None else u.end - (u.start or 0.0))
+            if self._fits(seconds):
+                names = {part: f"{prefix}-{getattr(u, part)}" for part in ("id", "speaker", "recording")}
+                joined.append(replace(u, **names, audio=u.audio.absolute(), duration=seconds, text="", accent=None, gender=None))
+        self.made.unlabelled += joined
+        self.made.notes.append(f"{folder}: {len(joined)} utterances, without their sentences")
 
     def label(self, labels: Mapping[str, str], variants: bool) -> None:
         """Give the labelled utterances their accents; who states two accents or two genders has none."""
@@ -269,7 +314,13 @@ class _Reader:
 
 
 def _divide(
-    made: Preparation, dev_share: float, test_share: float, dev_limit: int | None, test_limit: int | None, seed: int
+    made: Preparation,
+    dev_share: float,
+    test_share: float,
+    train_limit: int | None,
+    dev_limit: int | None,
+    test_limit: int | None,
+    seed: int,
 ) -> None:
     """Give each speaker a part; `split` of the utterances says which."""
     said: dict[str, tuple[str, str]] = {}
@@ -284,7 +335,7 @@ def _divide(
     }
     part_of = split_speakers(groups, {}, seed, dev_share, test_share)
     made.labelled = [replace(u, split=part_of[u.speaker]) for u in made.labelled]
-    for part, limit in (("train", None), ("dev", dev_limit), ("test", test_limit)):
+    for part, limit in (("train", train_limit), ("dev", dev_limit), ("test", test_limit)):
         own = [u for u in made.labelled if u.split == part and (part == "test" or u.id not in made.unwritable)]
         made.sets[f"labelled_{part}"] = spread(_by_speaker(own), limit, seed, attrgetter("id"))
     for reason in made.unwritable.values():
@@ -295,7 +346,7 @@ def _divide(
 
 
 def _accents_and_genders(
-    made: Preparation, least: int, most: int | None, random_share: float, seed: int
+    made: Preparation, least: int, most: int | None, most_per_gender: int | None, random_share: float, seed: int
 ) -> None:
     numbers = Counter(u.accent for u in made.labelled if u.accent)
     few = {accent for accent, number in numbers.items() if number < least}
@@ -305,8 +356,9 @@ def _accents_and_genders(
     with_accent = [u for u in made.labelled if u.accent and u.accent not in few]
     for part in PARTS:
         of_part = [u for u in with_accent if u.split == part]
-        made.sets[f"accent_{part}"] = _capped(of_part, most, seed)
-        made.sets[f"gender_{part}"] = [u for u in made.labelled if u.gender and u.split == part]
+        made.sets[f"accent_{part}"] = _capped(of_part, "accent", most, seed)
+        of_part = [u for u in made.labelled if u.gender and u.split == part]
+        made.sets[f"gender_{part}"] = _capped(of_part, "gender", most_per_gender, seed)
     for accent in sorted({u.accent for u in with_accent if u.accent}):
         speakers = {part: {u.speaker for u in with_accent if (u.accent, u.split) == (accent, part)} for part in PARTS}
         absent = [part for part in PARTS if not speakers[part]]
@@ -329,19 +381,20 @@ def _accents_and_genders(
             made.sets |= {name: [] for name in made.sets if name.startswith(kind)}
 
 
-def _capped(utterances: Sequence[Utterance], most: int | None, seed: int) -> list[Utterance]:
-    accents = sorted({u.accent for u in utterances if u.accent})
+def _capped(utterances: Sequence[Utterance], kind: str, most: int | None, seed: int) -> list[Utterance]:
+    """At most so many utterances of each accent or gender."""
+    of_label: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        of_label[getattr(utterance, kind)].append(utterance)
     return [
         utterance
-        for accent in accents
-        for utterance in spread(
-            _by_speaker(u for u in utterances if u.accent == accent), most, seed, attrgetter("id")
-        )
+        for label in sorted(of_label)
+        for utterance in spread(_by_speaker(of_label[label]), most, seed, attrgetter("id"))
     ]
 
 
 def _random(made: Preparation, random_share: float, seed: int) -> None:
-    pool = [u for u in made.labelled if u.id not in made.unwritable]
+    pool = [u for part in PARTS for u in made.sets[f"labelled_{part}"] if u.id not in made.unwritable]
     drawn = _by_chance(pool, random_share, seed)
     made.sets |= {f"labelled_{part}_random": members for part, members in drawn.items()}
 

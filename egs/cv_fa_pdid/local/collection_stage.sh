@@ -2,6 +2,10 @@
 # shellcheck disable=SC2154  # run.sh, which sources this, sets the variables
 # Stage 0 of the collection: from long recordings to PDID's layout.
 
+in_yaml() { # in_yaml <word>: as a string there
+    echo "'${1//\'/\'\'}'"
+}
+
 # collect_recordings: recordings in a folder an accent (recordings_root), or named with their accents in a table
 # (recordings_list), become $downloads/pdid.  The models of each step: vad, diariser, separator.  reference: a table of
 # timed utterances to compare with.  With neither root nor list, and mini=true, from the mini recordings.
@@ -18,15 +22,18 @@ collect_recordings() {
         root=$(cat "$downloads/recordings/root.txt")/audio
         known=$(cat "$downloads/recordings/root.txt")/reference.tsv
     fi
-    # In a file: a path with JOB in it would not survive the array of jobs.
+    # In a file: a path with JOB in it would not survive the array of jobs.  Models may be paths, too.
     mkdir -p "$work"
     {
-        [ -z "$list" ] || echo "table: '${list//\'/\'\'}'"
-        [ -z "$root" ] || echo "root: '${root//\'/\'\'}'"
-        [ -z "$known" ] || echo "reference: '${known//\'/\'\'}'"
+        [ -z "$list" ] || echo "table: $(in_yaml "$list")"
+        [ -z "$root" ] || echo "root: $(in_yaml "$root")"
+        [ -z "$known" ] || echo "reference: $(in_yaml "$known")"
+        echo "settings:"
+        echo "  vad: $(in_yaml "${vad:-silero}")"
+        echo "  diariser: $(in_yaml "${diariser:-resemblyzer}")"
+        echo "  separator: $(in_yaml "${separator:-none}")"
     } > "$work/sources.yaml"
-    how=(--config "$conf/collection.yaml" --config "$work/sources.yaml" --settings.vad "${vad:-silero}"
-        --settings.diariser "${diariser:-resemblyzer}" --settings.separator "${separator:-none}")
+    how=(--config "$conf/collection.yaml" --config "$work/sources.yaml")
     $train_cmd JOB=1:"$nj" "$work/log/collect.JOB.log" \
         local/collect_recordings.py "${how[@]}" --out "$work/recordings" --job JOB --jobs "$nj"
     local/merge_collection.py "${how[@]}" --recordings "$work/recordings" \

@@ -3,17 +3,45 @@
 # What the stages of ImportantAug do.  stages.sh comes before.
 
 first_seed=${seeds%% *}
-sweep_seeds=${sweep_seeds:-$first_seed}
+sweep_seeds=${sweep_seeds:-$seeds}
 binarised_seeds=${binarised_seeds:-$first_seed}
+[ "$sweep_snrs" != none ] || sweep_snrs=
+[ "$binarised" != none ] || binarised=
 training_config=${training_config:-$conf/training.yaml}
 further_config=${further_config:-$([ "$mini" = true ] && echo "$conf/further.yaml" || echo "$training_config")}
 generator_config=${generator_config:-$conf/generator.yaml}
-by=$([ "$kind" = paper ] || echo "_$kind") # other kinds of recognisers have folders of their own
-of=$([ "$maps_of" = paper ] || echo "$by") # and generators that listen to them
-case $maps_of in paper | own) ;; *) fail "--maps-of takes paper or own, not '$maps_of'" ;; esac
-noise_name=$(basename "$noise") other_name=$(basename "$other_noise")
+noise_name=${noise_name:-$(basename "$noise")} other_name=${other_name:-$(basename "$other_noise")}
 noisy_sets="test_$noise_name test_$other_name"
-folder=$exp/recogniser$by
+
+takes() { # takes <option> <list> <pattern> <what>: each word of the list is what the option takes, and none stands there twice
+    local word
+    for word in $2; do [[ $word =~ ^($3)$ ]] || fail "--$1 takes $4, not '$word'"; done
+    # shellcheck disable=SC2086
+    word=$(printf '%s\n' $2 | sort | uniq -d | head -n 1)
+    [ -z "$word" ] || fail "--$1 has $word twice; leave one out"
+}
+# Such a number is in the names of folders, where each has one way to be written.
+ratio='-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?'
+case $maps_of in paper | own) ;; *) fail "--maps-of takes paper or own, not '$maps_of'" ;; esac
+case $per in batch | utterance) ;; *) fail "--per takes batch or utterance, not '$per'" ;; esac
+takes seeds "$seeds" "$whole" numbers
+for option in sweep_seeds binarised_seeds; do takes "${option//_/-}" "${!option}" "${seeds// /|}" "some of --seeds, $seeds"; done
+takes snrs "$snrs" "$ratio" "numbers of dB such as -12.5 0 20"
+takes sweep-snrs "$sweep_snrs" "$ratio" "numbers of dB such as -5 0 15, or none"
+takes binarised "$binarised" '[1-9][0-9]?(\.[0-9]*[1-9])?|0\.[0-9]*[1-9]' "percentages above 0 and below 100, or none"
+takes systems "$systems" "continue-clean|specaugment|conventional|null|importantaug|other-map" \
+    "some of continue-clean, specaugment, conventional, null, importantaug and other-map"
+if [ -z "$sweep_snrs" ]; then
+    case " $systems " in *" conventional "*) fail "the sweep chooses the SNR of conventional; leave that out of --systems, or give --sweep-snrs" ;; esac
+fi
+
+# What is not the paper's has folders of its own: recognisers of other kinds and the generators that listen to them, and
+# what heard noise through other maps or through maps moved otherwise.
+by=$([ "$kind" = paper ] || echo "_$kind")
+of=$([ "$maps_of" = paper ] || echo "$by")
+way=$([ -z "$of" ] || echo _own-maps)$([ "$per" = batch ] || echo _per-utterance)
+folder=$exp/recogniser$by decoded=$exp/decode$by$way scores=$exp/score$by$way report=$exp/report$by$way
+noisy_decoded=$exp/decode_noisy$by$way noisy_scores=$exp/score_noisy$by$way
 
 fetch_corpora() { # stage 0
     fetch speech_commands
@@ -22,7 +50,7 @@ fetch_corpora() { # stage 0
 }
 
 prepare_data() { # stage 1
-    local options=(--noise-name "$noise_name" --other-name "$other_name" --qut-making "$qut_making" --partial "$partial" --seed "$seed") name
+    local options=(--noise-name "$noise_name" --other-name "$other_name" --qut-making "$qut_making" --partial "$partial" --snrs="$snrs" --seed "$seed") name
     needs "$downloads/speech_commands/root.txt" 0
     case $noise in
         musan) needs "$downloads/musan/root.txt" 0; options+=(--musan "$(cat "$downloads/musan/root.txt")") ;;
@@ -57,7 +85,7 @@ pack_sets() { # stage 2
     needs "$data/words" 1
     $train_cmd "$dump/log/pack.log" pack_waveforms.py --data "$data" --out "$dump" \
         --sets "train dev test noise_train noise_test $(published_sets)" \
-        --long "$([ ! -e "$data/noise_other" ] || echo noise_other)"
+        --long "$([ ! -e "$data/noise_other" ] || echo noise_other)" --check-space "$check_space"
 }
 
 recognisers() { # recognisers <log name> <list of argument lines> <settings>: trains one recogniser a line
@@ -79,6 +107,7 @@ train_baselines() { # stage 3
 
 train_generators() { # stage 4
     local lines=$exp/generator$of/log/lines s
+    if [ -n "$published_checkpoint" ]; then score_published_masks; fi
     if [ "$kind" != paper ] && [ "$maps_of" = paper ]; then
         needs "$exp/masks/seed$first_seed/train/mask.scp" "4 with --kind paper"
         return
@@ -92,11 +121,29 @@ train_generators() { # stage 4
     for s in $seeds; do echo "--generator $exp/generator$of/seed$s --out $exp/masks$of/seed$s"; done > "$exp/masks$of/log/lines"
     # shellcheck disable=SC2086
     in_array "$exp/masks$of/log/map" "$exp/masks$of/log/lines" $gpu --max-jobs-run "$train_jobs" -- \
-        map_importance.py --packed "$dump" --sets "train dev test" --device "$device"
+        map_importance.py --packed "$dump" --sets "train dev test" --device "$device" --check-space "$check_space"
+}
+
+score_published_masks() { # as our own generators are scored while they learn
+    local of=$exp/published
+    needs "$of/generator/model.safetensors" 3
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu "$of/log/map.log" map_importance.py --packed "$dump" --generator "$of/generator" --out "$of/masks" \
+        --sets dev --device "$device" --check-space "$check_space"
+    $train_cmd "$of/log/score.log" score_generator.py --config "$generator_config" --data "$data" --packed "$dump" \
+        --generator "$of/generator" --recogniser "$of/recogniser" --out "$of/dev"
+}
+
+model() { # model <system> <seed>: the folder of a recogniser
+    case $1 in
+        importantaug | other-map | binarised-*) echo "$folder$way/$1/seed$2" ;;
+        published) echo "$exp/published/recogniser" ;;
+        *) echo "$folder/$1/seed$2" ;;
+    esac
 }
 
 system() { # system <name> <seed>: the options of one training that goes on from the baseline
-    local added="--augmentation.method noise --augmentation.per $per" masks="--masks $exp/masks$of/seed$2/train/mask.scp"
+    local added="--augmentation.method noise" masks="--augmentation.per $per --masks $exp/masks$of/seed$2/train/mask.scp"
     case $1 in
         continue-clean) added="" ;;
         specaugment) added="--augmentation.method specaugment" ;;
@@ -105,18 +152,28 @@ system() { # system <name> <seed>: the options of one training that goes on from
         importantaug) added+=" $masks --augmentation.masks own" ;;
         other-map) added+=" $masks --augmentation.masks other" ;;
         binarised-*) added+=" $masks --augmentation.masks own --augmentation.everywhere 0 --augmentation.percent ${1#binarised-}" ;;
-        *) fail "--systems knows continue-clean, specaugment, conventional, null, importantaug and other-map, not '$1'" ;;
     esac
-    echo "--seed $2 --init $folder/baseline/seed$2 --out $folder/$1/seed$2 $added"
+    echo "--seed $2 --init $(model baseline "$2") --out $(model "$1" "$2") $added"
+}
+
+train_further() { # train_further <log name> <settings>: what the list <log name>.names in the log folder names
+    local lines=$folder/log/$1 name s
+    while read -r name s; do system "$name" "$s"; done < "$lines.names" > "$lines"
+    recognisers "$1" "$lines" "$2"
+}
+
+swept() { # "<system> <seed>" of Table 1's sweep
+    local s snr
+    for s in $sweep_seeds; do for snr in $sweep_snrs; do echo "conventional-$snr $s"; done; done
 }
 
 sweep_snr() { # stage 5: Table 1
-    local lines=$folder/log/sweep s snr
-    for s in $sweep_seeds; do needs "$folder/baseline/seed$s/model.safetensors" 3; done
+    local s
+    for s in $sweep_seeds; do needs "$(model baseline "$s")/model.safetensors" 3; done
     if [ -z "$sweep_snrs" ]; then return; fi
     mkdir -p "$folder/log"
-    for s in $sweep_seeds; do for snr in $sweep_snrs; do system "conventional-$snr" "$s"; done; done > "$lines"
-    recognisers sweep "$lines" "$further_config"
+    swept > "$folder/log/sweep.names"
+    train_further sweep "$further_config"
     local/choose_snr.py --histories "$folder/conventional-{snr}/seed{seed}/history.json" --snrs "$sweep_snrs" \
         --seeds "$sweep_seeds" --out "$exp/conventional_snr$by"
 }
@@ -129,73 +186,99 @@ chosen() { # chosen <system>: conventional stands for the SNR that stage 5 chose
 }
 
 trained() { # "<system> <seed>" of all recognisers that go on from a baseline, Table 1's sweep left out
-    local name s
-    for s in $seeds; do for name in $systems; do echo "$(chosen "$name") $s"; done; done
+    local name s found
+    # A word of its own for `chosen`: what fails within the words of echo does not end the run.
+    for s in $seeds; do for name in $systems; do found=$(chosen "$name"); echo "$found $s"; done; done
     for s in $binarised_seeds; do for name in $binarised; do echo "binarised-$name $s"; done; done
 }
 
 train_on() { # stage 6
-    local lines=$folder/log/train_on name s
+    local s
     for s in $seeds; do needs "$exp/masks$of/seed$s/train/mask.scp" 4; done
-    trained > "$lines.names"
-    while read -r name s; do system "$name" "$s"; done < "$lines.names" > "$lines"
-    recognisers train_on "$lines" "$further_config"
+    trained > "$folder/log/train_on.names"
+    train_further train_on "$further_config"
+}
+
+list_heard() { # lists "<system> <seed>" of what the tables are about: of all that hears every set, and of what hears dev alone
+    local s
+    mkdir -p "$decoded/log"
+    {
+        for s in $seeds; do echo "baseline $s"; done
+        trained
+        if [ -n "$published_checkpoint" ]; then echo "published 0"; fi
+    } > "$decoded/log/all_sets"
+    # The sweep's best is in the other list.
+    swept | { grep -vxFf "$decoded/log/all_sets" || true; } > "$decoded/log/dev_alone"
+}
+
+heard() { # heard <file> <stage>: those of the two lists as <system>/<seed>; the file is there for each, or that stage makes it
+    local name s file
+    while read -r name s; do
+        file=${1/\{system\}/$name}
+        needs "${file/\{seed\}/$s}" "$2"
+        echo "$name/$s"
+    done < <(cat "$decoded/log/all_sets" "$decoded/log/dev_alone")
 }
 
 predict() { # stage 7
-    local lines=$exp/decode$by/log/lines name s snr
-    for s in $seeds; do needs "$folder/baseline/seed$s/model.safetensors" 3; done
-    mkdir -p "$exp/decode$by/log"
+    local lines=$decoded/log/lines name s
+    list_heard
     {
-        { for s in $seeds; do echo "baseline $s"; done; trained; } | while read -r name s; do
-            needs "$folder/$name/seed$s/model.safetensors" 6
-            echo "--model $folder/$name/seed$s --out $exp/decode$by/$name/seed$s --out-noisy $exp/decode_noisy$by/$name/seed$s"
-        done
-        for s in $sweep_seeds; do
-            for snr in $sweep_snrs; do echo "--model $folder/conventional-$snr/seed$s --out $exp/decode$by/conventional-$snr/seed$s --sets dev --noisy ''"; done
-        done
-        if [ -n "$published_checkpoint" ]; then
-            echo "--model $exp/published/recogniser --out $exp/decode$by/published/seed0 --out-noisy $exp/decode_noisy$by/published/seed0"
-        fi
-    } > "$lines.all"
-    # The sweep's best is there twice, the second time for dev alone.
-    awk '!seen[$2]++' "$lines.all" > "$lines"
+        while read -r name s; do
+            needs "$(model "$name" "$s")/model.safetensors" "$(case $name in baseline | published) echo 3 ;; *) echo 6 ;; esac)"
+            echo "--model $(model "$name" "$s") --out $decoded/$name/seed$s --out-noisy $noisy_decoded/$name/seed$s"
+        done < "$decoded/log/all_sets"
+        while read -r name s; do
+            needs "$(model "$name" "$s")/model.safetensors" 5
+            echo "--model $(model "$name" "$s") --out $decoded/$name/seed$s --sets dev --noisy ''"
+        done < "$decoded/log/dev_alone"
+    } > "$lines"
     # shellcheck disable=SC2086
-    in_array "$exp/decode$by/log/predict" "$lines" $gpu --max-jobs-run "$nj" -- predict_commands.py --data "$data" \
+    in_array "$decoded/log/predict" "$lines" $gpu --max-jobs-run "$nj" -- predict_commands.py --data "$data" \
         --packed "$dump" --sets "dev test" --noisy "$noisy_sets" --snrs="$snrs" --device "$device"
 }
 
 score() { # stage 8
-    needs "$exp/decode$by/baseline/seed$first_seed/test/text" 7
-    score_commands.py --data "$data" --hyp "$exp/decode$by/{system}/seed{seed}/{set}/text" \
-        --out "$exp/score$by/{system}/seed{seed}/{set}"
-    score_commands.py --data "$data" --hyp "$exp/decode_noisy$by/{system}/seed{seed}/{snr}/{set}/text" \
-        --out "$exp/score_noisy$by/{system}/seed{seed}/{snr}/{set}"
+    local only
+    list_heard
+    only=$(heard "$decoded/{system}/seed{seed}/dev/text" 7 | xargs)
+    score_commands.py --data "$data" --hyp "$decoded/{system}/seed{seed}/{set:dev|test}/text" \
+        --out "$scores/{system}/seed{seed}/{set}" --only "$only"
+    score_commands.py --data "$data" --hyp "$noisy_decoded/{system}/seed{seed}/{snr:${snrs// /|}}/{set:${noisy_sets// /|}}/text" \
+        --out "$noisy_scores/{system}/seed{seed}/{snr}/{set}" --only "$only"
 }
 
 corpus_label() { # as it stands in the results: parts of the corpus and other recognisers are results of their own
     local words
     words=$(wc -l < "$data/words")
-    echo "Speech Commands$([ "$words" -eq 35 ] || echo ", $words words")$([ "$kind" = paper ] || echo ", $kind")"
+    echo "Speech Commands$([ "$words" -eq 35 ] || echo ", $words words")$([ "$kind" = paper ] || echo ", $kind")$(
+        [ -z "$of" ] || echo ", maps of its own")$([ "$per" = batch ] || echo ", masks moved per utterance")"
 }
 
 report_results() { # stage 9
-    local paper=() chosen=() corpus # the paper's figures are of the real corpus
-    needs "$exp/score$by/baseline/seed$first_seed/test/counts.json" 8
+    local paper=() chosen=() corpus only s # the paper's figures are of the real corpus
+    local generators="$exp/generator$of/seed{seed:${seeds// /|}}/history.json"
+    list_heard
+    only=$(heard "$scores/{system}/seed{seed}/dev/counts.json" 8 | xargs)
+    for s in $seeds; do needs "$exp/generator$of/seed$s/history.json" 4; done
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
     case " $systems " in *" conventional "*) chosen=(--chosen "$exp/conventional_snr$by") ;; esac
     corpus=$(corpus_label)
-    mkdir -p "$results" "$exp/report"
+    mkdir -p "$results" "$report"
     collect_command_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
-        --scores "$exp/score$by/{system}/seed{seed}/{set}" --noisy "$exp/score_noisy$by/{system}/seed{seed}/{snr}/{set}" \
+        --scores "$scores/{system}/seed{seed}/{set}" \
+        --noisy "$noisy_scores/{system}/seed{seed}/{snr:${snrs// /|}}/{set}" --only "$only" \
         --in-domain "test_$noise_name" --out-of-domain "test_$other_name" "${chosen[@]}" \
-        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" \
+        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" --generators "$generators" \
+        ${published_checkpoint:+--published-generator "$exp/published/dev/history.json"} \
         --settings "{settings: $conf, recogniser: $(basename "$training_config"), further: $(basename "$further_config"), generator: $(basename "$generator_config"), masks moved per: $per, maps of: $maps_of}"
-    draw_command_results.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
-    draw_importance.py --out "$exp/report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
+    # Pictures of what another run had belong in no page of this one.
+    rm -rf "$report/figures"
+    draw_command_results.py --out "$report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
+    draw_importance.py --out "$report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
         --noise "$dump/noise_train" --masks "$exp/masks$of/seed$first_seed/test/mask.scp" \
-        ${examples:+--utterances "$examples"} --audio "$exp/report/audio" --histories "$exp/generator$of/seed{seed}/history.json"
-    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
-        --figures "$exp/report/figures" --title "ImportantAug: noise where it does no harm" --corpus "$corpus" \
+        ${examples:+--utterances "$examples"} --audio "$report/audio" --histories "$generators"
+    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$report/report.html" \
+        --figures "$report/figures" --title "ImportantAug: noise where it does no harm" --corpus "$corpus" \
         --synthetic "$mini" --intro conf/results_intro.md
 }

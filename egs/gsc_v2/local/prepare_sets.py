@@ -36,6 +36,9 @@ PUBLISHED = {"musan": "speech_command_test_musan", "qut": "speech_command_test_Q
 SHARE = 0.8
 """Of the in-domain noise, for training."""
 
+PARTED = 3
+"""Seconds: in a shorter recording, that share of the whole seconds is all of them."""
+
 PAPER_NOISE = {"noise_train": 702, "noise_test": 175}
 
 
@@ -66,6 +69,7 @@ def main(
     qut_making: Literal["ours", "published"] = "ours",
     words: str = "",
     partial: bool = False,
+    snrs: str = " ".join(SNRS),
     seed: int = 0,
 ) -> None:
     """Write the data directories of speech, of noise and of noisy test sets below <out>.
@@ -74,7 +78,8 @@ def main(
     noise_test hold pieces of one second: of MUSAN the first second of each
     recording that lasts one, 80 % of the recordings for training; of another
     folder every whole second of a recording, the first 80 % for training, so
-    that no second is in both.  noise_other holds whole recordings of another
+    that no second is in both, and of recordings too short to be parted so,
+    80 % of the recordings.  noise_other holds whole recordings of another
     source.  test_<name> is the test set with a table `noise`: which noise
     each utterance gets at every SNR, and from which sample at 16 kHz; or with
     a published archive, test_<name>/<snr> are its mixtures.  <out>/words,
@@ -95,7 +100,8 @@ def main(
         qut_making: published draws the places in the out-of-domain noise as the published script does
         words: take these words only, parted by spaces or commas (default: all)
         partial: go on when all 35 words are there and clips are missing
-        seed: of the split of MUSAN and of the pairing of utterances and noise
+        snrs: of the published mixtures, parted by spaces
+        seed: of the split of recordings of noise and of the pairing of utterances and noise
     """
     _check_options(musan, noise, qut, other_noise, published_qut, qut_making, noise_name, other_name)
     root = corpus.find_root(speech_commands.absolute())
@@ -115,6 +121,8 @@ def main(
         "qut_making": qut_making,
         "words": chosen,
         "partial": partial,
+        # Nothing else depends on them.
+        "snrs": snrs.split() if published_musan or published_qut else None,
         "seed": seed,
         "files": audio_fingerprint(files),
     }
@@ -131,7 +139,7 @@ def main(
     for kind, found in (("musan", inside), ("qut", outside)):
         folder = published[kind]
         if folder is not None:
-            found.mixtures = _mixtures(folder.absolute(), kind, test)
+            found.mixtures = _mixtures(folder.absolute(), kind, snrs.split(), test)
             continue
         if found is inside:
             tables[found.name] = pair_pieces(test, found.test, seed)
@@ -194,8 +202,11 @@ def _in_domain(musan: Path | None, noise: str, root: Path, name: str, seed: int)
     else:
         folder = corpus.background(root) if noise == "background" else Path(noise).absolute()
         usable = recordings.of_a_second(recordings.recordings(folder), folder, "--noise")
-        train, test = split_seconds(usable)
+        train, test = split_seconds(usable, seed)
         told = f"the seconds of {_number(usable)} in {folder}, of each the first {SHARE:.0%} for training"
+        short = sum(recording.duration < PARTED for recording in usable)
+        if short:
+            told += f", but all or none of the {short} shorter than {PARTED} s"
     if not train or not test:
         raise InputError(
             f"{folder} holds too little noise for a second to train with and another to test with; "
@@ -224,22 +235,33 @@ def _number(found: Sequence[Utterance]) -> str:
 
 def split_recordings(usable: Sequence[Utterance], seed: int) -> tuple[list[Utterance], list[Utterance]]:
     """The first second of each recording: those for training, and those for testing, drawn by the seed."""
-    drawn = sorted(usable, key=lambda recording: generator(seed, "noise", recording.id).random())
-    count = round(SHARE * len(drawn))
-    pieces = [recordings.piece(recording, 0) for recording in drawn]
-    return pieces[:count], pieces[count:]
+    learnt, kept = _drawn(usable, seed)
+    return [recordings.piece(one, 0) for one in learnt], [recordings.piece(one, 0) for one in kept]
 
 
-def split_seconds(usable: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
-    """All whole seconds: of each recording the first part for training, the rest for testing."""
-    train: list[Utterance] = []
-    test: list[Utterance] = []
+def split_seconds(usable: Sequence[Utterance], seed: int) -> tuple[list[Utterance], list[Utterance]]:
+    """All whole seconds: of each recording the first part for training, the rest for testing.
+
+    A recording too short to have both parts goes to one side as a whole,
+    drawn by the seed.
+    """
+    learnt, kept = _drawn([recording for recording in usable if recording.duration < PARTED], seed)
+    train = [piece for recording in learnt for piece in recordings.whole_seconds(recording)]
+    test = [piece for recording in kept for piece in recordings.whole_seconds(recording)]
     for recording in usable:
-        pieces = recordings.whole_seconds(recording)
-        count = round(SHARE * len(pieces))
-        train += pieces[:count]
-        test += pieces[count:]
+        if recording.duration >= PARTED:
+            pieces = recordings.whole_seconds(recording)
+            count = round(SHARE * len(pieces))
+            train += pieces[:count]
+            test += pieces[count:]
     return train, test
+
+
+def _drawn(usable: Sequence[Utterance], seed: int) -> tuple[list[Utterance], list[Utterance]]:
+    """Recordings for training, and for testing one at least where there are two."""
+    drawn = sorted(usable, key=lambda recording: generator(seed, "noise", recording.id).random())
+    count = min(round(SHARE * len(drawn)), max(len(drawn) - 1, 1))
+    return drawn[:count], drawn[count:]
 
 
 def pair_pieces(test: Iterable[Utterance], pieces: Sequence[Utterance], seed: int) -> dict[str, str]:
@@ -282,16 +304,18 @@ def pair_as_published(
     return {u.id: f"{found[0].id} {starts[u.id]}" for u in test}
 
 
-def _mixtures(folder: Path, kind: str, test: Sequence[Utterance]) -> dict[str, list[Utterance]]:
+def _mixtures(
+    folder: Path, kind: str, snrs: Sequence[str], test: Sequence[Utterance]
+) -> dict[str, list[Utterance]]:
     """The published mixtures of the test set's utterances, SNR to records."""
     mixtures = {}
-    for snr in SNRS:
+    for snr in snrs:
         name = f"{PUBLISHED[kind]}_{snr}_dB"
         found = next((p for p in (folder / name, *sorted(folder.glob(f"*/{name}"))) if p.is_dir()), None)
         if found is None:
             raise InputError(
-                f"{folder} holds no folder {name}; unpack the published archive again, and give its folder "
-                f"with --published-{kind}"
+                f"{folder} holds no folder {name}; unpack the published archive again and give its folder "
+                f"with --published-{kind}, or choose the ratios that it has with --snrs"
             )
         paths = {u.id: found / u.text / u.audio.name for u in test}
         mixtures[snr] = [
@@ -302,6 +326,12 @@ def _mixtures(folder: Path, kind: str, test: Sequence[Utterance]) -> dict[str, l
 
 def _check_counts(sets: Mapping[str, Sequence[Utterance]], root: Path, partial: bool) -> None:
     """Every word must be there to train with, and all the words of the whole corpus with all its clips."""
+    for name, file in corpus.LISTS.items():
+        if not sets[name]:
+            raise InputError(
+                f"{root / file} names no clip of the words taken; unpack the corpus again, or name in it "
+                f"the clips of some speakers, which are then the {name} set"
+            )
     learnt = {utterance.text for utterance in sets["train"]}
     for word in sorted({utterance.text for name in ("dev", "test") for utterance in sets[name]} - learnt):
         raise InputError(
@@ -344,10 +374,13 @@ def _write_lists(
     sizes = {
         "words": len(words),
         **{name: len(members) for name, members in {**sets, **noise}.items()},
+        **{f"{name}_recordings": len({piece.recording for piece in pieces}) for name, pieces in noise.items()},
         "noise_other_seconds": round(sum(recording.duration for recording in outside.recordings), 3),
     }
     official = {"words": len(corpus.WORDS), **corpus.COUNTS, **PAPER_NOISE}
-    write_json(out / "sizes.json", {**sizes, "official": official})
+    # Of each of the paper's recordings there is the first second.
+    of_recordings = {f"{name}_recordings": count for name, count in PAPER_NOISE.items()}
+    write_json(out / "sizes.json", {**sizes, "official": official | of_recordings})
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(_description(words, sizes, official, sets, inside, outside)) + "\n")
 
@@ -392,7 +425,7 @@ def _description(
     ]
     for found in (inside, outside):
         if found.mixtures:
-            lines.append(f"test_{found.name}: the published mixtures at {' '.join(SNRS)} dB.")
+            lines.append(f"test_{found.name}: the published mixtures at {' '.join(found.mixtures)} dB.")
         else:
             lines.append(f"test_{found.name}: the clips, and in `noise` what each is mixed with.")
     return lines

@@ -58,7 +58,7 @@ def find_root(folder: Path) -> Path:
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download the release, into `target`/an4; returns the corpus root."""
     target = Path(target)
-    file = Path(archive) if archive else download.download(RELEASE, target, "--an4-root or --an4-archive")
+    file = download.obtain(RELEASE, target, archive, "--an4-root or --an4-archive")
     with download.whole_folder(target / "an4") as folder:
         download.unpack(file, folder)
         root = find_root(folder)

@@ -14,7 +14,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from salience.errors import InputError
-from salience.files import foreign, publish, temporary_name
+from salience.files import foreign, publish, temporary_name, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,29 @@ class Archive:
     size: int | None = None
     md5: str | None = None
     sha256: str | None = None
+    fixed: bool = True
+    """False: packed anew for each download, so that no two are equal."""
+
+
+def obtain(published: Archive, target: Path, own: Path | None, option: str) -> Path:
+    """The user's `own` archive, checked if it is the published one, or else that one, downloaded into `target`."""
+    if own is None:
+        return download(published, target, option)
+    check_own(own, published)
+    return Path(own)
+
+
+def check_own(path: Path, published: Archive) -> None:
+    """Verify a user's archive that has the name or the size of the published one.
+
+    Any other was packed by the user, perhaps with a part of the corpus, and is
+    taken as it is.
+    """
+    path = Path(path)
+    if path.name == published.name or (path.is_file() and path.stat().st_size == published.size):
+        verify(path, published, "fetch it again, or give it another name if you packed it yourself")
+    elif path.is_file():
+        logger.info("%s is not the published %s: there is no checksum to compare", path, published.name)
 
 
 def download(archive: Archive, folder: Path, option: str, timeout: float = 30, pause: float = 2) -> Path:
@@ -48,18 +71,25 @@ def download(archive: Archive, folder: Path, option: str, timeout: float = 30, p
 
     An interrupted transfer goes on where it stopped, at the next mirror if
     need be.  The file gets its name only after its size and checksum agreed.
+    Where nobody published a checksum, that of the first download is recorded,
+    and later ones have to agree with it.
     `option` names what the user can give instead, for the error when no mirror
     answers.  `timeout` and `pause` (between rounds) are seconds.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / archive.name
+    record = path.with_name(f"{archive.name}.sha256")
+    unpublished = archive.fixed and archive.md5 is None and archive.sha256 is None
+    if unpublished and record.exists():
+        archive = replace(archive, sha256=_recorded_checksum(record, path))
     if path.exists():
         verify(path, archive)
         return path
     part = path.with_name(f"{archive.name}.part")
     _check_space(folder, archive, part)
     reasons: dict[str, str] = {}
+    changed = ""
     for attempt in range(ROUNDS):
         if attempt:
             time.sleep(pause)
@@ -67,27 +97,29 @@ def download(archive: Archive, folder: Path, option: str, timeout: float = 30, p
             host = urlsplit(url).netloc
             try:
                 _continue_transfer(url, part, archive, timeout)
-                verify(part, archive)
-            except InputError as error:
-                # What came is not the file: nothing of it can be used at the next mirror.
-                part.unlink(missing_ok=True)
-                reasons[host] = str(error)
+                fault = _fault(part, archive)
             except urllib.error.HTTPError as error:
                 reasons[host] = f"HTTP {error.code}"
             except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
                 reasons[host] = str(getattr(error, "reason", None) or error or type(error).__name__)
             else:
-                publish(part, path)
-                if archive.md5 is None and archive.sha256 is None:
-                    _record_checksum(path)
-                return path
+                if fault is None:
+                    if unpublished and not record.exists():
+                        _record_checksum(part, record)
+                    publish(part, path)
+                    return path
+                # What came is not the file: nothing of it can be used at the next mirror.
+                part.unlink(missing_ok=True)
+                reasons[host] = f"what came {fault}"
+                if unpublished:
+                    changed = f"remove {record} if you trust the file that is there now, "
             if not attempt:
                 logger.info("%s: %s", url, reasons[host])
     by_reason = {reason: [host for host in reasons if reasons[host] == reason] for reason in reasons.values()}
     listed = "; ".join(f"{', '.join(hosts)}: {reason}" for reason, hosts in by_reason.items())
     raise InputError(
         f"{archive.name} cannot be downloaded ({listed}); connect to a network and run the same command "
-        f"again, or give your own copy with {option}"
+        f"again, {changed}or give your own copy with {option}"
     )
 
 
@@ -144,26 +176,25 @@ def _continue_transfer(url: str, part: Path, archive: Archive, timeout: float) -
         raise ConnectionError(f"the connection ended after {there + received} of {there + expected} bytes")
 
 
-def verify(path: Path, archive: Archive) -> None:
-    """Raise InputError unless `path` has the size and checksum of `archive`.
-
-    Where nobody published a checksum, it is compared with the one recorded
-    when the file was first downloaded, if there is one.
-    """
+def verify(path: Path, archive: Archive, remedy: str = "remove it and fetch it again") -> None:
+    """Raise InputError unless `path` has the size and checksum of `archive`."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; give the path of {archive.name}")
+    fault = _fault(path, archive)
+    if fault is not None:
+        raise InputError(f"{path} {fault}; {remedy}")
+
+
+def _fault(path: Path, archive: Archive) -> str | None:
+    """How a file differs from `archive`, if it does."""
     size = path.stat().st_size
     if archive.size is not None and size != archive.size:
-        raise InputError(f"{path} has {size} bytes instead of {archive.size}; remove it and fetch it again")
-    wanted = {"md5": archive.md5, "sha256": archive.sha256}
-    recorded = _recorded_checksum(path)
-    if wanted == {"md5": None, "sha256": None} and recorded.exists():
-        with foreign(recorded, "holds no checksum", f"remove it, and {path.name}, which is then fetched again"):
-            wanted["sha256"] = recorded.read_text(encoding="utf-8").split()[0]
-    for algorithm, expected in wanted.items():
+        return f"has {size} bytes instead of {archive.size}"
+    for algorithm, expected in (("md5", archive.md5), ("sha256", archive.sha256)):
         if expected is not None and checksum(path, algorithm) != expected:
-            raise InputError(f"{path} has the wrong {algorithm}; remove it and fetch it again")
+            return f"has the wrong {algorithm}"
+    return None
 
 
 def checksum(path: Path, algorithm: str) -> str:
@@ -179,14 +210,16 @@ def checksum(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def _recorded_checksum(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
+def _recorded_checksum(record: Path, path: Path) -> str:
+    with foreign(record, "holds no checksum", f"remove it, and {path.name}, which is then fetched again"):
+        return record.read_text(encoding="utf-8").split()[0]
 
 
-def _record_checksum(path: Path) -> None:
-    seen = checksum(path, "sha256")
-    _recorded_checksum(path).write_text(f"{seen}  {path.name}\n", encoding="utf-8")
-    logger.info("no checksum of %s is published; recorded the one seen, sha256 %s", path.name, seen)
+def _record_checksum(path: Path, record: Path) -> None:
+    seen, name = checksum(path, "sha256"), record.name.removesuffix(".sha256")
+    with whole_file(record) as handle:
+        handle.write(f"{seen}  {name}\n")
+    logger.info("no checksum of %s is published; recorded the one seen, sha256 %s", name, seen)
 
 
 def unpack(path: Path, folder: Path, most: int | None = None) -> None:

@@ -30,7 +30,7 @@ from salience.errors import InputError
 from salience.files import foreign
 from salience.randomness import generator
 
-RELEASE = download.Archive("DS_10283_8983.zip", ("https://datashare.ed.ac.uk/download/DS_10283_8983.zip",))
+RELEASE = download.Archive("DS_10283_8983.zip", ("https://datashare.ed.ac.uk/download/DS_10283_8983.zip",), fixed=False)
 INNER = download.Archive("edacc_v1.0.tar.gz", (), size=5916732170, md5="146b4b8026b5d0ce9611667c708456b3")
 """What the release's zip holds; the zip itself is made on demand and has no fixed checksum."""
 
@@ -81,11 +81,17 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
             download.unpack(file, outer)
             inner = next(iter(sorted(outer.rglob(INNER.name))), None)
             if inner is not None:
-                download.verify(inner, INNER)
+                download.verify(inner, INNER, f"remove {file} and fetch it again")
                 with download.temporary_folder(outer / "unpacked") as unpacked:
                     download.unpack(inner, unpacked)
                     _move(find_root(unpacked), folder)
+            elif archive is None:
+                raise InputError(
+                    f"{file} holds no {INNER.name}, whose checksum is known, so nothing shows that it is the corpus; "
+                    "remove it and run the same command again, or give your own copy with --edacc-root or --edacc-archive"
+                )
             else:
+                download.check_own(file, INNER)
                 _move(find_root(outer), folder)
     if archive is None:
         file.unlink()

@@ -57,7 +57,7 @@ def find_root(folder: Path) -> Path:
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download the release, into `target`/fsdd; returns the corpus root."""
     target = Path(target)
-    file = Path(archive) if archive else download.download(RELEASE, target, "--fsdd-root or --fsdd-archive")
+    file = download.obtain(RELEASE, target, archive, "--fsdd-root or --fsdd-archive")
     with download.whole_folder(target / "fsdd") as folder:
         download.unpack(file, folder)
         find_root(folder)

@@ -82,8 +82,8 @@ def fetch(target: Path, archive: Path | None = None, parts: Sequence[str] = DEFA
             )
         for file in files:
             part = PARTS.get(file.name.split(".tar")[0])
-            if part is not None and file.name == part.name:
-                download.verify(file, part)
+            if part is not None:
+                download.check_own(file, part)
             _unpack(file, target, root)
         return find_root(target)
     for part in parts:

@@ -49,7 +49,7 @@ def find_root(folder: Path) -> Path:
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download it, into `target`/musan; returns the corpus root."""
     target = Path(target)
-    file = Path(archive) if archive else download.download(RELEASE, target, "--musan-root or --musan-archive")
+    file = download.obtain(RELEASE, target, archive, "--musan-root or --musan-archive")
     with download.whole_folder(target / "musan") as folder:
         download.unpack(file, folder)
         find_root(folder)

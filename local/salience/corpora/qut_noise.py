@@ -46,8 +46,7 @@ def find_root(folder: Path) -> Path:
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download that of recordings at home, into `target`/QUT-NOISE."""
     target = Path(target)
-    options = "--qut-noise-root or --qut-noise-archive"
-    file = Path(archive) if archive else download.download(RELEASE, target, options)
+    file = download.obtain(RELEASE, target, archive, "--qut-noise-root or --qut-noise-archive")
     with download.whole_folder(target / "QUT-NOISE") as folder:
         download.unpack(file, folder)
         find_root(folder)

@@ -68,8 +68,7 @@ def find_root(folder: Path) -> Path:
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download it, into `target`/speech_commands; returns the corpus root."""
     target = Path(target)
-    options = "--speech-commands-root or --speech-commands-archive"
-    file = Path(archive) if archive else download.download(RELEASE, target, options)
+    file = download.obtain(RELEASE, target, archive, "--speech-commands-root or --speech-commands-archive")
     with download.whole_folder(target / "speech_commands") as folder:
         download.unpack(file, folder)
         find_root(folder)
@@ -93,9 +92,15 @@ def words_in(root: Path) -> list[str]:
 
 def utterance_id(path: str) -> str:
     """`<speaker>-<word>-<n>` of `<word>/<speaker>_nohash_<n>.wav`."""
+    parts = parts_of(path)
+    return f"{parts['speaker']}-{parts['word']}-{parts['number']}"
+
+
+def parts_of(path: str) -> re.Match[str]:
+    """The `word`, `speaker` and `number` of a clip that `listed` or `clips` has named."""
     parts = PATH.fullmatch(path)
     assert parts is not None
-    return f"{parts['speaker']}-{parts['word']}-{parts['number']}"
+    return parts
 
 
 def listed(path: Path) -> list[str]:
@@ -124,8 +129,9 @@ def listed(path: Path) -> list[str]:
 def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[str]]:
     """The `<word>/<file>` of each split (train, dev, test), of these `words` or all; no file is opened.
 
-    InputErrors: a word without a folder, a folder without clips, a clip of
-    another name, a list that names what is not there, a clip in both lists.
+    InputErrors: a word without a folder, a folder without clips or with white
+    space in its name, a clip of another name, a list that names what is not
+    there, a clip in both lists.
     """
     root = find_root(root)
     present = words_in(root)
@@ -137,6 +143,8 @@ def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[st
         raise InputError(f"{root} holds no folder of a word; unpack the corpus again")
     found: set[str] = set()
     for word in chosen:
+        if len(word.split()) != 1:
+            raise InputError(f"{root / word} has white space in its name, which no word may have; rename the folder")
         names = [p.name for p in (root / word).iterdir() if p.suffix == ".wav" and p.name[0] != "."]
         if not names:
             raise InputError(
@@ -176,13 +184,14 @@ def utterances(root: Path, words: Collection[str] | None = None) -> Iterator[Utt
     root = find_root(root)
     for split, names in clips(root, words).items():
         for key, name in sorted((utterance_id(name), name) for name in names):
-            speaker, word, _ = key.split("-")
+            # A word may have the `-` that parts an id.
+            parts = parts_of(name)
             path = root / name
             yield Utterance(
                 id=key,
-                speaker=speaker,
+                speaker=parts["speaker"],
                 audio=path,
-                text=word,
+                text=parts["word"],
                 duration=clip_duration(path),
                 recording=key,
                 split=split,

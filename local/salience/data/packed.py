@@ -49,7 +49,7 @@ def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | 
     stay 16-bit integers.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kind = np.int16 if _is_16_bit(utterances[0].audio) else np.float32
+    kind = _kind(utterances)
     counts = {}
     # Appended to as it is read: the sum of the lengths is not known before.
     temporary, raw = temporary_name(folder / "signals.npy"), temporary_name(folder / "signals.raw")
@@ -80,6 +80,16 @@ def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | 
         raw.unlink(missing_ok=True)
         temporary.unlink(missing_ok=True)
     write_table(folder / "utterances", counts)
+
+
+def packed_bytes(utterances: Sequence[Utterance], rate: int, width: int | None = None) -> int:
+    """What the file of these utterances will take, if their durations are right."""
+    samples = sum(width or round(utterance.duration * rate) for utterance in utterances)
+    return samples * np.dtype(_kind(utterances)).itemsize
+
+
+def _kind(utterances: Sequence[Utterance]) -> type[np.generic]:
+    return np.int16 if _is_16_bit(utterances[0].audio) else np.float32
 
 
 def _is_16_bit(path: Path) -> bool:

@@ -1,12 +1,18 @@
 """Texts to the symbols of a CTC recogniser and back, as transformers' tokenizer for wav2vec 2.0 does it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from salience.data.vocabulary import BOUNDARY, PAD, UNKNOWN, read_vocabulary, write_vocabulary
 
 SILENT = ("<s>", "</s>")
 """Symbols that some vocabularies hold and no text has."""
+
+
+def least_frames(symbols: Sequence[int]) -> int:
+    """Frames that CTC needs to write these: one each, and one for the blank between two that are the same."""
+    return len(symbols) + sum(one == other for one, other in pairwise(symbols))
 
 
 class Symbols:

@@ -51,6 +51,12 @@ class Waveforms(Mapping[str, np.ndarray]):
             self.samples = {key: round(RATE * (u.duration or _seconds(u.audio))) for key, u in self.utterances.items()}
             self.inputs = [data / name for name in ("utt2spk", "wav.scp", "segments")]
 
+    def keep(self, keys: Iterable[str]) -> None:
+        """Leave out all others."""
+        kept = set(keys)
+        self.utterances = {key: utterance for key, utterance in self.utterances.items() if key in kept}
+        self.samples = {key: count for key, count in self.samples.items() if key in kept}
+
     def identity(self) -> str:
         """What stands for the recordings in a step's record."""
         return "packed" if self._packed is not None else audio_fingerprint(u.audio for u in self.utterances.values())

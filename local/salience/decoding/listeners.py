@@ -1,9 +1,10 @@
 """Recognisers as frozen listeners: from a signal to a loss, with a gradient.
 
-Any recogniser can teach a mask estimator that answers three questions about
+Any recogniser can teach a mask estimator that answers these questions about
 signals (batch, samples) on the scale of 16-bit integers: how far its answer
 is from the text (`loss`), what it hears (`transcribe`), and which texts it
-can be asked about at all (`check`).
+can be asked about at all (`check`).  `plain` takes out of texts what is no
+matter of hearing before they are compared.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from salience.data.normalisers import normaliser
 from salience.decoding.hybrid import ctc_greedy, load_hybrid
 from salience.errors import InputError
 from salience.features.fbank import BINS, INT16, fbank, num_frames
@@ -101,6 +103,10 @@ class HybridListener:
         """The best path of the CTC branch."""
         return [self._tokenizer.tokens2text(tokens) for tokens in ctc_greedy(self.model, *self._features(signals, samples))]
 
+    def plain(self, text: str) -> str:
+        """As it is: a hybrid writes what its transcripts have."""
+        return text
+
     def check(self, text: str) -> str | None:
         """A hybrid can be asked about any text that is not empty."""
         return None if text else "it is empty"
@@ -116,16 +122,17 @@ class WhisperListener:
         self.language = choice.language
         self._training = WhisperForTraining(self.model)
         self._tokenizer = tokenizer_of(self.model, choice.language)
+        self._plain, _ = normaliser("digit-words" if choice.language == "en" else "whisper-basic")
 
     def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """Cross-entropy of the target's tokens, summed over an utterance, as the hybrid's is."""
+        """Cross-entropy of the target's tokens, in lower case, summed over an utterance, as the hybrid's is."""
         from salience.models.whisper import target_tokens
         from salience.training.whisper_data import collate_tokens, padded_frames
 
         matrices = self._features(signals, samples)
         longest = padded_frames(max(map(len, matrices)), full_context=False)
         features = torch.stack([_padded(matrix, longest) for matrix in matrices])
-        targets = [target_tokens(self._tokenizer, text, self.model.dims.n_text_ctx) for text in texts]
+        targets = [target_tokens(self._tokenizer, text.lower(), self.model.dims.n_text_ctx) for text in texts]
         tokens, labels = (t.to(signals.device) for t in collate_tokens(targets, self._tokenizer.eot))
         each = self._training(features, tokens, labels)["loss"]
         return each * sum(len(target) - 1 for target in targets) / len(targets)
@@ -138,6 +145,10 @@ class WhisperListener:
         matrices = {str(row): matrix.cpu().numpy() for row, matrix in enumerate(self._features(signals, samples))}
         heard = dict(transcribe(self.model, matrices, {key: len(m) for key, m in matrices.items()}, self.language))
         return [heard[key] for key in matrices]
+
+    def plain(self, text: str) -> str:
+        """Without case and punctuation, in English with figures as words: corpora differ in these, and Whisper writes all."""
+        return self._plain(text)
 
     def _features(self, signals: Tensor, samples: Tensor) -> list[Tensor]:
         from salience.features.logmel import log_mel_tensors
@@ -175,6 +186,10 @@ class CommandListener:
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
         """The most probable word of each."""
         return [self.words[i] for i in self._logits(signals, samples).argmax(dim=1).tolist()]
+
+    def plain(self, text: str) -> str:
+        """As it is."""
+        return text
 
     def _logits(self, signals: Tensor, samples: Tensor) -> Tensor:
         # One by one: the recogniser's mean over time would count the padding.

@@ -24,10 +24,13 @@ def read_pickle(path: Path, fault: str, remedy: str, device: str = "cpu") -> Any
         try:
             return torch.load(path, map_location=device, weights_only=True)
         except pickle.UnpicklingError as error:
-            # torch's own words recommend to run the code.
-            named = re.search(r"GLOBAL `?([\w.]+)", str(error))
-            found = f"more than weights ({named[1]}), which could run any code and is not loaded" if named else "what is no pickle of weights"
-            raise InputError(f"{path} {fault}: it holds {found}; {remedy}") from None
+            raise InputError(f"{path} {fault}: it holds {beside_weights(error)}; {remedy}") from None
+
+
+def beside_weights(error: pickle.UnpicklingError) -> str:
+    """What torch found that is no weight; its own words recommend to run the code."""
+    named = re.search(r"GLOBAL `?([\w.]+)", str(error))
+    return f"more than weights ({named[1]}), which could run any code and is not loaded" if named else "what is no pickle of weights"
 
 
 def build(make: Callable[[], Model], weights: Mapping[str, Any], sketch: Callable[[], nn.Module] | None = None) -> Model:

@@ -72,7 +72,8 @@ def open_start(start: str, kind: type[Kind], size: str = "base", seed: int = 1, 
     """A model whose encoder is `start` and whose head for CTC or classes is new.
 
     start: `random`; a folder in transformers' format; or a name on the
-    Hugging Face hub.  size: of a random one, in SIZES.  settings: of
+    Hugging Face hub, with `@` and a commit or tag for other than its newest
+    files.  size: of a random one, in SIZES.  settings: of
     `Wav2Vec2Config`.  A head for pretraining is taken from the checkpoint
     where it has one.
     """
@@ -110,6 +111,27 @@ def open_classifier(start: str, labels: Sequence[str], size: str = "base", seed:
     return open_start(
         start, Wav2Vec2ForSequenceClassification, size, seed, num_labels=len(names), id2label=names, label2id={label: n for n, label in names.items()}
     )
+
+
+def files_of(start: str) -> list[Path]:
+    """The files behind a start that is a folder: its configuration, and its weights in either of transformers' formats."""
+    folder = Path(start)
+    if not folder.is_dir():
+        return []
+    return [folder / "config.json", *(sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")))]
+
+
+def check_start(start: str) -> None:
+    """Tell in one sentence if no model can come from this start; of a name on the hub only the configuration is fetched.
+
+    Args:
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.
+    """
+    if start == "random":
+        return
+    _config(start)
+    if len(files_of(start)) == 1:
+        raise InputError(f"{start} holds neither model.safetensors nor pytorch_model.bin; fetch or train it again")
 
 
 def load_trained(folder: Path, kind: type[Kind], device: str = "cpu") -> Kind:
@@ -159,9 +181,13 @@ def _config(start: str) -> Wav2Vec2Config:
     if Path(start).is_dir() and not (Path(start) / "config.json").exists():
         raise InputError(f"{start} holds no config.json; give a folder of transformers' format, or run stage 3")
     try:
-        config = _quietly(lambda: Wav2Vec2Config.get_config_dict(start)[0])
+        name, revision = _published(start)
+        config = _quietly(lambda: Wav2Vec2Config.get_config_dict(name, revision=revision)[0])
         if config.get("model_type") != "wav2vec2":
             raise InputError(f"{start} is a model of the type {config.get('model_type')!r}; give a checkpoint of wav2vec 2.0")
+        if config.get("add_adapter"):
+            # Trainings here hear the encoder itself; a head behind the adapter would be decoded with another network.
+            raise InputError(f"{start} has an adapter behind its encoder (add_adapter in config.json), which nothing here trains; give a checkpoint without one")
         check_depth(config)
         config = Wav2Vec2Config.from_dict(config)
     except InputError:
@@ -174,11 +200,20 @@ def _config(start: str) -> Wav2Vec2Config:
     return config
 
 
+def _published(start: str) -> tuple[str, str]:
+    """A start's folder or name on the hub, and which revision of the latter."""
+    name, _, revision = start.partition("@")
+    return (start, "main") if Path(start).is_dir() else (name, revision or "main")
+
+
 def _load(start: str, kind: type[Kind], config: Wav2Vec2Config, seed: int, heads: bool) -> Kind:
     # Draws what the checkpoint lacks.
     torch.manual_seed(seed)
+    name, revision = _published(start)
     try:
-        model, found = _quietly(lambda: kind.from_pretrained(start, config=config, ignore_mismatched_sizes=heads, output_loading_info=True))
+        model, found = _quietly(
+            lambda: kind.from_pretrained(name, revision=revision, config=config, ignore_mismatched_sizes=heads, output_loading_info=True)
+        )
     except Exception as error:
         raise _unreadable(start, error) from None
     lacking = {name if isinstance(name, str) else name[0] for key in ("missing_keys", "mismatched_keys") for name in found[key]}

@@ -13,14 +13,18 @@ from salience.report.cells import NONE, Row, Table, distinct, p_value, points, r
 
 METRIC = "error"
 OURS = "importantaug"
-"""The system that all comparisons are about."""
+"""The system that the comparisons are about."""
 MEAN = "mean"
 PAPER_SETS = {"in-domain": "GSC-MUSAN", "out-of-domain": "GSC-QUT"}
 CLEAN = "∞"
 """Signal-to-noise ratio of a training without noise."""
 RIVALS = ("null", "conventional", "baseline", "continue-clean", "specaugment", "other-map")
-ASKED = RIVALS[:4]
-"""Those of the paper's question, and the control that the paper lacks."""
+ASKED = (*RIVALS[:4], "other-map")
+"""Those of the paper's question, and the controls that it lacks."""
+COMPARED = (*((OURS, rival) for rival in RIVALS), ("null", "conventional"))
+"""The second of each pair against the first; the last pair shows how much of a difference is that of the SNR."""
+GENERATOR_METRICS = {"equation_5": "equation 5", "mask_mean": "mean of M (%)", "masked_error": "error in noise through M (%)"}
+"""Of the generators on dev, and their columns."""
 
 
 def main_tables(rows: Sequence[Row], run: Row) -> list[Table]:
@@ -52,8 +56,8 @@ def _without_empty_columns(table: Table) -> Table:
     return Table(table.title, [table.headers[place] for place in kept], rows, table.note)
 
 
-def detail_tables(rows: Sequence[Row], compared: Sequence[Row]) -> list[Table]:
-    """Intervals, the error of each seed, and the difference of every pair on every set."""
+def detail_tables(rows: Sequence[Row], compared: Sequence[Row], generators: Sequence[Row] = ()) -> list[Table]:
+    """Intervals, the error of each seed, the difference of every pair on every set, and the generators."""
     noisy = [row for row in rows if row["snr"] is not None]
     tables = [interval_table([row for row in rows if row["snr"] is None and row.get("sweep") is None])]
     for name in distinct(noisy, "set"):
@@ -63,7 +67,7 @@ def detail_tables(rows: Sequence[Row], compared: Sequence[Row]) -> list[Table]:
         difference_table([item for item in compared if item["set"] == name], name)
         for name in distinct(compared, "set")
     ]
-    return tables
+    return [*tables, generator_table(generators)] if generators else tables
 
 
 def sizes_table(sizes: Mapping[str, Any], compared: bool) -> Table:
@@ -74,13 +78,11 @@ def sizes_table(sizes: Mapping[str, Any], compared: bool) -> Table:
         "train": "training utterances",
         "dev": "dev utterances",
         "test": "test utterances",
-        "noise_train": "recordings of noise for training",
-        "noise_test": "recordings of noise for the in-domain test",
+        "noise_train": "seconds of noise for training",
+        "noise_test": "seconds of noise for the in-domain test",
         "noise_other_seconds": "seconds of noise for the out-of-domain test",
     }
-    body = [
-        [title, _count(sizes[key]), _count(official.get(key))] for key, title in names.items() if key in sizes
-    ]
+    body = [[title, _size(sizes, key), _size(official, key)] for key, title in names.items() if key in sizes]
     note = ""
     if official.get("train") and official["train"] != sizes.get("train"):
         note = (
@@ -96,6 +98,12 @@ def sizes_table(sizes: Mapping[str, Any], compared: bool) -> Table:
     return Table("Sets", ["", "this run", "the paper's corpus"], body, note)
 
 
+def _size(sizes: Mapping[str, Any], key: str) -> str:
+    """A number, and of how many recordings these are the seconds, where that is known."""
+    recordings = sizes.get(f"{key}_recordings")
+    return _count(sizes.get(key)) + ("" if recordings is None else f" from {_count(recordings)} recordings")
+
+
 def _count(value: Any) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
@@ -109,13 +117,21 @@ def snr_sweep_table(rows: Sequence[Row], chosen: float | None) -> Table:
         mark = " (chosen)" if value is not None and value == chosen else ""
         name = names[row["system"]] if value is None else f"{value:g}{mark}"
         body.append([name, with_interval(row, 2), _paper(row), _seeds(row)])
+    note = (
+        f"Means over the seeds that all rows have. {CLEAN} is the baseline, from which the rest is trained on. "
+        "continue-clean is so too, without noise; the paper has no such row, so its table shows the effect of noise and "
+        "that of a second training together."
+    )
+    if chosen is not None and all(len(row["seeds"]) == 1 for row in rows):
+        note += (
+            f" One training of each SNR, with seed {_seeds(rows[0])}, chose {chosen:g} dB for the system conventional of all "
+            "seeds; another seed may choose another SNR."
+        )
     return Table(
         "Table 1: error in % on dev with conventional noise",
         ["SNR (dB)", "dev (95 % interval)", "dev, paper", "seeds"],
         body,
-        f"Means over the seeds that all rows have. {CLEAN} is the baseline, from which the rest is trained on. "
-        "continue-clean is so too, without noise; the paper has no such row, so its table shows the effect of noise and "
-        "that of a second training together.",
+        note,
     )
 
 
@@ -171,8 +187,9 @@ def binarised_table(rows: Sequence[Row]) -> Table:
         "Table 5: error in % with binarised masks",
         ["q (%)", "dev (95 % interval)", "dev, paper", "test (95 % interval)", "test, paper", "seeds"],
         body,
-        "No noise at the q % of the points where the mask is lowest, all of it elsewhere; 0 is null. Means over the "
-        "seeds that all rows have.",
+        "No noise at the q % of the points where the mask is lowest, all of it elsewhere; 0 is null. In clips shorter "
+        "than a second it is fewer of their points once the mask is moved along time. Means over the seeds that all "
+        "rows have.",
     )
 
 
@@ -203,17 +220,32 @@ def interval_table(rows: Sequence[Row]) -> Table:
 
 def difference_table(compared: Sequence[Row], name: str) -> Table:
     """How many points more errors importantaug makes than each other system, with intervals."""
-    index = {(item["against"], item.get("snr")): item for item in compared}
+    index = {(item["system"], item["against"], item.get("snr")): item for item in compared}
     ratios = list(dict.fromkeys(item.get("snr") for item in compared))
     body = []
-    for against in distinct(compared, "against"):
-        cells = [index.get((against, snr)) for snr in ratios]
-        body.append([against, *map(_difference, cells)])
+    for system, against in dict.fromkeys((item["system"], item["against"]) for item in compared):
+        cells = [index.get((system, against, snr)) for snr in ratios]
+        body.append([against if system == OURS else f"{against}, from {system}", *map(_difference, cells)])
     return Table(
         f"{OURS} minus each other system on {name}, in points",
         ["against", *("clean" if snr is None else snr_name(snr) for snr in ratios)],
         body,
         "Negative is better. In brackets the 95 % interval of the paired bootstrap, then in how many seeds it is better.",
+    )
+
+
+def generator_table(rows: Sequence[Row]) -> Table:
+    """What the generators' masks let through on dev, and at what price."""
+    index = {(row["system"], row["metric"]): row for row in rows}
+    digits = {metric: 3 if metric == "equation_5" else 2 for metric in GENERATOR_METRICS}
+    body = [
+        [system, *(rate(index[system, metric]["value"], digits[metric]) for metric in GENERATOR_METRICS), _seeds(index[system, "mask_mean"])]
+        for system in distinct(rows, "system")
+    ]
+    return Table(
+        "Generators on dev", ["", *GENERATOR_METRICS.values(), "seeds"], body,
+        "Each with the frozen recogniser that it was trained with, in noise for training at the SNR of importantaug. "
+        "Equation 5 is what a generator learns to make small; M is 1 where all the noise passes.",
     )
 
 
@@ -241,63 +273,82 @@ def statement(rows: Sequence[Row], compared: Sequence[Row], noisy_sets: Mapping[
     comparison with its figures.
     """
     rates = {(row["system"], row["set"], row["snr"]): row["value"] for row in rows if row.get("sweep") is None}
-    index = {(item["against"], item["set"], item.get("snr")): item for item in compared}
+    index = {(item["system"], item["against"], item["set"], item.get("snr")): item for item in compared}
     places = {("test", None): "on the clean test set"}
     for role, name in noisy_sets.items():
         places[name, MEAN] = f"in {role} noise ({name}), mean over SNRs"
     answers, findings = [], []
     for place, where in places.items():
-        verdicts = {rival: verdict(index[rival, *place]) for rival in ASKED if (rival, *place) in index}
-        if verdicts:
-            answers.append(_answer(verdicts, where))
-    for rival in RIVALS:
+        asked = {rival: index[OURS, rival, *place] for rival in ASKED if (OURS, rival, *place) in index}
+        if asked:
+            answers.append(_answer(asked, where))
+    for system, rival in COMPARED:
         for place, where in places.items():
-            if (rival, *place) not in index:
+            if (system, rival, *place) not in index:
                 continue
-            ours, theirs = (rates[system, *place] for system in (OURS, rival))
-            text = f"Against {rival} {where}: {_finding(index[rival, *place], ours, theirs)}"
-            alone = [
-                verdict(item)
-                for (against, name, snr), item in index.items()
-                if (against, name) == (rival, place[0]) and isinstance(snr, (int, float))
-            ]
+            rates_of_both = (rates[name, *place] for name in (system, rival))
+            subject = f"Against {rival}" if system == OURS else f"{system.capitalize()} against {rival}"
+            text = f"{subject} {where}: {_finding(index[system, rival, *place], *rates_of_both)}"
             if place[1] is not None:
-                counts = f"better at {alone.count('better')}, worse at {alone.count('worse')}"
-                text += f" Of {len(alone)} SNRs by themselves, it is {counts}."
+                alone = [
+                    verdict(item)
+                    for (*pair, name, snr), item in index.items()
+                    if (*pair, name) == (system, rival, place[0]) and isinstance(snr, (int, float))
+                ]
+                counts = (
+                    f"{word} at {sum(found.startswith(word) for found in alone)} (at {alone.count(word)} in every seed)"
+                    for word in ("better", "worse")
+                )
+                text += f" Of {len(alone)} SNRs by themselves, it is {', '.join(counts)}."
             findings.append(text)
     return answers + findings
 
 
 def verdict(item: Row) -> str:
-    """`better` or `worse` if the interval is on one side of zero and so is every seed, else `open`."""
-    if item["high"] < 0 and all(difference < 0 for difference in item["differences"]):
-        return "better"
-    if item["low"] > 0 and all(difference > 0 for difference in item["differences"]):
-        return "worse"
-    return "open"
+    """`better` or `worse` if the interval is on one side of zero and so is every seed.
+
+    If not every seed is, `better on average` or `worse on average`, and if
+    the interval is not, `open`.
+    """
+    if item["low"] <= 0 <= item["high"]:
+        return "open"
+    word = "better" if item["high"] < 0 else "worse"
+    return word if _agreeing(item) == len(item["differences"]) else f"{word} on average"
 
 
-def _answer(verdicts: Mapping[str, str], where: str) -> str:
+def _agreeing(item: Row) -> int:
+    """In how many seeds the difference is on the side of the mean over all."""
+    return sum(difference * item["difference"] > 0 for difference in item["differences"])
+
+
+def _answer(asked: Mapping[str, Row], where: str) -> str:
     """One sentence that names whom importantaug beats, whom it does not, and of whom that cannot be told."""
     said = {
-        "better": f"{OURS} beats %s",
-        "worse": f"{OURS} does not beat %s: it is worse",
-        "open": f"whether {OURS} beats %s cannot be told",
+        "better": (f"{OURS} beats %s", "and"),
+        "better on average": (f"{OURS} is better on average than %s", "and"),
+        "worse": (f"{OURS} does not beat %s: it is worse", "or"),
+        "worse on average": (f"{OURS} is worse on average than %s", "and"),
+        "open": (f"whether {OURS} beats %s cannot be told", "or"),
     }
     parts = []
-    for kind, words in said.items():
-        names = [rival for rival, found in verdicts.items() if found == kind]
+    for kind, (words, conjunction) in said.items():
+        names = [
+            f"{rival} (in {_agreeing(item)} of {len(item['differences'])} seeds)" if kind.endswith("average") else rival
+            for rival, item in asked.items()
+            if verdict(item) == kind
+        ]
         if names:
-            conjunction = " or " if kind != "better" else " and "
-            parts.append(words % conjunction.join(filter(None, [", ".join(names[:-1]), names[-1]])))
+            parts.append(words % f" {conjunction} ".join(filter(None, [", ".join(names[:-1]), names[-1]])))
     return f"{where[0].upper()}{where[1:]}, {'; '.join(parts)}."
 
 
 def _finding(item: Row, ours: float, theirs: float) -> str:
     """The figures of one comparison."""
     gap, seeds = item["difference"], item["differences"]
+    found = verdict(item)
     words = {"better": "it is better", "worse": "it is worse, and does not beat it", "open": "which is better cannot be told"}
-    text = f"{words[verdict(item)]}. {rate(ours, 2)} % against {rate(theirs, 2)} %, difference {points(gap)} points"
+    said = words.get(found, f"it is {found}, in {_agreeing(item)} of {len(seeds)} seeds")
+    text = f"{said}. {rate(ours, 2)} % against {rate(theirs, 2)} %, difference {points(gap)} points"
     if theirs:
         text += f" or {rate(100 * gap / theirs)} % of the errors"
     text += f" (95 % interval {points(item['low'])} to {points(item['high'])}, {p_value(item['p'])}). "

@@ -67,11 +67,13 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
             corpus,
             synthetic,
             command_tables.main_tables(commands, run),
-            command_tables.detail_tables(commands, compared),
+            command_tables.detail_tables(
+                commands, compared, [row for row in rows if row["metric"] in command_tables.GENERATOR_METRICS]
+            ),
             findings=[],
             facts=_facts(runs),
             remarks=_remarks(commands) + absent,
-            statement=run.get("statement", []),
+            statement=command_tables.statement(commands, compared, run.get("noisy_sets", {})),
         )
     rates = [row for row in rows if row["metric"] in ERROR_RATES]
     if any("start" in row for row in rows):

@@ -70,7 +70,7 @@ def aligned_symbols(scores: np.ndarray, symbols: Sequence[int], blank: int, utte
     """The symbols of a reference with the frames of each, on CTC's likeliest alignment.
 
     scores: log-probabilities (frames, symbols).  A reference that is too long
-    for the frames is an InputError.
+    for the frames (`symbols.least_frames`) is an InputError.
     """
     # Every second state is a blank; a state may be skipped if it is a blank between different symbols.
     states = [blank]

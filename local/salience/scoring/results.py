@@ -60,13 +60,20 @@ class Scores:
     errors: dict[tuple[str, str], np.ndarray]
 
 
+PLACEHOLDER = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+
+
 def matches(pattern: str) -> list[tuple[dict[str, str], Path]]:
-    """Paths that match a pattern such as `exp/{system}/{set}`, with what each placeholder stands for."""
-    parts = re.split(r"\{(\w+)\}", pattern)
-    wildcard = "*".join(escape(part) for part in parts[::2])
+    """Paths that match a pattern such as `exp/{system}/{set}`, with what each placeholder stands for.
+
+    `{seed:1|2}` stands for 1 and 2 only: not for what an earlier run left.
+    """
+    parts = PLACEHOLDER.split(pattern)
+    wildcard = "*".join(escape(part) for part in parts[::3])
     expression, seen = re.escape(parts[0]), set()
-    for name, literal in zip(parts[1::2], parts[2::2]):
-        expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
+    for name, values, literal in zip(parts[1::3], parts[2::3], parts[3::3]):
+        one_of = "[^/]+" if values is None else "|".join(map(re.escape, values.split("|")))
+        expression += f"(?P={name})" if name in seen else f"(?P<{name}>{one_of})"
         expression += re.escape(literal)
         seen.add(name)
     found = ((re.fullmatch(expression, path), Path(path)) for path in sorted(glob(wildcard)))
@@ -88,14 +95,13 @@ def split(pattern: str, *names: str) -> list[tuple[dict[str, Any], str]]:
     ({"snr": 20}, "20/{set}")]: words come first, then numbers, and of an SNR
     the highest.  A pattern without such placeholders is handed back as it is.
     """
-    names = tuple(name for name in names if f"{{{name}}}" in pattern)
+    there = {match[1] for match in PLACEHOLDER.finditer(pattern)}
+    names = tuple(name for name in names if name in there)
     if not names:
         return [({}, pattern)]
     parts = {}
     for fields, _ in matches(pattern):
-        filled = pattern
-        for name in names:
-            filled = filled.replace(f"{{{name}}}", fields[name])
+        filled = PLACEHOLDER.sub(lambda found: fields[found[1]] if found[1] in names else found[0], pattern)
         parts[filled] = {name: _number(fields[name]) for name in names}
 
     def place(values: Mapping[str, Any]) -> list[tuple[bool, str, float]]:
@@ -134,6 +140,17 @@ def placed(items: Iterable[Mapping[str, Any]], fields: Mapping[str, Any]) -> lis
     return [{**item, **fields} for item in items]
 
 
+def only_seeds(text: str) -> dict[str, list[int]]:
+    """The seeds of each system from words such as `baseline/1 baseline/2 null/1`."""
+    found: dict[str, list[int]] = {}
+    for word in text.split():
+        system, _, seed = word.rpartition("/")
+        if not system or not seed.isdecimal():
+            raise InputError(f"--only has {word!r}; give words such as baseline/1, a system and a seed")
+        found.setdefault(system, []).append(int(seed))
+    return found
+
+
 def read_paper(path: Path | None) -> dict[str, Any]:
     """What a YAML file has of the paper: its `figures` and more; nothing without a file."""
     if path is None:
@@ -148,14 +165,15 @@ def read_scores(
     pattern: str,
     systems: Sequence[str] = (),
     sets: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int] | Mapping[str, Sequence[int]] = (),
     name_of: Callable[[Mapping[str, str]], str] = system_of,
 ) -> dict[str, dict[str, Scores]]:
     """Read all scores that match a pattern, as {set: {system: scores}}; without {system} in it, that is "".
 
-    Where systems, sets or seeds are given, only those are read, in that
-    order; one that is not there is an InputError, and so is a system whose
-    seeds, folds or draws are not the same throughout.  `name_of` names a
+    Where systems, sets or seeds (of all systems, or of each) are given, only
+    those are read, in that order; a system or set that is not there is an
+    InputError, and so is a system whose seeds, folds or draws are not the same
+    throughout.  `name_of` names a
     system by all placeholders of the pattern.
     """
     found: dict[tuple[str, str], dict[int, dict[tuple[str, str], Path]]] = {}
@@ -163,7 +181,8 @@ def read_scores(
         if "set" not in fields:
             raise InputError(f"the pattern {pattern} needs the placeholder {{set}}")
         seed = int(fields.get("seed", 0))
-        if not (folder / "counts.json").exists() or seeds and seed not in seeds:
+        wanted = seeds.get(name_of(fields), ()) if isinstance(seeds, Mapping) else seeds
+        if not (folder / "counts.json").exists() or seeds and seed not in wanted:
             continue
         part = (fields.get("fold", ""), fields.get("draw", ""))
         found.setdefault((name_of(fields), fields["set"]), {}).setdefault(seed, {})[part] = (

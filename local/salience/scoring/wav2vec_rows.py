@@ -62,10 +62,10 @@ def health_rows(
         if not scored:
             raise InputError(f"the history of pretraining with seed {seed} has no dev score; pretrain the model again")
         last = scored[-1]
-        # Of equals the trainer keeps the first.
+        # The best one, if none is marked; of equals the trainer keeps the first.
         kept = max(
             (entry for entry in scored if entry.get("phase") == last.get("phase")),
-            key=lambda entry: entry["eval_dev_accuracy"],
+            key=lambda entry: (entry.get("kept", False), entry["eval_dev_accuracy"]),
         )
         measured = {
             "contrastive_accuracy": 100 * last["eval_dev_accuracy"],

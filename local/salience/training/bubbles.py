@@ -23,6 +23,9 @@ class Listener(Protocol):
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
         """What is heard in each, by a decoding fast enough for every epoch."""
 
+    def plain(self, text: str) -> str:
+        """A text without what is no matter of hearing, as it is compared."""
+
     def check(self, text: str) -> str | None:
         """Why this text cannot be a target, or None."""
 

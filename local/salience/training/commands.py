@@ -4,9 +4,10 @@ A batch is a few index numbers.  Cutting the batch out of the corpus, the
 transforms, the noise and the mixture are one call each, on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -87,7 +88,9 @@ class Augmentation:
         snr: Signal-to-noise ratio in dB of a batch with its noise before masking (equation 3).
         masks: `none`: noise everywhere; `own`: through each clip's mask; `other`: through another clip's,
             a control of the same area.
-        percent: Binarise the masks: no noise at this share of a clip's points; 0 keeps them as they are.
+        percent: Binarise the masks: no noise at this share of a clip's points; 0 keeps them as they are.  The share
+            is exact before masks are moved: in a clip shorter than a second, a move along time brings in some of the
+            padding, where noise is everywhere, for some of the clip's own points.
         shift: D of equation 2: masks are moved by less than so many frames or bins.
         everywhere: Share of the batches (or utterances) that get noise everywhere instead.
         per: `batch`: one move along one axis for a whole batch, as the published code has it; `utterance`: each
@@ -103,6 +106,16 @@ class Augmentation:
     everywhere: float = 0.5
     per: Literal["batch", "utterance"] = "batch"
     specaugment: SpecAugmentPolicy = field(default_factory=lambda: SpecAugmentPolicy(time_width=25, time_share=0.2, frequency_width=40))
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.snr):
+            raise InputError(f"--augmentation.snr is {self.snr}; give a number of dB")
+        if not 0 <= self.percent < 100:
+            raise InputError(f"--augmentation.percent is {self.percent:g}; give a number from 0 to less than 100")
+        if self.shift < 0:
+            raise InputError(f"--augmentation.shift is {self.shift}; give 0 for masks that stay in place, or a number above it")
+        if not 0 <= self.everywhere <= 1:
+            raise InputError(f"--augmentation.everywhere is {self.everywhere:g}; give a share from 0 to 1")
 
 
 class Draws(Dataset[dict[str, Tensor]]):
@@ -279,6 +292,8 @@ class GeneratorTraining(nn.Module):
     ) -> None:
         super().__init__()
         self.generator = mask_generator
+        # How many dev scores there have been; a training that goes on from a checkpoint knows it from there.
+        self.register_buffer("scored", torch.tensor(0))
         self.weights, self.snr = weights, snr
         self._frozen = (recogniser.eval().requires_grad_(False), commands, noise)
 
@@ -294,3 +309,31 @@ class GeneratorTraining(nn.Module):
     def forward(self, rows: Tensor, noise_rows: Tensor) -> dict[str, Tensor]:
         masks, logits, labels = self.parts(rows, noise_rows)
         return {"loss": importance_loss(masks, nn.functional.cross_entropy(logits, labels), self.weights)}
+
+
+def importance_scorer(
+    dev: CommandSet, pieces: int, batch_size: int, seed: int, legacy: bool = False
+) -> Callable[[GeneratorTraining], dict[str, float]]:
+    """A function that scores a generator on the dev clips: equation 5, the mean of M, errors in noise through M.
+
+    `legacy`: the loss and the noise that the published code chooses by.
+    """
+
+    def score(network: GeneratorTraining) -> dict[str, float]:
+        network.scored += 1
+        device = dev.labels.device
+        # Of equation 5 the noise is always the same, so that epochs can be compared.
+        names = ("dev", int(network.scored)) if legacy else ("dev",)
+        noise = torch.from_numpy(generator(seed, "noise", *names).integers(pieces, size=len(dev))).to(device)
+        total = {"dev_loss": 0.0, "dev_mask": 0.0, "dev_error": 0.0}
+        for rows in torch.arange(len(dev), device=device).split(batch_size):
+            masks, logits, labels = network.parts(rows, noise[rows], dev)
+            entropy = nn.functional.cross_entropy(logits, labels)
+            loss = (legacy_choice if legacy else importance_loss)(masks, entropy, network.weights)
+            share = len(rows) / len(dev)
+            total["dev_loss"] += share * loss.item()
+            total["dev_mask"] += 100 * share * masks.mean().item()
+            total["dev_error"] += 100 * share * (logits.argmax(1) != labels).float().mean().item()
+        return total
+
+    return score

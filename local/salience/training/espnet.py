@@ -145,6 +145,19 @@ def write_shapes(folder: Path, texts: Mapping[str, str], tokenizer: Tokenizer, a
     return [*files, str(folder / "text_shape")]
 
 
+def keep_beside_model(out: Path, *files: Path) -> None:
+    """Copy into the model's folder what it needs in decoding; what is not there now is not left from before either.
+
+    A subword model of an earlier training would otherwise decide how this one's characters are read.
+    """
+    for source in files:
+        if not source.exists():
+            (out / source.name).unlink(missing_ok=True)
+            continue
+        with open(source, "rb") as read, whole_file(out / source.name, "wb") as written:
+            shutil.copyfileobj(read, written)
+
+
 def token_settings(tokenizer: Tokenizer) -> dict[str, Any]:
     """ESPnet's settings of the tokens."""
     return {

@@ -239,7 +239,7 @@ def train(
     lengths: Sequence[int],
     collate: Callable[[list[Any]], dict[str, torch.Tensor]],
     dev_score: Callable[[nn.Module], dict[str, float]],
-    metric: str,
+    metric: str | None,
     greater_is_better: bool,
     folder: Path,
     settings: TrainingSettings,
@@ -247,7 +247,7 @@ def train(
     ngpu: int = 0,
     rates: Callable[[str], float] | None = None,
 ) -> list[dict[str, float]]:
-    """Train `model` in place to the weights of its best epoch on the dev set.
+    """Train `model` in place to the weights of its best epoch on the dev set, or with no `metric` to those of the last.
 
     train_set is indexed by (epoch, index), `lengths` holds each index's
     frames.  dev_score(model) gives scores, among them `metric`.  rates(name of
@@ -286,7 +286,7 @@ def train(
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=metric is not None,
         metric_for_best_model=metric,
         greater_is_better=greater_is_better,
         restore_callback_states_from_checkpoint=True,

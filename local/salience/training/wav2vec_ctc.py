@@ -24,7 +24,7 @@ class LatentMasking:
     """Where latent frames are replaced by the model's own vector for masked ones.
 
     Args:
-        specaugment: The model's own masks of the variant specaugment; transformers' defaults.
+        specaugment: The model's own masks of the variant specaugment; transformers' defaults, with two spans at least.
         policy: How a map becomes a mask, in the variants gradcam and random-mask.
     """
 
@@ -55,7 +55,8 @@ class LatentMasker:
         if self.variant == "plain":
             return np.zeros(frames, dtype=bool)
         if self.variant == "specaugment":
-            return self.settings.specaugment.mask(frames, generator(self.seed, utterance, epoch, "specaugment"))
+            # Of short utterances transformers masks more than the share: its mask_time_min_masks is 2.
+            return self.settings.specaugment.mask(frames, generator(self.seed, utterance, epoch, "specaugment"), least=2)
         saliency = self.maps[utterance]
         if saliency.shape != (frames, 1):
             raise InputError(f"the map of {utterance} has the shape {saliency.shape} and the utterance {frames} frames; run stage 4 again")

@@ -241,7 +241,8 @@ class Wav2VecPretraining(nn.Module):
             for name in ("loss", "accuracy", "perplexity", "masked_share"):
                 self._sums[name] = self._sums.get(name, 0) + measured[name].detach().float()
             self._sums["batches"] = self._sums.get("batches", 0) + 1
-        return {"loss": measured["loss"]}
+        # Of so many frames the loss is a mean.
+        return {"loss": measured["loss"], "count": masked.numel() if self.objective.kind == "legacy" else masked.sum()}
 
     def take_means(self) -> dict[str, float]:
         """Means over the batches since the last call, as `train_...`."""

@@ -1,0 +1,150 @@
+"""The words with which every recipe's stages submit their programs, the programs being scripts that only note them."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from corpora_helpers import TOP
+
+NOTE = """#!/bin/bash
+printf '%q ' "${0##*/}" "$@" >> "$NOTES"
+echo >> "$NOTES"
+"""
+STAGES = "needs() { :; }\nneeds_set() { :; }\nsplit_sets() { :; }\npresent() { echo $1; }\nlongest() { echo 1; }\n"
+"""What looks for the files of earlier stages, which are not there."""
+CMD = "train_cmd=$SUBMITTER decode_cmd=$SUBMITTER cuda_cmd=$SUBMITTER train_threads=1\n"
+TRAINED = {
+    "librispeech_edacc": {"train_classifier.py", "finetune_whisper.py"},
+    "fsdd": {"train_classifier.py", "finetune_whisper.py"},
+    "cv_fa_pdid": {"train_classifier.py", "finetune_whisper.py"},
+    "an4": {"train_espnet.py", "train_lm.py", "train_mask_estimator.py"},
+    "gsc_v2": {"train_commands.py", "train_generator.py"},
+    "cv_ca": {"pretrain_wav2vec.py", "train_wav2vec_classifier.py", "finetune_wav2vec.py"},
+}
+"""Programs of each recipe that learn, each GPU with a process of its own."""
+ON_A_GPU = {
+    **dict.fromkeys(("librispeech_edacc", "fsdd", "cv_fa_pdid"), {"map_saliency.py", "decode_whisper.py"}),
+    "an4": {"estimate_masks.py"},
+    "gsc_v2": {"map_importance.py", "predict_commands.py"},
+    "cv_ca": {"map_wav2vec.py", "decode_wav2vec.py"},
+}
+"""Programs that a GPU makes faster: maps and hypotheses."""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project with scripts in place of its programs, in a folder whose name a careless array of jobs would change."""
+    folder = tmp_path_factory.mktemp("stages") / "a JOB place"
+    ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads", "__pycache__", "salience")
+    for name in ("conf", "utils", "egs", "local"):
+        shutil.copytree(TOP / name, folder / name, ignore=ignored)
+    for name in ("path.sh", "run.sh", "requirements.txt"):
+        shutil.copy2(TOP / name, folder / name)
+    (folder / ".venv").symlink_to((TOP / ".venv").resolve())
+    for path in [*folder.glob("local/*.py"), *folder.glob("egs/*/local/*.py"), folder / "local/make_mini_whisper.sh", folder / "submit"]:
+        path.write_text(NOTE)
+        path.chmod(0o755)
+    (folder / "conf/cmd.sh").write_text(CMD)
+    with open(folder / "local/stages.sh", "a") as handle:
+        handle.write(STAGES)
+    for path in folder.glob("egs/*"):
+        # Which SNR was chosen, what is decoded, and from which models: files of earlier stages whose contents are read.
+        (path / "exp/mini").mkdir(parents=True)
+        (path / "exp/mini/conventional_snr").write_text("15\n")
+        (path / "data/mini/labelled_train").mkdir(parents=True)
+        for name in ("accent_train", "gender_train", "unlabelled"):
+            (path / "data/mini" / name).mkdir()
+            (path / "data/mini" / name / "utt2spk").touch()
+    return folder
+
+
+def words_of(project: Path, recipe: str, submitter: str, *options: str, stages: tuple[int, ...]) -> list[list[str]]:
+    """The words of everything that was submitted or run by these stages."""
+    notes = project / "notes"
+    notes.unlink(missing_ok=True)
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")}
+    environment |= {"SUBMITTER": submitter, "NOTES": str(notes)}
+    environment["PATH"] = f"{project}:{environment['PATH']}"
+    for stage in stages:
+        command = ["./run.sh", "--egs", recipe, "--mini", "true", "--stage", str(stage), "--stop-stage", str(stage), *options]
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return [shlex.split(line) for line in notes.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("ngpu", "nodes", "launcher"), [(1, 1, []), (2, 1, ["launch.sh", "2"]), (1, 2, ["launch.sh", "1"])])
+@pytest.mark.parametrize("recipe", TRAINED)
+def test_gpus_are_asked_for_and_used(project, recipe, ngpu, nodes, launcher):
+    options = ["--ngpu", str(ngpu), *(["--nodes", str(nodes), "--cmd-backend", "slurm"] if nodes > 1 else [])]
+    if recipe == "an4":
+        options += ["--use-lm", "true"]
+    submitted = [words[1:] for words in words_of(project, recipe, "submit", *options, stages=(3, 4, 6, 7)) if words[0] == "submit"]
+    seen = set()
+    for words in submitted:
+        program = next(word for word in words if word.endswith(".py"))
+        before, after = words[: words.index(program)], words[words.index(program) :]
+        asked = before[before.index("--gpu") + 1] if "--gpu" in before else "0"
+        if program in TRAINED[recipe]:
+            assert asked == after[after.index("--ngpu") + 1] == str(ngpu), words
+            assert before[-2:] == launcher if launcher else "launch.sh" not in before
+            assert before[before.index("--nodes") + 1] == str(nodes) if nodes > 1 else "--nodes" not in before
+        elif program in ON_A_GPU[recipe]:
+            assert asked == str(ngpu) and after[after.index("--device") + 1] == "cuda", words
+        else:
+            assert asked == "0" and "--device" not in after and "--nodes" not in before, words
+        seen.add(program)
+    assert seen >= TRAINED[recipe] | ON_A_GPU[recipe]
+
+
+def test_the_programs_above_are_all_there_are():
+    """Every program that takes --ngpu or --device is among them, but for features and beam searches, which recipes leave to CPUs."""
+    for option, known in (("ngpu: int", TRAINED), ("device: str", ON_A_GPU)):
+        having = {path.name for path in (TOP / "local").glob("*.py") if option in path.read_text()}
+        assert having - {"extract_features.py", "decode_espnet.py"} == set().union(*known.values())
+
+
+MODELS = {
+    "fsdd": (("--model",), (6, 7), {"finetune_whisper.py": "--model", "decode_whisper.py": "--model"}),
+    "an4": (("--listener", "whisper", "--listener-model"), (4, 6), {"train_mask_estimator.py": "--listener.model"}),
+    "cv_ca": (("--starts", "spanish", "--variant-start", "spanish", "--spanish"), (3, 6), {"train_wav2vec_classifier.py": "--start", "finetune_wav2vec.py": "--start"}),
+}
+
+"""Options before the path of a model, stages that use it, and the programs that get it, by which option."""
+
+
+@pytest.mark.parametrize("recipe", MODELS)
+def test_a_model_with_any_path_arrives(project, recipe):
+    options, stages, readers = MODELS[recipe]
+    model = project / "it's my JOB"
+    model.mkdir(exist_ok=True)
+    found = words_of(project, recipe, "run.pl", *options, model.name, stages=stages)
+    for program, option in readers.items():
+        given = [words[words.index(option) + 1] for words in found if words[0] == program]
+        assert str(model) in given and all("JOB" not in one or one == str(model) for one in given), given
+
+
+def test_a_language_model_with_any_path_arrives(project):
+    (project / "egs/cv_ca/exp/mini/ctc/log").mkdir(parents=True, exist_ok=True)
+    (project / "egs/cv_ca/exp/mini/ctc/log/lines").write_text("--seed 1 --out exp/mini/ctc/own/plain/seed1\n")
+    found = words_of(project, "cv_ca", "run.pl", "--lm", "my JOB.arpa", "--beam", "5", stages=(7,))
+    assert [words[words.index("--lm") + 1] for words in found if words[0] == "decode_wav2vec.py"] == [str(project / "my JOB.arpa")]
+
+
+def test_collection_models_with_any_path_arrive(project):
+    words_of(project, "cv_fa_pdid", "run.pl", "--recordings-root", "my JOB", "--vad", "pyannote:/a b/JOB's", stages=(0,))
+    written = (project / "egs/cv_fa_pdid/downloads/mini/collection/sources.yaml").read_text()
+    assert f"root: '{project}/my JOB'\n" in written and "  vad: 'pyannote:/a b/JOB''s'\n" in written
+
+
+def test_every_estimate_of_disk_can_be_left_out():
+    programs = {path.name for path in TOP.glob("local/*.py") if "check_space: bool" in path.read_text()}
+    seen = set()
+    for script in [TOP / "local/accent_stages.sh", *TOP.glob("egs/*/local/*_stages.sh")]:
+        for command in script.read_text().replace("\\\n", "").splitlines():
+            if found := programs.intersection(command.split()):
+                assert '--check-space "$check_space"' in command, command
+                seen |= found
+    assert seen == programs and len(programs) == 8
