@@ -175,7 +175,7 @@ check_starts() { # what others made is looked for before hours of training, and 
 }
 
 needs_accents() { # masks come from a classifier of accents
-    [ -n "$(all_of accent)" ] || fail "$PWD/$data lacks accents to learn from ($data/preparation.txt says why); without them, give --variants plain"
+    [ -n "$(all_of accent)" ] || fail "there are no accents to learn from in $PWD/$data: run stage 1, or, if $data/preparation.txt says why it made none, give --variants plain"
 }
 
 all_of() { # all_of <labels> [_random]: the sets that a classifier needs, or nothing if one is missing
