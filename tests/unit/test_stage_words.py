@@ -10,8 +10,8 @@ import pytest
 from corpora_helpers import TOP
 
 NOTE = """#!/bin/bash
-printf '%q ' "${0##*/}" "$@" >> "$NOTES"
-echo >> "$NOTES"
+line=$(printf '%q ' "${0##*/}" "$@")
+echo "$line" >> "$NOTES"  # at once: jobs of an array run side by side
 """
 STAGES = "needs() { :; }\nneeds_set() { :; }\nsplit_sets() { :; }\npresent() { echo $1; }\nlongest() { echo 1; }\n"
 """What looks for the files of earlier stages, which are not there."""
