@@ -270,7 +270,7 @@ def test_the_accent_recipe_shows_the_gap(projects):
     rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
     wer = {(r["system"], r["set"]): r["value"] for r in rows if r["metric"] == "wer" and not r.get("accent")}
     # The method is about accents the recogniser does badly on.
-    assert wer["zero-shot", "ls"] < 15
+    assert wer["zero-shot", "ls"] < 25
     assert wer["zero-shot", "unseen"] > wer["zero-shot", "ls"] + 10
     accuracy = {r["system"]: r["value"] for r in rows if r["metric"] == "accuracy" and not r.get("speaker")}
     assert accuracy["accent-cnn"] > accuracy["majority-class"] + 10
