@@ -117,7 +117,7 @@ score_words() { # stage 8: WER and CER, raw and normalised, for each set and acc
 }
 
 report_results() { # stage 9: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
-    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold system s set example
+    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold system s set example shown shares=() drawn=()
     [ -n "$test_sets" ] || fail "there is no test set in $PWD/$data; stage 1 writes them"
     for fold in ${folds:-all}; do
         for system in $systems; do
@@ -129,17 +129,22 @@ report_results() { # stage 9: report_results <folders> <corpus> <title> [<paper'
     fold=${folds:-}
     fold=${fold%% *}
     example=${folders//\{fold\}/$fold}
+    if [ -n "$masked" ]; then # the pictures are of Grad-CAM's masks, where a system has them
+        case " $masked " in *" gradcam "*) shown=gradcam ;; *) shown=${masked%% *} ;; esac
+        shares=(--masked-shares "exp$folders/masked/{system}/$asr_train/masked_share")
+        drawn=(--maps "exp$example/saliency/$([ "$shown" = gradcam++ ] && echo gradcam++ || echo gradcam)/$asr_train/saliency.scp"
+            --masked "exp$example/masked/$shown/$asr_train/feats.scp")
+    fi
     mkdir -p "$results" "$exp/report"
     collect_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
         --scores "exp$folders/whisper/{system}/seed{seed}/score/{set}" --recogniser "whisper-$(basename "$model" .pt)" \
         --systems "$systems" --sets "$test_sets" --seeds "0 $seeds" ${paper:+--paper "$paper"} \
         --classifier "exp$folders/classifier/{system}.cls_test.json" \
-        --masked-shares "exp$folders/masked/{system}/$asr_train/masked_share" \
+        "${shares[@]}" \
         --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
     draw_figures.py --out "$exp/report/figures" --synthetic "$mini" --classifier "exp$folders/classifier/{system}.cls_test.json" \
         --histories "exp$folders/whisper/{system}/seed{seed}/history.json" --data "data$example/$asr_train" \
-        --features "dump$example/$asr_train/feats.scp" --maps "exp$example/saliency/gradcam/$asr_train/saliency.scp" \
-        --masked "exp$example/masked/gradcam/$asr_train/feats.scp"
+        --features "dump$example/$asr_train/feats.scp" "${drawn[@]}"
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
         --figures "$exp/report/figures" --title "$title" --corpus "$corpus" --synthetic "$mini" \
         --intro conf/results_intro.md --examples "exp$example/whisper/${systems##* }/seed${seeds%% *}/score/${test_sets##* }/alignments_normalised.txt"

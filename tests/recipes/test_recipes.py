@@ -28,10 +28,7 @@ KILLS = 4
 
 
 def copy_of_the_project(target: Path) -> Path:
-    """The tracked files without what earlier runs left; the environment and the mini Whisper are shared.
-
-    The latter learns half as long as a user's, which is long enough here.
-    """
+    """The tracked files without what earlier runs left; the environment and the mini Whisper are shared."""
     ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads", "__pycache__")
     for name in ("conf", "utils", "egs"):
         shutil.copytree(TOP / name, target / name, ignore=ignored, symlinks=True)
@@ -39,17 +36,13 @@ def copy_of_the_project(target: Path) -> Path:
     for name in ("path.sh", "run.sh", "requirements.txt"):
         shutil.copy2(TOP / name, target / name)
     (target / ".venv").symlink_to(TOP / ".venv")
-    for path in target.glob("conf/whisper_mini*.yaml"):
-        text = path.read_text()
-        path.write_text(text.replace("epochs: 4", "epochs: 2"))
-        assert path.read_text() != text
     return target
 
 
 def environment() -> dict[str, str]:
     """A user's: nothing of the test runner's own set-up, but the mini Whisper made once for all."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT")}
-    return {**kept, "SALIENCE_CACHE": str(TOP / ".cache/tests")}
+    return {**kept, "SALIENCE_CACHE": str(TOP / ".cache")}
 
 
 def run(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -270,7 +263,7 @@ def test_the_accent_recipe_shows_the_gap(projects):
     rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
     wer = {(r["system"], r["set"]): r["value"] for r in rows if r["metric"] == "wer" and not r.get("accent")}
     # The method is about accents the recogniser does badly on.
-    assert wer["zero-shot", "ls"] < 25
+    assert wer["zero-shot", "ls"] < 15
     assert wer["zero-shot", "unseen"] > wer["zero-shot", "ls"] + 10
     accuracy = {r["system"]: r["value"] for r in rows if r["metric"] == "accuracy" and not r.get("speaker")}
     assert accuracy["accent-cnn"] > accuracy["majority-class"] + 10
