@@ -348,3 +348,20 @@ def test_the_command_line_takes_phases_from_yaml(tmp_path, monkeypatch):
     run_program(monkeypatch, "pretrain_wav2vec", config=config, data=tmp_path / "data", out=tmp_path / "out", dev_set="dev", start=start)
     record = json.loads((tmp_path / "out" / "step.json").read_text())
     assert record["config"]["objective"]["masking"] == {"share": 0.5, "length": 10} and record["config"]["objective"]["kappa"] == 0.1
+
+
+def test_several_threads_find_the_same_gradient_each_time():
+    draw = torch.Generator().manual_seed(1)
+    states, codes = torch.randn(240, 64, generator=draw), torch.randn(480, 64, generator=draw)
+    positives, negatives = torch.randperm(480, generator=draw)[:240], torch.randint(0, 480, (240, 100), generator=draw)
+    gradients = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for _ in range(10):
+            learnt = codes.clone().requires_grad_()
+            contrastive(states, learnt, positives, negatives, 0.1)[0].sum().backward()
+            gradients.append(learnt.grad)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)

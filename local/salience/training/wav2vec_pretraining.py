@@ -200,7 +200,8 @@ def contrastive(states: Tensor, codes: Tensor, positives: Tensor, negatives: Ten
     """
     states, unit = nn.functional.normalize(states.float(), dim=-1), nn.functional.normalize(codes.float(), dim=-1)
     positive = torch.einsum("nd,nd->n", states, unit[positives])[:, None] / kappa
-    negative = torch.einsum("nd,nkd->nk", states, unit[negatives]) / kappa
+    # Not unit[negatives]: of places that come several times, its gradient adds up in another order each time.
+    negative = torch.einsum("nd,nkd->nk", states, nn.functional.embedding(negatives, unit)) / kappa
     same = (codes[negatives] == codes[positives][:, None]).all(-1)
     logits = torch.cat([positive, negative.masked_fill(same, -torch.inf)], dim=1)
     loss = nn.functional.cross_entropy(logits, torch.zeros_like(positives), reduction="none")
