@@ -21,6 +21,10 @@ SHORTEST = 400
 GRID = RATE // 2
 """Utterances are padded to multiples of so many samples where a batch must not change a result."""
 
+STEP = RATE // 10
+"""Batches are padded to multiples of so many samples, so that few lengths occur: oneDNN prepares every convolution anew
+for each length, which takes longer than a short batch itself."""
+
 
 class Waveforms(Mapping[str, np.ndarray]):
     """Signals (samples,) float32 by utterance id, read when they are asked for.
@@ -97,9 +101,9 @@ def _seconds(path: Path) -> float:
         return 0.0
 
 
-def padded_samples(samples: int) -> int:
+def padded_samples(samples: int, grid: int = GRID) -> int:
     """Samples an utterance is padded to; depends on nothing but its own length."""
-    return -(-samples // GRID) * GRID
+    return -(-samples // grid) * grid
 
 
 def batches_of_equals(samples: Mapping[str, int], batch_size: int) -> Iterator[list[str]]:
@@ -112,8 +116,8 @@ def batches_of_equals(samples: Mapping[str, int], batch_size: int) -> Iterator[l
 
 
 def pad_signals(signals: Sequence[np.ndarray], length: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Signals padded with zeros to `length` or to the longest, (batch, samples), and 1 where they are real."""
-    length = max(length, *map(len, signals))
+    """Signals padded with zeros to `length` or to STEP after the longest, (batch, samples), and 1 where they are real."""
+    length = max(length, padded_samples(max(map(len, signals)), STEP))
     padded = np.zeros((len(signals), length), np.float32)
     real = np.zeros((len(signals), length), np.int64)
     for row, signal in enumerate(signals):
