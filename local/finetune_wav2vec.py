@@ -16,10 +16,11 @@ from salience.decoding.ctc import greedy, log_probabilities
 from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.files import write_json
+from salience.masking.latents import LatentMasker, LatentMasking
 from salience.models.wav2vec import FILES, Learning, files_of, frames_of, open_ctc, prepare, save_model
 from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
-from salience.training.wav2vec_ctc import LatentMasker, LatentMasking, TranscribedUtterances, Wav2VecCTC, collate
+from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
 
 logger = logging.getLogger(Path(__file__).name)
 

@@ -9,8 +9,8 @@ import numpy as np
 from salience import program
 from salience.data.tables import write_table
 from salience.features.archives import Archive, ArchiveWriter
+from salience.masking.latents import LatentMasker, LatentMasking
 from salience.steps import Step
-from salience.training.wav2vec_ctc import LatentMasker, LatentMasking
 
 logger = logging.getLogger(Path(__file__).name)
 

@@ -5,7 +5,7 @@ from accent_helpers import run_program
 
 from salience.data.tables import read_table
 from salience.features.archives import Archive, ArchiveWriter
-from salience.training.wav2vec_ctc import LatentMasker, LatentMasking
+from salience.masking.latents import LatentMasker, LatentMasking
 
 
 def test_the_masks_are_those_of_the_trainings_first_epoch(tmp_path, monkeypatch):

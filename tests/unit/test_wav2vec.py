@@ -31,6 +31,7 @@ from salience.data.waveforms import Waveforms, labels_of_set, pad_signals
 from salience.decoding.ctc import beam, best_path, greedy, log_probabilities
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
+from salience.masking.latents import LatentMasker, LatentMasking
 from salience.masking.policies import ProbabilisticPolicy
 from salience.masking.spans import SpanMasking
 from salience.models.wav2vec import (
@@ -39,7 +40,7 @@ from salience.models.wav2vec import (
 from salience.randomness import generator
 from salience.saliency.wav2vec import Spoken, aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
 from salience.training.trainer import TrainingSettings, train
-from salience.training.wav2vec_ctc import LatentMasker, LatentMasking, TranscribedUtterances, Wav2VecCTC, collate
+from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
 
 TOP = Path(__file__).resolve().parents[2]
 

@@ -11,9 +11,10 @@ from salience.data.symbols import Symbols
 from salience.data.tables import read_table
 from salience.decoding.ctc import beam, greedy
 from salience.errors import InputError
+from salience.masking.latents import LatentMasker, LatentMasking
 from salience.models.wav2vec import Learning, load_ctc, prepare, save_model
 from salience.training.trainer import TrainingSettings, train
-from salience.training.wav2vec_ctc import LatentMasker, LatentMasking, TranscribedUtterances, Wav2VecCTC, collate
+from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, learning_rate=1e-2, warmup=0, weight_decay=0, schedule="constant")
 
