@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage 7: hypotheses of one CTC model for each set."""
+"""Stage 7: hypotheses of CTC models for each set."""
 
 import logging
 from pathlib import Path
@@ -18,10 +18,10 @@ logger = logging.getLogger(Path(__file__).name)
 
 
 def decode_wav2vec(
-    model: Path,
+    models: str,
     data: Path,
     sets: str,
-    out: Path,
+    out: str = "decode",
     packed: Path | None = None,
     beam: int = 0,
     lm: Path | None = None,
@@ -31,13 +31,13 @@ def decode_wav2vec(
     batch_size: int = 8,
     device: str = "cpu",
 ) -> None:
-    """Write out/SET/text, one hypothesis an utterance.
+    """Write MODEL/out/SET/text, one hypothesis an utterance.
 
     Args:
-        model: Folder of the model, with tokens.txt.
+        models: Folders of the models, each with tokens.txt, separated by spaces.
         data: Folder of the data directories.
         sets: Names of the sets, separated by spaces.
-        out: Folder for the hypotheses.
+        out: Folder for the hypotheses, within the model's.
         packed: Folder of the packed sets; without one the recordings are decoded.
         beam: Width of the beam; 0 takes the best path.
         lm: n-gram model of words for the beam, as ARPA text or KenLM's binary file.  Nothing here makes one: KenLM's
@@ -50,24 +50,25 @@ def decode_wav2vec(
     """
     if lm is not None and not beam:
         raise InputError(f"--lm needs --beam: the best path has no use for {lm}; give a width, for instance --beam 50")
-    loaded = None
-    for name in sets.split():
-        waveforms = Waveforms(data / name, packed / name if packed else None, scaled)
-        step = Step(
-            out / name / "step.json",
-            {"beam": beam, "lm_weight": lm_weight, "word_bonus": word_bonus, "scaled": scaled, "sound": waveforms.identity()},
-            inputs=[*waveforms.inputs, *(model / file for file in (*FILES, "tokens.txt")), *([lm] if lm else [])],
-            outputs=[out / name / "text"],
-        )
-        if step.is_done():
-            continue
-        if loaded is None:
-            network, symbols = loaded = load_ctc(model, device)
-            decode = beam_of(symbols, beam, lm, lm_weight, word_bonus) if beam else greedy(symbols)
-        with step:
-            scores = bar(log_probabilities(network, waveforms, batch_size), f"decoding {name}", len(waveforms))
-            write_table(out / name / "text", {key: decode(rows) for key, rows in scores})
-        logger.info("wrote %d hypotheses to %s", len(waveforms), out / name / "text")
+    for model in map(Path, models.split()):
+        loaded = None
+        for name in sets.split():
+            waveforms = Waveforms(data / name, packed / name if packed else None, scaled)
+            step = Step(
+                model / out / name / "step.json",
+                {"beam": beam, "lm_weight": lm_weight, "word_bonus": word_bonus, "scaled": scaled, "sound": waveforms.identity()},
+                inputs=[*waveforms.inputs, *(model / file for file in (*FILES, "tokens.txt")), *([lm] if lm else [])],
+                outputs=[model / out / name / "text"],
+            )
+            if step.is_done():
+                continue
+            if loaded is None:
+                network, symbols = loaded = load_ctc(model, device)
+                decode = beam_of(symbols, beam, lm, lm_weight, word_bonus) if beam else greedy(symbols)
+            with step:
+                scores = bar(log_probabilities(network, waveforms, batch_size), f"decoding {name}", len(waveforms))
+                write_table(model / out / name / "text", {key: decode(rows) for key, rows in scores})
+            logger.info("wrote %d hypotheses to %s", len(waveforms), model / out / name / "text")
 
 
 if __name__ == "__main__":

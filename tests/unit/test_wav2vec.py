@@ -511,7 +511,7 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
     history = json.loads((tmp_path / "ctc" / "history.json").read_text())
     rates = [entry for entry in history if "eval_dev_wer" in entry]
     assert len(rates) == 2 and all({"eval_dev_wer", "eval_dev_cer"} <= set(entry) for entry in rates)
-    run_program(monkeypatch, "decode_wav2vec", model=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "decode")
+    run_program(monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "decode")
     said, references = read_table(tmp_path / "decode" / "test" / "text"), read_table(data / "test" / "text")
     assert said.keys() == references.keys()
     best = min(rates, key=lambda entry: entry["eval_dev_cer"])
@@ -526,13 +526,13 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
         assert read_table(place / "symbols.1")[key] == " ".join(references[key].replace(" ", "|")) and matrix.shape[1] == len(references[key])
 
     # A beam instead of the best path: a step of its own.
-    run_program(monkeypatch, "decode_wav2vec", model=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "beam", beam=5)
+    run_program(monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "beam", beam=5)
     assert read_table(tmp_path / "beam" / "test" / "text").keys() == references.keys()
     with pytest.raises(SystemExit, match=r"^decode_wav2vec.py: --lm needs --beam: the best path has no use for words.arpa; give a width, for instance --beam 50$"):
-        run_program(monkeypatch, "decode_wav2vec", model=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "none", lm="words.arpa")
+        run_program(monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "none", lm="words.arpa")
 
     with pytest.raises(SystemExit, match="is a checkpoint without a head for CTC"):
-        run_program(monkeypatch, "decode_wav2vec", model=start, data=data, sets="test", out=tmp_path / "none")
+        run_program(monkeypatch, "decode_wav2vec", models=start, data=data, sets="test", out=tmp_path / "none")
     write_table(data / "test" / "utt2accent", dict.fromkeys(references, "sideways"))
     with pytest.raises(SystemExit, match=r"has the label 'sideways', which the classifier lacks \(down, up\)"):
         run_program(monkeypatch, "map_wav2vec", data=data, model=tmp_path / "accent", sets="test", out=tmp_path / "other", task="accent", target="true")
@@ -558,7 +558,7 @@ def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, 
         weights.add((out / "model.safetensors").read_bytes())
         model, symbols = load_ctc(out)
         assert (out / "tokens.txt").read_text() == tokens.read_text() and model.config.vocab_size == len(symbols)
-        run_program(monkeypatch, "decode_wav2vec", model=out, data=data, sets="test", out=out / "decode")
+        run_program(monkeypatch, "decode_wav2vec", models=out, data=data, sets="test", out=out / "decode")
         assert read_table(out / "decode" / "test" / "text").keys() == read_table(data / "test" / "text").keys()
     assert len(weights) == 3
 

@@ -143,9 +143,9 @@ def test_the_program_decodes_with_a_model_of_words(tmp_path, monkeypatch):
     for likely in ("casa", "cosa"):
         # The same file with other words in it: the step is done again.
         program.decode_wav2vec(
-            model=tmp_path / "ctc", data=tmp_path / "data", sets="test", out=tmp_path / "out", beam=10, lm=arpa(tmp_path / "words.arpa", likely)
+            models=str(tmp_path / "ctc"), data=tmp_path / "data", sets="test", beam=10, lm=arpa(tmp_path / "words.arpa", likely)
         )
-        said[likely] = read_table(tmp_path / "out" / "test" / "text")
+        said[likely] = read_table(tmp_path / "ctc" / "decode" / "test" / "text")
     assert said == {likely: {"s-0": likely, "s-1": likely} for likely in ("casa", "cosa")}
 
 

@@ -256,11 +256,14 @@ finetune() { # stage 6
 }
 
 decode() { # stage 7
-    local lines=$exp/ctc/log/decode folder name
+    local lines=$exp/ctc/log/decode folder folders each
     needs "$exp/ctc/log/lines" 6
-    sed -n 's/.*--out //p' "$exp/ctc/log/lines" | while read -r folder; do
-        needs "$folder/model.safetensors" 6
-        echo "--model $folder --out $folder/decode ${lm:+--lm $(quoted "$(from_caller "$lm")")}"
+    folders=$(sed -n 's/.*--out //p' "$exp/ctc/log/lines")
+    for folder in $folders; do needs "$folder/model.safetensors" 6; done
+    # As many processes as jobs: starting one takes longer than what a small model decodes.
+    each=$((($(wc -w <<< "$folders") + nj - 1) / nj))
+    xargs -n "$each" <<< "$folders" | while read -r folder; do
+        echo "--models '$folder' ${lm:+--lm $(quoted "$(from_caller "$lm")")}"
     done > "$lines"
     # shellcheck disable=SC2086
     in_array "$exp/ctc/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --data "$data" --packed "$dump" \
@@ -268,10 +271,9 @@ decode() { # stage 7
     folder=$exp/ctc/${starts##* }/plain/seed$first_seed
     [ ! -e "$exp/ctc/own/plain/seed$first_seed" ] || folder=$exp/ctc/own/plain/seed$first_seed
     # Few are drawn, and a map for each character takes long.
-    for name in ctc ctc-characters; do
-        # shellcheck disable=SC2086
-        $cuda_cmd $gpu "$exp/saliency/log/$name.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$folder" \
-            --sets labelled_test --out "$exp/saliency" --task "$name" --target reference --normaliser catalan --most-per-accent 3 \
-            --per-character "$([ $name = ctc ] && echo false || echo true)" --device "$device" --check-space "$check_space"
-    done
+    printf '%s\n' "--task ctc --per-character false" "--task ctc-characters --per-character true" > "$exp/ctc/log/map"
+    # shellcheck disable=SC2086
+    in_array "$exp/saliency/log/ctc" "$exp/ctc/log/map" $gpu --max-jobs-run "$nj" -- map_wav2vec.py --data "$data" --packed "$dump" \
+        --model "$folder" --sets labelled_test --out "$exp/saliency" --target reference --normaliser catalan --most-per-accent 3 \
+        --device "$device" --check-space "$check_space"
 }
