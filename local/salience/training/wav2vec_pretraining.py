@@ -202,7 +202,9 @@ def contrastive(states: Tensor, codes: Tensor, positives: Tensor, negatives: Ten
     positive = torch.einsum("nd,nd->n", states, unit[positives])[:, None] / kappa
     # Not unit[negatives]: of places that come several times, its gradient adds up in another order each time.
     negative = torch.einsum("nd,nkd->nk", states, nn.functional.embedding(negatives, unit)) / kappa
-    same = (codes[negatives] == codes[positives][:, None]).all(-1)
+    # Each code's number: far smaller to compare than the codes of all negatives.
+    numbers = torch.unique(codes.detach().float(), dim=0, return_inverse=True)[1]
+    same = numbers[negatives] == numbers[positives][:, None]
     logits = torch.cat([positive, negative.masked_fill(same, -torch.inf)], dim=1)
     loss = nn.functional.cross_entropy(logits, torch.zeros_like(positives), reduction="none")
     found = (logits[:, :1] >= logits).all(1) / (1 + same.sum(1))
