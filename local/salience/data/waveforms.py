@@ -116,7 +116,7 @@ def batches_of_equals(samples: Mapping[str, int], batch_size: int) -> Iterator[l
 
 
 def pad_signals(signals: Sequence[np.ndarray], length: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Signals padded with zeros to `length` or to STEP after the longest, (batch, samples), and 1 where they are real."""
+    """Signals padded with zeros to `length`, or to the first multiple of STEP that holds all, (batch, samples), and 1 where they are real."""
     length = max(length, padded_samples(max(map(len, signals)), STEP))
     padded = np.zeros((len(signals), length), np.float32)
     real = np.zeros((len(signals), length), np.int64)
