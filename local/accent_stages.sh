@@ -62,7 +62,7 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
 start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini model
     if [ "$model" = mini ]; then
         model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
-        make_mini_whisper.sh "$model" "$language"
+        OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
     elif [ -e "$(from_caller "$model")" ]; then
         model=$(from_caller "$model")
     fi
