@@ -380,6 +380,21 @@ def test_a_skip_without_excuse_fails_in_ci(ci, options, tmp_path):
     assert "1 passed, 2 skipped" in done.stdout.splitlines()[-1]
 
 
+def test_tests_of_a_group_share_a_process(tmp_path):
+    """Otherwise each process would run a recipe for itself."""
+    pytest.importorskip("xdist")
+    group = "@pytest.mark.parametrize('n', range(4))\n@pytest.mark.xdist_group('{0}')\ndef test_{0}(n): open(f'{0}.{{os.getpid()}}', 'w')\n"
+    (tmp_path / "test_it.py").write_text("import os\nimport pytest\n" + group.format("a") + group.format("b"))
+    options = ["-p", "no:cacheprovider", "-p", "xdist", "--numprocesses", "2", "--dist", "loadgroup"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    (a,), (b,) = (list(tmp_path.glob(f"{name}.*")) for name in "ab")
+    assert a.suffix != b.suffix
+
+
 # -- tests/run.sh ------------------------------------------------------------------------------------------------
 
 
