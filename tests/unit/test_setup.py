@@ -426,8 +426,8 @@ def suite_calls(suite, *words, code=0, **answers):
 
 def test_unit_tests_share_the_processors_by_file_and_recipes_by_recipe(suite):
     units = "pytest -c tests/pytest.ini tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8 --dist loadfile"
-    recipes = "pytest -c tests/pytest.ini tests/recipes --numprocesses 2 --maxprocesses 3 --dist loadgroup"
-    cluster = "pytest -c tests/pytest.ini tests/cluster --numprocesses 2 --maxprocesses 3 --dist loadgroup"
+    recipes = "pytest -c tests/pytest.ini tests/recipes --numprocesses 2 --maxprocesses 3 --dist loadgroup --no-loadscope-reorder"
+    cluster = "pytest -c tests/pytest.ini tests/cluster --numprocesses 2 --maxprocesses 3 --dist loadgroup --no-loadscope-reorder"
     assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", *(f"{command} -x -k a b" for command in (units, recipes, cluster))]
 
 
