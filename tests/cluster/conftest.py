@@ -26,6 +26,15 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return request.getfixturevalue(request.param)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Among several processes each engine's tests have one, which starts it once; so the two run at the same time."""
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        name = parameters.get("engine") or next(name for name in ("slurm", "grid_engine") if name in item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory; its path holds blanks and the range's name."""

@@ -90,3 +90,9 @@ def wait_for(what: str, condition, seconds: float = 30.0):  # noqa: ANN001, ANN2
             return answer
         time.sleep(0.1)
     raise AssertionError(f"{what} did not happen within {seconds:g} seconds")
+
+
+def submitted(log: str) -> str:
+    """The number under which the scheduler has a job."""
+    told = r"^(?:Your job-array|Submitted batch job) (\d+)"
+    return wait_for("a number", lambda: Path(log).exists() and re.search(told, Path(log).read_text(), re.MULTILINE))[1]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from engines import Engine, wait_for
+from engines import Engine, submitted, wait_for
 
 DATE = r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \d{4}"
 
@@ -174,11 +174,6 @@ def test_a_signal_cancels_what_was_submitted(engine, place, number):
     wait_for("the end of the job", lambda: not set(job) & set(engine.jobs()))
     wait_for("the end of its process", lambda: not is_alive(pid))
     assert not Path("pid.2").exists()
-
-
-def submitted(log: str) -> str:
-    """The number under which the scheduler has a job."""
-    return wait_for("a number", lambda: Path(log).exists() and re.search(r"^(?:Your job-array|Submitted batch job) (\d+)", Path(log).read_text(), re.MULTILINE))[1]
 
 
 def test_the_job_of_a_killed_submitter_is_cancelled_before_the_next(engine, place):

@@ -11,21 +11,22 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "recipes"))
-from test_recipes import copy_of_the_project, environment
+sys.path.append(str(Path(__file__).parents[1] / "faults"))
+from harness import copy_of_the_project, environment, hasten
 
 
 RECIPES = os.environ.get("SALIENCE_CLUSTER_RECIPES", "fsdd").split()
 FEWER = {"fsdd": ["--systems", "zero-shot plain gradcam"]}
-"""Options that make a run shorter."""
+"""Options that make a run shorter, whose trainings are then short, too: what they learn is looked at in tests/recipes."""
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("how", ["option", "word"])
-def test_a_mini_recipe(how, recipe, request, tmp_path):
+@pytest.mark.parametrize(("how", "engine"), [("option", "slurm"), ("word", "grid_engine")], indirect=["engine"])
+def test_a_mini_recipe(how, engine, recipe, tmp_path):
     """Slurm by --cmd-backend slurm, Grid Engine by the word in conf/cmd.sh; every array goes through the scheduler."""
-    engine = request.getfixturevalue("slurm" if how == "option" else "grid_engine")
     project = copy_of_the_project(tmp_path / "with space and JOB")
+    if recipe in FEWER:
+        hasten(project)
     if how == "word":
         settings = project / "conf" / "cmd.sh"
         settings.write_text(settings.read_text().replace("cmd_backend:-local", f"cmd_backend:-{engine.backend}"))

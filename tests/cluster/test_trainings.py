@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import UTILS, wait_for
+from engines import UTILS, submitted, wait_for
 
 LOCAL = UTILS.parent / "local"
 UNIT = UTILS.parent / "tests" / "unit"
@@ -80,16 +80,17 @@ def test_a_training_on_two_nodes_learns_what_it_does_on_one(slurm, program):
 
 def test_a_preempted_training_goes_on(slurm, program):
     """A requeued job gets SIGTERM; it leaves a checkpoint, is started again, and nothing is learnt twice."""
+    straight = slurm.start("log/s.log", "./learn.py", "straight", 0)
     process = slurm.start("JOB=1:1", "log/p.JOB.log", "./learn.py", "cut", 0.4)
     log = Path("log/p.1.log")
     wait_for("the middle of the second epoch", lambda: sum(line[0] == "1" for line in asked("cut").get(".0", [])) >= 5, 300)
-    slurm.say("scontrol", "requeue", slurm.jobs()[0])
+    slurm.say("scontrol", "requeue", submitted("log/q/p.log"))
     # The log of the first try is there until the second one begins.
     ended = wait_for("the end of the first try", lambda: re.search(r"ended by SIGTERM after update (\d+)", log.read_text()), 60)
     assert int(ended[1]) in (4, 5)  # of three in each epoch
     assert process.wait(300) == 0, process.stderr.read()
     assert re.search(rf"going on from .*checkpoint-{ended[1]}\n", log.read_text()), log.read_text()
-    slurm.run("log/s.log", "./learn.py", "straight", 0)
+    assert straight.wait(300) == 0, straight.stderr.read()
     assert learnt("cut")[0] == learnt("straight")[0]
     (cut,) = asked("cut").values()
     # But for the batches that were being learnt and read ahead when the signal came.

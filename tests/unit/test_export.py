@@ -90,6 +90,12 @@ def test_logits_are_the_models(model, folder):
     assert hugging_face.proj_out.weight is hugging_face.model.decoder.embed_tokens.weight
 
 
+@pytest.fixture(scope="module")
+def theirs(folder):
+    """The directory's tokenizer, as transformers reads it."""
+    return transformers.WhisperTokenizer.from_pretrained(folder)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -97,16 +103,14 @@ def test_logits_are_the_models(model, folder):
         "日本語のテキスト", "Привет, мир", "हिन्दी में", "  two  spaces\nand a line", "🙂 ok", "", "ﬁ́",
     ],
 )
-def test_token_ids_are_openai_whispers(folder, text):
-    theirs = transformers.WhisperTokenizer.from_pretrained(folder)
+def test_token_ids_are_openai_whispers(theirs, text):
     ours = get_tokenizer(True, language="en", task="transcribe")
     assert theirs.encode(text, add_special_tokens=False) == ours.encode(text)
     assert theirs.encode(text) == [*ours.sot_sequence_including_notimestamps, *ours.encode(text), ours.eot]
     assert theirs.decode(ours.encode(text), clean_up_tokenization_spaces=False) == text
 
 
-def test_special_tokens_are_openai_whispers(folder):
-    theirs = transformers.WhisperTokenizer.from_pretrained(folder)
+def test_special_tokens_are_openai_whispers(theirs):
     special = get_tokenizer(True, language="en", task="transcribe").special_tokens
     assert len(special) == 1608
     assert {token: theirs.convert_tokens_to_ids(token) for token in special} == special

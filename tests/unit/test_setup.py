@@ -380,6 +380,21 @@ def test_a_skip_without_excuse_fails_in_ci(ci, options, tmp_path):
     assert "1 passed, 2 skipped" in done.stdout.splitlines()[-1]
 
 
+def test_tests_of_a_group_share_a_process(tmp_path):
+    """Otherwise each process would run a recipe for itself."""
+    pytest.importorskip("xdist")
+    group = "@pytest.mark.parametrize('n', range(4))\n@pytest.mark.xdist_group('{0}')\ndef test_{0}(n): open(f'{0}.{{os.getpid()}}', 'w')\n"
+    (tmp_path / "test_it.py").write_text("import os\nimport pytest\n" + group.format("a") + group.format("b"))
+    options = ["-p", "no:cacheprovider", "-p", "xdist", "--numprocesses", "2", "--dist", "loadgroup"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    (a,), (b,) = (list(tmp_path.glob(f"{name}.*")) for name in "ab")
+    assert a.suffix != b.suffix
+
+
 # -- tests/run.sh ------------------------------------------------------------------------------------------------
 
 
@@ -411,8 +426,8 @@ def suite_calls(suite, *words, code=0, **answers):
 
 def test_unit_tests_share_the_processors_by_file_and_recipes_by_recipe(suite):
     units = "pytest -c tests/pytest.ini tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8 --dist loadfile"
-    recipes = "pytest -c tests/pytest.ini tests/recipes --numprocesses 2 --maxprocesses 3 --dist loadgroup"
-    cluster = "pytest -c tests/pytest.ini tests/cluster"
+    recipes = "pytest -c tests/pytest.ini tests/recipes --numprocesses 2 --maxprocesses 3 --dist loadgroup --no-loadscope-reorder"
+    cluster = "pytest -c tests/pytest.ini tests/cluster --numprocesses 2 --maxprocesses 3 --dist loadgroup --no-loadscope-reorder"
     assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", *(f"{command} -x -k a b" for command in (units, recipes, cluster))]
 
 

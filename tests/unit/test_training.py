@@ -94,8 +94,14 @@ def same(one, two) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_training_is_repeatable_and_depends_on_the_seed(tmp_path):
-    one, log = learn(tmp_path / "one")
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The weights and the log of a training that nothing disturbed."""
+    return learn(tmp_path_factory.mktemp("straight"))
+
+
+def test_training_is_repeatable_and_depends_on_the_seed(straight, tmp_path):
+    one, log = straight
     again, same_log = learn(tmp_path / "again")
     other, _ = learn(tmp_path / "other", seed=2)
     assert same(one, again) and not same(one, other) and not same(one, toy_model().state_dict())
@@ -121,8 +127,7 @@ def test_the_best_epochs_weights_are_kept(tmp_path, values, greater, best):
 
 @pytest.mark.parametrize("epoch", [0, 1, 2, 3])
 @pytest.mark.parametrize("moment", ["scoring", "within the epoch"])
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, epoch, moment):
-    straight, straight_log = learn(tmp_path / "straight")
+def test_an_interrupted_training_ends_with_the_same_weights(straight, tmp_path, epoch, moment):
     with pytest.raises(Interrupted):
         if moment == "scoring":
             learn(tmp_path / "cut", score=Score(fail_in=epoch))
@@ -132,10 +137,10 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, epoch, mom
     np.random.seed(99)
     resumed = Toy()
     weights, log = learn(tmp_path / "cut", data=resumed, score=Score(start=epoch))
-    assert same(weights, straight)
+    assert same(weights, straight[0])
     # Nothing that was done is done again.
     assert {e for e, _ in resumed.asked} == set(range(epoch, 4))
-    assert [e["loss"] for e in log if "loss" in e] == [e["loss"] for e in straight_log if "loss" in e]
+    assert [e["loss"] for e in log if "loss" in e] == [e["loss"] for e in straight[1] if "loss" in e]
 
 
 def test_early_stopping_stops_and_resumes_alike(tmp_path):
@@ -151,8 +156,7 @@ def test_early_stopping_stops_and_resumes_alike(tmp_path):
 
 
 @pytest.mark.parametrize("half", ["no state", "half a state", "weights only"])
-def test_a_checkpoint_that_was_not_written_to_its_end_is_ignored(tmp_path, half):
-    straight, _ = learn(tmp_path / "straight")
+def test_a_checkpoint_that_was_not_written_to_its_end_is_ignored(straight, tmp_path, half):
     with pytest.raises(Interrupted):
         learn(tmp_path / "cut", score=Score(fail_in=2))
     checkpoints = tmp_path / "cut" / "checkpoints"
@@ -169,7 +173,7 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_ignored(tmp_path, half)
             if file.name != "model.safetensors":
                 file.unlink()
     weights, _ = learn(tmp_path / "cut", score=Score(start=2))
-    assert same(weights, straight)
+    assert same(weights, straight[0])
 
 
 def test_the_state_is_what_the_trainer_writes_last(tmp_path):
@@ -190,9 +194,8 @@ def test_the_last_whole_checkpoint_is_found_by_number(tmp_path):
     assert whole_checkpoint(tmp_path / "none") is None
 
 
-def test_a_killed_training_ends_with_the_same_weights(tmp_path):
+def test_a_killed_training_ends_with_the_same_weights(straight, tmp_path):
     """A real kill, with nothing cleaned up, in the middle of writing a checkpoint."""
-    straight, _ = learn(tmp_path / "straight")
     program = f"""
         import os, signal, sys
         from pathlib import Path
@@ -213,7 +216,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path):
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
     weights, _ = learn(tmp_path / "cut", score=Score(start=2))
-    assert same(weights, straight)
+    assert same(weights, straight[0])
 
 
 def test_a_finished_training_leaves_no_checkpoints(tmp_path):
@@ -444,30 +447,6 @@ def test_the_log_is_plain_data(tmp_path):
     assert json.loads(json.dumps(log)) == log
 
 
-def test_two_processes_share_the_work_of_each_epoch(tmp_path):
-    """torchrun, as for several GPUs: every index once an epoch, equal weights, results written by one process."""
-    program = f"""
-        import os, sys
-        from pathlib import Path
-        sys.path[:0] = [{str(TOP / "local")!r}, {str(TOP / "tests" / "unit")!r}]
-        import torch
-        import test_training as t
-        from salience.steps import is_first_process
-        data = t.Toy()
-        weights, _ = t.learn(Path({str(tmp_path)!r}, "exp"), data=data, settings=t.replace(t.SETTINGS, epochs=3, batch_size=2))
-        torch.save((weights, data.asked, is_first_process()), Path({str(tmp_path)!r}, os.environ["RANK"] + ".pt"))
-    """
-    (tmp_path / "program.py").write_text(textwrap.dedent(program))
-    ended = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", tmp_path / "program.py"],
-        check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    (one, asked, first), (two, asked_too, not_first) = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    assert same(one, two) and first and not not_first
-    assert sorted([*map(tuple, asked), *map(tuple, asked_too)]) == [(epoch, index) for epoch in range(3) for index in range(12)]
-
-
 def test_whispers_sparse_buffer_does_not_keep_it_from_several_gpus():
     """DistributedDataParallel cannot broadcast it, and nothing in training uses it."""
     network = WhisperForTraining(new_model(TINY, 1))
@@ -475,79 +454,99 @@ def test_whispers_sparse_buffer_does_not_keep_it_from_several_gpus():
     assert sparse and set(sparse) <= set(network._ddp_params_and_buffers_to_ignore)
 
 
-SHARED = """
-    import json, os, sys
+class Texts(Dataset):
+    """Transcripts of different lengths, so that shares have different sizes; the last batch is too small to be shared."""
+
+    def __len__(self):
+        return 13
+
+    def __getitem__(self, where):
+        n = where[1]
+        return Example(noise(n, (40, 80)), -1.0, [50258, 50259, *range(n % 5), 50257])
+
+
+def learning_curve(folder):
+    """Losses and norms of the gradients of a tiny Whisper that learns them."""
+    model = WhisperForTraining(new_model(TINY, 1))
+    batch = partial(collate, end=50257, full_context=False)
+    log = train(model, Texts(), list(range(13)), batch, Score(), "eval_dev_score", True, folder, replace(SETTINGS, epochs=2), 1)
+    return [[e["loss"], e["grad_norm"]] for e in log if "loss" in e]
+
+
+PROGRAM = f"""
+    import json, os, signal, sys
     from pathlib import Path
-    sys.path[:0] = [{local!r}, {unit!r}]
+    sys.path[:0] = [{str(TOP / "local")!r}, {str(TOP / "tests" / "unit")!r}]
+    import torch
     import test_training as t
-    from salience.models.whisper import WhisperForTraining, new_model
     from salience.steps import is_first_process
-    examples = [t.Example(t.noise(n, (40, 80)), -1.0, [50258, 50259, *range(n % 5), 50257]) for n in range(13)]
+    folder, rank, processes = Path(sys.argv[1]), os.environ.get("RANK", "0"), int(os.environ.get("WORLD_SIZE", 1))
 
-    class Texts(t.Dataset):
-        def __len__(self):
-            return len(examples)
-
+    class Ending(t.Toy):
         def __getitem__(self, where):
-            return examples[where[1]]
+            # When the fifth batch of all is read, the fourth is being learnt: the first of the second epoch.
+            if len(self.asked) == 16 // processes and rank == "0":
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().__getitem__(where)
 
-    model = WhisperForTraining(new_model(t.TINY, 1))
-    log = t.train(
-        model, Texts(), list(range(13)), t.partial(t.collate, end=50257, full_context=False), t.Score(), "eval_dev_score", True,
-        Path({out!r}), t.replace(t.SETTINGS, epochs=2), 1,
-    )
-    if is_first_process():
-        Path({out!r}, "log.json").write_text(json.dumps([[e["loss"], e["grad_norm"]] for e in log if "loss" in e]))
+    if not (folder / "cut").exists():
+        t.learn(folder / "cut", data=Ending())
+        sys.exit("nothing ended this")
+    for name, scored in (("cut", 1), ("straight", 0)):
+        weights, _ = t.learn(folder / name, score=t.Score(start=scored))
+        torch.save(weights, folder / f"{{name}}.{{rank}}.pt")
+    data = t.Toy()
+    weights, _ = t.learn(folder / "shared", data=data, settings=t.replace(t.SETTINGS, epochs=3, batch_size=2))
+    torch.save((weights, data.asked, is_first_process()), folder / f"shared.{{rank}}.pt")
+    (folder / f"curve.{{rank}}.json").write_text(json.dumps(t.learning_curve(folder / "texts")))
 """
 
 
-def test_the_loss_curve_does_not_depend_on_the_number_of_processes(tmp_path):
-    """Transcripts of different lengths, shares of different sizes, and a last batch that is too small to be shared."""
-    curves = []
-    for processes in (1, 2):
-        program, out = tmp_path / f"{processes}.py", tmp_path / str(processes)
-        program.write_text(textwrap.dedent(SHARED.format(local=str(TOP / "local"), unit=str(TOP / "tests" / "unit"), out=str(out))))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", program]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        curves.append(json.loads((out / "log.json").read_text()))
+def run_program(folder, *options):
+    """The program's first run ends by SIGTERM, the second goes on."""
+    (folder / "program.py").write_text(textwrap.dedent(PROGRAM))
+    command = [sys.executable, *options, folder / "program.py", folder]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """What trainings by torchrun left, as for several GPUs.  One launch for all: its imports take longer than they do."""
+    folder = tmp_path_factory.mktemp("two")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    ended = run_program(folder, *launcher)
+    assert ended.returncode == 1 and "nothing ended this" not in ended.stderr, ended.stderr[-2000:]
+    assert (folder / "cut/checkpoints/checkpoint-4/trainer_state.json").exists()
+    done = run_program(folder, *launcher)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def test_two_processes_share_the_work_of_each_epoch(two_processes):
+    """Every index once an epoch, equal weights, results written by one process."""
+    left = (torch.load(two_processes / f"shared.{rank}.pt", weights_only=True) for rank in (0, 1))
+    (one, asked, first), (two, asked_too, not_first) = left
+    assert same(one, two) and first and not not_first
+    assert sorted([*map(tuple, asked), *map(tuple, asked_too)]) == [(epoch, index) for epoch in range(3) for index in range(12)]
+
+
+def test_the_loss_curve_does_not_depend_on_the_number_of_processes(two_processes, tmp_path):
+    curves = [learning_curve(tmp_path), json.loads((two_processes / "curve.0.json").read_text())]
     assert len(curves[0]) == 2 and np.allclose(curves[0], curves[1], rtol=1e-5), curves
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_training_that_gets_sigterm_leaves_a_checkpoint_and_goes_on(tmp_path, processes):
-    """As when a scheduler takes the machine away: in the middle of an epoch, without waiting for its end."""
-    program = f"""
-        import os, signal, sys
-        from pathlib import Path
-        sys.path[:0] = [{str(TOP / "local")!r}, {str(TOP / "tests" / "unit")!r}]
-        import torch
-        import test_training as t
-        folder, kill = Path(sys.argv[1]), sys.argv[2] == "kill"
+# SIGTERM comes when a scheduler takes the machine away: in the middle of an epoch, and a training does not wait for its end.
 
-        class Ending(t.Toy):
-            def __getitem__(self, where):
-                # When the fifth batch of all is read, the fourth is being learnt: the first of the second epoch.
-                if kill and len(self.asked) == 16 // {processes} and os.environ.get("RANK", "0") == "0":
-                    os.kill(os.getpid(), signal.SIGTERM)
-                return super().__getitem__(where)
 
-        weights, _ = t.learn(folder, data=Ending(), score=t.Score(start=0 if kill or folder.name == "straight" else 1))
-        if os.environ.get("RANK", "0") == "0":
-            torch.save(weights, folder / "weights.pt")
-    """
-    (tmp_path / "program.py").write_text(textwrap.dedent(program))
-    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+def test_a_training_that_gets_sigterm_leaves_a_checkpoint_and_goes_on(straight, tmp_path):
+    ended = run_program(tmp_path)
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr[-2000:]
+    assert (tmp_path / "cut/checkpoints/checkpoint-4/trainer_state.json").exists()
+    resumed = Toy()
+    weights, _ = learn(tmp_path / "cut", data=resumed, score=Score(start=1))
+    assert same(weights, straight[0]) and {e for e, _ in resumed.asked} == {1, 2, 3}
 
-    def learnt(folder, mode):
-        command = [sys.executable, *start, tmp_path / "program.py", tmp_path / folder, mode]
-        return subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
-    ended = learnt("cut", "kill")
-    assert ended.returncode == (128 + signal.SIGTERM if processes == 1 else 1), ended.stderr[-2000:]
-    assert (tmp_path / "cut" / "checkpoints" / "checkpoint-4" / "trainer_state.json").exists()
-    for folder in ("cut", "straight"):
-        done = learnt(folder, "go on")
-        assert done.returncode == 0, done.stderr[-3000:]
-    cut, straight = (torch.load(tmp_path / folder / "weights.pt", weights_only=True) for folder in ("cut", "straight"))
+def test_a_training_of_two_processes_that_gets_sigterm_goes_on(two_processes):
+    cut, straight = (torch.load(two_processes / f"{name}.0.pt", weights_only=True) for name in ("cut", "straight"))
     assert same(cut, straight)

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate.data_loader import prepare_data_loader
 from torch import distributed, nn
-from torch.utils.data import DataLoader, Dataset
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
-
-from salience.training.batches import LengthBuckets
+from torch.utils.data import Dataset
 
 logger = logging.getLogger(__name__)
 
@@ -68,153 +63,9 @@ class TrainingSettings:
     workers: int = 0
 
 
-class _BucketTrainer(Trainer):
-    """Trainer whose batches come from LengthBuckets and whose evaluation is a function of the model."""
-
-    def __init__(
-        self, *args: Any, lengths: Sequence[int], dev_score: Callable[[nn.Module], dict[str, float]], settings: TrainingSettings,
-        rates: Callable[[str], float] | None = None, **options: Any,
-    ) -> None:
-        super().__init__(*args, **options)
-        self._settings = settings
-        self._rates = rates
-        self._lengths = lengths
-        self._dev_score = dev_score
-
-    def get_train_dataloader(self) -> DataLoader:
-        sampler = LengthBuckets(
-            self._lengths, self._settings.batch_size, self.args.seed, self.args.process_index, self.args.world_size
-        )
-        loader = DataLoader(
-            self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers, pin_memory=torch.cuda.is_available(),
-        )
-        # The sampler has shared the batches out already.
-        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
-
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-        """The loss, such that the mean over the processes is that of the whole batch."""
-        if self.args.world_size == 1:
-            return super().compute_loss(model, inputs, *arguments, **options)
-        outputs = model(**inputs)
-        # Of what the loss is a mean: the model says it, or else it is the utterances.
-        count = outputs.get("count", len(next(iter(inputs.values()))))
-        counts = torch.as_tensor([float(count)], device=self.args.device)
-        distributed.all_reduce(counts)
-        return outputs["loss"] * (count * self.args.world_size / counts[0])
-
-    def create_optimizer(self, *args: Any, **options: Any) -> torch.optim.Optimizer:
-        settings = self._settings
-        if settings.optimizer != "adamw" and self.optimizer is None:
-            learnt = [weights for weights in self.model.parameters() if weights.requires_grad]
-            if settings.optimizer == "adam":
-                self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, weight_decay=settings.weight_decay)
-            else:
-                self.optimizer = torch.optim.Adadelta(learnt, settings.learning_rate, settings.rho, settings.epsilon, settings.weight_decay)
-        optimizer = super().create_optimizer(*args, **options)
-        if self._rates is not None:
-            _split_groups(optimizer, self.model, self._rates)
-        return optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
-        if self._settings.schedule == "step" and self.lr_scheduler is None:
-            of_step = self._settings.step_epochs * num_training_steps // self._settings.epochs
-            self.lr_scheduler = torch.optim.lr_scheduler.StepLR(optimizer or self.optimizer, max(of_step, 1), self._settings.step_factor)
-        return super().create_scheduler(num_training_steps, optimizer)
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        self.model.eval()
-        with torch.no_grad():
-            metrics = {f"eval_{name}": value for name, value in self._dev_score(self.model).items()}
-        self.model.train()
-        if self.args.world_size > 1:
-            # All must agree on the best epoch and on when to stop, to the last digit.
-            agreed = [metrics]
-            distributed.broadcast_object_list(agreed, device=self.args.device)
-            metrics = agreed[0]
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-
-def _split_groups(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Callable[[str], float]) -> None:
-    """Divide the optimizer's groups by how much faster or slower their parameters learn."""
-    rate = {id(parameter): rates(name) for name, parameter in model.named_parameters()}
-    groups = [
-        {**group, "lr": group["lr"] * factor, "params": [p for p in group["params"] if rate[id(p)] == factor]}
-        for group in optimizer.param_groups for factor in sorted({rate[id(p)] for p in group["params"]})
-    ]
-    optimizer.param_groups.clear()
-    for group in groups:
-        optimizer.add_param_group(group)
-
-
-class _LogLines(TrainerCallback):
-    """One line of the log for what the trainer reports."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        shown = ", ".join(f"{k.removeprefix('eval_dev_')} {v:.4g}" for k, v in (logs or {}).items() if isinstance(v, float) and k in _SHOWN or k.startswith("eval_"))
-        if shown and state.is_world_process_zero:
-            logger.info("update %d of %d: %s", state.global_step, state.max_steps, shown)
-
-
-class _SomeEpochs(TrainerCallback):
-    """Score and keep the model after each n-th epoch, and after the last one."""
-
-    def __init__(self, every: int) -> None:
-        self.every = every
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        epoch = round(state.epoch)
-        if epoch % self.every and epoch < args.num_train_epochs:
-            control.should_evaluate = control.should_save = False
-
-
-class _Preemption(TrainerCallback):
-    """On SIGTERM, which a scheduler sends before it takes the machine away: a checkpoint after this update, and the end.
-
-    The same command goes on from there, to the same weights; the loss that is
-    logged for that epoch is the mean over its rest.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._earlier = signal.signal(signal.SIGTERM, self._ask)
-
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if args.world_size > 1:
-            # The signal does not reach all processes in the same update.
-            asked = torch.tensor([float(self.asked)], device=args.device)
-            distributed.all_reduce(asked)
-            self.asked = bool(asked)
-        if self.asked:
-            control.should_save = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if not self.asked:
-            return
-        if args.world_size > 1:
-            # When one process has gone, torchrun ends the others.
-            distributed.barrier()
-        logger.info("ended by SIGTERM after update %d; the same command goes on from there", state.global_step)
-        raise SystemExit(128 + signal.SIGTERM)
-
-    def restore(self) -> None:
-        """Give SIGTERM back its earlier meaning."""
-        signal.signal(signal.SIGTERM, self._earlier)
-
-
 def device_of(ngpu: int) -> str:
     """Where this process trains: each of several has the GPU of its number."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if ngpu and torch.cuda.is_available() else "cpu"
-
-
-_SHOWN = ("loss", "grad_norm", "learning_rate")
 
 
 def whole_checkpoint(folder: Path) -> Path | None:
@@ -261,6 +112,11 @@ def train(
     `count` of how many things its loss is a mean, so that the shares are
     weighed; else each utterance weighs the same.
     """
+    # Only here: they take three seconds, for which a program that finds its work done, or its input bad, need not wait.
+    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainingArguments
+
+    from salience.training.bucket_trainer import BucketTrainer, LogLines, Preemption, SomeEpochs
+
     use_gpu = ngpu > 0 and torch.cuda.is_available()
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and use_gpu and torch.cuda.is_bf16_supported())
     checkpoints = folder / "checkpoints"
@@ -297,13 +153,13 @@ def train(
     )
     stopping = [EarlyStoppingCallback(settings.patience)] if settings.patience else []
     if settings.score_every > 1:
-        stopping.insert(0, _SomeEpochs(settings.score_every))
-    preemption = _Preemption()
-    trainer = _BucketTrainer(
+        stopping.insert(0, SomeEpochs(settings.score_every))
+    preemption = Preemption()
+    trainer = BucketTrainer(
         model, arguments, train_dataset=train_set, eval_dataset=train_set, data_collator=collate,
-        callbacks=[*stopping, _LogLines(), preemption], lengths=lengths, dev_score=dev_score, settings=settings, rates=rates,
+        callbacks=[*stopping, LogLines(), preemption], lengths=lengths, dev_score=dev_score, settings=settings, rates=rates,
     )
-    # The two print each log record as a dictionary; _LogLines says it in the house's form.
+    # The two print each log record as a dictionary; LogLines says it in the house's form.
     trainer.remove_callback(PrinterCallback)
     if not sys.stderr.isatty():
         trainer.remove_callback(ProgressCallback)
