@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/run.sh [pytest options and paths]: set up on first use, then run the tests.
-# Paths count from the top of the checkout; without any, the tests in unit/, fuzz/ and scale/ run and, when these pass, those in recipes/
-# and then those in cluster/.
+# Paths count from the top of the checkout; without any, the tests in unit/, faults/, fuzz/ and scale/ run and, when these
+# pass, those in recipes/ and cluster/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 utils/setup.sh --tests
@@ -15,16 +15,14 @@ for word in "$@"; do
         exit
     fi
 done
-# The unit tests share the processors, a file at a time.  A recipe's stages leave a part of them idle: some recipes at once.
-# Tests of clusters mostly wait: both schedulers at once.  In the order in which they stand: recipes.csv puts apart those
-# that would wait for the same mini Whisper.
-shared=(--numprocesses "$(nproc)" --maxprocesses)
-check tests/unit tests/faults tests/fuzz tests/scale "${shared[@]}" 8 --dist loadfile "$@" && units=0 || units=$?
+# The unit tests share the processors, a file at a time.  A recipe's stages leave a part of them idle, and tests of clusters
+# mostly wait: three of these at once.  They begin in the order in which they stand: recipes.csv puts apart those that
+# would wait for the same mini Whisper, and the schedulers come last, beside the last recipe.
+shared=(--numprocesses "$(nproc)" --maxprocesses 8 --dist loadfile)
+together=(--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
 none=5 # pytest's answer when no test was chosen, as -k and -m can do
+check tests/unit tests/faults tests/fuzz tests/scale "${shared[@]}" "$@" && units=0 || units=$?
 [ "$units" -eq 0 ] || [ "$units" -eq $none ] || exit "$units"
-for folder in tests/recipes tests/cluster; do
-    check "$folder" "${shared[@]}" 3 --dist loadgroup --no-loadscope-reorder "$@" && code=0 || code=$?
-    [ "$code" -eq 0 ] || [ "$code" -eq $none ] || exit "$code"
-    [ "$code" -eq $none ] || units=0
-done
+check tests/recipes tests/cluster "${together[@]}" "$@" && code=0 || code=$?
+[ "$code" -eq $none ] || exit "$code"
 exit "$units"

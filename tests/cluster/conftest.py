@@ -30,9 +30,10 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Among several processes each engine's tests have one, which starts it once; so the two run at the same time."""
     for item in items:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        name = parameters.get("engine") or next(name for name in ("slurm", "grid_engine") if name in item.fixturenames)
-        item.add_marker(pytest.mark.xdist_group(name))
+        if item.path.parent == Path(__file__).parent:
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            name = parameters.get("engine") or next(name for name in ("slurm", "grid_engine") if name in item.fixturenames)
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture

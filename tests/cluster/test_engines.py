@@ -199,7 +199,7 @@ def test_a_job_that_vanished_is_noticed_within_a_minute(engine, place):
                                  "option time=* -l h_rt=$0\n")
     cancelled = sleeper("cancelled")
     pid = running("cancelled")
-    engine.cancel(engine.jobs()[0])
+    engine.cancel(submitted("log/q/cancelled.log"))
     killed = sleeper("killed")
     doomed = running("killed")
     family = ancestors(doomed)

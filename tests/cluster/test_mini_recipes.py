@@ -45,7 +45,7 @@ def test_a_mini_recipe(how, engine, recipe, tmp_path):
     assert len(logs) > 10 and all(p.read_text().startswith("# Running on ") for p in logs if p.name.split(".")[0] in ("train", "finetune", "decode", "score", "map", "mask"))
     rows = json.loads((folder / "exp/mini/results.json").read_text())["rows"]
     assert rows and (recipe != "fsdd" or {r["system"] for r in rows if r["metric"] == "wer"} >= {"zero-shot", "plain", "gradcam"})
-    assert not engine.jobs()
+    wait_for("an empty queue", lambda: not engine.jobs())
 
 
 def own_words(engine):
