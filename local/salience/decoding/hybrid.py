@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from salience.data.tokens import tokens_to_text
-from salience.training.espnet import read_config
+from salience.training.espnet import prepare_espnet, read_config
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def load_hybrid(folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, Nam
     read_config(folder)
     from espnet2.tasks.asr import ASRTask
 
-    _prepare()
+    prepare_espnet()
     model, arguments = ASRTask.build_model_from_file(folder / "config.yaml", folder / "model.pth", device)
     return model.eval(), arguments
 
@@ -58,7 +58,7 @@ class BeamSearch:
             read_config(trained)
         from espnet2.bin.asr_inference import Speech2Text
 
-        _prepare()
+        prepare_espnet()
         # Its account of every utterance, and its words on the decoder's speed, which `score_together` mends.
         logging.getLogger("espnet").setLevel(logging.WARNING)
         logging.getLogger("espnet2").setLevel(logging.ERROR)
@@ -79,19 +79,6 @@ class BeamSearch:
         except TooShortUttError:
             results = []
         return tokens_to_text(results[0][1]) if results else ""
-
-
-def _prepare() -> None:
-    """What every model of ours needs of ESPnet before it is loaded."""
-    from salience.training import bubble_augment
-
-    bubble_augment.register()
-    logging.getLogger().addFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether to show a record of the root logger: not ESPnet's remark on tracing, which comes with every utterance."""
-    return record.module != "nets_utils"
 
 
 def score_together(search: Any) -> None:

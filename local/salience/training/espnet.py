@@ -192,6 +192,20 @@ def wait_for_all() -> None:
         store.wait(["salience/all"])
 
 
+def prepare_espnet() -> None:
+    """What our trainings and models need of ESPnet beforehand."""
+    from salience.training import bubble_augment, eps_decay
+
+    bubble_augment.register()
+    eps_decay.register()
+    logging.getLogger().addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether to show a record of the root logger: not ESPnet's remark on tracing, which comes with every batch."""
+    return record.module != "nets_utils"
+
+
 def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
     """Train with ESPnet, or go on with what lies in out/checkpoints, and choose the model.
 
@@ -200,10 +214,7 @@ def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
     a recogniser, out/att_ws.  The model is the average of the best
     `keep_nbest_models` epochs by the first of `best_model_criterion`.
     """
-    from salience.training import bubble_augment, eps_decay
-
-    bubble_augment.register()
-    eps_decay.register()
+    prepare_espnet()
     known = {action.dest for action in module.get_parser()._actions}
     for name in settings:
         if name not in known:
