@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from engines import wait_for
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
 from harness import copy_of_the_project, environment, hasten
