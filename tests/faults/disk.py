@@ -80,7 +80,8 @@ def faults_of(disk: Path, project: Path, recipe: str, expected: dict[str, str], 
                 yield f"stage {stage} with {room} bytes free: exit {done.returncode}, {said[-1500:]}"
             after = left_by(folder)
             for name in sorted(after):
-                if after[name] not in (before_it.get(name), expected.get(name)):
+                # A training goes on from its checkpoints, whatever of them is whole; what comes of it is compared at the end.
+                if "/checkpoints/" not in name and after[name] not in (before_it.get(name), expected.get(name)):
                     yield f"stage {stage} with {room} bytes free left {name} half written"
         done = run(project, *options(recipe, stage))
         if done.returncode != 0:

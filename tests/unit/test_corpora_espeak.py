@@ -1,9 +1,14 @@
 """Synthetic speech: the same bytes in any order, speech that is heard, voices that differ."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from salience.corpora import mini, voices
+from salience.corpora import espeak, mini, voices
 from salience.corpora.espeak import Voice, speak
 from salience.errors import InputError
 
@@ -69,6 +74,20 @@ def test_voices_of_all_tables_exist() -> None:
 def test_unknown_voice_is_an_error_not_another_voice(name: str) -> None:
     with pytest.raises(InputError, match=f"no voice {name}".replace("+", r"\+")):
         list(speak([("one", Voice(name))]))
+
+
+def test_a_reader_that_stops_is_no_error_of_the_speech() -> None:
+    """It has said itself why it stopped: on a full disk there is one sentence, and this is not in it."""
+    worker = Path(espeak.__file__).with_name("espeak_worker.py")
+    line = json.dumps(["one two three four five six seven eight nine", "en-us", 50, 50, 80]).encode() + b"\n"
+    process = subprocess.Popen([sys.executable, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin and process.stdout and process.stderr
+    process.stdin.write(line)
+    process.stdin.close()
+    process.stdout.read(8)
+    process.stdout.close()
+    assert b"BrokenPipe" not in process.stderr.read()
+    process.wait()
 
 
 def test_casts_do_not_share_variants() -> None:

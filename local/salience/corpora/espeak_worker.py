@@ -86,6 +86,8 @@ def main() -> None:
             except ValueError as error:
                 message = str(error).encode()
                 _write(struct.pack("<ii", -1, len(message)) + message)
+            except BrokenPipeError:
+                status = 1  # nobody listens any more, for reasons of their own
             except BaseException as error:
                 print(repr(error), file=sys.stderr)
                 status = 1
