@@ -94,5 +94,5 @@ def wait_for(what: str, condition, seconds: float = 30.0):  # noqa: ANN001, ANN2
 
 def submitted(log: str) -> str:
     """The number under which the scheduler has a job."""
-    told = r"^(?:Your job-array|Submitted batch job) (\d+)"
+    told = r"^(?:Your job(?:-array)?|Submitted batch job) (\d+)"
     return wait_for("a number", lambda: Path(log).exists() and re.search(told, Path(log).read_text(), re.MULTILINE))[1]
