@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -23,32 +24,12 @@ from salience.corpora.speech_commands import WORDS
 from salience.models.commands import build_recogniser
 from salience.models.mask_generator import MaskGenerator
 
-TOP = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).parents[1] / "faults"))
+from harness import copy_of_the_project, environment, run
+
 ROWS = list(csv.DictReader(open(Path(__file__).with_name("recipes.csv"), encoding="utf-8")))
 KINDS_OF_STAGES = ((0, 1), (2, 4, 5), (3,), (6,), (7, 8))
 """Of the accent recipes: tables, arrays of jobs that write archives, a training, an array of trainings, hypotheses and scores."""
-
-
-def copy_of_the_project(target: Path) -> Path:
-    """The tracked files without what earlier runs left; the environment and the mini Whisper are shared."""
-    ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads", "__pycache__")
-    for name in ("conf", "utils", "egs"):
-        shutil.copytree(TOP / name, target / name, ignore=ignored, symlinks=True)
-    shutil.copytree(TOP / "local", target / "local", ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
-    for name in ("path.sh", "run.sh", "requirements.txt"):
-        shutil.copy2(TOP / name, target / name)
-    (target / ".venv").symlink_to(TOP / ".venv")
-    return target
-
-
-def environment() -> dict[str, str]:
-    """A user's: nothing of the test runner's own set-up, but the mini Whisper made once for all."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT")}
-    return {**kept, "SALIENCE_CACHE": str(TOP / ".cache")}
-
-
-def run(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["./run.sh", *options], cwd=project, env=environment(), capture_output=True, text=True)
 
 
 def options_of(recipe: str) -> list[str]:
