@@ -2,6 +2,7 @@
 """Stage 7: hypotheses of CTC models for each set."""
 
 import logging
+import shlex
 from pathlib import Path
 
 from salience import program
@@ -34,7 +35,8 @@ def decode_wav2vec(
     """Write MODEL/out/SET/text, one hypothesis an utterance.
 
     Args:
-        models: Folders of the models, each with tokens.txt, separated by spaces.
+        models: Folders of the models, each with tokens.txt, separated by spaces; one with a space in its name
+            stands in quotes.
         data: Folder of the data directories.
         sets: Names of the sets, separated by spaces.
         out: Folder for the hypotheses, within the model's.
@@ -50,7 +52,11 @@ def decode_wav2vec(
     """
     if lm is not None and not beam:
         raise InputError(f"--lm needs --beam: the best path has no use for {lm}; give a width, for instance --beam 50")
-    for model in map(Path, models.split()):
+    try:
+        folders = [Path(folder) for folder in shlex.split(models)]
+    except ValueError:
+        raise InputError(f"--models has a quote that is not closed: {models}; put each name with a quote or a space in it in quotes of the other kind") from None
+    for model in folders:
         loaded = None
         for name in sets.split():
             waveforms = Waveforms(data / name, packed / name if packed else None, scaled)
