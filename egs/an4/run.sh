@@ -21,6 +21,7 @@ token_type=char          # char, or bpe for subwords
 nbpe=30                  # how many subwords
 use_lm=false             # true: decode with a language model of characters, trained on the transcripts
 robust=true              # false: the listener hears clean speech only, as the paper's
+rounds=1                 # 2: after the paper's one, the listener learns through the masks and the estimator goes on with it
 listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
 listener_model=          # for whisper: the checkpoint
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr

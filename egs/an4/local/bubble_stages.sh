@@ -8,10 +8,14 @@ listener_config=${listener_config:-$conf/listener.yaml}
 estimator_config=${estimator_config:-$conf/estimator.yaml}
 sweep_config=${sweep_config:-$conf/sweep.yaml}
 retrain_config=${retrain_config:-$conf/retrain.yaml}
-by=$([ "$listener" = hybrid ] || echo "_$listener") # estimators of other teachers have folders of their own
+in_round() { # in_round <round>: what names of folders end with
+    [ "$1" = 1 ] || echo "_round$1"
+}
+by=$([ "$listener" = hybrid ] || echo "_$listener")$(in_round "$rounds") # other teachers and rounds have folders of their own
 first_seed=${seeds%% *}
-corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener") # as the results call it
-ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
+corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener")$([ "$rounds" = 1 ] || echo ", $rounds rounds") # as the results call it
+first_ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
+ears=$first_ears$(in_round "$rounds") ears_from=$([ "$rounds" = 1 ] && echo 3 || echo 4)
 # A mini run decodes all folders of a model at once: starting ESPnet takes longer than decoding them.
 at_once=$([ "$mini" = true ] && echo 100 || echo 1)
 case $listener in
@@ -20,10 +24,12 @@ case $listener in
     commands) fail "--listener commands hears single words, and AN4 has sentences; give train_mask_estimator.py a corpus of its words, with --listener.kind commands" ;;
     *) fail "--listener takes hybrid or whisper, not '$listener'" ;;
 esac
-check_options "a number" "$whole" "nbpe sweep_points"
+check_options "a number" "$whole" "nbpe sweep_points rounds"
 check_options "numbers parted by blanks" "$wholes" draws
 check_options "numbers parted by blanks" "$decimals" "snrs train_snr"
 [ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"
+[ "$rounds" -ge 1 ] || fail "--rounds must be at least 1"
+[ "$rounds" -eq 1 ] || [ "$listener" = hybrid ] || fail "--rounds above 1 trains the recogniser further, which --listener $listener does not"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
 for name in $sweeps; do
     case $name in asr | mask | entropy | smoothness) ;; *) fail "--sweeps knows asr, mask, entropy and smoothness, not '$name'" ;; esac
@@ -82,14 +88,57 @@ teacher() { # teacher <seed>: the options that name an estimator's listener
 }
 
 train_estimators() { # stage 4
-    for s in $seeds; do needs "$ears/seed$s/model.pth" 3; done
-    mkdir -p "$exp/estimator$by/log"
-    for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s")"; done > "$exp/estimator$by/log/lines"
+    local round further="" by ears
+    for s in $seeds; do needs "$first_ears/seed$s/model.pth" 3; done
+    for round in $(seq "$rounds"); do
+        by=$([ "$listener" = hybrid ] || echo "_$listener")$(in_round "$round") ears=$first_ears$(in_round "$round")
+        if [ "$round" -gt 1 ]; then
+            hear_through_masks "$(in_round $((round - 1)))"
+            # It goes on, and its noise need not rise again.
+            further="--init $exp/estimator$(in_round $((round - 1)))/seed{seed} --noise.rise 0"
+        fi
+        mkdir -p "$exp/estimator$by/log"
+        for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s") ${further//\{seed\}/$s}"; done > "$exp/estimator$by/log/lines"
+        # shellcheck disable=SC2046,SC2086
+        in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
+            $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
+        estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
+            "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
+    done
+}
+
+hear_through_masks() { # hear_through_masks <end of the last round's names>: recognisers learn to hear through that round's masks
+    local noisy=$exp/noisy$1/through-masks name
+    mkdir -p "$noisy/log" "$ears/log"
+    for name in train dev; do
+        noisy_copy $name
+        for s in $seeds; do
+            echo "--sets ${name}_noisy --mask-set $name $(masks_of "$exp/masks$1/seed$s" "$exp/estimator$1/seed$s") --out $noisy/seed$s"
+        done
+    done > "$noisy/log/lines"
+    in_array "$noisy/log/mix" "$noisy/log/lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" \
+        --check-space "$check_space"
+    for s in $seeds; do
+        for name in train dev; do twice $name "$noisy/seed$s/${name}_noisy" "$noisy/seed$s/${name}_twice"; done
+        echo "--features $noisy/seed$s --init $first_ears$1/seed$s --seed $s --out $ears/seed$s"
+    done > "$ears/log/lines"
     # shellcheck disable=SC2046,SC2086
-    in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
-        $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
-    estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
-        "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
+    in_array "$ears/log/train" "$ears/log/lines" $(trainings) -- $launcher train_espnet.py --config "$conf/through_masks.yaml" \
+        --data "$data" --train-set train_twice --dev-set dev_twice --tokens "$tokens" --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
+}
+
+noisy_copy() { # noisy_copy <set>: data directories of its noisy copy, and of the two together
+    copy_data_dir.sh --utt-prefix noisy- --spk-prefix noisy- "$data/$1" "$data/$1_noisy" > /dev/null
+    combine_data.sh "$data/$1_twice" "$data/$1" "$data/$1_noisy" > /dev/null
+}
+
+twice() { # twice <set> <features of its noisy copy> <folder>: the tables of a set's features and its copy's
+    local table
+    mkdir -p "$3"
+    for table in feats.scp utt2num_frames; do
+        sort "$dump/$1/$table" "$2/$table" > "$3/.$table.tmp"
+        mv "$3/.$table.tmp" "$3/$table"
+    done
 }
 
 estimate() { # estimate <sets> <estimators> <folders>: the masks of these sets by each estimator
@@ -127,8 +176,7 @@ mix_noise() { # stage 5
         fi
     } > "$lines"
     if [ -n "$retrained" ]; then
-        copy_data_dir.sh --utt-prefix noisy- --spk-prefix noisy- "$data/train" "$data/train_noisy" > /dev/null
-        combine_data.sh "$data/train_twice" "$data/train" "$data/train_noisy" > /dev/null
+        noisy_copy train
     fi
     in_array "$exp/noisy$by/log/mix" "$lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" \
         --check-space "$check_space"
@@ -142,23 +190,23 @@ masks_of() { # masks_of <masks> <estimator>: the options that name them
 }
 
 training_copies() { # training_copies <system> <seed>: every training utterance as it is, and once more as the system has it
-    local target=$exp/noisy$by/$1/seed$2 table noisy
-    mkdir -p "$target/train_twice" "$target/dev"
-    for table in feats.scp utt2num_frames; do
-        case $1 in
-            retrain-clean) noisy="" ;;
-            retrain-everywhere) noisy=$exp/noisy/everywhere/train_noisy/$table ;;
-            retrain-spared) noisy=$exp/noisy$by/spared/seed$2/train_noisy/$table ;;
-        esac
-        { cat "$dump/train/$table"; if [ -n "$noisy" ]; then cat "$noisy"; else sed 's/^/noisy-/' "$dump/train/$table"; fi; } |
-            sort > "$target/train_twice/.$table.tmp"
-        mv "$target/train_twice/.$table.tmp" "$target/train_twice/$table"
-        cp "$dump/dev/$table" "$target/dev/$table"
-    done
+    local target=$exp/noisy$by/$1/seed$2 noisy table
+    mkdir -p "$target/dev"
+    for table in feats.scp utt2num_frames; do cp "$dump/dev/$table" "$target/dev/$table"; done
+    case $1 in
+        retrain-clean)
+            noisy=$target/train_noisy
+            mkdir -p "$noisy"
+            for table in feats.scp utt2num_frames; do sed 's/^/noisy-/' "$dump/train/$table" > "$noisy/$table"; done
+            ;;
+        retrain-everywhere) noisy=$exp/noisy/everywhere/train_noisy ;;
+        retrain-spared) noisy=$exp/noisy$by/spared/seed$2/train_noisy ;;
+    esac
+    twice train "$noisy" "$target/train_twice"
 }
 
 train_more() { # stage 6: figure 2's estimators, and the recognisers retrained with noise
-    needs "$ears/seed$first_seed/model.pth" 3
+    needs "$ears/seed$first_seed/model.pth" "$ears_from"
     if [ -n "$sweeps" ]; then sweep; fi
     if [ -n "$retrained" ]; then retrain; fi
 }
@@ -220,7 +268,7 @@ retrain() {
 }
 
 hypotheses() { # hypotheses <model> <sets>: reads "<features> <folder>" a line, writes argument lines that decode them
-    xargs -n $((2 * at_once)) | while read -r -a pairs; do
+    xargs -r -n $((2 * at_once)) | while read -r -a pairs; do
         local features="" places="" i
         for ((i = 0; i < ${#pairs[@]}; i += 2)); do features+=" ${pairs[i]}" places+=" ${pairs[i + 1]}"; done
         echo "--model $1 --sets '$2' --features '$features' --out '$places'"
@@ -301,7 +349,7 @@ report_results() { # stage 9: of what this run's options name, not of what other
         --scores "$exp/score$by/{system}/$seed_of/$draw_of/{set}" --frames "$dump/{set}/utt2num_frames" \
         --proportions "$exp/noisy$by/{system}/$seed_of/$draw_of/{set}/noise_proportion" "${more[@]}" \
         --masks "$exp/masks$by/$seed_of/test/mask.scp" --recogniser "espnet-hybrid-$token_type" "${paper[@]}" \
-        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, language model: $use_lm}"
+        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
     draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
         --masks "$exp/masks$by/$seed_of/test/mask.scp" --estimators "$exp/estimator$by/$seed_of" --data "$data/test" \
         ${examples:+--utterances "$examples"}
