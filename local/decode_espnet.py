@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage 7: hypotheses of one ESPnet recogniser for many folders of features."""
+"""Stage 7: hypotheses of ESPnet recognisers for many folders of features."""
 
 import logging
 from pathlib import Path
@@ -17,7 +17,7 @@ logger = logging.getLogger("decode_espnet")
 
 
 def decode_espnet(
-    model: Path,
+    models: str,
     features: str,
     out: str,
     sets: str,
@@ -27,10 +27,11 @@ def decode_espnet(
 ) -> None:
     """Write OUT/SET/text for each folder of features FEATURES/SET/feats.scp, one hypothesis an utterance.
 
-    The model is loaded once, and only if something is to be done.
+    A model is loaded once for folders that follow each other, and only if something is to be done.
 
     Args:
-        model: Folder of the recogniser that train_espnet.py wrote.
+        models: Folders of recognisers that train_espnet.py wrote, separated by spaces: one for all folders of
+            features, or one for each.
         features: Folders of features, separated by spaces.
         out: As many folders for hypotheses.
         sets: Names of the sets, separated by spaces.
@@ -41,9 +42,12 @@ def decode_espnet(
     sources, targets = features.split(), out.split()
     if len(sources) != len(targets):
         raise InputError(f"--features names {len(sources)} folders but --out {len(targets)}; give one for each")
-    dimension = read_config(model)["input_size"]
-    recogniser = None
-    for source, target in zip(map(Path, sources), map(Path, targets), strict=True):
+    recognisers = models.split() * (len(sources) if len(models.split()) == 1 else 1)
+    if len(recognisers) != len(sources):
+        raise InputError(f"--models names {len(recognisers)} recognisers for {len(sources)} folders of features; give one, or one for each")
+    dimensions = {model: read_config(Path(model))["input_size"] for model in dict.fromkeys(recognisers)}
+    loaded: tuple[Path, BeamSearch] | None = None
+    for model, source, target in zip(map(Path, recognisers), map(Path, sources), map(Path, targets), strict=True):
         for name in sets.split():
             scp, text = source / name / "feats.scp", target / name / "text"
             step = Step(
@@ -55,14 +59,15 @@ def decode_espnet(
             if step.is_done():
                 continue
             archive = Archive(scp)
-            if len(archive) and dimension_of(archive) != dimension:
-                raise InputError(f"{scp} has {dimension_of(archive)} values a frame but {model} was trained on {dimension}; give the features that it was trained on")
-            recogniser = recogniser or BeamSearch(model, search, lm, device)
+            if len(archive) and dimension_of(archive) != dimensions[str(model)]:
+                raise InputError(f"{scp} has {dimension_of(archive)} values a frame but {model} was trained on {dimensions[str(model)]}; give the features that it was trained on")
+            if loaded is None or loaded[0] != model:
+                loaded = model, BeamSearch(model, search, lm, device)
             with step:
                 hypotheses = {}
                 for utterance in bar(archive, f"decoding {target / name}", len(archive)):
                     matrix = archive[utterance]
-                    hypotheses[utterance] = recogniser(matrix)
+                    hypotheses[utterance] = loaded[1](matrix)
                     if not hypotheses[utterance]:
                         logger.warning("%s: nothing was recognised in the %d frames of %s", scp, len(matrix), utterance)
                 write_table(text, hypotheses)

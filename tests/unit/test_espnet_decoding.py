@@ -41,7 +41,7 @@ def recipe(trained, monkeypatch):
 
 
 def decode(monkeypatch, **options):
-    defaults = {"model": "exp/location", "features": "dump", "out": "exp/decode", "sets": "dev", "search.beam_size": 4}
+    defaults = {"models": "exp/location", "features": "dump", "out": "exp/decode", "sets": "dev", "search.beam_size": 4}
     run_program(monkeypatch, "decode_espnet", **(defaults | options))
 
 
@@ -114,12 +114,28 @@ def test_hypotheses_of_all_folders_are_written_and_then_skipped(recipe, monkeypa
     assert caplog.text.count("up to date") == 2
 
 
+def test_several_recognisers_write_what_each_would_alone(recipe, monkeypatch):
+    loaded = []
+    load = BeamSearch.__init__
+    monkeypatch.setattr(BeamSearch, "__init__", lambda self, folder, *others: loaded.append(folder.name) or load(self, folder, *others))
+    decode(monkeypatch, models="exp/dot exp/location exp/location", features="dump dump noisy/dump", out="exp/m/dot exp/m/location exp/m/noisy")
+    assert loaded == ["dot", "location"]
+    heard = {}
+    for name in ("dot", "location"):
+        search = BeamSearch(recipe / "exp" / name, SEARCH)
+        heard[name] = {utterance: search(matrix) for utterance, matrix in Archive(recipe / "dump/dev/feats.scp").items()}
+        assert read_table(recipe / f"exp/m/{name}/dev/text") == heard[name]
+    assert heard["dot"] != heard["location"]
+    assert (recipe / "exp/m/noisy/dev/text").read_text() == (recipe / "exp/noisy/dev/text").read_text()
+
+
 def test_bad_input_is_one_sentence(recipe, monkeypatch):
     write_features(recipe / "wide", "dev", {"s-a": noise(1, (20, 80))})
     for options, sentence in (
         ({"features": "wide/dump"}, f"has 80 values a frame but exp/location was trained on {DIMENSION}; give the features"),
         ({"features": "dump wide/dump"}, "--features names 2 folders but --out 1; give one for each"),
-        ({"model": "exp/absent"}, "exp/absent/config.yaml does not exist; train that model first"),
+        ({"models": "exp/location exp/dot"}, "--models names 2 recognisers for 1 folders of features; give one, or one for each"),
+        ({"models": "exp/absent"}, "exp/absent/config.yaml does not exist; train that model first"),
         ({"features": "absent"}, "absent/dev/feats.scp does not exist"),
         ({"lm": "exp/nolm"}, "exp/nolm/config.yaml does not exist"),
     ):

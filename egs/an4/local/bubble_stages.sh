@@ -16,7 +16,7 @@ first_seed=${seeds%% *}
 corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener")$([ "$rounds" = 1 ] || echo ", $rounds rounds") # as the results call it
 first_ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
 ears=$first_ears$(in_round "$rounds") ears_from=$([ "$rounds" = 1 ] && echo 3 || echo 4)
-# A mini run decodes all folders of a model at once: starting ESPnet takes longer than decoding them.
+# A mini run decodes all folders of the same sets at once: starting ESPnet takes longer than decoding them.
 at_once=$([ "$mini" = true ] && echo 100 || echo 1)
 case $listener in
     hybrid) ;;
@@ -267,11 +267,13 @@ retrain() {
         --data "$data" --train-set train_twice --tokens "$tokens" --cmvn "$dump/cmvn.npz" --ngpu "$ngpu"
 }
 
-hypotheses() { # hypotheses <model> <sets>: reads "<features> <folder>" a line, writes argument lines that decode them
-    xargs -r -n $((2 * at_once)) | while read -r -a pairs; do
-        local features="" places="" i
-        for ((i = 0; i < ${#pairs[@]}; i += 2)); do features+=" ${pairs[i]}" places+=" ${pairs[i + 1]}"; done
-        echo "--model $1 --sets '$2' --features '$features' --out '$places'"
+hypotheses() { # hypotheses <sets>: reads "<model> <features> <folder>" a line, writes argument lines that decode them
+    xargs -r -n $((3 * at_once)) | while read -r -a words; do
+        local models="" features="" places="" i
+        for ((i = 0; i < ${#words[@]}; i += 3)); do
+            models+=" ${words[i]}" features+=" ${words[i + 1]}" places+=" ${words[i + 2]}"
+        done
+        echo "--models '$models' --sets '$1' --features '$features' --out '$places'"
     done
 }
 
@@ -282,23 +284,23 @@ decode() { # stage 7
         for system in $retrained; do needs "$exp/retrained$by/$system/seed$s/model.pth" 6; done
     done
     mkdir -p "$exp/decode$by/log"
-    for s in $seeds; do
-        {
-            echo "$dump $exp/decode$by/clean/seed$s/draw0"
+    {
+        for s in $seeds; do
+            echo "$ears/seed$s $dump $exp/decode$by/clean/seed$s/draw0"
             for d in $draws; do
-                echo "$exp/noisy$by/masked-noise/seed$s/draw$d $exp/decode$by/masked-noise/seed$s/draw$d"
-                echo "$exp/noisy/full-noise/draw$d $exp/decode$by/full-noise/seed$s/draw$d"
+                echo "$ears/seed$s $exp/noisy$by/masked-noise/seed$s/draw$d $exp/decode$by/masked-noise/seed$s/draw$d"
+                echo "$ears/seed$s $exp/noisy/full-noise/draw$d $exp/decode$by/full-noise/seed$s/draw$d"
             done
-        } | hypotheses "$ears/seed$s" "dev test"
-        for system in ${retrained:+baseline $retrained}; do
-            model=$([ "$system" = baseline ] && echo "$ears/seed$s" || echo "$exp/retrained$by/$system/seed$s")
-            {
-                echo "$dump $exp/decode_retrained$by/$system/seed$s/clean"
-                for snr in $snrs; do echo "$exp/noisy/snr$snr $exp/decode_retrained$by/$system/seed$s/$snr"; done
-            } | hypotheses "$model" test
         done
-    done > "$lines"
-    points | sed 's#.*#&/noisy &/decode#' | hypotheses "$ears/seed$first_seed" "dev test" >> "$lines"
+        points | sed "s#.*#$ears/seed$first_seed &/noisy &/decode#"
+    } | hypotheses "dev test" > "$lines"
+    for system in ${retrained:+baseline $retrained}; do
+        for s in $seeds; do
+            model=$([ "$system" = baseline ] && echo "$ears/seed$s" || echo "$exp/retrained$by/$system/seed$s")
+            echo "$model $dump $exp/decode_retrained$by/$system/seed$s/clean"
+            for snr in $snrs; do echo "$model $exp/noisy/snr$snr $exp/decode_retrained$by/$system/seed$s/$snr"; done
+        done
+    done | hypotheses test >> "$lines"
     if $use_lm; then lm=(--lm "$exp/lm"); fi
     # On CPUs even where there is a GPU: the batches of a beam search are too small for one.
     in_array "$exp/decode$by/log/decode" "$lines" --max-jobs-run "$nj" -- \
