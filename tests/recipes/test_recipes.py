@@ -19,6 +19,7 @@ from pathlib import Path
 import kaldiio
 import pytest
 import torch
+import yaml
 
 from salience.corpora.speech_commands import WORDS
 from salience.models.commands import build_recogniser
@@ -86,6 +87,53 @@ def test_noise_everywhere_is_worse_than_none(projects):
     assert cer["full-noise"] > cer["clean"] + 20
     shares = {r["system"]: r["value"] for r in rows if r["metric"] == "noise_proportion" and r["set"] == "test" and not r.get("weight")}
     assert shares["clean"] == 0 and shares["full-noise"] == 100 and 0 < shares["masked-noise"] < 100
+
+
+@of("an4")
+def test_a_second_round_goes_on_from_the_first(projects):
+    folder = projects("an4")[0] / "egs/an4"
+    exp = folder / "exp/mini"
+    learnt = exp / "noisy/through-masks/seed1/train_twice/feats.scp"
+    listener = json.loads((exp / "robust_round2/seed1/step.json").read_text())
+    assert {str(path.relative_to(folder)) for path in (learnt, exp / "robust/seed1/model.pth")} <= set(listener["inputs"])
+    estimator = json.loads((exp / "estimator_round2/seed1/step.json").read_text())
+    assert {"exp/mini/estimator/seed1/model.safetensors", "exp/mini/robust_round2/seed1/model.pth"} <= set(estimator["inputs"])
+    assert estimator["config"]["noise"]["rise"] == 0
+    # Every utterance as it is, and once more through its own mask of the first round.
+    clean, twice = (kaldiio.load_scp(str(path)) for path in (folder / "dump/mini/train/feats.scp", learnt))
+    assert sorted(twice) == sorted([*clean, *(f"noisy-{name}" for name in clean)])
+    masks = kaldiio.load_scp(str(exp / "masks/seed1/train/mask.scp"))
+    for name in list(clean)[:10]:
+        assert (twice[name] == clean[name]).all()
+        louder = (twice[f"noisy-{name}"] > clean[name] + 3).mean()
+        assert louder > (masks[name] > 0.5).mean() / 2, name
+
+
+@of("an4")
+def test_subwords_and_a_language_model(projects, tmp_path):
+    finished = projects("an4")[0] / "egs/an4"
+    project = copy_of_the_project(tmp_path / "p")
+    folder = project / "egs/an4"
+    for name in ("data", "dump", "exp", "downloads"):
+        shutil.copytree(finished / name, folder / name, symlinks=True)
+    for name in ("listener", "lm"):
+        path = folder / f"conf/mini/{name}.yaml"
+        path.write_text(re.sub(r"max_epoch: \d+", "max_epoch: 2", path.read_text()))
+    options = ["--egs", "an4", "--mini", "true", "--token-type", "bpe", "--use-lm", "true", "--robust", "false", "--sweeps", "", "--retrained", ""]
+    for stages in (["--stage", "1", "--stop-stage", "3"], ["--stage", "5"]):
+        done = run(project, *options, *stages)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    exp = folder / "exp/mini"
+    pieces = (folder / "data/mini/tokens_bpe30/tokens.txt").read_text().split()
+    assert any(len(piece.strip("\u2581")) > 1 for piece in pieces if not piece.startswith("<"))
+    for model in ("listener/seed1", "lm"):
+        settings = yaml.safe_load((exp / model / "config.yaml").read_text())
+        assert settings["token_type"] == "bpe" and settings["token_list"] == pieces, model
+    for condition, draw in (("clean", 0), ("masked-noise", 1), ("full-noise", 1)):
+        record = json.loads((exp / f"decode/{condition}/seed1/draw{draw}/test/step.json").read_text())
+        assert {"exp/mini/lm/model.pth", "exp/mini/listener/seed1/model.pth"} <= set(record["inputs"])
+    settings = next(run["settings"] for run in json.loads((exp / "results.json").read_text())["runs"] if run["corpus"] == "AN4")
+    assert settings["language model"] is True and settings["robust"] is False
 
 
 @of("gsc_v2")
