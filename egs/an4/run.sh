@@ -15,34 +15,35 @@ cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the
 seed=1                   # of the synthetic corpus and the language model
 mini=false               # true: a synthetic corpus in the same format
 check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
-seeds=                   # of recognisers and estimators (default: 1 2 3; mini: 1)
+seeds=                   # of recognisers and estimators (default: 1 2; mini: 1)
 draws=                   # of the noise that the tables average over (default: 1 2 3; mini: 1)
 token_type=char          # char, or bpe for subwords
 nbpe=30                  # how many subwords
 use_lm=false             # true: decode with a language model of characters, trained on the transcripts
 robust=true              # false: the listener hears clean speech only, as the paper's
-rounds=1                 # 2: after the paper's one, the listener learns through the masks and the estimator goes on with it
+rounds=2                 # 1: the paper's; in each further one the listener learns through the masks of the last, and the estimator goes on
 listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
 listener_model=          # for whisper: the checkpoint
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr
                          # mask); empty for none
-sweep_points=            # values of each (default: 8; mini: 2)
-sweep_further=false      # true: the sweeps' estimators go on from that of stage 4, with another weight
-snrs=                    # of the noisy test sets, in dB (default: 20 15 10 5 0; mini: 10)
+sweep_points=            # values of each (default: 3; mini: 2)
+sweep_further=           # true: the sweeps' estimators go on from that of stage 4, with another weight (default; mini: false)
+snrs=                    # of the noisy test sets, in dB (default: 20 10 0; mini: 10)
 train_snr="0 20"         # range of the noise that recognisers are retrained with
 retrained="retrain-clean retrain-everywhere retrain-spared" # empty for none
 examples=                # test utterances to draw (default: three of different speakers)
-conf=                    # folder of settings (default: conf; mini: conf/mini)
-listener_config=         # settings of the recogniser (default: listener.yaml there; listener_defaults.yaml: Table 1 to the letter)
-estimator_config=        # settings of the estimators (default: estimator.yaml there, the paper's sizes)
+conf=                    # folder of settings (default: conf, for processors; conf/full: the paper's, for a GPU; mini: conf/mini)
+listener_config=         # settings of the recogniser (default: listener.yaml there; conf/full/listener_defaults.yaml: Table 1 to the letter)
+estimator_config=        # settings of the estimators (default: estimator.yaml there)
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
-sweep_config=            # settings of the sweeps' estimators (default: sweep.yaml there; sweep_small.yaml, to go on from stage 4's)
-retrain_config=          # settings of retraining (default: retrain.yaml there; retrain_small.yaml)
+sweep_config=            # settings of the sweeps' estimators (default: sweep.yaml there)
+retrain_config=          # settings of retraining (default: retrain.yaml there)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3']
     [--an4-archive FILE | --an4-root DIR] [--sweep-points N] [any variable at the top of this file]
+the paper's sizes: --conf conf/full --rounds 1 --seeds '1 2 3' --sweep-points 8 --sweep-further false
 stages: 0 corpus, 1 data, 2 features, 3 recogniser, 4 mask estimators and masks, 5 noise, 6 sweeps and retraining,
         7 decode, 8 score, 9 report"
 
@@ -56,9 +57,11 @@ setup.sh
 if [ "$mini" = true ]; then
     [ "$sweeps" != default ] || sweeps="asr mask"
     seeds=${seeds:-1} draws=${draws:-1} sweep_points=${sweep_points:-2} snrs=${snrs:-10} dev_utterances=12
+    sweep_further=${sweep_further:-false}
 else
     [ "$sweeps" != default ] || sweeps="asr mask entropy smoothness"
-    seeds=${seeds:-1 2 3} draws=${draws:-1 2 3} sweep_points=${sweep_points:-8} snrs=${snrs:-20 15 10 5 0} dev_utterances=100
+    seeds=${seeds:-1 2} draws=${draws:-1 2 3} sweep_points=${sweep_points:-3} snrs=${snrs:-20 10 0} dev_utterances=100
+    sweep_further=${sweep_further:-true}
 fi
 . stages.sh
 . local/bubble_stages.sh
