@@ -21,7 +21,8 @@ token_type=char          # char, or bpe for subwords
 nbpe=30                  # how many subwords
 use_lm=false             # true: decode with a language model of characters, trained on the transcripts
 robust=true              # false: the listener hears clean speech only, as the paper's
-rounds=2                 # 1: the paper's; in each further one the listener learns through the masks of the last, and the estimator goes on
+rounds=                  # 1: the paper's; in each further one (default: 2; --listener whisper: 1) the listener learns through the last
+                         # one's masks and the estimator goes on
 listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
 listener_model=          # for whisper: the checkpoint
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr

@@ -13,8 +13,11 @@ NOTE = """#!/bin/bash
 line=$(printf '%q ' "${0##*/}" "$@")
 echo "$line" >> "$NOTES"  # at once: jobs of an array run side by side
 """
-STAGES = "needs() { :; }\nneeds_set() { :; }\nsplit_sets() { :; }\npresent() { echo $1; }\nlongest() { echo 1; }\n"
-"""What looks for the files of earlier stages, which are not there."""
+STAGES = {
+    "local/stages.sh": "needs() { :; }\nneeds_set() { :; }\nsplit_sets() { :; }\npresent() { echo $1; }\n",
+    "egs/an4/local/bubble_stages.sh": "longest() { echo 1; }\nnoisy_copy() { :; }\ntwice() { :; }\n",
+}
+"""What reads the files of earlier stages, which are not there."""
 CMD = "train_cmd=$SUBMITTER decode_cmd=$SUBMITTER cuda_cmd=$SUBMITTER train_threads=1\n"
 TRAINED = {
     "librispeech_edacc": {"train_classifier.py", "finetune_whisper.py"},
@@ -48,8 +51,9 @@ def project(tmp_path_factory):
         path.write_text(NOTE)
         path.chmod(0o755)
     (folder / "conf/cmd.sh").write_text(CMD)
-    with open(folder / "local/stages.sh", "a") as handle:
-        handle.write(STAGES)
+    for name, functions in STAGES.items():
+        with open(folder / name, "a") as handle:
+            handle.write(functions)
     for path in folder.glob("egs/*"):
         # Which SNR was chosen, what is decoded, and from which models: files of earlier stages whose contents are read.
         (path / "exp/mini").mkdir(parents=True)

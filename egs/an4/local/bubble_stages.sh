@@ -8,6 +8,7 @@ listener_config=${listener_config:-$conf/listener.yaml}
 estimator_config=${estimator_config:-$conf/estimator.yaml}
 sweep_config=${sweep_config:-$conf/sweep.yaml}
 retrain_config=${retrain_config:-$conf/retrain.yaml}
+rounds=${rounds:-$([ "$listener" = hybrid ] && echo 2 || echo 1)}
 in_round() { # in_round <round>: what names of folders end with
     [ "$1" = 1 ] || echo "_round$1"
 }
