@@ -35,7 +35,7 @@ from salience.scoring.results import (
 
 logger = logging.getLogger(Path(__file__).name)
 
-CONDITIONS = ("clean", "masked-noise", "full-noise")
+CONDITIONS = ("clean", "masked-noise", "noise-alone", "full-noise")
 BY_DEFINITION = {"clean": 0.0, "full-noise": 1.0}
 """Noise proportions that need no mask."""
 RECOGNISERS = ("baseline", "retrain-clean", "retrain-everywhere", "retrain-spared")
@@ -72,8 +72,8 @@ def collect_bubble_results(
         corpus: Name of the corpus in the rows.
         synthetic: Whether the audio is synthetic.
         command: The command line that repeats the run.
-        scores: Pattern of the folders that score_words.py wrote for the conditions clean, masked-noise and
-            full-noise, such as 'exp/score/{system}/seed{seed}/draw{draw}/{set}'.
+        scores: Pattern of the folders that score_words.py wrote for the conditions clean, masked-noise,
+            noise-alone (without the speech) and full-noise, such as 'exp/score/{system}/seed{seed}/draw{draw}/{set}'.
         proportions: Pattern of the tables of noise proportions, with {system}, {seed}, {draw} and {set}.
         recogniser: Name of the recogniser in the rows.
         frames: Pattern of the tables of frames, such as 'dump/{set}/utt2num_frames': with it, noise

@@ -42,6 +42,7 @@ def mix_noise(
     noise: BubbleNoise = BubbleNoise(),
     snr: str = "",
     draws: str = "1",
+    speech: bool = True,
     audio: bool = False,
     check_space: bool = True,
 ) -> None:
@@ -63,6 +64,7 @@ def mix_noise(
         snr: Instead of the gain, a signal-to-noise ratio in dB, or the two ends of a range from which each
             utterance draws its own; that of the noise before the mask.
         draws: Numbers of the draws, separated by spaces.
+        speech: False for the noise alone: what a recogniser hears then, the shape of the noise has told it.
         audio: Write SET/audio/UTTERANCE.flac of the first draw too, scaled to be listened to.
         check_space: Refuse to start where the disk has no room for what will be written.
     """
@@ -85,7 +87,7 @@ def mix_noise(
             with_audio = audio and draw == draws.split()[0]
             step = Step(
                 place / "step.json",
-                {"gain": noise.gain, "snr": snr, "dither": noise.dither, "draw": draw, "sizes": sizes, "audio": with_audio, "recordings": audio_fingerprint(u.audio for u in utterances)},
+                {"gain": noise.gain, "snr": snr, "dither": noise.dither, "draw": draw, "sizes": sizes, "audio": with_audio, "recordings": audio_fingerprint(u.audio for u in utterances), **({} if speech else {"speech": False})},
                 inputs=[data / name, *([from_masks / "mask.scp"] if from_masks else [])],
                 outputs=[place / "feats.scp", place / "utt2num_frames", place / "noise_proportion"],
             )
@@ -102,7 +104,8 @@ def mix_noise(
                     white = white_noise(len(signal), "evaluation", utterance.id, draw)
                     mask = archive[original] if archive is not None else None
                     loudness = gain_for(signal, white, _ratio(ratios, utterance.id, draw)) if ratios else noise.gain
-                    noisy = signal + loudness * _through(white, mask, sizes, utterance.id)
+                    heard = signal if speech else dithered(np.zeros_like(signal), noise.dither, "evaluation", utterance.id)
+                    noisy = heard + loudness * _through(white, mask, sizes, utterance.id)
                     matrix = fbank(torch.from_numpy(noisy)[None])[0].numpy()
                     writer.write(utterance.id, matrix)
                     counts[utterance.id] = str(len(matrix))

@@ -130,7 +130,7 @@ def test_subwords_and_a_language_model(projects, tmp_path):
     for model in ("listener/seed1", "lm"):
         settings = yaml.safe_load((exp / model / "config.yaml").read_text())
         assert settings["token_type"] == "bpe" and settings["token_list"] == pieces, model
-    for condition, draw in (("clean", 0), ("masked-noise", 1), ("full-noise", 1)):
+    for condition, draw in (("clean", 0), ("masked-noise", 1), ("noise-alone", 1), ("full-noise", 1)):
         record = json.loads((exp / f"decode/{condition}/seed1/draw{draw}/test/step.json").read_text())
         assert {"exp/mini/lm/model.pth", "exp/mini/listener/seed1/model.pth"} <= set(record["inputs"])
     settings = next(run["settings"] for run in json.loads((exp / "results.json").read_text())["runs"] if run["corpus"] == "AN4")

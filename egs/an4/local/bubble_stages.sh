@@ -165,6 +165,9 @@ mix_noise() { # stage 5
         for s in $seeds; do
             echo "--sets 'dev test' $(masks_of "$exp/masks$by/seed$s" "$exp/estimator$by/seed$s") --draws '$draws' --audio true" \
                 "--out $exp/noisy$by/masked-noise/seed$s/draw{draw}"
+            # A control: a mask may say more by its own shape than by what it spares of the speech.
+            echo "--sets 'dev test' $(masks_of "$exp/masks$by/seed$s" "$exp/estimator$by/seed$s") --draws '$draws' --speech false" \
+                "--out $exp/noisy$by/noise-alone/seed$s/draw{draw}"
         done
         echo "--sets 'dev test' --draws '$draws' --out $exp/noisy/full-noise/draw{draw}"
         for snr in $snrs; do echo "--sets test --snr $snr --out $exp/noisy/snr$snr"; done
@@ -279,7 +282,7 @@ hypotheses() { # hypotheses <sets>: reads "<model> <features> <folder>" a line, 
 }
 
 decode() { # stage 7
-    local lines=$exp/decode$by/log/lines d s snr system model lm=()
+    local lines=$exp/decode$by/log/lines d s snr system model name lm=()
     for s in $seeds; do
         needs "$exp/noisy$by/masked-noise/seed$s/draw${draws%% *}/test/feats.scp" 5
         for system in $retrained; do needs "$exp/retrained$by/$system/seed$s/model.pth" 6; done
@@ -289,7 +292,9 @@ decode() { # stage 7
         for s in $seeds; do
             echo "$ears/seed$s $dump $exp/decode$by/clean/seed$s/draw0"
             for d in $draws; do
-                echo "$ears/seed$s $exp/noisy$by/masked-noise/seed$s/draw$d $exp/decode$by/masked-noise/seed$s/draw$d"
+                for name in masked-noise noise-alone; do
+                    echo "$ears/seed$s $exp/noisy$by/$name/seed$s/draw$d $exp/decode$by/$name/seed$s/draw$d"
+                done
                 echo "$ears/seed$s $exp/noisy/full-noise/draw$d $exp/decode$by/full-noise/seed$s/draw$d"
             done
         done
