@@ -102,6 +102,7 @@ def conditions(top: Path) -> None:
             scored(top / f"score/clean/seed{seed}/draw0", name, 0.1)
             for draw in (1, 2):
                 scored(top / f"score/masked-noise/seed{seed}/draw{draw}", name, 0.13)
+                scored(top / f"score/noise-alone/seed{seed}/draw{draw}", name, 0.8)
                 scored(top / f"score/full-noise/seed{seed}/draw{draw}", name, 1.2)
                 proportions(
                     top / f"noisy/masked-noise/seed{seed}/draw{draw}/{name}/noise_proportion",
@@ -373,7 +374,7 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
         for other in ("baseline", "retrain-clean", "retrain-everywhere")
         for s in ("clean", 20, 10, 0)
     }
-    assert compared == against | {("masked-noise", "clean", None), ("full-noise", "clean", None)}
+    assert compared == against | {(name, "clean", None) for name in ("masked-noise", "noise-alone", "full-noise")}
     assert all(c["resampled"] == "speaker" for c in results["comparisons"])
 
     page = (tmp_path / "RESULTS.md").read_text()

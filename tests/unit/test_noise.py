@@ -179,6 +179,17 @@ def test_the_mixture_is_that_of_equation_2(recipe, monkeypatch):
     assert np.abs(one - two).mean() > 0.05
 
 
+def test_the_noise_alone_is_the_same_mixture_without_the_speech(recipe, monkeypatch):
+    masked(monkeypatch, recipe, speech="false", out="exp/alone")
+    masks = Archive(recipe / "exp/masks/test/mask.scp")
+    for key, samples in SAMPLES.items():
+        noise = torch.from_numpy(white_noise(samples, "evaluation", key, "1"))[None]
+        added = istft(stft(noise, 128, 32) * torch.tensor(masks[key])[None], samples, 128, 32)
+        silence = dithered(np.zeros(samples, np.float32), 6.25, "evaluation", key)
+        expected = fbank(torch.from_numpy(silence)[None] + GAIN * added)[0].numpy()
+        np.testing.assert_allclose(Archive(recipe / "exp/alone/test/feats.scp")[key], expected, atol=0.05)
+
+
 def test_noise_everywhere_is_the_same_noise_without_a_mask(recipe, monkeypatch):
     mix(monkeypatch)
     save_estimator(constant(100.0), recipe / "exp/estimator")
