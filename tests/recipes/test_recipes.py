@@ -54,6 +54,17 @@ def projects(tmp_path_factory):
     return get
 
 
+def copy_with_a_run(finished: Path, recipe: str, target: Path) -> Path:
+    """The project once more, with what this recipe's run left, to run further with other options."""
+    project = copy_of_the_project(target)
+    for name in ("data", "dump", "exp", "downloads"):
+        shutil.copytree(
+            finished / "egs" / recipe / name, project / "egs" / recipe / name, symlinks=True,
+            copy_function=os.link if name == "downloads" else shutil.copy2,
+        )
+    return project
+
+
 def of(recipe: str) -> pytest.MarkDecorator:
     """Tests of one recipe run in one process, one after the other, and look at the same finished run."""
     return pytest.mark.xdist_group(recipe)
@@ -112,11 +123,8 @@ def test_a_second_round_goes_on_from_the_first(projects, monkeypatch):
 
 @of("an4")
 def test_subwords_and_a_language_model(projects, tmp_path):
-    finished = projects("an4")[0] / "egs/an4"
-    project = copy_of_the_project(tmp_path / "p")
+    project = copy_with_a_run(projects("an4")[0], "an4", tmp_path / "p")
     folder = project / "egs/an4"
-    for name in ("data", "dump", "exp", "downloads"):
-        shutil.copytree(finished / name, folder / name, symlinks=True)
     for name in ("listener", "lm"):
         path = folder / f"conf/mini/{name}.yaml"
         path.write_text(re.sub(r"max_epoch: \d+", "max_epoch: 2", path.read_text()))
@@ -171,11 +179,8 @@ def test_each_system_of_commands_is_trained_as_it_is_called(projects):
 @of("gsc_v2")
 def test_options_of_the_commands_recipe(projects, tmp_path):
     """Another recogniser, masks moved clip by clip, the authors' checkpoint and their test sets."""
-    finished = projects("gsc_v2")[0] / "egs/gsc_v2"
-    project = copy_of_the_project(tmp_path / "p")
+    project = copy_with_a_run(projects("gsc_v2")[0], "gsc_v2", tmp_path / "p")
     folder = project / "egs/gsc_v2"
-    for name in ("data", "dump", "exp", "downloads"):
-        shutil.copytree(finished / name, folder / name, symlinks=True, copy_function=os.link if name == "downloads" else shutil.copy2)
     for path in (folder / "conf/mini").glob("[ft]*.yaml"):
         path.write_text(re.sub(r"\bepochs: \d+", "epochs: 1", path.read_text()))
     checkpoint, published = tmp_path / "best.pt", tmp_path / "published"
