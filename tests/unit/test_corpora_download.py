@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -249,6 +250,43 @@ def test_link_inside_becomes_a_copy(tmp_path: Path) -> None:
     )
     d.unpack(path, tmp_path / "out")
     assert (tmp_path / "out/d/y").read_bytes() == b"hello" and not (tmp_path / "out/d/y").is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_file_unpacked_again_is_known_again_and_one_with_other_content_is_not(tmp_path: Path, kind: str) -> None:
+    def times(content: bytes, out: str) -> list[int]:
+        for name in ("a", out):
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+        if kind == "tar":
+            one, other = member("d/x"), member("y", tarfile.SYMTYPE, "d/x")
+            one.mtime, other.mtime = 1_000_000_001, 7
+            tar_with(tmp_path / "a", (one, content), (other, b""), mode="w")
+        else:
+            with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+                for name in ("d/x", "y"):
+                    archive.writestr(zipfile.ZipInfo(name, (2001, 9, 9, 1, 46, 40)), content)
+        d.unpack(tmp_path / "a", tmp_path / out)
+        (tmp_path / "a").unlink()
+        return [(tmp_path / out / name).stat().st_mtime_ns for name in ("d/x", "y")]
+
+    first = times(b"hello", "one")
+    assert {when // 10**9 for when in first} == {1_000_000_001 if kind == "tar" else 1_000_000_000}
+    assert times(b"hello", "two") == first and times(b"hullo", "three") != first
+
+
+@pytest.mark.parametrize("time", [-1, 2**70])
+def test_a_time_that_no_file_has_is_no_error(tmp_path: Path, time: int) -> None:
+    odd = member("x")
+    odd.mtime = time
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        tar.addfile(odd)
+    d.unpack(tmp_path / "a.tar", tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        info = zipfile.ZipInfo("y")
+        info.date_time = (1980, 0, 0, 0, 0, 0)
+        archive.writestr(info, b"x")
+    d.unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert (tmp_path / "out/x").exists() and (tmp_path / "out/y").exists()
 
 
 @pytest.mark.parametrize("name", ["../evil", "/evil", "a\\..\\evil"])

@@ -12,9 +12,11 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -265,14 +267,25 @@ class _Budget:
                 "this archive is not the corpus"
             )
 
-    def copy(self, source: IO[bytes], destination: Path) -> None:
-        """Write a file of the archive."""
+    def copy(self, source: IO[bytes], destination: Path, changed: float) -> None:
+        """Write a file of the archive, with the time (in seconds) that it has there.
+
+        Recordings are known again by size and time, so one that is unpacked
+        again is no new one.  For archives whose files all have the same time,
+        the fraction of the second depends on the content.
+        """
         self.spend(MEMBER)
         destination.parent.mkdir(parents=True, exist_ok=True)
+        content = 0
         with source, open(destination, "wb") as handle:
             while block := source.read(BLOCK):
                 self.spend(len(block))
                 handle.write(block)
+                content = zlib.crc32(block, content)
+        # A time that no file can have is the archive's mistake, and does no harm here.
+        with suppress(OSError, OverflowError, ValueError):
+            when = int(changed) * 10**9 + content % 10**9
+            os.utime(destination, ns=(when, when))
 
 
 MEMBER = 1024
@@ -314,7 +327,7 @@ def _inside(folder: Path, name: str, path: Path) -> Path:
 
 def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
     links: dict[str, tuple[str, str]] = {}
-    files: set[str] = set()
+    files: dict[str, float] = {}
     with open(path, "rb") as raw, _progress(f"unpacking {path.name}", path.stat().st_size) as bar:
         with tarfile.open(fileobj=raw, tarinfo=_Member) as tar:
             for member in tar:
@@ -326,8 +339,8 @@ def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
                 elif member.isreg():
                     source = tar.extractfile(member)
                     assert source is not None
-                    budget.copy(source, destination)
-                    files.add(name)
+                    budget.copy(source, destination, member.mtime)
+                    files[name] = member.mtime
                 elif member.islnk() or member.issym():
                     budget.spend(MEMBER)
                     # A symbolic link counts from its own folder, a hard link from the archive's top.
@@ -349,7 +362,7 @@ def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
             raise InputError(
                 f"{path} holds the link {written!r}, which leads out of it; this archive is not the corpus"
             )
-        budget.copy(open(_inside(folder, target, path), "rb"), _inside(folder, written, path))
+        budget.copy(open(_inside(folder, target, path), "rb"), _inside(folder, written, path), files[target])
 
 
 def _unpack_zip(path: Path, folder: Path, budget: _Budget) -> None:
@@ -362,7 +375,15 @@ def _unpack_zip(path: Path, folder: Path, budget: _Budget) -> None:
                 budget.spend(MEMBER)
                 destination.mkdir(parents=True, exist_ok=True)
             else:
-                budget.copy(archive.open(member), destination)
+                budget.copy(archive.open(member), destination, _zip_time(member))
+
+
+def _zip_time(member: zipfile.ZipInfo) -> float:
+    """Zip archives name no time zone; a date that is none (of month 0, say) is the first one that they know."""
+    try:
+        return datetime(*member.date_time, tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        return datetime(1980, 1, 1, tzinfo=timezone.utc).timestamp()
 
 
 @contextmanager
