@@ -22,7 +22,7 @@ from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, lo
 from salience.scoring.alignment import character_counts
 from salience.scoring.wer import rate
 from salience.steps import Step, is_first_process
-from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, Listener, NoisyUtterances, collate
+from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, Listener, NoisyUtterances, collate, exchanged
 from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
 
 logger = logging.getLogger("train_mask_estimator")
@@ -38,6 +38,7 @@ def train_mask_estimator(
     weights: BubbleWeights = BubbleWeights(),
     noise: BubbleNoise = BubbleNoise(),
     training: TrainingSettings = TrainingSettings(),
+    leak: float = 0.0,
     allowance: float = 3.0,
     init: Path | None = None,
     seed: int = 1,
@@ -60,6 +61,8 @@ def train_mask_estimator(
         weights: Weights of the loss.
         noise: Gains of noise and dither.
         training: Settings of the training.
+        leak: Weight, beside that of the recogniser's loss, of what it understands of a text when the noise
+            through its mask lies over other speech.  0 is the paper's, and lets a mask write the words itself.
         allowance: Points of CER that the noise may cost.
         init: Folder of a trained estimator to go on from, whose sizes and normalisation are kept.
         seed: Of weights, order, dither and noise.
@@ -69,7 +72,8 @@ def train_mask_estimator(
         out / "step.json",
         {
             "listener": listener.kind, "sizes": sizes, "weights": weights, "noise": noise, "training": training, "allowance": allowance,
-            "seed": seed, **({"language": listener.language} if listener.kind == "whisper" else {}),
+            "seed": seed, **({"leak": leak} if leak else {}),
+            **({"language": listener.language} if listener.kind == "whisper" else {}),
         },
         inputs=[data / train_set, data / dev_set, listener.weights, *([init / "model.safetensors"] if init else [])],
         outputs=[out / name for name in ("model.safetensors", "config.json", "history.json")],
@@ -87,7 +91,7 @@ def train_mask_estimator(
         else:
             estimator = MaskEstimator(sizes)
             estimator.set_normalisation(*statistics(sets[train_set], sizes))
-        network = BubbleNetwork(estimator, recogniser, weights, noise).to(device)
+        network = BubbleNetwork(estimator, recogniser, weights, noise, leak).to(device)
         score = dev_scorer(sets[dev_set], recogniser, training.batch_size, allowance)
         history = train(
             network, sets[train_set], [len(s) for s in sets[train_set].signals], collate, score,
@@ -130,7 +134,7 @@ def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, a
         references, heard, shares = [], [], []
         for rows in batches:
             batch = collate([source[0, row] for row in rows])
-            signals, share = mix(*(batch[name].to(device) for name in ("speech", "noise", "samples")))
+            signals, share = mix(*(batch[name].to(device) for name in ("speech", "noise", "samples")), batch["texts"])
             heard += map(recogniser.plain, recogniser.transcribe(signals, batch["samples"]))
             references += [recogniser.plain(source.texts[row]) for row in rows]
             shares += share
@@ -142,7 +146,10 @@ def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, a
         nonlocal device
         device = network.estimator.mean.device
 
-        def masked(speech: torch.Tensor, noise: torch.Tensor, samples: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
+        def over_others(speech: torch.Tensor, noise: torch.Tensor, samples: torch.Tensor, texts: list[str]) -> tuple[torch.Tensor, list[float]]:
+            return exchanged(speech, samples, texts) + (network.mixture(speech, noise, samples)[0] - speech), [0.0]
+
+        def masked(speech: torch.Tensor, noise: torch.Tensor, samples: torch.Tensor, _: list[str]) -> tuple[torch.Tensor, list[float]]:
             noisy, logits, frames = network.mixture(speech, noise, samples)
             masks = torch.sigmoid(logits)
             return noisy, [noise_proportion(mask[:count]) for mask, count in zip(masks, frames.tolist(), strict=True)]
@@ -152,7 +159,7 @@ def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, a
         cer, proportion = hear(masked)
         excess = cer - clean_cer[0]
         choice = proportion if excess <= allowance else -excess
-        return {"dev_cer": cer, "dev_clean_cer": clean_cer[0], "dev_noise_proportion": proportion, "dev_choice": choice}
+        return {"dev_cer": cer, "dev_other_cer": hear(over_others)[0], "dev_clean_cer": clean_cer[0], "dev_noise_proportion": proportion, "dev_choice": choice}
 
     return score
 

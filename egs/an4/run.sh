@@ -23,6 +23,8 @@ use_lm=false             # true: decode with a language model of characters, tra
 robust=true              # false: the listener hears clean speech only, as the paper's
 rounds=                  # 1: the paper's; in each further one (default: 2; --listener whisper: 1) the listener learns through the last
                          # one's masks and the estimator goes on
+leak=0                   # weight of what the recogniser understands of a text when the noise through its mask lies over other
+                         # speech (0: the paper's, and a mask may write the words)
 listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
 listener_model=          # for whisper: the checkpoint
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr

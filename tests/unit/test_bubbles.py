@@ -14,7 +14,7 @@ from salience.features.fbank import INT16
 from salience.features.stft import stft
 from salience.masking.noise import white_noise
 from salience.models.mask_estimator import MaskEstimator
-from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, NoisyUtterances, bubble_loss, collate, dithered
+from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, NoisyUtterances, bubble_loss, collate, dithered, exchanged, leak
 from salience.training.trainer import TrainingSettings, train
 
 ALL = BubbleWeights(asr=0.7, mask=3.0, entropy=1.3, smoothness=2.1)
@@ -209,10 +209,23 @@ class Planted:
 
 def planted_masks(folder, band_of, signal_of):
     """Train an estimator with a planted listener; mean masks by bin of four utterances that it has not seen."""
-    signals, texts = [signal_of(n, 1200 + 37 * n) for n in range(24)], [f"u{n}" for n in range(24)]
-    clean = {text: torch.from_numpy(signal) for text, signal in zip(texts, signals, strict=True)}
+    texts = [f"u{n}" for n in range(24)]
+    clean = {text: torch.from_numpy(signal_of(n, length_of(n))) for n, text in enumerate(texts)}
     listener = Planted({text: band_of(n) for n, text in enumerate(texts)}, clean)
-    data = NoisyUtterances(texts, signals, texts, 6.25, seed=1)
+    model = trained(folder, listener, texts, signal_of, BubbleWeights()).estimator
+    with torch.no_grad():
+        new = [torch.from_numpy(signal_of(100 + n, 1500))[None] for n in range(4)]
+        return [torch.sigmoid(model(model.log_power(x), model.frames(torch.tensor([1500]))))[0].mean(dim=0) for x in new]
+
+
+def length_of(n):
+    return 1200 + 37 * n
+
+
+def trained(folder, listener, texts, signal_of, weights, leak=0.0):
+    """A small network that has learnt from 24 utterances."""
+    signals = [signal_of(n, length_of(n)) for n in range(len(texts))]
+    data = NoisyUtterances([f"u{n}" for n in range(len(texts))], signals, texts, 6.25, seed=1)
     torch.manual_seed(1)
     model = MaskEstimator(SMALL)
     model.set_normalisation(*local_program("train_mask_estimator").statistics(data, SMALL))
@@ -220,14 +233,9 @@ def planted_masks(folder, band_of, signal_of):
         epochs=50, batch_size=8, optimizer="adadelta", learning_rate=1.0, epsilon=1e-5, weight_decay=0.0, schedule="constant", warmup=0.0,
         gradient_clip=5.0, score_every=50, precision="float32",
     )
-    train(
-        BubbleNetwork(model, listener, BubbleWeights(), BubbleNoise()), data, [len(s) for s in signals], collate,
-        lambda network: {"dev_choice": 0.0}, "eval_dev_choice", True, folder, settings, seed=1,
-    )
-    model.eval()
-    with torch.no_grad():
-        new = [torch.from_numpy(signal_of(100 + n, 1500))[None] for n in range(4)]
-        return [torch.sigmoid(model(model.log_power(x), model.frames(torch.tensor([1500]))))[0].mean(dim=0) for x in new]
+    network = BubbleNetwork(model, listener, weights, BubbleNoise(), leak)
+    train(network, data, [len(s) for s in signals], collate, lambda network: {"dev_choice": 0.0}, "eval_dev_choice", True, folder, settings, seed=1)
+    return network.eval()
 
 
 def check_spared(mask, band):
@@ -254,6 +262,85 @@ def test_the_spared_band_follows_the_utterance(tmp_path):
 
     for n, mask in enumerate(planted_masks(tmp_path, lambda n: bands[n % 2], signal)):
         assert mask[bands[n % 2]].mean() < 0.2 and mask[bands[1 - n % 2]].mean() > 0.8, mask
+
+
+def test_a_leak_counts_what_is_understood_and_hardly_rewards_nonsense():
+    texts = ["ABCD", "ABCDEFGH"]
+    losses = torch.tensor([1e-6, 0.6, 6 * math.log(2), 30.0], dtype=torch.float64, requires_grad=True)
+    found = torch.stack([leak(loss, texts) for loss in losses])
+    # Six characters an utterance; p of each is exp(-loss / 6).
+    assert found[1:].tolist() == pytest.approx([-6 * math.log(1 - math.exp(-x / 6)) for x in (0.6, 6 * math.log(2), 30.0)])
+    slopes = torch.autograd.grad(found.sum(), losses)[0]
+    # At an even chance of each character, a nat heard with the speech and a nat understood without it weigh the same.
+    assert float(slopes[2]) == pytest.approx(-1) and -0.01 < float(slopes[3]) < 0 and torch.isfinite(slopes).all()
+
+
+def test_other_speech_is_that_of_the_next_one_with_another_text():
+    samples = torch.tensor([5, 3, 4])
+    speech = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0], [9, 10, 11, 12, 0]], dtype=torch.float32)
+    assert exchanged(speech, samples, ["A", "B", "C"]).tolist() == [[6, 7, 8, 6, 7], [9, 10, 11, 0, 0], [1, 2, 3, 4, 0]]
+    assert exchanged(speech, samples, ["A", "A", "C"]).tolist() == [[9, 10, 11, 12, 9], [9, 10, 11, 0, 0], [1, 2, 3, 4, 0]]
+    assert exchanged(speech, samples, ["A", "A", "A"]).tolist() == [[5, 4, 3, 2, 1], [8, 7, 6, 0, 0], [12, 11, 10, 9, 0]]
+    assert exchanged(speech[:1], samples[:1], ["A"]).tolist() == [[5, 4, 3, 2, 1]]
+
+
+def test_the_leak_is_of_the_same_noise_over_other_speech():
+    heard = []
+
+    class Recording(Deaf):
+        def loss(self, signals, samples, texts):
+            heard.append((signals.detach(), list(texts)))
+            return super().loss(signals, samples, texts)
+
+    batch = examples(900, 700, 800) | {"texts": ["THE FIRST OF ALL", "THE SECOND ONE", "THE THIRD AND LAST"]}
+    model = estimator()
+    plain = BubbleNetwork(model, Recording(), ALL, BubbleNoise(gain=300.0))(**batch)["loss"]
+    assert len(heard) == 1
+    weighed = BubbleNetwork(model, Recording(), ALL, BubbleNoise(gain=300.0), leak=1.7)(**batch)["loss"]
+    (own, texts), (others, again) = heard[1:]
+    assert texts == again == batch["texts"]
+    torch.testing.assert_close(own - batch["speech"], others - exchanged(batch["speech"], batch["samples"], texts), atol=1e-2, rtol=0)
+    expected = 1.7 * leak(Deaf().loss(others, batch["samples"], texts), texts)
+    assert expected > 1
+    torch.testing.assert_close((weighed - plain).detach(), expected, rtol=1e-4, atol=0)
+
+
+class Reader:
+    """Tells two classes of utterances by their speech, or by writing in the noise.
+
+    Those of class A have a hum in bin 44 and those of class B one in bin 58,
+    which the reader finds where there is no noise around it.  Noise in bins 8
+    to 16 and none in 16 to 24 says A to it too, and the opposite B.
+    """
+
+    def loss(self, signals, samples, texts):
+        losses = []
+        for signal, own, text in zip(signals, samples.tolist(), texts, strict=True):
+            power = stft(signal[None, :own], SMALL.window, SMALL.hop).abs().square()[0] + 1
+            hums = [(power[:, place] / power[:, place - 4 : place + 5].mean(dim=1)).log().mean() for place in (44, 58)]
+            written = (power[:, 8:16].mean() / power[:, 16:24].mean()).log()
+            losses.append(nn.functional.softplus(-2 * (hums[0] - hums[1] + written) * (1 if text == "A" else -1)))
+        return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("weight", [0.0, 10.0])
+def test_a_leak_keeps_an_estimator_from_writing_what_it_has_heard(tmp_path, weight):
+    """Without it the noise says over any speech which class its own was; with it only the own speech does."""
+    def signal(n, samples):
+        hum = 2000 * np.cos(2 * np.pi * (44, 58)[n % 2] / SMALL.window * np.arange(samples))
+        return (INT16 * speech(n, samples) + hum).astype(np.float32)
+
+    network = trained(tmp_path, Reader(), ["A", "B"] * 12, signal, BubbleWeights(asr=2.0), weight)
+    texts = ["A", "B"] * 4
+    new = NoisyUtterances([f"v{n}" for n in range(8)], [signal(100 + n, 1500) for n in range(8)], texts, 6.25, seed=2)
+    batch = collate([new[0, n] for n in range(8)])
+    inputs = [batch[name] for name in ("speech", "noise", "samples")]
+    with torch.no_grad():
+        noisy = network.mixture(*inputs)[0]
+        over_others = exchanged(batch["speech"], batch["samples"], texts) + (noisy - batch["speech"])
+        own, other = (float(Reader().loss(signals, batch["samples"], texts)) for signals in (noisy, over_others))
+    # Chance is 0.69.
+    assert own < 0.4 and (other < 0.4 if weight == 0 else other > 1)
 
 
 class Marked:
@@ -301,6 +388,8 @@ def test_dev_scores_are_those_of_the_noisy_dev_set():
     assert found["dev_clean_cer"] == pytest.approx(5.0) and found["dev_cer"] == pytest.approx(15.0)
     # Each utterance counts alike, with its own frames only.
     assert found["dev_noise_proportion"] == pytest.approx(40.0)
+    # Here, too, this listener knows the text by the length.
+    assert found["dev_other_cer"] == pytest.approx(15.0)
     assert found["dev_choice"] == pytest.approx(40.0)
     before = len(state.inputs)
     assert score(state) == found

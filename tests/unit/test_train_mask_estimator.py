@@ -72,7 +72,7 @@ def test_what_is_written(recipe, monkeypatch, caplog):
     history = read_json(recipe / "exp/a/history.json")
     scores = [entry for entry in history if "eval_dev_choice" in entry]
     assert [round(entry["epoch"]) for entry in scores] == [1, 2, 3] and [e["loss"] for e in history if "loss" in e]
-    assert all({"eval_dev_cer", "eval_dev_clean_cer", "eval_dev_noise_proportion"} < set(entry) for entry in scores)
+    assert all({"eval_dev_cer", "eval_dev_other_cer", "eval_dev_clean_cer", "eval_dev_noise_proportion"} < set(entry) for entry in scores)
     before = contents(recipe / "exp/a")
     caplog.clear()
     with caplog.at_level("INFO"):
@@ -163,7 +163,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch,
 
 @pytest.mark.parametrize(("change", "reason"), [
     ({"weights.mask": 5.0}, "weights changed"), ({"noise.gain": 70_000.0}, "noise changed"), ({"training.epochs": 1}, "training changed"),
-    ({"allowance": 1.0}, "allowance changed"), ({"sizes.hidden": 9}, "sizes changed"), ("recogniser", "its input commands/model.safetensors changed"),
+    ({"allowance": 1.0}, "allowance changed"), ({"leak": 2.5}, "leak changed from None to 2.5"), ({"sizes.hidden": 9}, "sizes changed"), ("recogniser", "its input commands/model.safetensors changed"),
     ("text", "its input data/train changed"),
 ])
 def test_a_change_is_trained_again(recipe, monkeypatch, caplog, change, reason):

@@ -9,14 +9,21 @@ estimator_config=${estimator_config:-$conf/estimator.yaml}
 sweep_config=${sweep_config:-$conf/sweep.yaml}
 retrain_config=${retrain_config:-$conf/retrain.yaml}
 rounds=${rounds:-$([ "$listener" = hybrid ] && echo 2 || echo 1)}
-in_round() { # in_round <round>: what names of folders end with
-    [ "$1" = 1 ] || echo "_round$1"
+by_round() { # by_round <round>: what names of folders end with, since other teachers, leaks and rounds have folders of their own
+    local end=""
+    [ "$listener" = hybrid ] || end+=_$listener
+    [ "$leak" = 0 ] || end+=_leak$leak
+    [ "$1" = 1 ] || end+=_round$1
+    echo "$end"
 }
-by=$([ "$listener" = hybrid ] || echo "_$listener")$(in_round "$rounds") # other teachers and rounds have folders of their own
+by=$(by_round "$rounds")
 first_seed=${seeds%% *}
-corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener")$([ "$rounds" = 1 ] || echo ", $rounds rounds") # as the results call it
+corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener")$([ "$leak" = 0 ] || echo ", leak $leak")$([ "$rounds" = 1 ] || echo ", $rounds rounds") # as the results call it
 first_ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
-ears=$first_ears$(in_round "$rounds") ears_from=$([ "$rounds" = 1 ] && echo 3 || echo 4)
+ears_in() { # ears_in <round>: those of a round
+    [ "$1" = 1 ] && echo "$first_ears" || echo "$first_ears$(by_round "$1")"
+}
+ears=$(ears_in "$rounds") ears_from=$([ "$rounds" = 1 ] && echo 3 || echo 4)
 # A mini run decodes all folders of the same sets at once: starting ESPnet takes longer than decoding them.
 at_once=$([ "$mini" = true ] && echo 100 || echo 1)
 case $listener in
@@ -26,9 +33,11 @@ case $listener in
     *) fail "--listener takes hybrid or whisper, not '$listener'" ;;
 esac
 check_options "a number" "$whole" "nbpe sweep_points rounds"
+check_options "a number" "$decimal" leak
 check_options "numbers parted by blanks" "$wholes" draws
 check_options "numbers parted by blanks" "$decimals" "snrs train_snr"
 [ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"
+case $leak in -*) fail "--leak must be at least 0" ;; esac
 [ "$rounds" -ge 1 ] || fail "--rounds must be at least 1"
 [ "$rounds" -eq 1 ] || [ "$listener" = hybrid ] || fail "--rounds above 1 trains the recogniser further, which --listener $listener does not"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
@@ -92,36 +101,38 @@ train_estimators() { # stage 4
     local round further="" by ears
     for s in $seeds; do needs "$first_ears/seed$s/model.pth" 3; done
     for round in $(seq "$rounds"); do
-        by=$([ "$listener" = hybrid ] || echo "_$listener")$(in_round "$round") ears=$first_ears$(in_round "$round")
+        by=$(by_round "$round") ears=$(ears_in "$round")
         if [ "$round" -gt 1 ]; then
-            hear_through_masks "$(in_round $((round - 1)))"
+            hear_through_masks $((round - 1))
             # It goes on, and its noise need not rise again.
-            further="--init $exp/estimator$(in_round $((round - 1)))/seed{seed} --noise.rise 0"
+            further="--init $exp/estimator$(by_round $((round - 1)))/seed{seed} --noise.rise 0"
         fi
         mkdir -p "$exp/estimator$by/log"
         for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s") ${further//\{seed\}/$s}"; done > "$exp/estimator$by/log/lines"
         # shellcheck disable=SC2046,SC2086
         in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
-            $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
+            $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --leak "$leak" --data "$data" --ngpu "$ngpu"
         estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
             "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
     done
 }
 
-hear_through_masks() { # hear_through_masks <end of the last round's names>: recognisers learn to hear through that round's masks
-    local noisy=$exp/noisy$1/through-masks name
+hear_through_masks() { # hear_through_masks <round>: recognisers learn to hear through the masks of that round, the last one
+    local last noisy name
+    last=$(by_round "$1")
+    noisy=$exp/noisy$last/through-masks
     mkdir -p "$noisy/log" "$ears/log"
     for name in train dev; do
         noisy_copy $name
         for s in $seeds; do
-            echo "--sets ${name}_noisy --mask-set $name $(masks_of "$exp/masks$1/seed$s" "$exp/estimator$1/seed$s") --out $noisy/seed$s"
+            echo "--sets ${name}_noisy --mask-set $name $(masks_of "$exp/masks$last/seed$s" "$exp/estimator$last/seed$s") --out $noisy/seed$s"
         done
     done > "$noisy/log/lines"
     in_array "$noisy/log/mix" "$noisy/log/lines" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" \
         --check-space "$check_space"
     for s in $seeds; do
         for name in train dev; do twice $name "$noisy/seed$s/${name}_noisy" "$noisy/seed$s/${name}_twice"; done
-        echo "--features $noisy/seed$s --init $first_ears$1/seed$s --seed $s --out $ears/seed$s"
+        echo "--features $noisy/seed$s --init $(ears_in "$1")/seed$s --seed $s --out $ears/seed$s"
     done > "$ears/log/lines"
     # shellcheck disable=SC2046,SC2086
     in_array "$ears/log/train" "$ears/log/lines" $(trainings) -- $launcher train_espnet.py --config "$conf/through_masks.yaml" \
@@ -247,7 +258,7 @@ sweep() {
         done
     done > "$lines"
     # shellcheck disable=SC2046,SC2086
-    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" \
+    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" --leak "$leak" \
         --data "$data" --ngpu "$ngpu" --seed "$first_seed"
     estimate "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
     for point in $(points); do
@@ -357,7 +368,7 @@ report_results() { # stage 9: of what this run's options name, not of what other
         --scores "$exp/score$by/{system}/$seed_of/$draw_of/{set}" --frames "$dump/{set}/utt2num_frames" \
         --proportions "$exp/noisy$by/{system}/$seed_of/$draw_of/{set}/noise_proportion" "${more[@]}" \
         --masks "$exp/masks$by/$seed_of/test/mask.scp" --recogniser "espnet-hybrid-$token_type" "${paper[@]}" \
-        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
+        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, leak: $leak, language model: $use_lm}"
     draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
         --masks "$exp/masks$by/$seed_of/test/mask.scp" --estimators "$exp/estimator$by/$seed_of" --data "$data/test" \
         ${examples:+--utterances "$examples"}

@@ -94,18 +94,51 @@ def bubble_loss(logits: Tensor, frames: Tensor, asr_loss: Tensor, weights: Bubbl
     return loss, parts
 
 
+def leak(asr_loss: Tensor, texts: Sequence[str]) -> Tensor:
+    """How much of its text a recogniser understands that should understand nothing, in nats an utterance, from its mean loss.
+
+    A loss of L nats a character is a probability p = exp(-L) of each, and this
+    is -log(1 - p) summed over an utterance's characters: near L = 0.7 it falls as
+    fast as L rises, and beyond 3 there is next to nothing to be gained, so that
+    it is not worth while to have the recogniser write anything else with certainty.
+    """
+    characters = sum(map(len, texts)) / len(texts)
+    return -characters * torch.log(-torch.expm1(-(asr_loss / characters).clamp(min=1e-3)))
+
+
+def exchanged(speech: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+    """In each utterance's place the next one of the batch that says something else, repeated or cut to its length.
+
+    Where all say the same, the utterance itself backwards.
+    """
+    others = torch.zeros_like(speech)
+    lengths = samples.tolist()
+    for row, own in enumerate(lengths):
+        following = (*range(row + 1, len(texts)), *range(row))
+        other = next((i for i in following if texts[i] != texts[row]), None)
+        if other is None:
+            others[row, :own] = speech[row, :own].flip(0)
+        else:
+            others[row, :own] = speech[other, torch.arange(own, device=speech.device) % lengths[other]]
+    return others
+
+
 class BubbleNetwork(nn.Module):
     """Estimator and listener as `transformers.Trainer` wants them: signals and texts in, loss out."""
 
     updates: Tensor
 
-    def __init__(self, estimator: MaskEstimator, listener: Listener, weights: BubbleWeights, noise: BubbleNoise) -> None:
+    def __init__(
+        self, estimator: MaskEstimator, listener: Listener, weights: BubbleWeights, noise: BubbleNoise, leak: float = 0.0
+    ) -> None:
+        """Leak: weight of what is understood through a mask when there is other speech, which the paper does not have."""
         super().__init__()
         self.estimator = estimator
         # In a tuple, so that the frozen listener is neither trained nor saved.
         self._listener = (listener,)
         self.weights = weights
         self.noise = noise
+        self.leak = leak
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     @property
@@ -132,6 +165,9 @@ class BubbleNetwork(nn.Module):
         """The loss; `speech` is dithered, `noise` has unit variance."""
         noisy, logits, frames = self.mixture(speech, noise, samples)
         loss, _ = bubble_loss(logits, frames, self._listener[0].loss(noisy, samples, texts), self.weights)
+        if self.leak:
+            others = exchanged(speech, samples, texts) + (noisy - speech)
+            loss = loss + self.leak * leak(self._listener[0].loss(others, samples, texts), texts)
         if self.training:
             self.updates += 1
         return {"loss": loss}
