@@ -23,8 +23,6 @@ use_lm=false             # true: decode with a language model of characters, tra
 robust=true              # false: the listener hears clean speech only, as the paper's
 rounds=                  # 1: the paper's; in each further one (default: 2; --listener whisper: 1) the listener learns through the last
                          # one's masks and the estimator goes on
-leak=0                   # weight of what the recogniser understands of a text when the noise through its mask lies over other
-                         # speech (0: the paper's, and a mask may write the words)
 listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
 listener_model=          # for whisper: the checkpoint
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr
@@ -37,7 +35,8 @@ retrained="retrain-clean retrain-everywhere retrain-spared" # empty for none
 examples=                # test utterances to draw (default: three of different speakers)
 conf=                    # folder of settings (default: conf, for processors; conf/full: the paper's, for a GPU; mini: conf/mini)
 listener_config=         # settings of the recogniser (default: listener.yaml there; conf/full/listener_defaults.yaml: Table 1 to the letter)
-estimator_config=        # settings of the estimators (default: estimator.yaml there)
+estimator_config=        # settings of the estimators (default: estimator.yaml there); conf/no_leak.yaml: masks that may not write the
+                         # words; what other settings make has their name in its folders and in RESULTS.md
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
 sweep_config=            # settings of the sweeps' estimators (default: sweep.yaml there)

@@ -149,6 +149,16 @@ def test_half_a_mask_is_half_the_noise():
 
 
 @torch.no_grad()
+def test_a_mask_on_a_logarithmic_scale_is_noise_of_so_many_decibels():
+    batch = examples(1500)
+    for logit, decibels in ((200.0, 0), (0.0, -20), (-200.0, -40)):
+        model = constant(logit, replace(SMALL, depth=40.0))
+        mixed = BubbleNetwork(model, None, ALL, BubbleNoise()).mixture(batch["speech"], batch["noise"], batch["samples"])[0]
+        level = 20 * torch.log10((mixed - batch["speech"]).std() / (50_000 * batch["noise"]).std())
+        assert float(level) == pytest.approx(decibels, abs=0.01)
+
+
+@torch.no_grad()
 def test_a_mixture_does_not_depend_on_its_batch():
     network = BubbleNetwork(estimator(), None, ALL, BubbleNoise(gain=5000.0))
     batch = examples(*LENGTHS)
@@ -362,6 +372,9 @@ class Marked:
         for row, (own, count) in enumerate(zip(samples.tolist(), frames.tolist(), strict=True)):
             logits[row, :count, self.shares.get(own, 0) :] = -4.0
         return speech + 1e6, logits, frames
+
+    def mask(self, logits):
+        return torch.sigmoid(logits)
 
     def plain(self, text):
         return text

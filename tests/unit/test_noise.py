@@ -1,6 +1,7 @@
 """Noise through masks: what it is made of, and the programs that estimate masks and mix speech with noise."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,20 @@ def test_masks_of_one_byte_are_nearly_the_same_and_count_the_same(recipe, monkey
     tables = [(recipe / f"exp/{name}/test/noise_proportion.1").read_text() for name in ("masks", "small")]
     assert tables[0] == tables[1]
     assert (recipe / "exp/small/test/mask.1.ark").stat().st_size < 0.3 * (recipe / "exp/masks/test/mask.1.ark").stat().st_size
+
+
+@torch.no_grad()
+def test_masks_on_a_logarithmic_scale_keep_their_small_values(recipe, monkeypatch):
+    model = estimator(sizes=replace(SMALL, depth=80.0))
+    save_estimator(model, recipe / "exp/deep")
+    estimate(monkeypatch, estimators="exp/deep", out="exp/small", compress="true")
+    masks, table = Archive(recipe / "exp/small/test/mask.1.scp"), read_table(recipe / "exp/small/test/noise_proportion.1")
+    for key, samples in SAMPLES.items():
+        alone = torch.from_numpy(heard(key))[None]
+        softmax = torch.sigmoid(model(model.log_power(alone), torch.tensor([1 + samples // SMALL.hop])))[0].numpy()
+        expected = 10 ** (80 / 20 * (softmax - 1))
+        np.testing.assert_allclose(masks[key], expected, rtol=1e-4)
+        assert expected.min() < 0.01 and float(table[key].split()[0]) == pytest.approx((expected > 0.5).mean(), abs=1e-3)
 
 
 def test_several_estimators_and_a_second_run(recipe, monkeypatch, caplog):

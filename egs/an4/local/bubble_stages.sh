@@ -9,16 +9,17 @@ estimator_config=${estimator_config:-$conf/estimator.yaml}
 sweep_config=${sweep_config:-$conf/sweep.yaml}
 retrain_config=${retrain_config:-$conf/retrain.yaml}
 rounds=${rounds:-$([ "$listener" = hybrid ] && echo 2 || echo 1)}
-by_round() { # by_round <round>: what names of folders end with, since other teachers, leaks and rounds have folders of their own
+settings_of_masks=$(basename "$estimator_config" .yaml)
+by_round() { # by_round <round>: what names of folders end with, since other teachers, estimators and rounds have folders of their own
     local end=""
     [ "$listener" = hybrid ] || end+=_$listener
-    [ "$leak" = 0 ] || end+=_leak$leak
+    [ "$settings_of_masks" = estimator ] || end+=_$settings_of_masks
     [ "$1" = 1 ] || end+=_round$1
     echo "$end"
 }
 by=$(by_round "$rounds")
 first_seed=${seeds%% *}
-corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener")$([ "$leak" = 0 ] || echo ", leak $leak")$([ "$rounds" = 1 ] || echo ", $rounds rounds") # as the results call it
+corpus=AN4$([ "$listener" = hybrid ] || echo ", masks by $listener")$([ "$settings_of_masks" = estimator ] || echo ", $settings_of_masks")$([ "$rounds" = 1 ] || echo ", $rounds rounds") # as the results call it
 first_ears=$exp/$([ "$robust" = true ] && echo robust || echo listener) # the recognisers that the estimators learn from
 ears_in() { # ears_in <round>: those of a round
     [ "$1" = 1 ] && echo "$first_ears" || echo "$first_ears$(by_round "$1")"
@@ -33,11 +34,12 @@ case $listener in
     *) fail "--listener takes hybrid or whisper, not '$listener'" ;;
 esac
 check_options "a number" "$whole" "nbpe sweep_points rounds"
-check_options "a number" "$decimal" leak
 check_options "numbers parted by blanks" "$wholes" draws
 check_options "numbers parted by blanks" "$decimals" "snrs train_snr"
+case $settings_of_masks in
+    *[!A-Za-z0-9_.-]* | *JOB*) fail "--estimator-config takes a file whose name has letters, figures, _, . and - only, and no JOB, because folders are called by it" ;;
+esac
 [ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"
-case $leak in -*) fail "--leak must be at least 0" ;; esac
 [ "$rounds" -ge 1 ] || fail "--rounds must be at least 1"
 [ "$rounds" -eq 1 ] || [ "$listener" = hybrid ] || fail "--rounds above 1 trains the recogniser further, which --listener $listener does not"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
@@ -111,7 +113,7 @@ train_estimators() { # stage 4
         for s in $seeds; do echo "--seed $s --out $exp/estimator$by/seed$s $(teacher "$s") ${further//\{seed\}/$s}"; done > "$exp/estimator$by/log/lines"
         # shellcheck disable=SC2046,SC2086
         in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
-            $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --leak "$leak" --data "$data" --ngpu "$ngpu"
+            $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
         estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
             "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
     done
@@ -258,7 +260,7 @@ sweep() {
         done
     done > "$lines"
     # shellcheck disable=SC2046,SC2086
-    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" --leak "$leak" \
+    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" \
         --data "$data" --ngpu "$ngpu" --seed "$first_seed"
     estimate "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
     for point in $(points); do
@@ -368,7 +370,7 @@ report_results() { # stage 9: of what this run's options name, not of what other
         --scores "$exp/score$by/{system}/$seed_of/$draw_of/{set}" --frames "$dump/{set}/utt2num_frames" \
         --proportions "$exp/noisy$by/{system}/$seed_of/$draw_of/{set}/noise_proportion" "${more[@]}" \
         --masks "$exp/masks$by/$seed_of/test/mask.scp" --recogniser "espnet-hybrid-$token_type" "${paper[@]}" \
-        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, leak: $leak, language model: $use_lm}"
+        --settings "{settings: $conf, listener: $listener, recogniser: $(basename "$listener_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
     draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
         --masks "$exp/masks$by/$seed_of/test/mask.scp" --estimators "$exp/estimator$by/$seed_of" --data "$data/test" \
         ${examples:+--utterances "$examples"}
