@@ -99,6 +99,9 @@ def collect_bubble_results(
     for name, systems in conditions.items():
         rows += rate_rows(name, systems, common, figures)
         compared += comparisons(name, systems, ["clean"], common)
+        # What the speech adds to its mask.
+        with_speech = comparisons(name, systems, ["masked-noise"], common)
+        compared += [item for item in with_speech if item["system"] == "noise-alone"]
     absent += [f"the condition {name}" for name in CONDITIONS if name not in {row["system"] for row in rows}]
     normaliser = rows[0]["normaliser"]
     measured = read_proportions(proportions)

@@ -374,7 +374,8 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
         for other in ("baseline", "retrain-clean", "retrain-everywhere")
         for s in ("clean", 20, 10, 0)
     }
-    assert compared == against | {(name, "clean", None) for name in ("masked-noise", "noise-alone", "full-noise")}
+    conditions = {(name, "clean", None) for name in ("masked-noise", "noise-alone", "full-noise")}
+    assert compared == against | conditions | {("noise-alone", "masked-noise", None)}
     assert all(c["resampled"] == "speaker" for c in results["comparisons"])
 
     page = (tmp_path / "RESULTS.md").read_text()
