@@ -52,7 +52,7 @@ def estimate_masks(
         job: This job's number.
         jobs: How many jobs share the work.
         noise: Gains of noise and dither, as in training.
-        compress: Store one byte a value; masks on a logarithmic scale, most of which are near 0, always have four.
+        compress: Store one byte a value.
         device: cpu or cuda.
         check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
@@ -60,11 +60,11 @@ def estimate_masks(
     if len(estimators.split()) != len(out.split()):
         raise InputError(f"--estimators names {len(estimators.split())} folders and --out {len(out.split())}; give as many")
     for folder, place in ((Path(a), Path(b)) for a, b in pairs):
-        model = load_estimator(folder, device)
-        packed = compress and not model.sizes.depth
+        model = None
         if check_space:
+            model = load_estimator(folder, device)
             samples = torch.tensor([round(u.duration * RATE) for name in sets.split() for u in read_data_dir(data / name)])
-            needed = archive_bytes(model.frames(samples).tolist(), model.sizes.bins, packed)
+            needed = archive_bytes(model.frames(samples).tolist(), model.sizes.bins, compress)
             require_space(place, (place / name for name in sets.split()), needed, "the masks")
         for name in sets.split():
             share = data / name / f"split{jobs}" / str(job)
@@ -73,14 +73,15 @@ def estimate_masks(
             table = place / name / f"noise_proportion.{job}"
             step = Step(
                 prefix.with_name(f"mask.{job}.step.json"),
-                {"jobs": jobs, "dither": noise.dither, "compress": packed, "longest": longest, "audio": audio_fingerprint(u.audio for u in utterances)},
+                {"jobs": jobs, "dither": noise.dither, "compress": compress, "longest": longest, "audio": audio_fingerprint(u.audio for u in utterances)},
                 inputs=[share, folder / "model.safetensors", folder / "config.json"],
                 outputs=[prefix.with_name(f"mask.{job}.scp"), table],
             )
             if step.is_done():
                 continue
+            model = model or load_estimator(folder, device)
             shares = {}
-            with step, ArchiveWriter(prefix, packed) as writer:
+            with step, ArchiveWriter(prefix, compress) as writer:
                 for utterance in bar(utterances, f"masks of {name}"):
                     signal = INT16 * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
                     speech = torch.from_numpy(dithered(signal, noise.dither, "evaluation", utterance.id))
@@ -98,7 +99,7 @@ def mask_of(model: MaskEstimator, speech: torch.Tensor, device: str) -> torch.Te
     """The mask (frames, bins) of one signal (samples,)."""
     signal = speech[None].to(device)
     frames = model.frames(torch.tensor([len(speech)]))
-    return model.mask(model(model.log_power(signal), frames.to(device)))[0].cpu()
+    return torch.sigmoid(model(model.log_power(signal), frames.to(device)))[0].cpu()
 
 
 if __name__ == "__main__":

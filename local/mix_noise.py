@@ -3,6 +3,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,12 +144,12 @@ def _speech(utterance: Utterance, dither: float) -> np.ndarray:
     return dithered(signal, dither, "evaluation", utterance.id)
 
 
-def _through(noise: np.ndarray, mask: np.ndarray | None, sizes: dict[str, int] | None, utterance: str) -> np.ndarray:
+def _through(noise: np.ndarray, mask: np.ndarray | None, sizes: dict[str, Any] | None, utterance: str) -> np.ndarray:
     if mask is None or sizes is None:
         return noise
     if mask.shape[0] != 1 + len(noise) // sizes["hop"]:
         raise InputError(f"the mask of {utterance} has {mask.shape[0]} frames, and its audio {1 + len(noise) // sizes['hop']}; run stage 4 again")
-    return masked_noise(torch.from_numpy(noise)[None], torch.tensor(mask)[None], sizes["window"], sizes["hop"])[0].numpy()
+    return masked_noise(torch.from_numpy(noise)[None], torch.tensor(mask)[None], sizes["window"], sizes["hop"], sizes.get("depth", 0.0))[0].numpy()
 
 
 def _write_audio(path: Path, signal: np.ndarray) -> None:

@@ -151,7 +151,7 @@ def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, a
 
         def masked(speech: torch.Tensor, noise: torch.Tensor, samples: torch.Tensor, _: list[str]) -> tuple[torch.Tensor, list[float]]:
             noisy, logits, frames = network.mixture(speech, noise, samples)
-            masks = network.estimator.mask(logits)
+            masks = torch.sigmoid(logits)
             return noisy, [noise_proportion(mask[:count]) for mask, count in zip(masks, frames.tolist(), strict=True)]
 
         if not clean_cer:

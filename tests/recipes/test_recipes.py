@@ -147,8 +147,8 @@ def test_subwords_a_language_model_and_masks_without_a_leak(projects, tmp_path):
     settings = next(run["settings"] for run in json.loads((exp / "results.json").read_text())["runs"] if run["corpus"] == "AN4, no_leak")
     assert settings["language model"] is True and settings["robust"] is False
     assert json.loads((exp / "estimator_no_leak/seed1/step.json").read_text())["config"]["leak"] == 2.5
-    # One byte could not tell small values apart, and on a logarithmic scale most are small.
-    assert json.loads((exp / "masks_no_leak/seed1/test/mask.1.step.json").read_text())["config"]["compress"] is False
+    mixed = json.loads((exp / "noisy_no_leak/masked-noise/seed1/draw1/test/step.json").read_text())
+    assert mixed["config"]["sizes"]["depth"] == 78.06
 
 
 @of("gsc_v2")

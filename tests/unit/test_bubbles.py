@@ -373,9 +373,6 @@ class Marked:
             logits[row, :count, self.shares.get(own, 0) :] = -4.0
         return speech + 1e6, logits, frames
 
-    def mask(self, logits):
-        return torch.sigmoid(logits)
-
     def plain(self, text):
         return text
 

@@ -146,18 +146,17 @@ def test_masks_of_one_byte_are_nearly_the_same_and_count_the_same(recipe, monkey
     assert (recipe / "exp/small/test/mask.1.ark").stat().st_size < 0.3 * (recipe / "exp/masks/test/mask.1.ark").stat().st_size
 
 
-@torch.no_grad()
-def test_masks_on_a_logarithmic_scale_keep_their_small_values(recipe, monkeypatch):
-    model = estimator(sizes=replace(SMALL, depth=80.0))
-    save_estimator(model, recipe / "exp/deep")
-    estimate(monkeypatch, estimators="exp/deep", out="exp/small", compress="true")
-    masks, table = Archive(recipe / "exp/small/test/mask.1.scp"), read_table(recipe / "exp/small/test/noise_proportion.1")
+def test_masks_on_a_logarithmic_scale_are_mixed_on_it(recipe, monkeypatch):
+    save_estimator(constant(0.0, replace(SMALL, depth=40.0)), recipe / "exp/deep")
+    estimate(monkeypatch, estimators="exp/deep", out="exp/half", compress="true")
+    merged(recipe / "exp/half/test")
+    mix(monkeypatch, masks="exp/half", estimator="exp/deep")
+    masks, found = Archive(recipe / "exp/half/test/mask.scp"), Archive(recipe / "exp/noisy/test/feats.scp")
     for key, samples in SAMPLES.items():
-        alone = torch.from_numpy(heard(key))[None]
-        softmax = torch.sigmoid(model(model.log_power(alone), torch.tensor([1 + samples // SMALL.hop])))[0].numpy()
-        expected = 10 ** (80 / 20 * (softmax - 1))
-        np.testing.assert_allclose(masks[key], expected, rtol=1e-4)
-        assert expected.min() < 0.01 and float(table[key].split()[0]) == pytest.approx((expected > 0.5).mean(), abs=1e-3)
+        np.testing.assert_allclose(masks[key], 0.5, atol=0.003)
+        # Half of 40 dB below the full noise.
+        signal = heard(key) + 0.1 * GAIN * white_noise(samples, "evaluation", key, "1")
+        np.testing.assert_allclose(found[key], fbank(torch.from_numpy(signal)[None])[0].numpy(), atol=0.2)
 
 
 def test_several_estimators_and_a_second_run(recipe, monkeypatch, caplog):

@@ -20,15 +20,26 @@ def white_noise(samples: int, *names: object) -> np.ndarray:
     return generator("white noise", *names).standard_normal(samples, dtype=np.float32)
 
 
-def masked_noise(noise: Tensor, mask: Tensor | None, window: int, hop: int) -> Tensor:
+def amplitude(mask: Tensor, depth: float) -> Tensor:
+    """By what the noise is multiplied at each point of a mask, from 0 to 1.
+
+    By M itself, as in equation 2, where `depth` is 0.  What a recogniser hears,
+    however, goes with the logarithm of the noise, and that has further to go
+    from 0 to 0.01 than from there to 1.  So a mask can count decibels: from
+    `depth` of them below the full noise, where M is 0, up to it, where M is 1.
+    """
+    return 10 ** (depth / 20 * (mask - 1)) if depth else mask
+
+
+def masked_noise(noise: Tensor, mask: Tensor | None, window: int, hop: int, depth: float = 0.0) -> Tensor:
     """N masked by M, as signals (batch, samples): what equation 2 adds to the speech, before its gain.
 
     `mask` has the points of the noise's STFT, (batch, frames, bins); None lets
-    all noise through.
+    all noise through.  `depth` is that of `amplitude`.
     """
     if mask is None:
         return noise
-    return istft(stft(noise, window, hop) * mask, noise.shape[-1], window, hop)
+    return istft(stft(noise, window, hop) * amplitude(mask, depth), noise.shape[-1], window, hop)
 
 
 def gain_for(speech: np.ndarray, noise: np.ndarray, snr: float) -> float:

@@ -33,8 +33,8 @@ class MaskEstimatorSizes:
         kernel_frequency: Bins that a kernel sees.
         stride_frequency: Bins between two places of a kernel.
         hidden: Units of the BLSTM, each way.
-        depth: Decibels of noise between a softmax of 0 and one of 1, which is then on a logarithmic scale.  0: the
-            softmax is M itself, as the paper's.
+        depth: Decibels of noise between a mask of 0 and one of 1, which is then on a logarithmic scale; 0: the mask
+            is the noise's amplitude, as the paper's (see `salience.masking.noise.amplitude`).
     """
 
     window: int = 1024
@@ -62,7 +62,7 @@ class MaskEstimator(nn.Module):
 
     Batch normalisation stands after the convolution and after the BLSTM.  The
     two classes of each point, noise and none, compete in a softmax; what the
-    network returns is the difference of their logits, so that of noise is its
+    network returns is the difference of their logits, so the mask is its
     sigmoid.  Frames beyond the end of an utterance take part in nothing.
     """
 
@@ -118,16 +118,6 @@ class MaskEstimator(nn.Module):
         logits = self.dense(self.norm_recurrence(output.data)).unflatten(-1, (bins, 2))
         packed = PackedSequence(logits[..., 1] - logits[..., 0], *output[1:])
         return nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, total_length=length)[0]
-
-    def mask(self, logits: Tensor) -> Tensor:
-        """M of equation 2, between 0 and 1, from what `forward` returns.
-
-        The paper's M is the softmax.  What a recogniser hears, however, goes
-        with the logarithm of the noise, and between 0 and 0.01 that has further
-        to go than from there to 1; with a depth the softmax counts decibels.
-        """
-        softmax = torch.sigmoid(logits)
-        return 10 ** (self.sizes.depth / 20 * (softmax - 1)) if self.sizes.depth else softmax
 
     def log_power(self, waveforms: Tensor) -> Tensor:
         """What `forward` reads, (batch, frames, bins), from samples on the scale of 16-bit integers."""

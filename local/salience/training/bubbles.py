@@ -69,9 +69,8 @@ class BubbleNoise:
 def bubble_loss(logits: Tensor, frames: Tensor, asr_loss: Tensor, weights: BubbleWeights) -> tuple[Tensor, dict[str, Tensor]]:
     """Equation 3 with the term of equation 4, over the real frames of a batch.
 
-    logits: (batch, frames, bins), the softmax of noise being their sigmoid,
-    which is what counts here as M also where the noise is on a logarithmic
-    scale; frames: (batch,).  Means are over each utterance's own points, then over
+    logits: (batch, frames, bins), the mask being their sigmoid; frames:
+    (batch,).  Means are over each utterance's own points, then over
     utterances.  Returns the loss and its unweighted parts.
     """
     real = (torch.arange(logits.shape[1], device=logits.device) < frames[:, None])[..., None]
@@ -154,10 +153,10 @@ class BubbleNetwork(nn.Module):
         sizes = self.estimator.sizes
         frames = self.estimator.frames(samples)
         logits = self.estimator(self.estimator.log_power(speech), frames)
-        masks = self.estimator.mask(logits)
+        masks = torch.sigmoid(logits)
         # One by one: frames of the padding would reach into the end of the shorter utterances.
         added = [
-            masked_noise(noise[row : row + 1, :own], masks[row : row + 1, :count], sizes.window, sizes.hop)[0]
+            masked_noise(noise[row : row + 1, :own], masks[row : row + 1, :count], sizes.window, sizes.hop, sizes.depth)[0]
             for row, (own, count) in enumerate(zip(samples.tolist(), frames.tolist(), strict=True))
         ]
         return speech + self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True), logits, frames
