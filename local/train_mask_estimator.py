@@ -128,38 +128,33 @@ def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, a
     """A function that scores a network on the dev set, with the noise of epoch 0 each time."""
     order = np.argsort([len(s) for s in source.signals], kind="stable").tolist()
     batches = list(chunked(order, batch_size))
+    references = [recogniser.plain(source.texts[row]) for row in order]
     clean_cer: list[float] = []
 
-    def hear(mix: Callable[..., tuple[torch.Tensor, list[float]]]) -> tuple[float, float]:
-        references, heard, shares = [], [], []
+    def score(network: BubbleNetwork) -> dict[str, float]:
+        device = network.estimator.mean.device
+        heard: dict[str, list[str]] = {"clean": [], "own": [], "other": []}
+        shares = []
         for rows in batches:
             batch = collate([source[0, row] for row in rows])
-            signals, share = mix(*(batch[name].to(device) for name in ("speech", "noise", "samples")), batch["texts"])
-            heard += map(recogniser.plain, recogniser.transcribe(signals, batch["samples"]))
-            references += [recogniser.plain(source.texts[row]) for row in rows]
-            shares += share
-        return rate(character_counts(references, heard)), 100 * float(np.mean(shares))
-
-    device = torch.device("cpu")
-
-    def score(network: BubbleNetwork) -> dict[str, float]:
-        nonlocal device
-        device = network.estimator.mean.device
-
-        def over_others(speech: torch.Tensor, noise: torch.Tensor, samples: torch.Tensor, texts: list[str]) -> tuple[torch.Tensor, list[float]]:
-            return exchanged(speech, samples, texts) + (network.mixture(speech, noise, samples)[0] - speech), [0.0]
-
-        def masked(speech: torch.Tensor, noise: torch.Tensor, samples: torch.Tensor, _: list[str]) -> tuple[torch.Tensor, list[float]]:
-            noisy, logits, frames = network.mixture(speech, noise, samples)
+            speech, noise, samples = (batch[name].to(device) for name in ("speech", "noise", "samples"))
+            added, logits, frames = network.added(noise, speech, samples)
+            signals = {"own": speech + added, "other": exchanged(speech, samples, batch["texts"]) + added}
+            if not clean_cer:
+                signals["clean"] = speech
+            for name, mixed in signals.items():
+                heard[name] += map(recogniser.plain, recogniser.transcribe(mixed, batch["samples"]))
             masks = torch.sigmoid(logits)
-            return noisy, [noise_proportion(mask[:count]) for mask, count in zip(masks, frames.tolist(), strict=True)]
-
+            shares += [noise_proportion(mask[:count]) for mask, count in zip(masks, frames.tolist(), strict=True)]
+        cer = {name: rate(character_counts(references, texts)) for name, texts in heard.items() if texts}
         if not clean_cer:
-            clean_cer.append(hear(lambda speech, *_: (speech, [0.0] * len(speech)))[0])
-        cer, proportion = hear(masked)
-        excess = cer - clean_cer[0]
-        choice = proportion if excess <= allowance else -excess
-        return {"dev_cer": cer, "dev_other_cer": hear(over_others)[0], "dev_clean_cer": clean_cer[0], "dev_noise_proportion": proportion, "dev_choice": choice}
+            clean_cer.append(cer["clean"])
+        proportion = 100 * float(np.mean(shares))
+        excess = cer["own"] - clean_cer[0]
+        return {
+            "dev_cer": cer["own"], "dev_other_cer": cer["other"], "dev_clean_cer": clean_cer[0], "dev_noise_proportion": proportion,
+            "dev_choice": proportion if excess <= allowance else -excess,
+        }
 
     return score
 

@@ -148,8 +148,8 @@ class BubbleNetwork(nn.Module):
             return self.noise.gain
         return self.noise.dither * (self.noise.gain / self.noise.dither) ** (float(self.updates) / self.noise.rise)
 
-    def mixture(self, speech: Tensor, noise: Tensor, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Equation 2: noisy signals (batch, samples), the mask's logits and each utterance's frames."""
+    def added(self, noise: Tensor, speech: Tensor, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What equation 2 adds to the speech, (batch, samples), the mask's logits and each utterance's frames."""
         sizes = self.estimator.sizes
         frames = self.estimator.frames(samples)
         logits = self.estimator(self.estimator.log_power(speech), frames)
@@ -159,14 +159,14 @@ class BubbleNetwork(nn.Module):
             masked_noise(noise[row : row + 1, :own], masks[row : row + 1, :count], sizes.window, sizes.hop, sizes.depth)[0]
             for row, (own, count) in enumerate(zip(samples.tolist(), frames.tolist(), strict=True))
         ]
-        return speech + self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True), logits, frames
+        return self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True), logits, frames
 
     def forward(self, speech: Tensor, noise: Tensor, samples: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
         """The loss; `speech` is dithered, `noise` has unit variance."""
-        noisy, logits, frames = self.mixture(speech, noise, samples)
-        loss, _ = bubble_loss(logits, frames, self._listener[0].loss(noisy, samples, texts), self.weights)
+        added, logits, frames = self.added(noise, speech, samples)
+        loss, _ = bubble_loss(logits, frames, self._listener[0].loss(speech + added, samples, texts), self.weights)
         if self.leak:
-            others = exchanged(speech, samples, texts) + (noisy - speech)
+            others = exchanged(speech, samples, texts) + added
             loss = loss + self.leak * leak(self._listener[0].loss(others, samples, texts), texts)
         if self.training:
             self.updates += 1
