@@ -1,6 +1,6 @@
 """Decoding with ESPnet's hybrid CTC/attention recogniser: its own beam search, and a greedy one over CTC.
 
-ESPnet takes six seconds to import, so everything here imports it at its first use.
+ESPnet takes two seconds to import, so everything here imports it at its first use.
 """
 
 import logging

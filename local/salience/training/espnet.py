@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import typeguard
 import yaml
 from torch.serialization import safe_globals
 
@@ -24,6 +25,15 @@ from salience.models.recurrent import padded_lstm
 from salience.steps import is_first_process
 
 logger = logging.getLogger(__name__)
+
+
+def _unchecked(target: Any = None, **_: Any) -> Any:
+    return _unchecked if target is None else target
+
+
+# ESPnet has the types of its calls checked as it runs, for which typeguard compiles hundreds of functions once more: three
+# of the five seconds that an import of ESPnet takes.  Everything that imports it imports this first.
+typeguard.typechecked = _unchecked
 
 LONGEST = 2**30
 """Lengths at which ESPnet would halve a batch; our batches keep their size unless the settings say otherwise."""
