@@ -17,7 +17,8 @@ for word in "$@"; do
 done
 # The unit tests share the processors, a file at a time.  A recipe's stages leave a part of them idle, and tests of clusters
 # mostly wait: three of these at once.  They begin in the order in which they stand: in recipes.csv first the one that comes
-# soonest to making the mini Whisper, for which others would wait; the schedulers come last, beside the last recipe.
+# soonest to making the mini Whisper, for which others would wait, then the longest, so that none of these is left alone at
+# the end; the schedulers come last.
 shared=(--numprocesses "$(nproc)" --maxprocesses 8 --dist loadfile)
 together=(--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
 none=5 # pytest's answer when no test was chosen, as -k and -m can do
