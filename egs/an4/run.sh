@@ -35,7 +35,7 @@ retrained="retrain-clean retrain-everywhere retrain-spared" # empty for none
 examples=                # test utterances to draw (default: three of different speakers)
 conf=                    # folder of settings (default: conf, for processors; conf/full: the paper's, for a GPU; mini: conf/mini)
 listener_config=         # settings of the recogniser (default: listener.yaml there; conf/full/listener_defaults.yaml: Table 1 to the letter)
-estimator_config=        # settings of the estimators (default: estimator.yaml there); conf/no_leak.yaml: masks that may not write the
+estimator_config=        # settings of the estimators (default: estimator.yaml there); conf/no_leak.yaml: masks that write less of the
                          # words; what other settings make has their name in its folders and in RESULTS.md
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
