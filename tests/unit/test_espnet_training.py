@@ -254,3 +254,16 @@ def test_the_settings_of_the_recipe_are_espnets(monkeypatch):
         for file in files:
             assert set(yaml.safe_load(file.read_text())["training"]) <= known, file
     assert set(SETTINGS) <= known | {action.dest for action in asr_train.get_parser()._actions}
+
+
+def test_espnet_does_without_its_checks_of_types():
+    """In a process of its own: what imported ESPnet first decides."""
+    program = (
+        "from salience.decoding import hybrid\n"
+        "from espnet2.asr.ctc import CTC\n"
+        "print(CTC(odim=3, encoder_output_size=2, dropout_rate='0').dropout_rate)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "local")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    # With them a word for the rate of dropout is refused.
+    assert done.returncode == 0 and done.stdout.split()[-1] == "0", done.stderr[-2000:]
