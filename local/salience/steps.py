@@ -23,6 +23,7 @@ from typing import Any
 
 from salience.errors import InputError
 from salience.files import read_json, write_json
+from salience.specifiers import parse_specifier
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +49,8 @@ def fingerprint(path: Path) -> str:
             digest.update(f"{file.relative_to(path)} {_file_identity(file)}\n".encode())
         return digest.hexdigest()[:16]
     digest.update(_file_identity(path).encode())
-    if path.suffix == ".scp" and path.name != "wav.scp":
-        for archive in sorted(_archives_of(path)):
-            digest.update(f"{archive} {_file_identity(Path(archive))}\n".encode())
+    for archive in _archives_of(path):
+        digest.update(f"{archive} {_file_identity(archive)}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -64,20 +64,20 @@ def _file_identity(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _archives_of(scp: Path) -> set[str]:
-    if not scp.exists():
-        return set()
-    with open(scp, encoding="utf-8", errors="replace") as lines:
-        specifiers = (line.rstrip("\n").partition(" ")[2] for line in lines)
-        return {specifier.rpartition(":")[0] for specifier in specifiers if ":" in specifier}
+def _archives_of(path: Path) -> list[Path]:
+    """The archives that an scp file points into; none for any other file."""
+    if path.suffix != ".scp" or path.name == "wav.scp" or not path.exists():
+        return []
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        found = {parse_specifier(words[1].strip()).file for line in lines if len(words := line.split(maxsplit=1)) > 1}
+    return [Path(name) for name in sorted(found)]
 
 
 def _sizes(paths: Iterable[Path]) -> dict[str, int]:
     """Bytes of files, and of the archives that an scp file among them points into."""
     found = {}
     for path in paths:
-        archives = sorted(_archives_of(path)) if path.suffix == ".scp" and path.name != "wav.scp" else []
-        found |= {_shown(file): file.stat().st_size for file in (path, *map(Path, archives)) if file.is_file()}
+        found |= {_shown(file): file.stat().st_size for file in (path, *_archives_of(path)) if os.path.isfile(file)}
     return found
 
 
@@ -121,8 +121,7 @@ def check_as_written(path: Path) -> None:
         for name, size in _written(record).items():
             _check_size(Path(name), size, record)
         return
-    archives = sorted(_archives_of(path)) if path.suffix == ".scp" and path.name != "wav.scp" else []
-    for file in (path, *map(Path, archives)):
+    for file in (path, *_archives_of(path)):
         shown = _shown(file)
         for record in _records_in(file.parent):
             if shown in _written(record):

@@ -497,7 +497,7 @@ TARGETS = {
     "librispeech": Target(librispeech_files, lambda: joined("; x\n84 | F | dev-clean | 8 | A | B\n", "84-121-0000 GO DO\n"), 4, (b"/", b"a" * 300, CUT)),
     "pdid": Target(pdid_metadata, lambda: [PDID.encode()], 6, (b"\t", b"nan", b"..", b"a" * 300)),
     "archive": Target(archive, matrices, 12, (b"\0B", b"FM ", b"CM ", b"PKL", b"NPY", b"\xff\xff\xff\x7f")),
-    "scp": Target(scp, lambda: [b"key a.ark:4\nk2 a.ark:4[0:2]\nk3 a.ark:4[0:1,1:2]\n", b"key touch executed |\n", b"key -\n", b"key /dev/zero:3\n"], 5, (b"|", b"[", b":", LONG.encode())),
+    "scp": Target(scp, lambda: [b"key a.ark:4\nk2 a.ark:4[0:2]\nk3 a.ark:4[0:1,1:2]\n", b"key a.ark\nk2 a.ark[0:2,:]\nk3\ta:b.ark:4\n", b"key touch executed |\n", b"key -\n", b"key /dev/zero:3\n"], 5, (b"|", b"[", b":", LONG.encode())),
     "packed": Target(packed, packed_seeds, 4, (CUT, b"-1", LONG.encode())),
     "yaml": Target(yaml_file, lambda: YAML, 5, (b"!!python/name:os.system", b"&a", b"*a", b"[" * 400, LONG.encode())),
     "configuration": Target(configuration, lambda: [b"a: 3\nb: y\nc: 1.5\nd: [1, 2]\n", *YAML], 1, (b"&a", b"*a", LONG.encode())),

@@ -15,6 +15,8 @@ from hypothesis.extra import numpy as arrays
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter, merge_scps
+from salience.specifiers import parse_specifier
+from salience.steps import fingerprint
 
 keys = st.text(st.characters(blacklist_categories=["Zs", "Zl", "Zp", "Cc", "Cs", "Cf"]), min_size=1, max_size=12)
 matrices = arrays.arrays(
@@ -160,6 +162,60 @@ def test_a_wrong_offset_is_refused(tmp_path, monkeypatch, specifier):
     Path("feats.scp").write_text(f"a {specifier}\n")
     with pytest.raises(InputError):
         Archive(Path("feats.scp"))["a"]
+
+
+PLACES = {
+    "{}": (0, np.s_[:, :]), "{}:0": (0, np.s_[:, :]), "{}:99": (99, np.s_[:, :]), "{}:99[0:2]": (99, np.s_[0:3, :]),
+    "{}[1:1]": (0, np.s_[1:2, :]), "{}:99[:,2:3]": (99, np.s_[:, 2:4]), "{}:99[0:8,4:4]": (99, np.s_[:, 4:]),
+    "{}:99[:]": (99, np.s_[:, :]), "{}:99[2:]": (99, np.s_[2:, :]),
+}  # fmt: skip
+"""What may stand in an scp behind a file: the byte, and the part of a matrix, both of whose ends Kaldi counts."""
+
+
+@pytest.mark.parametrize("specifier", PLACES)
+@pytest.mark.parametrize("name", ["f.ark", "a:b.ark", "12:30/x[1:2].ark", "with blank/f.ark"])
+def test_every_specifier_is_read_and_its_archive_known(tmp_path, monkeypatch, name, specifier):
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    offset, part = PLACES[specifier]
+
+    def write(seed: int) -> np.ndarray:
+        matrix = noise(seed, (9, 5))
+        content = b"\0BFM \x04" + (9).to_bytes(4, "little") + b"\x04" + (5).to_bytes(4, "little") + matrix.astype("<f4").tobytes()
+        path.write_bytes(b"x" * offset + content)
+        return matrix
+
+    Path("feats.scp").write_text(f"a {specifier.format(name)}\n")
+    matrix = write(1)
+    assert parse_specifier(specifier.format(name))[:2] == (str(path), offset)
+    np.testing.assert_array_equal(Archive(Path("feats.scp"))["a"], matrix[part].astype(np.float32))
+    before = fingerprint(Path("feats.scp"))
+    write(2)
+    assert fingerprint(Path("feats.scp")) != before
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("[0:9]", 9), ("[0:10]", 9), ("[8:8]", 1), ("[0:11]", "rows 0 to 11"), ("[9:9]", "rows 9 to 9"), ("[3:2]", "rows 3 to 2"),
+     ("[:,0:5]", "columns 0 to 5"), ("[0:1,9:9]", "columns 9 to 9")],
+)  # fmt: skip
+def test_a_range_may_pass_the_end_by_two_rows_as_in_kaldi(tmp_path, wanted, found):
+    scp = written(tmp_path, {"a": noise(1, (9, 5))})
+    scp.write_text(scp.read_text().strip() + wanted + "\n")
+    if isinstance(found, int):
+        assert Archive(scp)["a"].shape == (found, 5)
+    else:
+        with pytest.raises(InputError, match=rf"entry of a at .* asks for {found}, and the matrix has .*; correct the range$"):
+            Archive(scp)["a"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=20), st.sampled_from(["", ":0", ":7", "[0:9]", ":7[0:9]", ":7[0:9,2:5]", ":7[:,2:5]"]))
+def test_a_name_before_an_offset_may_be_any(name, rest):
+    found = parse_specifier(f"/{name}.ark{rest}")
+    assert found.file == f"/{name}.ark" and found.offset == (7 if ":7" in rest else 0)
+    assert found.rows == ((0, 9) if "[0:9" in rest else (None, None)) and found.columns == ((2, 5) if "2:5" in rest else (None, None))
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import kaldiio
 import numpy as np
-from kaldiio.matio import _parse_arkpath, read_matrix_or_vector
+from kaldiio.matio import read_matrix_or_vector
 
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.files import publish, room_for, temporary_name, whole_file
+from salience.specifiers import Range, parse_specifier
 
 ONE_BYTE = 5
 """kaldiio's number for one byte a value with the matrix's own range (Kaldi's kOneByteAuto)."""
+
+TOO_LONG = 2
+"""Rows by which a range may pass the matrix's end, as in Kaldi: segments are rounded, and so are frames."""
 
 ENTRY = 512
 """Bytes, at most, of an entry's two ids, header and place."""
@@ -85,6 +89,8 @@ class Archive(Mapping[str, np.ndarray]):
             matrix = _read_matrix(specifier)
         except FileNotFoundError:
             raise InputError(f"{self.path}: the archive of {key}, {specifier}, does not exist; run the stage that writes it again") from None
+        except InputError as error:
+            raise InputError(f"{self.path}: the entry of {key} at {specifier} {error}; correct the range") from None
         except Exception as error:
             raise InputError(f"{self.path}: the entry of {key} at {specifier} is corrupt ({type(error).__name__}); remove the archive and run the stage that writes it again") from None
         if matrix is None or matrix.size == 0:
@@ -104,18 +110,18 @@ class Archive(Mapping[str, np.ndarray]):
 
 
 def _read_matrix(specifier: str) -> np.ndarray | None:
-    """The matrix at `file`, `file:offset` or `file:offset[range]`; None if something else lies there.
+    """The matrix that a specifier names, or the part of it; None if something else lies there.
 
     kaldiio would run a command, wait for standard input, and unpickle what is
     marked as a pickle.  So only binary matrices get to it, from regular
     files, and only those whose header promises no more than the file holds.
     """
-    name, offset, ranges = _parse_arkpath(specifier)
-    if not isfile(name):
-        raise FileNotFoundError(name)
-    with open(name, "rb") as handle:
+    place = parse_specifier(specifier)
+    if not isfile(place.file):
+        raise FileNotFoundError(place.file)
+    with open(place.file, "rb") as handle:
         size = os.fstat(handle.fileno()).st_size
-        handle.seek(offset or 0)
+        handle.seek(place.offset)
         header = re.match(rb"\0B(?:([FD])M \x04(.{4})\x04(.{4})|CM(|2|3) .{8}(.{4})(.{4}))", handle.read(30), re.DOTALL)
         if header is None:
             return None
@@ -124,12 +130,18 @@ def _read_matrix(specifier: str) -> np.ndarray | None:
         width = {b"F": 4, b"D": 8, None: 2 if header[4] == b"2" else 1}[kind]
         if min(rows, columns) < 0 or rows * columns * width > size:
             raise EOFError
-        handle.seek(offset or 0)
+        handle.seek(place.offset)
         matrix: np.ndarray = read_matrix_or_vector(handle)
-    if ranges is None:
-        return matrix
-    matrix = matrix[ranges]
-    return matrix if matrix.ndim == 2 else None
+    rows = _within(place.rows, matrix.shape[0], "rows", TOO_LONG)
+    return matrix[rows, _within(place.columns, matrix.shape[1], "columns")]
+
+
+def _within(wanted: Range, size: int, what: str, more: int = 0) -> slice:
+    first = 0 if wanted[0] is None else wanted[0]
+    last = size - 1 if wanted[1] is None else wanted[1]
+    if wanted != (None, None) and not first <= min(last, size - 1) <= last < size + more:
+        raise InputError(f"asks for {what} {first} to {last}, and the matrix has {what} 0 to {size - 1}")
+    return slice(first, last + 1)
 
 
 def archive_bytes(frames: Iterable[int], columns: int, compress: bool) -> int:
