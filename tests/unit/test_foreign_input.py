@@ -25,7 +25,7 @@ from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
 from salience.data.normalisers import apply, normaliser
 from salience.data.packed import read_packed
-from salience.data.tables import write_table
+from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features.archives import Archive, archive_bytes
 from salience.files import read_json, read_yaml, require_space
@@ -241,6 +241,49 @@ def test_commands_of_a_wav_scp_are_run_only_when_allowed(tmp_path, monkeypatch, 
     (source / "wav.scp").write_text("a-1 false |\na-2 x\n")
     with pytest.raises(SystemExit, match="the command of a-1 ended with 1"):
         run_program(monkeypatch, "run_wav_commands", source=source, target=tmp_path / "third", allow=True)
+
+
+def test_audio_of_commands_is_kept_only_for_the_same_recording_and_command(tmp_path, monkeypatch, caplog):
+    source, target = tmp_path / "kaldi", tmp_path / "plain"
+    source.mkdir()
+    for n in range(1, 5):
+        soundfile.write(tmp_path / f"{n}.wav", np.zeros(n * 1600), 16000)
+
+    def durations(*lines: str, tables: dict[str, str] | None = None) -> dict[str, float]:
+        """Tenths of a second of each recording that the program has written from these lines, and what it ran."""
+        for path in source.iterdir():
+            path.unlink()
+        for name, text in {"wav.scp": "".join(f"{line}\n" for line in lines), **(tables or {})}.items():
+            (source / name).write_text(text.replace("{}", str(tmp_path)))
+        caplog.clear()
+        run_program(monkeypatch, "run_wav_commands", source=source, target=target, allow=True)
+        found = {key: round(10 * audio_duration(Path(path))) for key, path in read_table(target / "wav.scp").items()}
+        assert sorted(map(str, (target / "audio").iterdir())) == sorted(set(read_table(target / "wav.scp").values()))
+        return found
+
+    caplog.set_level("INFO")
+    lines = ["r1 cat {}/1.wav |", "r2 cat {}/2.wav |", "r3 cat {}/3.wav |"]
+    assert durations(*lines, tables={"utt2spk": "r1 s\n", "utt2dur": "r1 0.1\n", "text": "r1 yes\n"}) == {"r1": 1, "r2": 2, "r3": 3}
+    # A line is removed, one is added before the others, one has another command, and two tables are no more.
+    assert durations(lines[1], lines[2], tables={"utt2spk": "r2 s\n"}) == {"r2": 2, "r3": 3}
+    assert "ran 0 commands, kept the audio of 2, removed 1 files" in caplog.text
+    assert sorted(path.name for path in target.iterdir()) == ["audio", "utt2spk", "wav.scp"] and (target / "utt2spk").read_text() == "r2 s\n"
+    assert durations("r0 cat {}/4.wav |", lines[1], lines[2].replace("3.wav", "1.wav")) == {"r0": 4, "r2": 2, "r3": 1}
+    assert "ran 2 commands, kept the audio of 1" in caplog.text
+    # An empty file, and what an earlier version named by number.
+    kept = Path(read_table(target / "wav.scp")["r2"])
+    kept.write_bytes(b"")
+    soundfile.write(target / "audio" / "0000000.wav", np.zeros(1600), 16000)
+    assert durations(lines[1]) == {"r2": 2} and "ran 1 commands" in caplog.text
+
+
+@pytest.mark.parametrize(("command", "word"), [("true", "the command of r1 wrote nothing"), ("echo no", "the command of r1 wrote no audio"), ("echo no; false", "ended with 1")])
+def test_what_commands_fail_to_write_is_not_kept(tmp_path, monkeypatch, command, word):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/wav.scp").write_text(f"r1 {command} |\n")
+    with pytest.raises(SystemExit, match=word) as ended:
+        run_program(monkeypatch, "run_wav_commands", source=tmp_path / "source", target=tmp_path / "target", allow=True)
+    assert "\n" not in ended.value.code and [path.name for path in (tmp_path / "target").rglob("*")] == ["audio"]
 
 
 def test_a_rate_that_is_none(tmp_path):
