@@ -331,3 +331,13 @@ def test_folder_is_whole_or_absent_and_never_somebody_elses(tmp_path: Path) -> N
     with pytest.raises(InputError, match="was not made by this program"), d.whole_folder(tmp_path / "mine"):
         pass
     assert (tmp_path / "mine/file").read_text() == "precious"
+
+
+def test_a_whole_folder_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "x").symlink_to(tmp_path / "disk/x")
+    for text in ("one", "two"):
+        with d.whole_folder(tmp_path / "x") as folder:
+            assert folder.parent == tmp_path / "disk"
+            (folder / "file").write_text(text)
+    assert (tmp_path / "disk/x/file").read_text() == "two" and (tmp_path / "x").is_symlink()

@@ -413,6 +413,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise InputError(
             f"{path} exists and was not made by this program; move it away, or choose another target folder"
         )
+    # A link may lead to another disk, onto which no folder can be renamed.
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(temporary_name(path)) as temporary:
         yield temporary
