@@ -6,7 +6,7 @@ Called through the scripts beside it, each by its own name.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 from typing import NoReturn
@@ -16,22 +16,43 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "local"))
 from salience.data import transforms
 from salience.data.validation import validate
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import FULL, whole_file
 
 
 class Parser(argparse.ArgumentParser):
-    """As all our programs, exits 1 after one sentence."""
+    """Reads command lines as Kaldi's tools do; as all our programs, exits 1 after one sentence."""
+
+    def parse_args(self, words: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Parse words, by default the command line.
+
+        Options may have underscores for dashes, and the word behind an option
+        that takes a value is its value, even if it begins with a dash.
+        """
+        rest = list(sys.argv[1:] if words is None else words)
+        found = []
+        while rest:
+            word = rest.pop(0)
+            if word.startswith("--"):
+                name, equals, value = word.partition("=")
+                word = name.replace("_", "-") + equals + value
+                option = self._option_string_actions.get(word)
+                if option and option.nargs is None and rest:
+                    word += f"={rest.pop(0)}"
+            found.append(word)
+        return super().parse_args(found)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line."""
         self.exit(1, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def validate_main(parser: argparse.ArgumentParser) -> None:
-    """Check a data directory against Kaldi's rules and ours, and name the first offending lines."""
+def add_validation(parser: argparse.ArgumentParser) -> None:
+    """Take the options of validate_data_dir."""
     parser.add_argument("--no-text", action="store_true", help="text need not be there")
     parser.add_argument("--no-feats", action="store_true", help="feats.scp need not be there")
     parser.add_argument("--no-wav", action="store_true", help="wav.scp need not be there")
+    parser.add_argument("--non-print", action="store_true", help="text may hold unprintable characters")
+    parser.add_argument("--no-spk-sort", action="store_true", help="utt2spk need not be sorted by speaker too")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="no utterance may be longer")
     parser.add_argument(
         "--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does"
@@ -50,24 +71,36 @@ def validate_main(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--need-gb", type=float, metavar="GB", help="free disk space that the next stage needs"
     )
-    parser.add_argument("dir", type=Path)
-    args = parser.parse_args()
+
+
+def require_valid(folder: Path, options: argparse.Namespace, prog: str) -> None:
+    """Print the faults of a data directory, if there are any, and exit 1."""
     faults = validate(
-        args.dir,
-        text=not args.no_text,
-        feats=not args.no_feats,
-        wav=not args.no_wav,
-        max_duration=args.max_duration,
-        count_tokens=token_counter(args.tokenizer) if args.tokenizer else None,
-        max_tokens=args.max_tokens,
-        disjoint_speakers=args.disjoint_speakers,
-        disjoint_sentences=args.disjoint_sentences,
-        need_gb=args.need_gb,
+        folder,
+        text=not options.no_text,
+        feats=not options.no_feats,
+        wav=not options.no_wav,
+        printable=not options.non_print,
+        speaker_order=not options.no_spk_sort,
+        max_duration=options.max_duration,
+        count_tokens=token_counter(options.tokenizer) if options.tokenizer else None,
+        max_tokens=options.max_tokens,
+        disjoint_speakers=options.disjoint_speakers,
+        disjoint_sentences=options.disjoint_sentences,
+        need_gb=options.need_gb,
     )
     for fault in faults:
-        print(f"{parser.prog}: {fault}", file=sys.stderr)
+        print(f"{prog}: {fault}", file=sys.stderr)
     if faults:
         sys.exit(1)
+
+
+def validate_main(parser: Parser) -> None:
+    """Check a data directory against Kaldi's rules and ours, and name the first offending lines."""
+    add_validation(parser)
+    parser.add_argument("dir", type=Path)
+    args = parser.parse_args()
+    require_valid(args.dir, args, parser.prog)
     print(f"{parser.prog}: Successfully validated data-directory {args.dir}")
 
 
@@ -82,24 +115,22 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
     return lambda text: prompt + len(tokens.encode(f" {text}"))
 
 
-def fix_main(parser: argparse.ArgumentParser) -> None:
+def fix_main(parser: Parser) -> None:
     """Sort all tables, drop repeated keys, and keep only utterances that every table has."""
-    for kind in ("utt", "spk"):
-        parser.add_argument(
-            f"--{kind}-extra-files",
-            f"--{kind}_extra_files",
-            type=str.split,
-            default=[],
-            metavar="'FILE ...'",
-            help=f"more tables whose keys are {'utterances' if kind == 'utt' else 'speakers'}",
-        )
+    for kind, keys in (("utt", "utterances"), ("spk", "speakers")):
+        add_tables(parser, f"--{kind}-extra-files", f"more tables whose keys are {keys} (may be repeated)")
     parser.add_argument("dir", type=Path)
     args = parser.parse_args()
     before, after = transforms.fix(args.dir, args.utt_extra_files, args.spk_extra_files)
     print(f"{parser.prog}: kept {after} utterances out of {before}; the old files are in {args.dir}/.backup")
 
 
-def subset_main(parser: argparse.ArgumentParser) -> None:
+def add_tables(parser: argparse.ArgumentParser, option: str, text: str) -> None:
+    """Take names of tables in one word, separated by spaces."""
+    parser.add_argument(option, type=str.split, action="extend", default=[], metavar="'FILE ...'", help=text)
+
+
+def subset_main(parser: Parser) -> None:
     """Make a data directory of some of another's utterances, at even distances if no option says else."""
     parser.usage = (
         "%(prog)s [--first|--last|--shortest|--speakers|--per-spk] <source> <number> <target>\n"
@@ -133,7 +164,7 @@ def subset_main(parser: argparse.ArgumentParser) -> None:
     print(f"{parser.prog}: {transforms.subset(source, target, keep)} utterances in {target}")
 
 
-def split_main(parser: argparse.ArgumentParser) -> None:
+def split_main(parser: Parser) -> None:
     """Cut a data directory into <dir>/split<n>/1 to <dir>/split<n>/<n>, whole speakers each."""
     parser.add_argument("--per-utt", action="store_true", help="cut within speakers, into split<n>utt")
     parser.add_argument("dir", type=Path)
@@ -143,31 +174,65 @@ def split_main(parser: argparse.ArgumentParser) -> None:
     print(f"{parser.prog}: {args.n} parts in {folder}")
 
 
-def combine_main(parser: argparse.ArgumentParser) -> None:
-    """Merge data directories into one; a table that not all of them have is left out."""
+def combine_main(parser: Parser) -> None:
+    """Merge data directories into one, with the tables that all of them have, segments and utt2uniq."""
+    add_tables(parser, "--extra-files", "more tables to merge (may be repeated)")
+    parser.add_argument(
+        "--skip-fix",
+        choices=("true", "false"),
+        default="false",
+        help="true: keep utterances that not every table has (default: false)",
+    )
     parser.add_argument("target", type=Path)
     parser.add_argument("sources", type=Path, nargs="+", metavar="source")
     args = parser.parse_args()
-    print(f"{parser.prog}: {transforms.combine(args.target, args.sources)} utterances in {args.target}")
+    before, after, left_out = transforms.combine(
+        args.target, args.sources, args.extra_files, fix=args.skip_fix == "false"
+    )
+    if left_out:
+        print(
+            f"{parser.prog}: warning: left out {' '.join(left_out)}: not every source has it,"
+            " or it is no table known here (see --extra-files)",
+            file=sys.stderr,
+        )
+    if after < before:
+        print(f"{parser.prog}: warning: dropped {before - after} utterances that not every table has", file=sys.stderr)
+    print(f"{parser.prog}: {after} utterances in {args.target}")
 
 
-def copy_main(parser: argparse.ArgumentParser) -> None:
-    """Copy a data directory, renaming utterances and speakers."""
+def copy_main(parser: Parser) -> None:
+    """Copy a data directory, renaming utterances and speakers, and validate the copy."""
     for kind in ("utt", "spk"):
         for place in ("prefix", "suffix"):
             parser.add_argument(
                 f"--{kind}-{place}", default="", metavar="TEXT", help=f"added to every {kind} id"
             )
+    parser.add_argument(
+        "--validate-opts", default="", metavar="'OPTION ...'", help="options of validate_data_dir.sh for the copy"
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     args = vars(parser.parse_args())
-    print(f"{parser.prog}: {transforms.copy(**args)} utterances in {args['target']}")
+    validation = Parser(prog=f"{parser.prog} --validate-opts", allow_abbrev=False)
+    add_validation(validation)
+    options = validation.parse_args(args.pop("validate_opts").split())
+    number = transforms.copy(**args)
+    for table, option in (("text", "no_text"), ("feats.scp", "no_feats"), ("wav.scp", "no_wav")):
+        if not (args["source"] / table).exists():
+            setattr(options, option, True)
+    require_valid(args["target"], options, parser.prog)
+    print(f"{parser.prog}: {number} utterances in {args['target']}")
 
 
-def add_input(parser: argparse.ArgumentParser, name: str) -> None:
-    """Take a file, or else standard input."""
+def input_file(word: str) -> Path:
+    """A dash is standard input."""
+    return Path("/dev/stdin" if word == "-" else word)
+
+
+def add_inputs(parser: argparse.ArgumentParser, name: str) -> None:
+    """Take any number of files, or else standard input."""
     parser.add_argument(
-        name, nargs="?", type=Path, default=Path("/dev/stdin"), help="standard input if not given"
+        name, nargs="*", type=input_file, default=[input_file("-")], help="standard input if - or not given"
     )
 
 
@@ -181,26 +246,27 @@ def write(lines: Iterable[bytes]) -> None:
         sys.exit(1)
 
 
-def utt2spk_to_spk2utt_main(parser: argparse.ArgumentParser) -> None:
+def utt2spk_to_spk2utt_main(parser: Parser) -> None:
     """Write each speaker's utterances on one line, in the order of utt2spk."""
-    add_input(parser, "utt2spk")
-    groups = transforms.by_speaker(transforms.read_utt2spk(parser.parse_args().utt2spk))
+    add_inputs(parser, "utt2spk")
+    tables = [transforms.read_utt2spk(path) for path in parser.parse_args().utt2spk]
+    groups = transforms.by_speaker(dict(chain.from_iterable(table.items() for table in tables)))
     write(b" ".join([speaker, *keys]) + b"\n" for speaker, keys in groups.items())
 
 
-def spk2utt_to_utt2spk_main(parser: argparse.ArgumentParser) -> None:
+def spk2utt_to_utt2spk_main(parser: Parser) -> None:
     """Write the speaker of each utterance, in the order of spk2utt."""
-    add_input(parser, "spk2utt")
-    path = parser.parse_args().spk2utt
-    for speaker, keys in transforms.rows(path):
-        if not keys:
-            raise InputError(
-                f"{path}: the speaker {speaker.decode(errors='replace')} has no utterances; correct it"
-            )
-        write(key + b" " + speaker + b"\n" for key in keys.split())
+    add_inputs(parser, "spk2utt")
+    for path in parser.parse_args().spk2utt:
+        for speaker, keys in transforms.rows(path):
+            if not keys:
+                raise InputError(
+                    f"{path}: the speaker {speaker.decode(errors='replace')} has no utterances; correct it"
+                )
+            write(key + b" " + speaker + b"\n" for key in keys.split())
 
 
-def split_scp_main(parser: argparse.ArgumentParser) -> None:
+def split_scp_main(parser: Parser) -> None:
     """Split the lines of a table, in order, into files; or print one part of it."""
     parser.usage = (
         "%(prog)s [--utt2spk=FILE] <in> <out1> <out2> ...\n"
@@ -211,7 +277,7 @@ def split_scp_main(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--one-based", action="store_true", help="with -j: the first part is 1")
     parser.add_argument("--utt2spk", type=Path, metavar="FILE", help="do not cut within speakers")
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="+", type=input_file)
     args = parser.parse_args()
     source, *targets = args.files
     number = args.j[0] if args.j else len(targets)
@@ -239,19 +305,22 @@ def split_scp_main(parser: argparse.ArgumentParser) -> None:
             handle.writelines(lines)
 
 
-def filter_scp_main(parser: argparse.ArgumentParser) -> None:
+def filter_scp_main(parser: Parser) -> None:
     """Print the lines of a table whose key is in the first column of a list."""
     parser.add_argument("--exclude", action="store_true", help="print the others")
     parser.add_argument("-f", type=int, default=1, metavar="N", help="compare this field, counted from 1")
-    parser.add_argument("list", type=Path)
-    add_input(parser, "table")
+    parser.add_argument("list", type=input_file)
+    add_inputs(parser, "table")
     args = parser.parse_args()
+    if args.f < 1:
+        parser.error(f"-f {args.f}: fields are counted from 1")
     keys = {key for key, _ in transforms.rows(args.list)}
-    with open(args.table, "rb") as handle:
-        write(transforms.filter_rows(handle, keys, args.f, args.exclude))
+    for table in args.table:
+        with open(table, "rb") as handle:
+            write(transforms.filter_rows(handle, keys, args.f, args.exclude))
 
 
-TOOLS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+TOOLS: dict[str, Callable[[Parser], None]] = {
     "validate_data_dir": validate_main,
     "fix_data_dir": fix_main,
     "subset_data_dir": subset_main,
@@ -266,9 +335,9 @@ TOOLS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 
 
 def main(script: str) -> None:
-    """Run the tool that the script is named after."""
+    """Run the tool that the script, or what it is a link to, is named after."""
     name = Path(script).name
-    tool = TOOLS[name.partition(".")[0]]
+    tool = TOOLS[Path(script).resolve().name.partition(".")[0]]
     parser = Parser(prog=name, description=tool.__doc__, allow_abbrev=False)
     try:
         tool(parser)
@@ -276,8 +345,9 @@ def main(script: str) -> None:
         sys.exit(f"{name}: {error}")
     except FileNotFoundError as error:
         sys.exit(f"{name}: {error.filename} does not exist; check the path")
-    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        sys.exit(f"{name}: {error.filename}: {error.strerror}; correct the path or its permissions")
+    except OSError as error:
+        remedy = "free some space" if error.errno in FULL else "correct the path or its permissions"
+        sys.exit(f"{name}: {error.filename}: {error.strerror}; {remedy}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Everything here works on bytes, because the C locale sorts bytes.  One table
 is in memory at a time, besides the list of utterances.
 """
 
-import heapq
 import random
 import shutil
 from bisect import bisect_right
@@ -85,33 +84,44 @@ def fix(
     changed when nothing would remain.
     """
     folder = Path(folder)
-    speakers = utterance_speakers(folder)
-    per_utterance = _present(folder, (*PER_UTTERANCE, *extra_per_utterance))
-    per_speaker = _present(folder, (*PER_SPEAKER, *extra_per_speaker))
-    per_recording = _present(folder, PER_RECORDING)
+    with _replaced_tables(folder) as working:
+        before, after = _write_consistent(folder, working, extra_per_utterance, extra_per_speaker)
+        backup = folder / ".backup"
+        backup.mkdir(exist_ok=True)
+        for name in _present(folder, (file.name for file in working.iterdir())):
+            shutil.copy2(folder / name, backup / name)
+    return before, after
+
+
+def _write_consistent(
+    source: Path, target: Path, extra_per_utterance: Iterable[str] = (), extra_per_speaker: Iterable[str] = ()
+) -> tuple[int, int]:
+    """Write the tables of `source`, sorted and with the utterances that all of them have, to `target`.
+
+    The two may be the same folder.  Returns the number of utterances before and after.
+    """
+    speakers = utterance_speakers(source)
+    per_utterance = _present(source, (*PER_UTTERANCE, *extra_per_utterance))
+    per_speaker = _present(source, (*PER_SPEAKER, *extra_per_speaker))
+    per_recording = _present(source, PER_RECORDING)
     keep = set(speakers)
     for name in per_utterance:
-        keep = {key for key, value in rows(folder / name) if key in keep and (value or name != "text")}
+        keep = {key for key, value in rows(source / name) if key in keep and (value or name != "text")}
     recording_of = None
-    if (folder / "segments").exists():
-        recording_of = dict(row for row in utterance_recordings(folder) if row[0] in keep)
+    if (source / "segments").exists():
+        recording_of = dict(row for row in utterance_recordings(source) if row[0] in keep)
         keep &= recording_of.keys()
     for name in per_recording:
-        known = {key for key, _ in rows(folder / name)}
+        known = {key for key, _ in rows(source / name)}
         keep = {key for key in keep if (recording_of[key] if recording_of else key) in known}
     for name in per_speaker:
-        known = {key for key, _ in rows(folder / name)}
+        known = {key for key, _ in rows(source / name)}
         keep = {key for key in keep if speakers[key] in known}
     if not keep:
-        raise InputError(f"{folder}: no utterance is in all of {', '.join((*per_utterance, *per_recording))}")
-    backup = folder / ".backup"
-    backup.mkdir(exist_ok=True)
-    names = (*per_utterance, *per_speaker, *per_recording)
-    for name in {*names, *_present(folder, ("spk2utt",))}:
-        shutil.copy2(folder / name, backup / name)
+        raise InputError(f"{source}: no utterance is in all of {', '.join((*per_utterance, *per_recording))}")
     _write_tables(
-        lambda name: rows(backup / name),
-        folder,
+        lambda name: rows(source / name),
+        target,
         {key: speakers[key] for key in keep},
         {recording_of[key] for key in keep} if recording_of else keep,
         per_utterance,
@@ -221,7 +231,9 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
             parts_of_recording.setdefault(recording, set()).add(part_of(key))
 
     target = folder / f"split{parts}{'utt' if per_utterance else ''}"
-    working = target.with_name(f".{target.name}.tmp")
+    # A link may lead to another disk, onto which no folder can be renamed.
+    place = target.resolve()
+    working = place.with_name(f".{place.name}.tmp")
     shutil.rmtree(working, ignore_errors=True)
     folders = [working / str(number) for number in range(1, parts + 1)]
     for part in folders:
@@ -238,34 +250,43 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
             _distribute(folder / name, folders, lambda key: table.get(key, ()))
     for part in folders:
         _write_spk2utt(part, utterance_speakers(part))
-    shutil.rmtree(target, ignore_errors=True)
-    working.rename(target)
+    shutil.rmtree(place, ignore_errors=True)
+    working.rename(place)
     return target
 
 
-def combine(target: Path, sources: list[Path]) -> int:
-    """Merge data directories into one.  Returns the number of utterances.
+def combine(
+    target: Path, sources: Iterable[Path], extra: Iterable[str] = (), fix: bool = True
+) -> tuple[int, int, list[str]]:
+    """Merge data directories into one.
 
-    A table that not all of them have is left out.  Where only some have
-    segments, whole recordings become segments.  An utterance in two of them,
-    or a recording or speaker described differently, is an InputError.
+    A table that not all of them have is left out, but for two: where only
+    some have segments, whole recordings become segments, and where only some
+    have `utt2uniq`, the utterances of the others are versions of themselves.
+    `extra` names further tables.  With `fix`, only utterances that every
+    table has are kept, as in `fix`.  An utterance in two directories, or a
+    recording or speaker described differently, is an InputError.
+
+    Returns the number of utterances before and after fixing, and the names of
+    the files that were left out.
     """
     target = Path(target)
     sources = [_two(source, target)[0] for source in sources]
     if not sources:
         raise InputError(f"nothing to combine into {target}; name at least one data directory")
-    names = (*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING)
-    shared = [name for name in names if all((source / name).exists() for source in sources)]
-    cut = [source for source in sources if (source / "segments").exists()]
+    filled = {"segments": _whole_recordings, "utt2uniq": _versions_of_themselves}
     with _replaced_tables(target) as folder:
-        for name in shared:
-            _merge(name, [rows(source / name) for source in sources], sources, folder, name in PER_UTTERANCE)
-        if cut and len(cut) < len(sources):
-            tables = [rows(s / "segments") if s in cut else _whole_recordings(s) for s in sources]
-            _merge("segments", tables, sources, folder, True)
+        for name in dict.fromkeys((*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING, *extra)):
+            having = [source for source in sources if (source / name).exists()]
+            if len(having) == len(sources) or (having and name in filled):
+                tables = {s: rows(s / name) if s in having else filled[name](s) for s in sources}
+                _merge(name, tables, folder, name in PER_UTTERANCE)
         speakers = utterance_speakers(folder)
         _write_spk2utt(folder, speakers)
-    return len(speakers)
+        there = {file.name for source in sources for file in source.iterdir() if file.is_file()}
+        left_out = sorted(name for name in there - set(_present(folder, there)) if not name.startswith("."))
+        before, after = _write_consistent(folder, folder) if fix else (len(speakers), len(speakers))
+    return before, after, left_out
 
 
 def copy(
@@ -376,18 +397,24 @@ def _replaced_tables(target: Path) -> Iterator[Path]:
 
     A table left over from earlier contents would contradict the new ones.
     """
-    working = target.with_name(f".{target.name}.tmp")
+    # Inside the target, and a link followed: nothing is renamed from one disk to another.
+    target = Path(target).resolve()
+    is_new = not target.exists()
+    working = target / ".tables.tmp"
     shutil.rmtree(working, ignore_errors=True)
     working.mkdir(parents=True)
     try:
         yield working
-        target.mkdir(exist_ok=True)
+        written = [file.name for file in working.iterdir()]
+        for name in written:
+            (working / name).replace(target / name)
         for name in _present(target, (*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING, "spk2utt")):
-            (target / name).unlink()
-        for file in working.iterdir():
-            file.rename(target / file.name)
+            if name not in written:
+                (target / name).unlink()
     finally:
         shutil.rmtree(working, ignore_errors=True)
+        if is_new and not any(target.iterdir()):
+            target.rmdir()
 
 
 def _write_tables(
@@ -448,29 +475,28 @@ def _whole_recordings(folder: Path) -> Iterator[Row]:
         yield key, key + b" 0 " + seconds
 
 
-def _merge(name: str, tables: list[Iterator[Row]], sources: list[Path], target: Path, unique: bool) -> None:
-    """Merge sorted tables into one."""
+def _versions_of_themselves(folder: Path) -> Iterator[Row]:
+    for key in utterance_speakers(folder):
+        yield key, key
 
-    def numbered(table: Iterator[Row], number: int) -> Iterator[tuple[bytes, int, bytes]]:
+
+def _merge(name: str, tables: Mapping[Path, Iterable[Row]], target: Path, unique: bool) -> None:
+    """Merge the tables of several data directories into one.  Only if not `unique` may two have the same row."""
+    merged: dict[bytes, tuple[bytes, Path]] = {}
+    for source, table in tables.items():
         for key, value in table:
-            yield key, number, value
-
-    previous: tuple[bytes, int, bytes] | None = None
-    with whole_file(target / name, "wb") as handle:
-        for row in heapq.merge(*(numbered(table, number) for number, table in enumerate(tables))):
-            key, number, value = row
-            if previous and key < previous[0]:
-                source = sources[number]
-                raise InputError(f"{source / name} is not sorted; run utils/fix_data_dir.sh {source}")
-            if previous and key == previous[0]:
-                if unique or value != previous[2]:
-                    raise InputError(
-                        f"{_shown(key)} is in {sources[previous[1]] / name} and {sources[number] / name}; "
-                        "give the utterances of one of them a prefix with utils/copy_data_dir.sh"
-                    )
+            if key not in merged:
+                merged[key] = value, source
                 continue
-            _write_row(handle, key, value)
-            previous = row
+            known, first = merged[key]
+            if first == source:
+                raise InputError(f"{source / name} repeats the key {_shown(key)}; run utils/fix_data_dir.sh {source}")
+            if unique or value != known:
+                raise InputError(
+                    f"{_shown(key)} is in {first / name} and {source / name}; "
+                    "give the utterances of one of them a prefix with utils/copy_data_dir.sh"
+                )
+    _write_rows(target / name, ((key, value) for key, (value, _) in merged.items()))
 
 
 def _shown(key: bytes) -> str:

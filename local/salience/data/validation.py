@@ -54,6 +54,8 @@ def validate(
     text: bool = True,
     feats: bool = True,
     wav: bool = True,
+    printable: bool = True,
+    speaker_order: bool = True,
     max_duration: float | None = None,
     count_tokens: Callable[[str], int] | None = None,
     max_tokens: int = 448,
@@ -63,7 +65,9 @@ def validate(
 ) -> list[str]:
     """Check a data directory.
 
-    `text`, `feats` and `wav` say whether the files must be there.
+    `text`, `feats` and `wav` say whether the files must be there; `printable`
+    whether transcripts must be free of unprintable characters (never of odd
+    white space); `speaker_order` whether `utt2spk` must be sorted by speaker too.
     `max_duration` is in seconds.  `count_tokens` gives the length of a
     transcript as the recogniser's decoder reads it, `max_tokens` its limit.
     The directory must share no speaker with `disjoint_speakers` and no
@@ -76,7 +80,7 @@ def validate(
     path = folder / "utt2spk"
     if not path.is_file() or path.stat().st_size == 0:
         return [f"{path}: there is no such file, or it is empty; run the stage that writes {folder}"]
-    speaker_of = _check_speakers(folder, findings)
+    speaker_of = _check_speakers(folder, speaker_order, findings)
     speakers = set(speaker_of.values())
     for name, required in (("text", text), ("feats.scp", feats), ("wav.scp", wav)):
         if required and not (folder / name).exists():
@@ -84,7 +88,7 @@ def validate(
             findings.add(folder / name, f"there is no such file (if that is by design, give {option})")
     duration_of = _check_utterance_tables(folder, speaker_of, findings)
     if (folder / "text").exists():
-        _check_text(folder / "text", count_tokens, max_tokens, findings)
+        _check_text(folder / "text", printable, count_tokens, max_tokens, findings)
     for name in PER_SPEAKER:
         if (folder / name).exists():
             _check_keys(folder / name, speakers, "speaker", findings)
@@ -161,7 +165,7 @@ def _check_form(path: Path, findings: _Findings) -> None:
             previous = key[0]
 
 
-def _check_speakers(folder: Path, findings: _Findings) -> dict[str, str]:
+def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> dict[str, str]:
     """Check `utt2spk` and `spk2utt`.  Returns the speaker of every utterance."""
     path = folder / "utt2spk"
     _check_form(path, findings)
@@ -171,7 +175,7 @@ def _check_speakers(folder: Path, findings: _Findings) -> dict[str, str]:
         if not speaker or " " in speaker:
             findings.add(path, "has lines that are not an utterance and a speaker", number, key)
             continue
-        if speaker.encode() < previous.encode():
+        if speaker_order and speaker.encode() < previous.encode():
             findings.add(
                 path,
                 "is not sorted by speaker as well (begin every utterance id with its speaker's id)",
@@ -237,7 +241,7 @@ def _check_utterance_tables(
 
 
 def _check_text(
-    path: Path, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings
+    path: Path, printable: bool, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings
 ) -> None:
     """Every transcript has words, only printable characters and plain spaces, and is short enough."""
     with open(path, "rb") as handle:
@@ -250,7 +254,7 @@ def _check_text(
             key, _, value = line.partition(" ")
             if not line.isprintable():
                 for character in dict.fromkeys(line):
-                    if not is_printable(character):
+                    if not is_printable(character) and (printable or character.isspace()):
                         findings.add(path, f"has the character {_name(character)} in it", number, key)
             words = value.split()
             if not words:
