@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from salience import program
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
+from salience.data.signals import read_utterance
 from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.files import read_json
@@ -140,7 +140,7 @@ def _draw_overlays(
     examples = []
     for key in wanted or list(first_of.values())[:3]:
         utterance, mask = known[key], masks[key]
-        samples = read_audio(Path(utterance.audio), SAMPLING_RATE, utterance.start, utterance.end)
+        samples = read_utterance(utterance, SAMPLING_RATE)
         levels = _levels(samples, 2 * (mask.shape[1] - 1), config["hop"])
         if len(levels) != len(mask):
             raise InputError(

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from salience import program
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
+from salience.data.signals import read_utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.features.archives import ArchiveWriter, archive_bytes
@@ -83,7 +83,7 @@ def estimate_masks(
             shares = {}
             with step, ArchiveWriter(prefix, compress) as writer:
                 for utterance in bar(utterances, f"masks of {name}"):
-                    signal = INT16 * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
+                    signal = INT16 * read_utterance(utterance, RATE)
                     speech = torch.from_numpy(dithered(signal, noise.dither, "evaluation", utterance.id))
                     mask = mask_of(model, speech, device)
                     silence = torch.zeros(max(int(longest * RATE) - len(signal), 0)).numpy()

@@ -10,8 +10,8 @@ import numpy as np
 
 from salience import program
 from salience.corpora.records import Utterance
-from salience.data.audio import change_speed, read_audio
 from salience.data.directories import read_data_dir
+from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features import fbank, logmel
@@ -97,9 +97,8 @@ def extract_features(
             for batch in bar(_batches(utterances, batch_seconds), f"features of {name}"):
                 audios = []
                 for utterance in batch:
-                    audio = read_audio(utterance.audio, RATE, utterance.start, utterance.end)
-                    if utterance.id in speeds:
-                        audio = change_speed(audio, RATE, float(speeds[utterance.id]))
+                    speed = float(speeds[utterance.id]) if utterance.id in speeds else None
+                    audio = read_utterance(utterance, RATE, speed)
                     frames = num_frames(len(audio))
                     if frames == 0:
                         raise InputError(

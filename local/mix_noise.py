@@ -11,8 +11,8 @@ import torch
 from salience import program
 from salience.corpora.headers import write_audio
 from salience.corpora.records import Utterance
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
+from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter, archive_bytes
@@ -140,7 +140,7 @@ def _share(shares: dict[str, str], utterance: str, masks: Path | None) -> str:
 
 
 def _speech(utterance: Utterance, dither: float) -> np.ndarray:
-    signal = INT16 * read_audio(utterance.audio, RATE, utterance.start, utterance.end)
+    signal = INT16 * read_utterance(utterance, RATE)
     return dithered(signal, dither, "evaluation", utterance.id)
 
 

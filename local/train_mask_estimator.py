@@ -11,8 +11,8 @@ from more_itertools import chunked
 from torch import nn
 
 from salience import program
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
+from salience.data.signals import read_utterance
 from salience.decoding.listeners import ListenerChoice, open_listener
 from salience.errors import InputError
 from salience.features.fbank import INT16, RATE
@@ -110,7 +110,7 @@ def read_signals(folder: Path, recogniser: Listener, dither: float, seed: int) -
     for utterance in utterances:
         if (reason := recogniser.check(utterance.text)) is not None:
             raise InputError(f"{folder}/text: the text of {utterance.id} cannot be learnt, for {reason}; remove it with utils/fix_data_dir.sh or use another recogniser")
-    signals = [INT16 * read_audio(u.audio, RATE, u.start, u.end) for u in utterances]
+    signals = [INT16 * read_utterance(u, RATE) for u in utterances]
     return NoisyUtterances([u.id for u in utterances], signals, [u.text for u in utterances], dither, seed)
 
 

@@ -17,6 +17,7 @@ mini=false               # true: a synthetic corpus in the same format
 check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of recognisers and estimators (default: 1 2; mini: 1)
 draws=                   # of the noise that the tables average over (default: 1 2 3; mini: 1)
+skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 token_type=char          # char, or bpe for subwords
 nbpe=30                  # how many subwords
 use_lm=false             # true: decode with a language model of characters, trained on the transcripts

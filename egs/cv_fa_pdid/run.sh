@@ -32,6 +32,7 @@ systems="zero-shot plain specaugment random-mask gradcam gradcam++"
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
+skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 test_only=Tajiki,Shirazi,Balochi # accents that are in the test set alone
 standard_train=          # Common Voice clips among the classifier's (default: 1000, as in English; mini: 40; 0: none)
 asr_train_accents=false  # true: PDID's training clips that have text join the recogniser's training set
@@ -89,7 +90,8 @@ fi
 if begin 1 "data directories, splits, leakage"; then
     roots_of "common_voice_persian pdid"
     local/prepare_sets.py --out "$data" --test-only "$test_only" --standard-train "$standard_train" \
-        --asr-train-accents "$asr_train_accents" --seed "$seed" "${roots[@]/#--common_voice_persian/--common-voice}"
+        --asr-train-accents "$asr_train_accents" --skip-bad-clips "$skip_bad_clips" --seed "$seed" \
+        "${roots[@]/#--common_voice_persian/--common-voice}"
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test standard accented" \
         --forbid-shared-recordings true --normaliser persian
 fi

@@ -15,6 +15,7 @@ cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the
 seed=1                   # of the strings, the classifiers and the masks
 mini=false               # true: a synthetic corpus in the same format
 check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
+skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 folds=                   # accents kept out of training, in turn (default: german french us; mini: german)
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 model=mini               # Whisper to start from: a name, a file, or mini
@@ -67,7 +68,8 @@ in_each_fold() { # run the words in each fold's own folders
 
 prepare_fold() {
     needs "$downloads/fsdd/root.txt" 0
-    local/prepare_sets.py --out "$data" --fsdd "$(cat "$downloads/fsdd/root.txt")" --unseen "$fold" --seed "$seed"
+    local/prepare_sets.py --out "$data" --fsdd "$(cat "$downloads/fsdd/root.txt")" --unseen "$fold" \
+        --skip-bad-clips "$skip_bad_clips" --seed "$seed"
     # With five speakers the seen accents are tested on their own speakers, in other recordings.
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test seen unseen" --allow-shared-speakers "cls_dev asr_dev cls_test seen"
 }

@@ -18,6 +18,7 @@ published_qut=           # folder with speech_command_test_QUT_<SNR>_dB
 qut_making=ours          # published: draw the noise as the published script does
 words=                   # some of the words (default: all that the corpus has)
 partial=false            # true: all 35 words, but not as many clips as the official corpus
+skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 
 stage=0
 stop_stage=9

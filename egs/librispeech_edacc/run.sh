@@ -27,6 +27,7 @@ systems="zero-shot plain specaugment random-mask gradcam gradcam++"
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
+skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 standard_train=          # LibriSpeech utterances among the classifier's (default: 1000, as in the paper; mini: 80)
 asr_train_accents=false  # true: EdAcc's seen accents join the recogniser's training set
 speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds (needs sox)
@@ -71,7 +72,7 @@ fi
 if begin 1 "data directories, splits, leakage"; then
     roots_of "librispeech edacc common_voice"
     local/prepare_sets.py --out "$data" --standard-train "$standard_train" --asr-train-accents "$asr_train_accents" \
-        --seed "$seed" "${roots[@]}"
+        --skip-bad-clips "$skip_bad_clips" --seed "$seed" "${roots[@]}"
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test ls accented unseen cma"
 fi
 

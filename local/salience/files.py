@@ -125,6 +125,36 @@ def foreign(path: Path, fault: str, remedy: str, absent: str = "check the path")
         raise InputError(f"{path} {fault} ({type(error).__name__}{': ' if words else ''}{words}); {remedy}") from None
 
 
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """These paths, sorted, without hidden ones: macOS leaves a `._a.wav` beside an `a.wav` on other systems' disks."""
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files below a folder, sorted by path; links are followed, hidden files and folders passed over.
+
+    `Path.rglob` does not go into linked folders.  A link back to a folder that
+    it lies in is not followed.  What cannot be looked into, such as a broken
+    link or a folder deeper than paths can be long, counts as a file.
+    """
+    waiting = [(Path(folder), frozenset({os.path.realpath(folder)}), True)] if os.path.isdir(folder) else []
+    while waiting:
+        path, above, is_folder = waiting.pop()
+        if not is_folder:
+            yield path
+            continue
+        for inner in reversed(visible(path.iterdir())):
+            if not os.path.isdir(inner):
+                waiting.append((inner, above, False))
+            elif (real := os.path.realpath(inner)) not in above:
+                waiting.append((inner, above | {real}, True))
+
+
+def shown(path: Path | str) -> str:
+    """A path as text that can be written to a table: bytes of a name that are not UTF-8 as `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def free_bytes(folder: Path) -> int:
     """Room on the disk where a folder is, or will be."""
     place = Path(folder).absolute()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from salience.errors import InputError
-from salience.files import read_json, write_json
+from salience.files import files_below, read_json, visible, write_json
 from salience.specifiers import parse_specifier
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ def fingerprint(path: Path) -> str:
     path = Path(path)
     digest = hashlib.sha256()
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
-            digest.update(f"{file.relative_to(path)} {_file_identity(file)}\n".encode())
+        for file in files_below(path):
+            digest.update(os.fsencode(f"{file.relative_to(path)} {_file_identity(file)}\n"))
         return digest.hexdigest()[:16]
     digest.update(_file_identity(path).encode())
     for archive in _archives_of(path):
@@ -93,7 +93,7 @@ def _record(path: Path, changed: int) -> dict[str, Any]:
 
 def _records_in(folder: Path) -> list[dict[str, Any]]:
     found = []
-    for path in sorted(folder.glob("*step.json")):
+    for path in visible(folder.glob("*step.json")):
         try:
             found.append(_record(path, path.stat().st_mtime_ns))
         except FileNotFoundError:
@@ -164,7 +164,7 @@ def audio_fingerprint(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(set(map(str, files))):
         status = os.stat(file) if os.path.exists(file) else None
-        digest.update(f"{file} {status and (status.st_size, status.st_mtime_ns)}\n".encode())
+        digest.update(os.fsencode(f"{file} {status and (status.st_size, status.st_mtime_ns)}\n"))
     return digest.hexdigest()[:16]
 
 

@@ -2,6 +2,9 @@
 
 import importlib.util
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -32,6 +35,22 @@ def contents(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
     }
+
+
+@contextmanager
+def deep_folders(root: Path, name: str, levels: int) -> Iterator[None]:
+    """Folders in `root`, each in the one before, deeper than a path can be long; pytest could not remove them."""
+    here = os.getcwd()
+    os.chdir(root)
+    try:
+        for _ in range(levels):
+            os.mkdir(name)
+            os.chdir(name)
+        os.chdir(here)
+        yield
+    finally:
+        os.chdir(here)
+        subprocess.run(["rm", "-rf", root / name], check=True)
 
 
 def program(path: str) -> ModuleType:

@@ -137,7 +137,35 @@ def test_audio_with_a_nan(recipe, monkeypatch):
 
 def test_audio_over_30_seconds(recipe, monkeypatch):
     soundfile.write("audio/s2-a.wav", np.zeros(16000 * 30 + 161), 16000)
+    for place in ("data/train", "data/train/split1/1"):
+        write_table(Path(place, "utt2dur"), read_table(Path(place, "utt2dur")) | {"s2-a": "30.010"})
     assert "the utterance s2-a lasts 30.0 s, over Whisper's 30" in says(monkeypatch, "extract_features")
+
+
+@pytest.mark.parametrize("program", ["extract_features", "pack_waveforms", "estimate_masks", "mix_noise"])
+@pytest.mark.parametrize("seconds", [0.28, 0.52])
+def test_audio_of_another_length_than_utt2dur(recipe, monkeypatch, program, seconds):
+    """Nothing is lost in silence where a file changed after stage 1, or a decoder makes less of it than was counted."""
+    soundfile.write("audio/s2-a.wav", 0.1 * noise(1, round(16000 * seconds)), 16000)
+    said = f"audio/s2-a.wav: the utterance s2-a lasts {seconds} s, and 0.40 s in utt2dur; run stage 1 again"
+    assert says(monkeypatch, program).startswith(said)
+    soundfile.write("audio/s2-a.wav", 0.1 * noise(1, round(16000 * 0.45)), 16000)
+    run_program(monkeypatch, program, **OPTIONS[program])
+
+
+def test_segments_and_speeds_count_in_the_length(recipe, monkeypatch):
+    share = Path("data/train/split1/1")
+    write_table(share / "segments", {key: f"{key} 0.000 0.200" for key in KEYS})
+    assert "s1-a lasts 0.20 s, and 0.40 s in utt2dur" in says(monkeypatch, "extract_features")
+    write_table(share / "utt2dur", dict.fromkeys(KEYS, "0.200"))
+    run_program(monkeypatch, "extract_features", **OPTIONS["extract_features"])
+    if shutil.which("sox"):
+        shutil.rmtree("new")
+        (share / "segments").unlink()
+        write_table(share / "utt2speed", dict.fromkeys(KEYS, "0.5"))
+        assert "lasts 0.80 s, and 0.20 s in utt2dur" in says(monkeypatch, "extract_features")
+        write_table(share / "utt2dur", dict.fromkeys(KEYS, "0.800"))
+        run_program(monkeypatch, "extract_features", **OPTIONS["extract_features"])
 
 
 @pytest.mark.parametrize("program", ["extract_features", "finetune_whisper"])

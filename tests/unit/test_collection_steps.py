@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 from collection_helpers import RATE, lufs, tone, write
-from corpora_helpers import program, real_data
+from corpora_helpers import deep_folders, program, real_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from salience.collection import audio, cutting, music, named, quality, recording, reference, separation, sources, spans, speakers, voice
 from salience.collection.loudness import gain_to, loudness
 from salience.collection.speakers import Turn
-from salience.corpora import mini_recordings
+from salience.collection.summary import write_rejected
+from salience.corpora import download, mini_recordings
 from salience.errors import InputError
 
 SPANS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)).map(lambda t: (t[0], t[0] + t[1])), max_size=8)
@@ -342,6 +343,42 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert [s.key for s in found] == ["Kurdish-a", "Kurdish-b"]
     # Those of Lori are Kurdish as well by the last link.
     assert {r.recording for r in rejected if r.reason == "two accents"} == {f"Kurdish-over-{name}" for name in ("c", "d", "gone", "self")}
+
+
+def test_names_that_no_table_or_file_can_hold_cost_one_row_each(tmp_path: Path) -> None:
+    root, good = tmp_path / "audio", tone(1.0)
+    write(root / "Lori/good.wav", good)
+    write(root / "Lori" / f"{'n' * 251}.wav", tone(1.0, 300))
+    write(root / "Lori/" / "/".join(["deep"] * 60) / "b.wav", tone(1.0, 400))
+    (root / os.fsdecode(b"Lori/c\xff.wav")).write_bytes((root / "Lori/good.wav").read_bytes() + b"\0\0")
+    with deep_folders(root / "Lori", "deeper", 900):
+        found, rejected = sources.from_folder(root)
+    assert [s.key for s in found] == ["Lori-good"]
+    assert [r.reason for r in rejected] == ["name"] * 4
+    said = " ".join(r.sentence for r in rejected)
+    assert "c\\xff.wav: the name is not UTF-8; rename it" in said and said.count("longer than files may have; shorten the path") == 3
+    table = tmp_path / "list.tsv"
+    table.write_bytes(b"audio/Lori/good.wav\tLori\naudio/Lori/c\xff.wav\tLori\na.wav\tY\xe9zdi\nb.wav\t" + b"L" * 300 + b"\n\xfe\n")
+    found, rejected = sources.from_list(table)
+    assert [s.key for s in found] == ["audio-Lori-good"]
+    assert sorted(r.reason for r in rejected) == ["list", "name", "name", "name"]
+    write_rejected(tmp_path / "rejected.tsv", rejected)
+    assert f"{table}:3: the name is not UTF-8" in (tmp_path / "rejected.tsv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("speaker", [None, "s" * 100])
+def test_the_longest_names_are_collected(tmp_path: Path, speaker: str | None) -> None:
+    """What is made of a name just within the limit fits: clips, the folder and its temporary name."""
+    room = sources.LONGEST_NAME - 1 - len(speaker or "")
+    path = write(tmp_path / f"{'n' * room}.wav", tone(1.0))
+    (tmp_path / "list.tsv").write_text(f"{path.name}\tLori\t{speaker or ''}\n")
+    (source,), rejected = sources.from_list(tmp_path / "list.tsv")
+    assert not rejected
+    with download.whole_folder(tmp_path / "out" / source.key) as folder:
+        write(folder / f"{recording.ids(source, 99, 9999)[1]}.wav", tone(0.1))
+    path = path.rename(tmp_path / f"{'n' * (room + 1)}.wav")
+    (tmp_path / "list.tsv").write_text(f"{path.name}\tLori\t{speaker or ''}\n")
+    assert [r.reason for r in sources.from_list(tmp_path / "list.tsv")[1]] == ["name"]
 
 
 @pytest.mark.parametrize("how", ["copy", "hard link", "link"])

@@ -224,7 +224,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "audio missing": (
         lambda root: (root / AUDIO).unlink(),
-        "an1-fabc-b.sph .or .wav. is missing, which .*an4_train.fileids lists",
+        "an1-fabc-b.sph is missing",
     ),
     "stereo": (
         lambda root: soundfile.write(root / AUDIO, tone(1, channels=2), 16000),
@@ -263,7 +263,8 @@ def test_bad_input_is_one_sentence_and_leaves_no_sets(tiny: Path, tmp_path: Path
     spoil(tiny)
     with pytest.raises(InputError, match=message) as caught:
         program(RECIPE).main(tmp_path / "data", tiny, dev_utterances=1)
-    assert "\n" not in str(caught.value) and not (tmp_path / "data").exists()
+    written = {path.name for path in (tmp_path / "data").glob("*")}
+    assert "\n" not in str(caught.value) and written <= {"bad_clips.tsv"}
 
 
 def test_no_corpus_is_one_sentence(tiny: Path) -> None:

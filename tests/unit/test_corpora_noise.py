@@ -282,7 +282,8 @@ def test_bad_noise_is_one_sentence(
             options[key] = str(tmp_path / value)
     with pytest.raises(InputError, match=message) as caught:
         prepare(tmp_path / "out", tiny, room, **options)
-    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+    written = {path.name for path in (tmp_path / "out").glob("*")}
+    assert "\n" not in str(caught.value) and written <= {"bad_clips.tsv"}
 
 
 # Which noise an utterance gets
@@ -415,7 +416,7 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match="musan_20_dB/yes/cccc0000_nohash_0.wav does not exist"):
         prepare(out, tiny, room, **published)
-    assert contents(out) == before
+    assert contents(out) == before | {"bad_clips.tsv": (out / "bad_clips.tsv").read_bytes()}
     # And back: nothing of the archive is left.
     prepare(out, tiny, room)
     assert not (out / "test_musan/20").exists() and (out / "test_musan/noise").exists()

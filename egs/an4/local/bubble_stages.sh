@@ -55,7 +55,8 @@ done
 
 prepare_data() { # stage 1
     needs "$downloads/an4/root.txt" 0
-    local/prepare_sets.py --out "$data" --an4 "$(cat "$downloads/an4/root.txt")" --dev-utterances "$dev_utterances"
+    local/prepare_sets.py --out "$data" --an4 "$(cat "$downloads/an4/root.txt")" --dev-utterances "$dev_utterances" \
+        --skip-bad-clips "$skip_bad_clips"
     check_sets train dev test
     prepare_tokens.py --text "$data/train/text" --type "$token_type" --size "$nbpe" --out "$tokens"
 }

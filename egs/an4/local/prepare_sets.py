@@ -7,17 +7,18 @@ from pathlib import Path
 
 from salience import program
 from salience.corpora import an4 as an4_corpus
+from salience.corpora.clips import BadClips
 from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
 from salience.data.leakage import overlaps
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import files_below, whole_file
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(__name__)
 
 
-def main(out: Path, an4: Path, dev_utterances: int = 100) -> None:
+def main(out: Path, an4: Path, dev_utterances: int = 100, skip_bad_clips: bool = False) -> None:
     """Write the data directories train, dev and test, and <out>/preparation.txt.
 
     The first training utterances in the order of their ids are dev, the
@@ -29,14 +30,20 @@ def main(out: Path, an4: Path, dev_utterances: int = 100) -> None:
         out: folder for the data directories
         an4: root of AN4
         dev_utterances: how many training utterances are dev
+        skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
+            stopping; bad_clips.tsv lists them
     """
     root = an4_corpus.find_root(an4.absolute())
-    files = [path for part in ("etc", "wav") for path in (root / part).rglob("*") if path.is_file()]
-    config = {"an4": an4, "dev_utterances": dev_utterances, "files": audio_fingerprint(files)}
+    files = [path for part in ("etc", "wav") for path in files_below(root / part)]
+    config = {
+        "an4": an4, "dev_utterances": dev_utterances, "skip_bad_clips": skip_bad_clips, "files": audio_fingerprint(files)
+    }  # fmt: skip
     step = Step(out / "step.json", config, [], [out / "preparation.txt"])
     if step.is_done():
         return
-    utterances = list(an4_corpus.utterances(root))
+    bad = BadClips(out, skip_bad_clips)
+    utterances = list(an4_corpus.utterances(root, bad))
+    bad.report()
     # As LC_ALL=C sorts.
     learnt = sorted((u for u in utterances if u.split == "train"), key=lambda u: u.id.encode())
     if not 0 < dev_utterances < len(learnt):
@@ -52,11 +59,11 @@ def main(out: Path, an4: Path, dev_utterances: int = 100) -> None:
     with step:
         for name, members in sets.items():
             write_data_dir(out / name, members)
-        _describe(out, sets)
+        _describe(out, sets, bad)
     logger.info("wrote %s to %s", ", ".join(f"{name} ({len(sets[name])})" for name in sets), out)
 
 
-def _describe(out: Path, sets: Mapping[str, Sequence[Utterance]]) -> None:
+def _describe(out: Path, sets: Mapping[str, Sequence[Utterance]], bad: BadClips) -> None:
     lines = [
         f"dev is the first {len(sets['dev'])} utterances of the training list in the order of their ids.",
         "Characters are those of the transcripts with the spaces between words, as the CER counts them.",
@@ -83,6 +90,7 @@ def _describe(out: Path, sets: Mapping[str, Sequence[Utterance]]) -> None:
             f"  and {len(overlap.sentences)} sentences, which are {sum(overlap.sentences.values())} of "
             f"the {overlap.spoken} utterances of {second}."
         )
+    lines += bad.left_out()
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(lines) + "\n")
 

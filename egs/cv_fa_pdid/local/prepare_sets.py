@@ -11,13 +11,14 @@ from pathlib import Path
 
 from salience import program
 from salience.corpora import common_voice_persian, pdid as pdid_corpus
+from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
 from salience.corpora.records import Utterance
 from salience.corpora.splits import groups_of, split_speakers, spread
 from salience.data.directories import write_data_dir
 from salience.data.tables import write_table
 from salience.data.validation import is_printable
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import files_below, visible, whole_file
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def main(
     test_limit: int | None = None,
     shortest: float = 0.1,
     longest: float = 30.0,
+    skip_bad_clips: bool = False,
     seed: int = 0,
 ) -> None:
     """Write a data directory for each set that the given corpora allow, and <out>/preparation.txt.
@@ -72,34 +74,44 @@ def main(
         test_limit: at most this many utterances in standard and in accented (default: all)
         shortest: leave out clips shorter than this many seconds
         longest: leave out clips longer than this many seconds
+        skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
+            stopping; bad_clips.tsv lists them
         seed: seed of every choice
     """
     if not (common_voice or pdid):
         raise InputError("no corpus is given; give --common-voice or --pdid, or both")
     alone = [accent.strip() for accent in test_only.split(",") if accent.strip()]
     config = {name: value for name, value in locals().items() if name not in ("out", "alone")}
-    config["files"] = audio_fingerprint(
-        [*(Path(common_voice).glob("*.tsv") if common_voice else ()), *(Path(pdid).rglob("*.wav") if pdid else ())]
-    )
+    config["files"] = _fingerprint(common_voice, pdid, out)
     step = Step(out / "step.json", config, [pdid / pdid_corpus.METADATA] if pdid else [], [out / "preparation.txt"])
     if step.is_done():
         return
     with step:
-        made = Preparation()
+        made, bad = Preparation(), BadClips(out, skip_bad_clips)
         if common_voice:
             for name in common_voice_persian.LISTS:
                 clips = common_voice_persian.utterances(common_voice.absolute(), name)
                 made.sets[f"standard_{name}"] = [replace(clip, accent=STANDARD, split=None) for clip in clips]
         if pdid:
-            _pdid(made, pdid.absolute(), alone, seed)
+            _pdid(made, pdid.absolute(), alone, seed, bad)
+        bad.report()
+        made.excluded[LEFT_OUT] += len(bad.reasons)
+        step.config["files"] = _fingerprint(common_voice, pdid, out)
         _clean(made, shortest, longest)
         shares = {"train": standard_train, "dev": standard_dev, "test": standard_test}
         _combine(made, shares, asr_train_accents, test_limit, seed)
         _write(made, out)
 
 
-def _pdid(made: Preparation, root: Path, test_only: Sequence[str], seed: int) -> None:
-    clips = list(pdid_corpus.utterances(root))
+def _fingerprint(common_voice: Path | None, pdid: Path | None, out: Path) -> str:
+    """What tells that a corpus changed; of Common Voice, with its many clips, the tables and what was bad."""
+    tables = visible(common_voice.glob("*.tsv")) if common_voice else []
+    clips = [path for path in files_below(pdid) if path.suffix == ".wav"] if pdid else []
+    return audio_fingerprint([*tables, *clips, *bad_before(out)])
+
+
+def _pdid(made: Preparation, root: Path, test_only: Sequence[str], seed: int, bad: BadClips) -> None:
+    clips = list(pdid_corpus.utterances(root, bad))
     recording = {clip.utt: clip.recording for clip in pdid_corpus.read_metadata(root)}
     made.recordings = recording
     unknown = sum(name == utt for utt, name in recording.items())

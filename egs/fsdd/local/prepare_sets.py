@@ -9,11 +9,12 @@ from pathlib import Path
 
 from salience import program
 from salience.corpora import fsdd as fsdd_corpus
+from salience.corpora.clips import BadClips
 from salience.corpora.mini import DEV, TEST, TRAIN
 from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import visible, whole_file
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def main(
     dev_passes: int = 2,
     test_passes: int = 4,
     unseen_passes: int = 1,
+    skip_bad_clips: bool = False,
     seed: int = 0,
 ) -> None:
     """Write the data directories of the fold in which one accent is unseen, and <out>/preparation.txt.
@@ -60,15 +62,19 @@ def main(
         dev_passes: the same for the dev recordings (2: about 25)
         test_passes: the same for the test recordings of the seen accents (4: about 50)
         unseen_passes: the same for the recordings of the unseen accent (1: about 125)
+        skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
+            stopping; bad_clips.tsv lists them
         seed: seed of the strings
     """
     config = {name: value for name, value in locals().items() if name != "out"}
     root = fsdd_corpus.find_root(fsdd.absolute())
-    config["files"] = audio_fingerprint([root / "metadata.py", *(root / "recordings").iterdir()])
+    config["files"] = audio_fingerprint([root / "metadata.py", *visible((root / "recordings").iterdir())])
     step = Step(out / "step.json", config, [], [out / "preparation.txt"])
     if step.is_done():
         return
-    digits = list(fsdd_corpus.utterances(root))
+    bad = BadClips(out, skip_bad_clips)
+    digits = list(fsdd_corpus.utterances(root, bad))
+    bad.report()
     accents = sorted({digit.accent for digit in digits if digit.accent})
     if unseen not in accents or len(accents) < 3:
         raise InputError(
@@ -102,11 +108,13 @@ def main(
         }  # fmt: skip
         for name, source in directories.items():
             write_data_dir(out / name, made[source])
-        _describe(out, unseen, made, digits)
+        _describe(out, unseen, made, digits, bad)
     logger.info("wrote %s to %s", ", ".join(directories), out)
 
 
-def _describe(out: Path, unseen: str, made: dict[str, list[Utterance]], digits: list[Utterance]) -> None:
+def _describe(
+    out: Path, unseen: str, made: dict[str, list[Utterance]], digits: list[Utterance], bad: BadClips
+) -> None:
     lines = [
         f"Accent never seen in training: {unseen}.",
         "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit);"
@@ -128,6 +136,7 @@ def _describe(out: Path, unseen: str, made: dict[str, list[Utterance]], digits: 
         lines.append(
             f"In no set, for metadata.py gives them an accent we have no label for: {', '.join(unlabelled)}"
         )
+    lines += bad.left_out()
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(lines) + "\n")
 

@@ -67,7 +67,7 @@ prepare_data() { # stage 1
         options+=(--other-noise "$(from_caller "$other_noise")")
     fi
     local/prepare_sets.py --out "$data" --speech-commands "$(cat "$downloads/speech_commands/root.txt")" \
-        ${words:+--words "$words"} "${options[@]}"
+        ${words:+--words "$words"} --skip-bad-clips "$skip_bad_clips" "${options[@]}"
     check_sets train dev test
     for name in noise_train noise_test noise_other; do
         [ ! -e "$data/$name" ] || validate_data_dir.sh --no-feats --no-text "$data/$name"

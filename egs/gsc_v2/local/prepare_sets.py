@@ -16,11 +16,12 @@ from salience import program
 from salience.corpora import musan as musan_corpus
 from salience.corpora import qut_noise, recordings
 from salience.corpora import speech_commands as corpus
+from salience.corpora.clips import BadClips
 from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
 from salience.data.tables import write_table
 from salience.errors import InputError
-from salience.files import whole_file, write_json
+from salience.files import files_below, visible, whole_file, write_json
 from salience.randomness import generator
 from salience.steps import Step, audio_fingerprint
 
@@ -70,6 +71,7 @@ def main(
     words: str = "",
     partial: bool = False,
     snrs: str = " ".join(SNRS),
+    skip_bad_clips: bool = False,
     seed: int = 0,
 ) -> None:
     """Write the data directories of speech, of noise and of noisy test sets below <out>.
@@ -101,19 +103,23 @@ def main(
         words: take these words only, parted by spaces or commas (default: all)
         partial: go on when all 35 words are there and clips are missing
         snrs: of the published mixtures, parted by spaces
+        skip_bad_clips: leave out clips and recordings of noise that are missing, damaged or not as the corpus has them,
+            instead of stopping; bad_clips.tsv lists them
         seed: of the split of recordings of noise and of the pairing of utterances and noise
     """
     _check_options(musan, noise, qut, other_noise, published_qut, qut_making, noise_name, other_name)
     root = corpus.find_root(speech_commands.absolute())
     chosen = words.replace(",", " ").split() or None
-    inside = _in_domain(musan, noise, root, noise_name, seed)
-    outside = _out_of_domain(qut, other_noise, other_name)
+    bad = BadClips(out, skip_bad_clips)
+    inside = _in_domain(musan, noise, root, noise_name, seed, bad)
+    outside = _out_of_domain(qut, other_noise, other_name, bad)
     published = {"musan": published_musan, "qut": published_qut}
     files = [
         *(root / name for name in corpus.LISTS.values()),
-        *(path for word in corpus.words_in(root) for path in (root / word).glob("*.wav")),
+        *(path for word in corpus.words_in(root) for path in visible((root / word).glob("*.wav"))),
         *(recording.audio for recording in (*inside.recordings, *outside.recordings)),
-        *(path for folder in published.values() if folder for path in folder.rglob("*.wav")),
+        *bad.reasons,
+        *(path for folder in published.values() if folder for path in files_below(folder) if path.suffix == ".wav"),
     ]
     config = {
         "corpora": [speech_commands, musan, noise, qut, other_noise, published_musan, published_qut],
@@ -121,6 +127,7 @@ def main(
         "qut_making": qut_making,
         "words": chosen,
         "partial": partial,
+        "skip_bad_clips": skip_bad_clips,
         # Nothing else depends on them.
         "snrs": snrs.split() if published_musan or published_qut else None,
         "seed": seed,
@@ -131,17 +138,20 @@ def main(
         return
 
     sets: dict[str, list[Utterance]] = {split: [] for split in corpus.COUNTS}
-    for utterance in corpus.utterances(root, chosen):
+    for utterance in corpus.utterances(root, chosen, bad):
         sets[utterance.split or ""].append(utterance)
-    _check_counts(sets, root, partial)
     test = sets["test"]
+    mixed = {
+        kind: _mixtures(folder.absolute(), kind, snrs.split(), test, bad)
+        for kind, folder in published.items() if folder is not None
+    }  # fmt: skip
+    bad.report()
+    _check_counts(sets, root, partial or bool(bad.reasons))
     tables: dict[str, dict[str, str]] = {}
     for kind, found in (("musan", inside), ("qut", outside)):
-        folder = published[kind]
-        if folder is not None:
-            found.mixtures = _mixtures(folder.absolute(), kind, snrs.split(), test)
-            continue
-        if found is inside:
+        if kind in mixed:
+            found.mixtures = mixed[kind]
+        elif found is inside:
             tables[found.name] = pair_pieces(test, found.test, seed)
         elif qut_making == "published":
             order = corpus.listed(root / corpus.LISTS["test"])
@@ -163,7 +173,7 @@ def main(
                 write_table(folder / "noise", tables[found.name])
             for snr, members in found.mixtures.items():
                 write_data_dir(folder / snr, members)
-        _write_lists(out, sets, inside, outside)
+        _write_lists(out, sets, inside, outside, bad)
     counts = {name: len(members) for name, members in sets.items()}
     logger.info("wrote %s to %s", ", ".join(f"{name} ({count})" for name, count in counts.items()), out)
 
@@ -193,15 +203,15 @@ def _check_options(
             raise InputError(f"{option} is {name!r}; use letters, digits, - and _")
 
 
-def _in_domain(musan: Path | None, noise: str, root: Path, name: str, seed: int) -> Noise:
+def _in_domain(musan: Path | None, noise: str, root: Path, name: str, seed: int, bad: BadClips) -> Noise:
     if musan:
         folder = musan.absolute()
-        usable = recordings.of_a_second(musan_corpus.noises(folder), folder, "--musan")
+        usable = _of_a_second(musan_corpus.noises(folder, bad), folder, "--musan", bad)
         train, test = split_recordings(usable, seed)
         told = f"the first second of each recording of noise in {folder}; noise_*.txt list them"
     else:
         folder = corpus.background(root) if noise == "background" else Path(noise).absolute()
-        usable = recordings.of_a_second(recordings.recordings(folder), folder, "--noise")
+        usable = _of_a_second(recordings.recordings(folder, bad=bad), folder, "--noise", bad)
         train, test = split_seconds(usable, seed)
         told = f"the seconds of {_number(usable)} in {folder}, of each the first {SHARE:.0%} for training"
         short = sum(recording.duration < PARTED for recording in usable)
@@ -215,17 +225,23 @@ def _in_domain(musan: Path | None, noise: str, root: Path, name: str, seed: int)
     return Noise(name, told, usable, train, test)
 
 
-def _out_of_domain(qut: Path | None, other_noise: Path | None, name: str) -> Noise:
+def _of_a_second(found: Sequence[Utterance], folder: Path, option: str, bad: BadClips) -> list[Utterance]:
+    if not found:
+        bad.report()
+    return recordings.of_a_second(found, folder, option)
+
+
+def _out_of_domain(qut: Path | None, other_noise: Path | None, name: str, bad: BadClips) -> Noise:
     if qut is None and other_noise is None:
         return Noise(name, "none but the published mixtures")
     if qut is not None:
         folder, option = qut.absolute(), "--qut"
-        found = qut_noise.noises(folder)
+        found = qut_noise.noises(folder, bad)
     else:
         assert other_noise is not None
         folder, option = other_noise.absolute(), "--other-noise"
-        found = recordings.recordings(folder)
-    usable = recordings.of_a_second(found, folder, option)
+        found = recordings.recordings(folder, bad=bad)
+    usable = _of_a_second(found, folder, option, bad)
     return Noise(name, f"{_number(usable)} in {folder}", usable)
 
 
@@ -305,22 +321,21 @@ def pair_as_published(
 
 
 def _mixtures(
-    folder: Path, kind: str, snrs: Sequence[str], test: Sequence[Utterance]
+    folder: Path, kind: str, snrs: Sequence[str], test: Sequence[Utterance], bad: BadClips
 ) -> dict[str, list[Utterance]]:
     """The published mixtures of the test set's utterances, SNR to records."""
     mixtures = {}
     for snr in snrs:
         name = f"{PUBLISHED[kind]}_{snr}_dB"
-        found = next((p for p in (folder / name, *sorted(folder.glob(f"*/{name}"))) if p.is_dir()), None)
+        found = next((p for p in (folder / name, *visible(folder.glob(f"*/{name}"))) if p.is_dir()), None)
         if found is None:
             raise InputError(
                 f"{folder} holds no folder {name}; unpack the published archive again and give its folder "
                 f"with --published-{kind}, or choose the ratios that it has with --snrs"
             )
-        paths = {u.id: found / u.text / u.audio.name for u in test}
-        mixtures[snr] = [
-            replace(u, audio=paths[u.id], duration=corpus.clip_duration(paths[u.id])) for u in test
-        ]
+        mixtures[snr] = bad.usable(
+            (replace(u, audio=found / u.text / u.audio.name) for u in test), measure=corpus.clip_duration
+        )
     return mixtures
 
 
@@ -361,7 +376,7 @@ def _write_noise(folder: Path, found: Sequence[Utterance]) -> None:
 
 
 def _write_lists(
-    out: Path, sets: Mapping[str, Sequence[Utterance]], inside: Noise, outside: Noise
+    out: Path, sets: Mapping[str, Sequence[Utterance]], inside: Noise, outside: Noise, bad: BadClips
 ) -> None:
     """words, sizes.json, preparation.txt, and what is in noise_train and noise_test: file and second."""
     words = sorted({utterance.text for utterance in sets["train"]})
@@ -382,7 +397,8 @@ def _write_lists(
     of_recordings = {f"{name}_recordings": count for name, count in PAPER_NOISE.items()}
     write_json(out / "sizes.json", {**sizes, "official": official | of_recordings})
     with whole_file(out / "preparation.txt") as handle:
-        handle.write("\n".join(_description(words, sizes, official, sets, inside, outside)) + "\n")
+        lines = [*_description(words, sizes, official, sets, inside, outside), *bad.left_out()]
+        handle.write("\n".join(lines) + "\n")
 
 
 def _description(

@@ -13,12 +13,13 @@ from salience import program
 from salience.corpora import common_voice as common_voice_corpus
 from salience.corpora import edacc as edacc_corpus
 from salience.corpora import librispeech as librispeech_corpus
+from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
 from salience.corpora.labels import read_labels
 from salience.corpora.records import Utterance
 from salience.corpora.splits import split_speakers, spread
 from salience.data.directories import write_data_dir
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import files_below, visible, whole_file
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def main(
     test_limit: int | None = None,
     shortest: float = 0.1,
     longest: float = 30.0,
+    skip_bad_clips: bool = False,
     seed: int = 0,
 ) -> None:
     """Write a data directory for each set that the given corpora allow, and <out>/preparation.txt.
@@ -86,6 +88,8 @@ def main(
         test_limit: at most this many utterances in each of ls, accented and unseen (default: all)
         shortest: leave out utterances shorter than this many seconds
         longest: leave out utterances longer than this many seconds
+        skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
+            stopping; bad_clips.tsv lists them
         seed: seed of every choice
     """
     roots = {"librispeech": librispeech, "edacc": edacc, "common_voice": common_voice}
@@ -93,38 +97,41 @@ def main(
         raise InputError("no corpus is given; give at least one of --librispeech, --edacc and --common-voice")
     accents = [accent.strip() for accent in seen.split(",") if accent.strip()]
     config = {name: value for name, value in locals().items() if name not in ("out", "roots", "accents")}
-    config["files"] = audio_fingerprint(_corpus_files(roots))
+    config["files"] = _fingerprint(roots, out)
     tables = [accent_table, *([speaker_accents] if speaker_accents else [])]
     step = Step(out / "step.json", config, tables, [out / "preparation.txt"])
     if step.is_done():
         return
     with step:
-        made = Preparation()
+        made, bad = Preparation(), BadClips(out, skip_bad_clips)
         if librispeech:
-            _librispeech(made, librispeech.absolute(), (train_part, dev_part, test_part))
+            _librispeech(made, librispeech.absolute(), (train_part, dev_part, test_part), bad)
         if edacc:
             labels = read_labels(speaker_accents) if speaker_accents else {}
-            _edacc(made, edacc.absolute(), accents, read_labels(accent_table), labels, seed)
+            _edacc(made, edacc.absolute(), accents, read_labels(accent_table), labels, seed, bad)
         if common_voice:
             drawn = _common_accent(common_voice.absolute(), cma_per_accent, seed)
             made.sets["cma"] = drawn
+        bad.report()
+        made.excluded[LEFT_OUT] += len(bad.reasons)
+        step.config["files"] = _fingerprint(roots, out)
         _within_limits(made, shortest, longest)
         shares = {"train": standard_train, "dev": standard_dev, "test": standard_test}
         _combine(made, shares, asr_train_accents, test_limit, seed)
         _write(made, out)
 
 
-def _corpus_files(roots: Mapping[str, Path | None]) -> list[Path]:
-    """What tells that a corpus changed; of Common Voice the tables alone, for it has millions of clips."""
-    return [
+def _fingerprint(roots: Mapping[str, Path | None], out: Path) -> str:
+    """What tells that a corpus changed; of Common Voice, with its millions of clips, the tables and what was bad."""
+    files = [
         file
         for name, root in roots.items() if root
-        for file in (Path(root).glob("*.tsv") if name == "common_voice" else Path(root).rglob("*"))
-        if file.is_file()
+        for file in (visible(root.glob("*.tsv")) if name == "common_voice" else files_below(root))
     ]  # fmt: skip
+    return audio_fingerprint([*files, *bad_before(out)])
 
 
-def _librispeech(made: Preparation, root: Path, parts: tuple[str, str, str | None]) -> None:
+def _librispeech(made: Preparation, root: Path, parts: tuple[str, str, str | None], bad: BadClips) -> None:
     root = librispeech_corpus.find_root(root)
     there = librispeech_corpus.parts_in(root)
     train, dev, test = parts
@@ -137,7 +144,7 @@ def _librispeech(made: Preparation, root: Path, parts: tuple[str, str, str | Non
         made.notes.append(f"LibriSpeech: {part} for {name}")
         made.sets[f"standard_{name}"] = [
             replace(utterance, accent=STANDARD, split=None)
-            for utterance in librispeech_corpus.utterances(root, [part])
+            for utterance in librispeech_corpus.utterances(root, [part], bad)
         ]
 
 
@@ -148,6 +155,7 @@ def _edacc(
     table: dict[str, str],
     by_speaker: dict[str, str],
     seed: int,
+    bad: BadClips,
 ) -> None:
     root = edacc_corpus.find_root(root)
     labels, made.unmapped = edacc_corpus.label_speakers(edacc_corpus.background(root), table, by_speaker)
@@ -160,7 +168,7 @@ def _edacc(
         )
     turns = [
         replace(turn, split=None)
-        for turn in edacc_corpus.utterances(root, accents=labels, excluded=made.excluded)
+        for turn in edacc_corpus.utterances(root, accents=labels, excluded=made.excluded, bad=bad)
     ]
     partners: dict[str, set[str]] = defaultdict(set)
     for recording in {turn.recording for turn in turns}:

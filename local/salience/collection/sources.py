@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from salience.corpora.download import checksum
 from salience.corpora.labels import text_lines
 from salience.errors import InputError
+from salience.files import files_below, shown
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,10 @@ ENDINGS = {
 
 BEGINNING = 1 << 20
 """Bytes by which files of one size are compared before they are read as a whole."""
+
+
+LONGEST_NAME = 255 - len("_s001-00001.wav")
+"""Bytes of a speaker and a key: what is made of them is the name of a clip, and of a folder."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,9 @@ def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
     """
     root = Path(root)
     found, others = [], Counter[str]()
-    for path in _files(root, frozenset()) if root.is_dir() else ():
-        if path.suffix.lower() in ENDINGS:
+    for path in files_below(root):
+        # What lies deeper than a path can be long may be recordings as well.
+        if path.suffix.lower() in ENDINGS or not os.path.lexists(path):
             found.append(path)
         else:
             others[path.suffix.lower() or "none"] += 1
@@ -94,18 +100,6 @@ def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
         if path.parent == root
     ]
     return _checked([_Named(path, path.relative_to(root).parts[0], None, str(path)) for path in inside], root, loose)
-
-
-def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """All files below a folder in their order; `above` are the folders that it lies in, which no link leads back to."""
-    above |= {_real(folder)}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if not path.is_dir():
-            yield path
-        elif _real(path) not in above:
-            yield from _files(path, above)
 
 
 def _real(path: Path) -> Path:
@@ -125,14 +119,14 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
     base = Path(root) if root else table.parent
     rows = []
     rejected = []
-    for number, line in text_lines(table, "correct the path, or write the list of recordings there"):
+    for number, line in text_lines(table, "correct the path, or write the list of recordings there", "surrogateescape"):
         if not line.strip() or line.startswith("#"):
             continue
         fields = [field.strip() for field in line.split("\t")]
         if len(fields) not in (2, 3) or not all(fields[:2]):
             rejected.append(
                 Rejected(
-                    fields[0] or "?", "", None, None, "list",
+                    shown(fields[0] or "?"), "", None, None, "list",
                     f"{table}:{number} is not a path, an accent and perhaps a speaker, parted by tabs; complete the line",
                 )  # fmt: skip
             )
@@ -147,6 +141,13 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
 def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tuple[list[Source], list[Rejected]]:
     """Sources of `rows`, without those that contradict each other; of copies, the first."""
     by_name: dict[str, list[Source]] = {}
+    faults = {row: _fault(row, base) for row in rows}
+    rejected += [
+        Rejected(shown(key_of(row.path, base)), shown(row.accent), None, None, "name", f"{shown(row.place)}: {fault}")
+        for row, fault in faults.items()
+        if fault
+    ]
+    rows = [row for row in rows if not faults[row]]
     for said in _by_file(rows):
         path, key = said[0].path, key_of(said[0].path, base)
         accents = list(dict.fromkeys(one.accent for one in said))
@@ -171,11 +172,26 @@ def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tu
     return sorted(sources, key=lambda source: source.key.encode()), sorted(rejected, key=lambda r: r.recording)
 
 
+def _fault(row: _Named, base: Path) -> str | None:
+    """Why what a row names cannot stand in tables and names of files, with the remedy."""
+    words = [os.fsencode(word) for word in (f"{row.speaker or ''}-{key_of(row.path, base)}", row.accent)]
+    try:
+        b"".join(words + [os.fsencode(row.path)]).decode()
+    except UnicodeDecodeError:
+        return "the name is not UTF-8; rename it"
+    if max(map(len, words)) > LONGEST_NAME:
+        return (
+            f"the names of its clips would be longer than files may have; shorten the path {row.path} or its accent "
+            f"to {LONGEST_NAME} bytes"
+        )
+    return None
+
+
 def _by_file(rows: Sequence[_Named]) -> list[list[_Named]]:
     """`rows` in groups that name one file, whether by other paths and links or as a copy, in the order of their first."""
     real = {path: _real(path) for path in {row.path for row in rows}}
     first_of = {path: path for path in real.values()}
-    for group in copies(sorted(path for path in first_of if path.is_file())):
+    for group in copies(sorted(path for path in first_of if os.path.isfile(path))):
         first_of |= dict.fromkeys(group, group[0])
     groups: dict[Path, list[_Named]] = {}
     for row in rows:

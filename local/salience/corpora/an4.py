@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from salience.corpora import download, mini, voices
+from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
 from salience.corpora.headers import audio_duration, open_audio, write_audio
-from salience.corpora.records import Utterance
+from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
-from salience.files import foreign
+from salience.files import files_below, foreign, visible
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -43,10 +44,7 @@ LINE = re.compile(r"(?:<s>\s)?(?P<words>[^<>()]*)(?:</s>\s*)?\((?P<name>[^()\s]*
 def find_root(folder: Path) -> Path:
     """The folder with `etc/an4_train.fileids`: `folder` or one in it."""
     folder = Path(folder)
-    for candidate in (
-        folder,
-        *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()),
-    ):
+    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
         if (candidate / "etc" / "an4_train.fileids").is_file():
             return candidate
     raise InputError(
@@ -75,13 +73,13 @@ def with_headers(root: Path, target: Path) -> Path:
     if not _headerless(root):
         return root
     with download.whole_folder(Path(target) / "an4") as folder:
-        shutil.copytree(root, folder, ignore=shutil.ignore_patterns("*.raw"), dirs_exist_ok=True)
+        shutil.copytree(root, folder, ignore=shutil.ignore_patterns("*.raw", "._*"), ignore_dangling_symlinks=True, dirs_exist_ok=True)
         _write_headers(root, folder)
     return Path(target) / "an4"
 
 
 def _headerless(root: Path) -> list[Path]:
-    return sorted((Path(root) / "wav").rglob("*.raw"))
+    return [path for path in files_below(Path(root) / "wav") if path.suffix == ".raw"]
 
 
 def _write_headers(root: Path, out: Path) -> None:
@@ -114,15 +112,16 @@ def _samples(path: Path, order: str) -> np.ndarray:
     return np.frombuffer(data, dtype=f"{order}i2")
 
 
-def utterances(root: Path) -> Iterator[Utterance]:
+def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
     """The utterances of the training list, then those of the test list, each sorted by id.
 
     The id is `<speaker>-an251-b`, the order in which Kaldi and ESPnet put its
     parts; `split` is the list.  The text is upper case, without sentence
-    marks.  What stands in one of list, transcription and `wav` only, and
-    audio that is not mono at 16 kHz, is an InputError.
+    marks.  What stands in one of list and transcription only is an
+    InputError.  Audio that is missing, bad, or not mono at 16 kHz is left to
+    `bad`; without it, that is an InputError, too.
     """
-    root = find_root(root)
+    root, bad = find_root(root), bad or BadClips()
     lists: dict[str, Path] = {}
     for split in ("train", "test"):
         fileids = root / "etc" / f"an4_{split}.fileids"
@@ -142,40 +141,40 @@ def utterances(root: Path) -> Iterator[Utterance]:
         for name in sorted(listed.keys() & lists.keys()):
             raise InputError(f"{fileids} lists {name}, and so does {lists[name]}; take it out of one of them")
         lists |= dict.fromkeys(listed, fileids)
-        found = (_utterance(root, listed[name], fileids, texts[name], split) for name in listed)
-        yield from sorted(found, key=lambda utterance: utterance.id)
+        found = (_utterance(root, listed[name], texts[name], split) for name in listed)
+        yield from bad.usable(sorted(found, key=lambda utterance: utterance.id), measure=clip_duration)
 
 
-def _utterance(root: Path, listed: str, fileids: Path, text: str, split: str) -> Utterance:
+def _utterance(root: Path, listed: str, text: str, split: str) -> Utterance:
     number, speaker, kind = Path(listed).name.split("-")
     # with_suffix would take a dot of the name for an ending.
     paths = [root / "wav" / f"{listed}{ending}" for ending in ENDINGS]
-    path = next((path for path in paths if isfile(path)), None)
-    if path is None and isfile(root / "wav" / f"{listed}.raw"):
+    path = next((path for path in paths if isfile(path)), paths[0])
+    if not isfile(path) and isfile(root / "wav" / f"{listed}.raw"):
         raise InputError(f"{root / 'wav' / listed}.raw has no header; run stage 0, which writes WAV copies")
-    if path is None:
-        raise InputError(
-            f"{paths[0]} (or {ENDINGS[1]}) is missing, which {fileids} lists; "
-            "unpack the corpus again, or take it out of the list and the transcription"
-        )
-    duration = audio_duration(path)
-    with open_audio(path) as info:
-        pass
-    if info.channels != 1:
-        raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
-    if info.samplerate != RATE:
-        raise InputError(f"{path} has {info.samplerate} Hz instead of {RATE}; use a copy at {RATE} Hz")
     key = f"{speaker}-{number}-{kind}"
     return Utterance(
         id=key,
         speaker=speaker,
         audio=path,
         text=text,
-        duration=duration,
+        duration=UNKNOWN,
         recording=key,
         split=split,
         language="en",
     )
+
+
+def clip_duration(path: Path) -> float:
+    """Seconds of an utterance; a file that is missing, damaged, or not mono at 16 kHz is an InputError."""
+    seconds = audio_duration(path)
+    with open_audio(path) as info:
+        pass
+    if info.channels != 1:
+        raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
+    if info.samplerate != RATE:
+        raise InputError(f"{path} has {info.samplerate} Hz instead of {RATE}; use a copy at {RATE} Hz")
+    return seconds
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -228,7 +228,8 @@ def unpack(path: Path, folder: Path, most: int | None = None) -> None:
     """Unpack a tar (plain, gzip, bzip2, xz) or zip archive below `folder`.
 
     Only folders and regular files are written; a link inside the archive
-    becomes a copy of what it points to.  A name or link that leads out of the
+    becomes a copy of the file or folder that it points to, and what macOS
+    adds beside each file (`._*`, `__MACOSX`) is left out.  A name or link that leads out of the
     archive, a device, more than `most` bytes (by default a hundred times the
     archive's own), and a truncated or unknown archive are InputErrors; then
     `folder` may hold a part, so unpack into a temporary one.
@@ -316,6 +317,12 @@ LONG_HEADERS = (
 )  # fmt: skip
 
 
+def _of_macos(name: str) -> bool:
+    """Whether a member is no file of the corpus but what macOS knows of one beside it."""
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or any(part.startswith("._") for part in parts)
+
+
 def _inside(folder: Path, name: str, path: Path) -> Path:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
@@ -331,6 +338,9 @@ def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
     with open(path, "rb") as raw, _progress(f"unpacking {path.name}", path.stat().st_size) as bar:
         with tarfile.open(fileobj=raw, tarinfo=_Member) as tar:
             for member in tar:
+                if _of_macos(member.name):
+                    tar.members.clear()
+                    continue
                 destination = _inside(folder, member.name, path)
                 name = posixpath.normpath(member.name)
                 if member.isdir():
@@ -358,16 +368,21 @@ def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
         while target in links and target not in seen:
             seen.add(target)
             target = links[target][1]
-        if target not in files:
+        found = [target] if target in files else [name for name in files if name.startswith(f"{target}/")]
+        if not found:
             raise InputError(
                 f"{path} holds the link {written!r}, which leads out of it; this archive is not the corpus"
             )
-        budget.copy(open(_inside(folder, target, path), "rb"), _inside(folder, written, path), files[target])
+        for name in found:
+            copy = _inside(folder, written + name.removeprefix(target), path)
+            budget.copy(open(_inside(folder, name, path), "rb"), copy, files[name])
 
 
 def _unpack_zip(path: Path, folder: Path, budget: _Budget) -> None:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
+            if _of_macos(member.filename):
+                continue
             destination = _inside(folder, member.filename, path)
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise InputError(f"{path} holds the link {member.filename!r}; this archive is not the corpus")

@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from salience.corpora import download, mini, voices
+from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration, write_audio
+from salience.corpora.headers import write_audio
 from salience.corpora.labels import number, read_labels, text_lines
 from salience.corpora.records import Utterance
 from salience.errors import InputError
-from salience.files import foreign
+from salience.files import files_below, foreign, visible
 from salience.randomness import generator
 
 RELEASE = download.Archive("DS_10283_8983.zip", ("https://datashare.ed.ac.uk/download/DS_10283_8983.zip",), fixed=False)
@@ -47,6 +48,7 @@ CONTROL = "read control passages (IGNORE_TIME_SEGMENT_IN_SCORING)"
 WORDLESS = "turns without a word once tags are removed"
 TOO_LONG = f"turns over {LONGEST:g} s"
 NO_AUDIO = "turns that start after the end of their recording, or have no length"
+BAD_RECORDING = "turns whose recording cannot be used"
 """Reasons in the count of what `utterances` left out."""
 
 
@@ -79,7 +81,7 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
     with download.whole_folder(target / "edacc_v1.0") as folder:
         with download.temporary_folder(target / ".edacc.tmp") as outer:
             download.unpack(file, outer)
-            inner = next(iter(sorted(outer.rglob(INNER.name))), None)
+            inner = next((path for path in files_below(outer) if path.name == INNER.name), None)
             if inner is not None:
                 download.verify(inner, INNER, f"remove {file} and fetch it again")
                 with download.temporary_folder(outer / "unpacked") as unpacked:
@@ -99,7 +101,7 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
 
 
 def _move(source: Path, folder: Path) -> None:
-    for item in sorted(source.iterdir()):
+    for item in visible(source.iterdir()):
         item.rename(folder / item.name)
 
 
@@ -168,6 +170,7 @@ def utterances(
     parts: tuple[str, ...] = PARTS,
     accents: Mapping[str, str] | None = None,
     excluded: Counter[str] | None = None,
+    bad: BadClips | None = None,
 ) -> Iterator[Utterance]:
     """The scored turns of `parts`, part by part, sorted by id.
 
@@ -175,22 +178,24 @@ def utterances(
     without one yields accent None.  Left out, and counted by reason in
     `excluded`: control passages (marked in `text` or in `stm`), turns without
     words, turns over LONGEST seconds, turns outside their recording.  `split`
-    is the part.  Missing or truncated audio is an InputError.
+    is the part.  Bad recordings are left to `bad`; without it, they are
+    InputErrors.
     """
-    root = find_root(root)
+    root, bad = find_root(root), bad or BadClips()
     told = background(root)
     if accents is None:
         accents, _ = label_speakers(told, read_labels(ACCENT_TABLE))
     excluded = Counter() if excluded is None else excluded
-    lengths: dict[str, float] = {}
     for part in parts:
         folder = root / part
         text = _table(folder / "text")
         speaker_of = _table(folder / "utt2spk")
         control = _control_passages(folder / "stm")
+        segments = {key: _segment(folder / "segments", key, value) for key, value in _table(folder / "segments").items()}
+        names = dict.fromkeys(recording for recording, _, _ in segments.values())
+        lengths = bad.durations(root / "data" / f"{name}.wav" for name in names)
         found = []
-        for key, value in _table(folder / "segments").items():
-            recording, start, end = _segment(folder / "segments", key, value)
+        for key, (recording, start, end) in segments.items():
             for name, table in (("utt2spk", speaker_of), ("text", text)):
                 if key not in table:
                     raise InputError(
@@ -198,10 +203,11 @@ def utterances(
                     )
             speaker = speaker_of[key]
             audio = root / "data" / f"{recording}.wav"
-            if recording not in lengths:
-                lengths[recording] = audio_duration(audio)
+            if audio not in lengths:
+                excluded[BAD_RECORDING] += 1
+                continue
             # Times are rounded to hundredths, so the last turn may end a little after its recording.
-            end = min(end, lengths[recording])
+            end = min(end, lengths[audio])
             words = " ".join(TAG.sub(" ", text[key]).split())
             reason = None
             if start < 0 or end <= start:

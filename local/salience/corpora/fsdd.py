@@ -17,11 +17,12 @@ import numpy as np
 import soundfile
 
 from salience.corpora import download, mini, voices
+from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration, write_audio
-from salience.corpora.records import Utterance
+from salience.corpora.headers import write_audio
+from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
-from salience.files import foreign, temporary_name
+from salience.files import foreign, temporary_name, visible
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -42,10 +43,7 @@ NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
 def find_root(folder: Path) -> Path:
     """The folder with `metadata.py` and `recordings`: `folder` or one in it."""
     folder = Path(folder)
-    for candidate in (
-        folder,
-        *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()),
-    ):
+    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
         if (candidate / "metadata.py").is_file() and (candidate / "recordings").is_dir():
             return candidate
     raise InputError(
@@ -86,17 +84,18 @@ def speakers(root: Path) -> dict[str, dict[str, str]]:
         return {str(name): {str(k): str(v) for k, v in fields.items()} for name, fields in found.items()}
 
 
-def utterances(root: Path) -> Iterator[Utterance]:
+def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
     """The single digits, sorted by speaker, digit and index.
 
     The id is `<speaker>-<digit>-<index>`; `split` is the corpus' own: `test`
     for index 0 to 4, else `train`.  `accent` is None where ACCENTS lacks what
-    the metadata says.  A speaker without metadata is an InputError.
+    the metadata says.  A speaker without metadata is an InputError.  Bad
+    audio is left to `bad`; without it, that is an InputError, too.
     """
-    root = find_root(root)
+    root, bad = find_root(root), bad or BadClips()
     known = speakers(root)
     found = []
-    for path in (root / "recordings").glob("*.wav"):
+    for path in visible((root / "recordings").glob("*.wav")):
         parts = NAME.fullmatch(path.name)
         if parts is None:
             raise InputError(f"{path} is not named <digit>_<speaker>_<index>.wav; rename or remove it")
@@ -108,20 +107,21 @@ def utterances(root: Path) -> Iterator[Utterance]:
         found.append((speaker, digit, index, path))
     if not found:
         raise InputError(f"{root / 'recordings'} holds no .wav file; unpack the corpus again")
-    for speaker, digit, index, path in sorted(found):
-        key = f"{speaker}-{digit}-{index:02d}"
-        yield Utterance(
-            id=key,
+    yield from bad.usable(
+        Utterance(
+            id=(key := f"{speaker}-{digit}-{index:02d}"),
             speaker=speaker,
             audio=path,
             text=mini.DIGITS[digit],
-            duration=audio_duration(path),
+            duration=UNKNOWN,
             recording=key,
             accent=ACCENTS.get(known[speaker].get("accent", "")),
             gender={"male": "m", "female": "f"}.get(known[speaker].get("gender", "")),
             split="test" if index < 5 else "train",
             language="en",
         )
+        for speaker, digit, index, path in sorted(found)
+    )
 
 
 def index_of(utterance: Utterance) -> int:

@@ -8,10 +8,13 @@ from pathlib import Path
 from salience.errors import InputError
 
 
-def text_lines(path: Path, absent: str = "unpack the corpus again, or correct the path") -> Iterator[tuple[int, str]]:
+def text_lines(
+    path: Path, absent: str = "unpack the corpus again, or correct the path", errors: str = "strict"
+) -> Iterator[tuple[int, str]]:
     """Yield (number, line without its end) of a UTF-8 file; other bytes are an InputError naming the line.
 
-    `absent` is the remedy for a file that is not there.
+    `absent` is the remedy for a file that is not there.  With `errors`
+    "surrogateescape", other bytes stay what they are, as in names of files.
     """
     path = Path(path)
     if not isfile(path):
@@ -19,7 +22,7 @@ def text_lines(path: Path, absent: str = "unpack the corpus again, or correct th
     with open(path, "rb") as handle:
         for number, raw in enumerate(handle, 1):
             try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8", errors)
             except UnicodeDecodeError as error:
                 raise InputError(
                     f"{path}:{number} is not UTF-8 (byte {error.start + 1}); "

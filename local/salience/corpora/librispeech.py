@@ -14,11 +14,13 @@ from pathlib import Path
 import soxr
 
 from salience.corpora import download, mini, voices
+from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration, write_audio
+from salience.corpora.headers import write_audio
 from salience.corpora.labels import text_lines
-from salience.corpora.records import Utterance
+from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
+from salience.files import visible
 
 MIRRORS = (
     "https://www.openslr.org/resources/12",
@@ -75,7 +77,7 @@ def fetch(target: Path, archive: Path | None = None, parts: Sequence[str] = DEFA
     target = Path(target)
     root = target / "LibriSpeech"
     if archive is not None:
-        files = sorted(Path(archive).glob("*.tar*")) if Path(archive).is_dir() else [Path(archive)]
+        files = visible(Path(archive).glob("*.tar*")) if Path(archive).is_dir() else [Path(archive)]
         if not files:
             raise InputError(
                 f"{archive} holds no archive of LibriSpeech; give <part>.tar.gz with --librispeech-archive"
@@ -100,7 +102,7 @@ def _unpack(file: Path, target: Path, root: Path) -> None:
         found = find_root(folder)
         root.mkdir(parents=True, exist_ok=True)
         # The text files first: a part that is in place is taken to be complete.
-        for item in sorted(found.iterdir(), key=lambda item: (item.is_dir(), item.name)):
+        for item in sorted(visible(found.iterdir()), key=lambda item: (item.is_dir(), item.name)):
             if not (root / item.name).exists():
                 os.replace(item, root / item.name)
 
@@ -126,14 +128,16 @@ def genders(root: Path) -> dict[str, str]:
     return found
 
 
-def utterances(root: Path, parts: Sequence[str] | None = None) -> Iterator[Utterance]:
+def utterances(
+    root: Path, parts: Sequence[str] | None = None, bad: BadClips | None = None
+) -> Iterator[Utterance]:
     """The utterances of `parts` (default: all that are there), part by part, sorted by id.
 
     Text is upper case as published.  `split` is the part.  A transcript
-    without words or without its audio, and audio that is cut short, are
-    InputErrors.
+    without words is an InputError.  Bad audio is left to `bad`; without it,
+    that is an InputError, too.
     """
-    root = find_root(root)
+    root, bad = find_root(root), bad or BadClips()
     gender = genders(root)
     for part in parts_in(root) if parts is None else parts:
         folder = root / part
@@ -142,11 +146,11 @@ def utterances(root: Path, parts: Sequence[str] | None = None) -> Iterator[Utter
                 f"{root} has no part {part}, only {', '.join(parts_in(root))}; download it, or ask for others"
             )
         found = [
-            u for transcript in folder.glob("*/*/*.trans.txt") for u in _chapter(transcript, part, gender)
+            u for transcript in visible(folder.glob("*/*/*.trans.txt")) for u in _chapter(transcript, part, gender)
         ]
         if not found:
             raise InputError(f"{folder} holds no */*/*.trans.txt; unpack {part}.tar.gz again")
-        yield from sorted(found, key=lambda utterance: utterance.id.encode())
+        yield from bad.usable(sorted(found, key=lambda utterance: utterance.id.encode()))
 
 
 def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Utterance]:
@@ -170,7 +174,7 @@ def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Ut
             speaker=reader,
             audio=audio,
             text=text.strip(),
-            duration=audio_duration(audio),
+            duration=UNKNOWN,
             recording=key,
             gender=gender.get(reader),
             split=part,

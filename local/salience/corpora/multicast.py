@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from salience.errors import InputError
+from salience.files import visible
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Timed:
 def audio_files(root: Path) -> dict[str, Path]:
     """Narrative id to its recording, for those of `texts.csv` whose recording is there."""
     root = Path(root)
-    files = sorted(path for path in (root / "audio").glob("*") if path.suffix.lower() in (".mp3", ".wav"))
+    files = [path for path in visible((root / "audio").glob("*")) if path.suffix.lower() in (".mp3", ".wav")]
     found = {}
     for row in _rows(root / "texts.csv", ("ID", "Speaker")):
         own = [path for path in files if path.stem.endswith(f"_{row['ID']}") or path.stem == row["ID"]]

@@ -8,12 +8,13 @@ last a second at least.
 
 from pathlib import Path
 
-
 from salience.corpora import download, mini_noise
+from salience.corpora.clips import BadClips
 from salience.corpora.headers import write_audio
 from salience.corpora.recordings import recordings as recordings_in
 from salience.corpora.records import Utterance
 from salience.errors import InputError
+from salience.files import visible
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -34,11 +35,8 @@ RATE = 16000
 def find_root(folder: Path) -> Path:
     """The folder with `noise/*/*.wav`: `folder` or one in it."""
     folder = Path(folder)
-    for candidate in (
-        folder,
-        *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()),
-    ):
-        if next((candidate / "noise").glob("*/*.wav"), None) is not None:
+    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
+        if visible((candidate / "noise").glob("*/*.wav")):
             return candidate
     raise InputError(
         f"{folder} holds no noise/*/*.wav; give the corpus' folder with --musan-root "
@@ -58,10 +56,10 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
     return find_root(target / "musan")
 
 
-def noises(root: Path) -> list[Utterance]:
-    """The recordings of noise, of any length, sorted by id, which is the file's name."""
-    folders = sorted(path for path in (find_root(root) / "noise").iterdir() if path.is_dir())
-    found = [recording for folder in folders for recording in recordings_in(folder, folder.glob("*.wav"))]
+def noises(root: Path, bad: BadClips | None = None) -> list[Utterance]:
+    """The recordings of noise, of any length, sorted by id, which is the file's name; bad ones are left to `bad`."""
+    folders = [path for path in visible((find_root(root) / "noise").iterdir()) if path.is_dir()]
+    found = [recording for folder in folders for recording in recordings_in(folder, folder.glob("*.wav"), bad)]
     return sorted(found, key=lambda recording: recording.id.encode())
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from salience.corpora import download
-from salience.corpora.headers import audio_duration
+from salience.corpora.clips import BadClips
 from salience.corpora.labels import text_lines
-from salience.corpora.records import Utterance
+from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import visible, whole_file
 
 METADATA = "metadata.tsv"
 LANGUAGE = "fa"
@@ -149,8 +149,7 @@ def _number(value: str, name: str, place: str) -> float | None:
 def find_root(folder: Path) -> Path:
     """The folder with metadata.tsv: `folder` or one in it."""
     folder = Path(folder)
-    inside = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-    for candidate in (folder, *inside):
+    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
         if (candidate / METADATA).is_file():
             return candidate
     raise InputError(
@@ -172,18 +171,23 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
     return find_root(Path(target) / "pdid")
 
 
-def utterances(root: Path) -> Iterator[Utterance]:
-    """The clips, sorted by id; text without double blanks, and empty where there is no transcript."""
-    root = find_root(root)
-    for clip in sorted(read_metadata(root), key=lambda clip: clip.utt.encode()):
-        yield Utterance(
+def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
+    """The clips, sorted by id; text without double blanks, and empty where there is no transcript.
+
+    Bad audio is left to `bad`; without it, that is an InputError.
+    """
+    root, bad = find_root(root), bad or BadClips()
+    yield from bad.usable(
+        Utterance(
             id=clip.utt,
             speaker=clip.speaker,
             audio=root / clip.path,
             text=" ".join(clip.text.split()),
-            duration=audio_duration(root / clip.path),
+            duration=UNKNOWN,
             recording=clip.utt,
             accent=clip.accent,
             split=clip.split or None,
             language=LANGUAGE,
         )
+        for clip in sorted(read_metadata(root), key=lambda clip: clip.utt.encode())
+    )

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from salience.corpora import download, mini_noise
+from salience.corpora.clips import BadClips
 from salience.corpora.headers import write_audio
 from salience.corpora.recordings import recordings as recordings_in
 from salience.corpora.records import Utterance
 from salience.errors import InputError
+from salience.files import files_below
 
 RELEASE = download.Archive(
     "qutnoisehome.zip",
@@ -28,7 +30,7 @@ RATE = 48000
 
 
 def _living_room(folder: Path) -> Path:
-    found = sorted(Path(folder).rglob(LIVING_ROOM))
+    found = [path for path in files_below(folder) if path.name == LIVING_ROOM]
     if not found:
         raise InputError(
             f"{folder} holds no {LIVING_ROOM}; give the corpus' folder with --qut-noise-root "
@@ -55,10 +57,10 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
     return target / "QUT-NOISE"
 
 
-def noises(root: Path) -> list[Utterance]:
+def noises(root: Path, bad: BadClips | None = None) -> list[Utterance]:
     """The living room, as a list of one recording, at its own rate and with its own channels."""
     path = _living_room(root)
-    return recordings_in(path.parent, [path])
+    return recordings_in(path.parent, [path], bad)
 
 
 def synthesise(root: Path, seed: int = 0) -> None:

@@ -1,37 +1,39 @@
 """Recordings of noise in any folder, and one-second pieces of them."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from salience.corpora.headers import audio_duration
-from salience.corpora.records import Utterance
+from salience.corpora.clips import BadClips
+from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
+from salience.files import files_below, visible
 
 ENDINGS = (".wav", ".flac", ".ogg", ".sph")
 
 
-def recordings(folder: Path, paths: Iterable[Path] | None = None) -> list[Utterance]:
+def recordings(
+    folder: Path, paths: Iterable[Path] | None = None, bad: BadClips | None = None
+) -> list[Utterance]:
     """One record a recording, sorted by id: what `paths` names, or all audio below `folder`.
 
     The id is the path from `folder`, without ending, its parts joined by `-`;
     each recording is its own speaker and says nothing.  Two paths of one id
-    are an InputError, and so is a file that cannot be read.
+    are an InputError.  A file that cannot be read is left to `bad`; without
+    it, that is an InputError, too.
     """
-    folder = Path(folder)
+    folder, bad = Path(folder), bad or BadClips()
     if paths is None:
-        paths = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+        paths = (path for path in files_below(folder) if path.suffix.lower() in ENDINGS)
     found: dict[str, Utterance] = {}
-    for path in sorted(paths):
-        # What a Mac leaves beside its files is named like audio.
-        if path.name.startswith("."):
-            continue
+    for path in visible(paths):
         key = "_".join("-".join(path.relative_to(folder).with_suffix("").parts).split())
         if key in found:
             raise InputError(f"{path} and {found[key].audio} would both be called {key}; rename one of them")
         found[key] = Utterance(
-            id=key, speaker=key, audio=path, text="", duration=audio_duration(path), recording=key
+            id=key, speaker=key, audio=path, text="", duration=UNKNOWN, recording=key
         )
-    return [found[key] for key in sorted(found, key=str.encode)]
+    return bad.usable(found[key] for key in sorted(found, key=os.fsencode))
 
 
 def of_a_second(found: Sequence[Utterance], folder: Path, option: str) -> list[Utterance]:

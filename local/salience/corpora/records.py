@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+UNKNOWN = 0.0
+"""Seconds of an utterance that was not measured yet."""
+
 
 @dataclass(frozen=True)
 class Utterance:

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from salience.corpora import download, mini, mini_noise, voices
+from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
 from salience.corpora.headers import open_audio, promised_bytes, write_audio
-from salience.corpora.records import Utterance
+from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
-from salience.files import foreign
+from salience.files import foreign, visible
 from salience.randomness import generator
 
 RELEASE = download.Archive(
@@ -53,10 +54,7 @@ PATH = re.compile(rf"(?P<word>[^/\s]+)/{NAME.pattern}")
 def find_root(folder: Path) -> Path:
     """The folder with both lists: `folder` or one in it."""
     folder = Path(folder)
-    for candidate in (
-        folder,
-        *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ()),
-    ):
+    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
         if all((candidate / name).is_file() for name in LISTS.values()):
             return candidate
     raise InputError(
@@ -87,7 +85,7 @@ def background(root: Path) -> Path:
 
 def words_in(root: Path) -> list[str]:
     """The words that have a folder, in the order of the alphabet."""
-    return sorted(path.name for path in Path(root).iterdir() if path.is_dir() and path.name[0] not in "._")
+    return [path.name for path in visible(Path(root).iterdir()) if path.is_dir() and path.name[0] != "_"]
 
 
 def utterance_id(path: str) -> str:
@@ -129,9 +127,9 @@ def listed(path: Path) -> list[str]:
 def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[str]]:
     """The `<word>/<file>` of each split (train, dev, test), of these `words` or all; no file is opened.
 
-    InputErrors: a word without a folder, a folder without clips or with white
-    space in its name, a clip of another name, a list that names what is not
-    there, a clip in both lists.
+    A clip that a list names and that is missing is among them.  InputErrors:
+    a word without a folder, a folder without clips or with white space in its
+    name, a clip of another name, a clip in both lists.
     """
     root = find_root(root)
     present = words_in(root)
@@ -145,7 +143,7 @@ def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[st
     for word in chosen:
         if len(word.split()) != 1:
             raise InputError(f"{root / word} has white space in its name, which no word may have; rename the folder")
-        names = [p.name for p in (root / word).iterdir() if p.suffix == ".wav" and p.name[0] != "."]
+        names = [path.name for path in visible((root / word).glob("*.wav"))]
         if not names:
             raise InputError(
                 f"{root / word} holds no .wav file; unpack the corpus again, or remove the folder"
@@ -162,7 +160,7 @@ def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[st
         # Lists of the whole corpus name clips of words that nobody asked for.
         splits[split] = [n for n in listed(root / file) if words is None or n.split("/", 1)[0] in chosen]
         for name in splits[split]:
-            if name not in found:
+            if name.split("/", 1)[0] not in chosen:
                 raise InputError(
                     f"{root / name} does not exist, which {root / file} names; unpack the corpus again, "
                     "take the line out, or choose the words that are here with --words"
@@ -176,27 +174,33 @@ def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[st
     return {"train": sorted(rest), "dev": splits["dev"], "test": splits["test"]}
 
 
-def utterances(root: Path, words: Collection[str] | None = None) -> Iterator[Utterance]:
+def utterances(
+    root: Path, words: Collection[str] | None = None, bad: BadClips | None = None
+) -> Iterator[Utterance]:
     """The clips for training, then dev, then test, each sorted by id; see `clips` for the InputErrors.
 
-    `split` says which; the text is the word.
+    `split` says which; the text is the word.  Clips that `clip_duration` does
+    not take are left to `bad`; without it, they are InputErrors.
     """
-    root = find_root(root)
+    root, bad = find_root(root), bad or BadClips()
     for split, names in clips(root, words).items():
+        found = []
         for key, name in sorted((utterance_id(name), name) for name in names):
             # A word may have the `-` that parts an id.
             parts = parts_of(name)
-            path = root / name
-            yield Utterance(
-                id=key,
-                speaker=parts["speaker"],
-                audio=path,
-                text=parts["word"],
-                duration=clip_duration(path),
-                recording=key,
-                split=split,
-                language="en",
+            found.append(
+                Utterance(
+                    id=key,
+                    speaker=parts["speaker"],
+                    audio=root / name,
+                    text=parts["word"],
+                    duration=UNKNOWN,
+                    recording=key,
+                    split=split,
+                    language="en",
+                )
             )
+        yield from bad.usable(found, measure=clip_duration)
 
 
 def clip_duration(path: Path) -> float:

@@ -16,16 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from salience.corpora.records import Utterance
-from salience.data.audio import read_audio
 from salience.data.packed import INT16
+from salience.data.signals import TOLERANCE, read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.files import publish, temporary_name
 from salience.progress import bar
 from salience.randomness import generator
-
-MARGIN = 0.1
-"""Seconds that a clip may be longer than its table says: an MP3's length is an estimate."""
 
 HEADER = 128
 """Bytes of the header of signals.npy."""
@@ -43,7 +40,7 @@ class Chunk:
 
     def most_bytes(self, rate: int) -> int:
         """So much disk its files take at most, if the durations of the utterances are right."""
-        samples = sum(ceil((utterance.duration + MARGIN) * rate) for utterance in self.utterances)
+        samples = sum(ceil((utterance.duration + TOLERANCE) * rate) for utterance in self.utterances)
         return HEADER + 2 * samples + LINE * len(self.utterances)
 
 
@@ -87,10 +84,9 @@ def decode(chunk: Chunk, rate: int) -> None:
     """Write the chunk's signals.npy and utterances.
 
     The array is written once, under a temporary name, so that no more is on
-    the disk at any time than in the end.  Clips that together last longer than
-    was planned for are an InputError.
+    the disk at any time than in the end.  A clip that is longer or shorter than
+    its duration is an InputError, so that no more is written than was planned.
     """
-    room = chunk.most_bytes(rate)
     chunk.folder.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(chunk.folder / "signals.npy")
     counts: dict[str, str] = {}
@@ -99,12 +95,7 @@ def decode(chunk: Chunk, rate: int) -> None:
         with open(temporary, "wb") as handle:
             handle.seek(HEADER)
             for utterance in bar(chunk.utterances, f"decoding {chunk.folder.name}"):
-                signal = read_audio(utterance.audio, rate, utterance.start, utterance.end)
-                if HEADER + 2 * (place + len(signal)) > room:
-                    raise InputError(
-                        f"{utterance.audio} and the clips before it last longer than utt2dur says; "
-                        "run stage 1 again, after removing clip_durations.tsv if that is wrong"
-                    )
+                signal = read_utterance(utterance, rate)
                 handle.write(np.clip(np.rint(signal * INT16), -INT16, INT16 - 1).astype("<i2").tobytes())
                 counts[utterance.id] = f"{place} {len(signal)}"
                 place += len(signal)

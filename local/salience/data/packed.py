@@ -9,7 +9,7 @@ import numpy as np
 
 from salience.corpora.headers import open_audio
 from salience.corpora.records import Utterance
-from salience.data.audio import read_audio
+from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.files import foreign, publish, room_for, temporary_name
@@ -58,7 +58,7 @@ def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | 
             with open(raw, "wb") as handle:
                 place = 0
                 for utterance in bar(utterances, f"packing {folder.name}"):
-                    signal = read_audio(utterance.audio, rate, utterance.start, utterance.end)
+                    signal = read_utterance(utterance, rate)
                     if width is not None and len(signal) > width:
                         raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, more than the {width} of a command; cut it or remove {utterance.id}")
                     if len(signal) < shortest:
@@ -97,7 +97,7 @@ def _is_16_bit(path: Path) -> bool:
         with open_audio(path) as file:
             return bool(file.subtype == "PCM_16")
     except InputError:
-        # read_audio says what is wrong with it.
+        # read_utterance says what is wrong with it.
         return False
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from more_itertools import chunked
 
 from salience.corpora.headers import open_audio
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
 from salience.data.packed import INT16, read_packed
+from salience.data.signals import read_utterance
 from salience.errors import InputError
 from salience.steps import audio_fingerprint
 
@@ -72,7 +72,7 @@ class Waveforms(Mapping[str, np.ndarray]):
             signal = signal / np.float32(INT16) if signal.dtype == np.int16 else signal
         else:
             utterance = self.utterances[key]
-            signal = read_audio(utterance.audio, RATE, utterance.start, utterance.end)
+            signal = read_utterance(utterance, RATE)
         if len(signal) < SHORTEST:
             raise InputError(
                 f"{self.data}: {key} has {len(signal)} samples at {RATE} Hz, too few for one frame; remove it from the set"

@@ -1,0 +1,29 @@
+"""The signal of an utterance of a data directory, of the length that utt2dur says."""
+
+import numpy as np
+
+from salience.corpora.records import Utterance
+from salience.data.audio import change_speed, read_audio
+from salience.errors import InputError
+
+TOLERANCE = 0.1
+"""Seconds by which a signal may be shorter or longer than utt2dur says."""
+
+
+def read_utterance(utterance: Utterance, rate: int, speed: float | None = None) -> np.ndarray:
+    """Samples (samples,) float32 at `rate` Hz, played at `speed` if there is one.
+
+    A signal that differs from the duration of the utterance by more than
+    TOLERANCE is an InputError: what was trained on or scored would not be what
+    the data directory says.  A duration of 0 is unknown.
+    """
+    samples = read_audio(utterance.audio, rate, utterance.start, utterance.end)
+    if speed is not None:
+        samples = change_speed(samples, rate, speed)
+    seconds = len(samples) / rate
+    if utterance.duration and abs(seconds - utterance.duration) > TOLERANCE:
+        raise InputError(
+            f"{utterance.audio}: the utterance {utterance.id} lasts {seconds:.2f} s, and {utterance.duration:.2f} s in utt2dur; "
+            "run stage 1 again if the file has changed, fetch it again if it is damaged, or correct utt2dur"
+        )
+    return samples
