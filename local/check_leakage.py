@@ -5,8 +5,9 @@ from pathlib import Path
 
 from salience import program
 from salience.data.bidi import isolated
-from salience.data.leakage import Overlap, examples, overlaps, sentence_key
+from salience.data.leakage import Overlap, examples, overlaps, sentence_key, unknown_speakers
 from salience.data.normalisers import normaliser as resolve
+from salience.data.tables import iterate_table
 from salience.errors import InputError
 from salience.files import whole_file
 
@@ -61,6 +62,11 @@ def check_leakage(
         "Sentences are compared without case and punctuation; utterances are the second set's.",
         "",
     ]
+    unknown = {
+        folder: note
+        for folder in kind_of
+        for note in unknown_speakers(folder.name, (row[1:] for row in iterate_table(folder / "utt2spk")))
+    }
     details: list[str] = []
     table = ["| sets | speakers | sentences | recordings | verdict |", "|---|---|---|---|---|"]
     for overlap in overlaps(kind_of, lambda text: sentence_key(normalise(text))):
@@ -68,7 +74,8 @@ def check_leakage(
         disjoint = kind_of[overlap.first] != kind_of[overlap.second]
         decided = allowed & {overlap.first.name, overlap.second.name}
         said = sum(overlap.sentences.values())
-        verdict = "disjoint speakers"
+        all_known = not {overlap.first, overlap.second} & unknown.keys()
+        verdict = "disjoint speakers" if all_known else "no shared speakers known"
         if overlap.speakers and not disjoint:
             verdict = f"both are {kind_of[overlap.first]} sets"
         elif overlap.speakers and decided:
@@ -78,7 +85,7 @@ def check_leakage(
             crossing.append(overlap)
         if overlap.recordings and disjoint and forbid_shared_recordings:
             torn.append(overlap)
-            verdict = verdict.replace("disjoint speakers", "SHARED RECORDINGS, an error")
+            verdict = verdict if overlap.speakers else "SHARED RECORDINGS, an error"
         if overlap.sentences and disjoint:
             repeated.append(overlap)
         share = f" ({said} of {overlap.spoken} utterances)" if said else ""
@@ -93,6 +100,7 @@ def check_leakage(
         ):
             if found:
                 details.append(f"- {what} of {pair}: {examples(found)}")
+    lines += [line for note in unknown.values() for line in (f"**{note}.**", "")]
     if not details:
         details.append("Nothing is shared.")
     if allowed:

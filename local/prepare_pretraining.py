@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from salience import program
-from salience.corpora import common_voice_persian
+from salience.corpora import common_voice
 from salience.corpora import librispeech as librispeech_corpus
 from salience.data.directories import write_data_dir
 from salience.errors import InputError
@@ -26,7 +26,7 @@ def prepare_pretraining(
     if librispeech is not None:
         utterances = list(librispeech_corpus.utterances(librispeech))
     else:
-        utterances = list(common_voice_persian.utterances(persian, "train"))
+        utterances = list(common_voice.utterances(persian, "train"))
     dev = set(sorted({u.speaker for u in utterances})[:dev_readers])
     write_data_dir(out / "asr_train", [u for u in utterances if u.speaker not in dev])
     write_data_dir(out / "asr_dev", [u for u in utterances if u.speaker in dev])

@@ -3,9 +3,10 @@
 # recordings, a CNN learns to tell its accents apart, Grad-CAM says where in the spectrogram it looks, those regions are
 # masked in a copy of Common Voice, and Whisper is fine-tuned on both.
 
-# Common Voice (a Persian release) is never downloaded: it needs a login.
+# Common Voice (a Persian release or delta segment) is never downloaded: it needs a login.
 common_voice_root=
 common_voice_archive=
+labelled_tables=validated # of a delta segment, which has no train.tsv, dev.tsv, test.tsv: tables whose clips are used
 # The corpus of dialects: as its owner supplies it, or collected from long recordings, with an accent for each folder or
 # for each line of a list.  With neither of them, the sets of Common Voice are made alone.
 pdid_root=
@@ -89,9 +90,9 @@ fi
 
 if begin 1 "data directories, splits, leakage"; then
     roots_of "common_voice_persian pdid"
-    local/prepare_sets.py --out "$data" --test-only "$test_only" --standard-train "$standard_train" \
-        --asr-train-accents "$asr_train_accents" --skip-bad-clips "$skip_bad_clips" --seed "$seed" \
-        "${roots[@]/#--common_voice_persian/--common-voice}"
+    local/prepare_sets.py --out "$data" --labelled-tables "$labelled_tables" --test-only "$test_only" \
+        --standard-train "$standard_train" --asr-train-accents "$asr_train_accents" --skip-bad-clips "$skip_bad_clips" \
+        --seed "$seed" "${roots[@]/#--common_voice_persian/--common-voice}"
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test standard accented" \
         --forbid-shared-recordings true --normaliser persian
 fi

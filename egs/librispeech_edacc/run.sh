@@ -4,7 +4,8 @@
 # fine-tuned on both.  Beside it: no masks, SpecAugment, and random masks of equal area.
 
 # The corpora.  LibriSpeech and EdAcc are downloaded when no root or archive is given; with some given and others not,
-# the sets of the others are left out.  Common Voice (an English release) is never downloaded: it needs a login.
+# the sets of the others are left out.  Common Voice (an English release, also the first, or a delta segment) is never
+# downloaded: it needs a login.
 librispeech_root=
 librispeech_archive=
 edacc_root=

@@ -1,8 +1,10 @@
 """Common Voice and the CommonAccent draw: exact labels, disjoint speakers, the same draw every time."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from corpora_helpers import contents, listing
@@ -34,7 +36,7 @@ def copy(corpus: Path, tmp_path: Path) -> Path:
 
 def test_mini_round_trip(corpus: Path) -> None:
     before = listing(corpus)
-    found = list(cv.utterances(corpus.parents[1], labels=read_labels(cv.COMMON_ACCENT_TABLE)))
+    found = list(cv.utterances(cv.find_root(corpus.parents[1]), labels=read_labels(cv.COMMON_ACCENT_TABLE)))
     assert listing(corpus) == before
     assert len(found) == 16 * 2 * 2 + 2 * 2 and {u.accent for u in found} == LABELS | {None}
     assert sum(u.accent is None for u in found) == 4
@@ -151,15 +153,159 @@ def test_missing_and_truncated_clips(copy: Path) -> None:
         list(cv.utterances(copy))
 
 
-def test_empty_sentence(copy: Path) -> None:
+@pytest.mark.parametrize("sentence", [" ", "<|en|>", "\ufeff\u0007"])
+def test_clips_without_a_sentence_are_counted(copy: Path, sentence: str) -> None:
     path = copy / "validated.tsv"
     lines = path.read_text().splitlines(keepends=True)
     fields = lines[1].split("\t")
-    fields[3] = " "
+    fields[3] = sentence
     lines[1] = "\t".join(fields)
     path.write_text("".join(lines))
-    with pytest.raises(InputError, match="has no sentence"):
-        list(cv.utterances(copy))
+    excluded: Counter[str] = Counter()
+    assert fields[1] not in {u.audio.name for u in cv.utterances(copy, excluded=excluded)}
+    assert excluded == {"Common Voice clips without a sentence": 1}
+
+
+def noise(path: Path, number: int = 0, seconds: float = 0.5) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = 0.1 * np.random.default_rng(number).standard_normal(round(16000 * seconds))
+    soundfile.write(path, samples, 16000, format="MP3")
+
+
+FIRST_HEADER = "filename,text,up_votes,down_votes,age,gender,accent,duration"
+
+
+def first_release(root: Path, rows: dict[str, list[str]], header: str = FIRST_HEADER) -> Path:
+    """Release 1: csv tables, and the clips of each in a folder of its name."""
+    for table, lines in rows.items():
+        for number, line in enumerate(lines):
+            noise(root / line.split(",")[0], number)
+        (root / f"{table}.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return root
+
+
+FIRST_ROWS = {
+    "cv-valid-train": ['cv-valid-train/sample-000000.mp3,"he said, ""no""",1,0,,male,us,'],
+    "cv-valid-dev": [
+        "cv-valid-dev/sample-000000.mp3,be careful,1,0,,,,5.1",
+        "cv-valid-dev/sample-000001.mp3,then why,2,0,twenties,female,england,0.5",
+        "cv-valid-dev/sample-000002.mp3,then why not,2,0,,other,england,",
+    ],
+    "cv-other-train": ["cv-other-train/sample-000000.mp3,nobody checked this,0,0,,,us,"],
+}
+
+
+def test_first_release(tmp_path: Path) -> None:
+    root = first_release(tmp_path / "data" / "cv_corpus_v1", FIRST_ROWS)
+    assert cv.find_root(tmp_path / "data") == cv.find_root(root) == root
+    found = list(cv.utterances(root, labels=read_labels(cv.COMMON_ACCENT_TABLE)))
+    assert [(u.id, u.text, u.accent, u.gender) for u in found] == [
+        ("cv-valid-dev-sample-000000", "be careful", None, None),
+        ("cv-valid-dev-sample-000001", "then why", "england", "f"),
+        ("cv-valid-dev-sample-000002", "then why not", "england", None),
+        ("cv-valid-train-sample-000000", 'he said, "no"', "us", "m"),
+    ]
+    assert all(u.speaker == u.id and 0.4 < u.duration < 0.7 for u in found)
+    assert found[1].audio == root / "cv-valid-dev/sample-000001.mp3"
+    assert [u.text for u in cv.utterances(root, "other")] == ["nobody checked this"]
+    assert sum(map(len, cv.common_accent(root, sets=("test",)).values())) == 3
+    with pytest.raises(InputError, match=f"{root} is in the language 'en', not in 'fa'"):
+        cv.find_root(root, "fa")
+
+
+def test_first_release_in_copies(tmp_path: Path) -> None:
+    """Other columns, paths without a folder, one table alone."""
+    root = first_release(
+        tmp_path, {"cv-valid-dev": ["sample-1.mp3,so be it,1,0,,,us,SO BE IT,0.5"]},
+        FIRST_HEADER.replace("duration", "generated_text,duration"),
+    )  # fmt: skip
+    noise(root / "cv-valid-dev/sample-1.mp3")
+    assert [(u.id, u.text) for u in cv.utterances(root)] == [("cv-valid-dev-sample-1", "so be it")]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("cv-valid-dev/a.mp3,hello", r"cv-valid-dev.csv:2 has 2 fields instead of 8; unpack"),
+        ('cv-valid-dev/a.mp3,"hello,1,0,,,us,', r":2 is not separated by commas \(unexpected end of data\)"),
+        ("../a.mp3,hello,1,0,,,us,", r"the clip ../a.mp3, which is outside the corpus"),
+        ("/a.mp3,hello,1,0,,,us,", r"the clip /a.mp3, which is outside the corpus"),
+    ],
+)
+def test_bad_row_of_the_first_release(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "cv-valid-dev.csv").write_text(f"{FIRST_HEADER}\n{line}\n")
+    with pytest.raises(InputError, match=message):
+        list(cv.utterances(tmp_path))
+
+
+def tables(root: Path, locale: str, *names: str) -> Path:
+    """A release of one clip, of release 6.1's columns."""
+    noise(root / "clips" / "a.mp3")
+    for name in names:
+        header = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccent\tlocale\tsegment\n"
+        (root / f"{name}.tsv").write_text(f"{header}{'c' * 128}\ta.mp3\tHello.\t2\t0\t\tmale\tus\t{locale}\t\n")
+    return root
+
+
+def test_forms_are_found_wherever_they_lie(tmp_path: Path) -> None:
+    delta = tables(tmp_path / "delta" / "dataset", "en", "validated", "invalidated")
+    assert cv.find_root(delta) == cv.find_root(delta.parent) == delta
+    alone = tables(tmp_path / "alone" / "my copy", "ca", "other")
+    assert cv.find_root(alone, "ca") == cv.find_root(alone.parent, "ca") == alone
+    for language in ("ca", "en"):
+        tables(tmp_path / "sample" / language, language, "validated")
+    assert cv.find_root(tmp_path / "sample", "ca") == tmp_path / "sample/ca"
+    (delta.parent / ".hidden").symlink_to(delta)
+    assert cv.find_releases(delta.parent, "en") == [delta]
+
+
+def test_another_language_or_several_releases_are_told(tmp_path: Path) -> None:
+    root = tables(tmp_path / "cv-corpus-6.1" / "ca", "ca", "validated")
+    with pytest.raises(InputError, match=f"{root} is in the language 'ca', not in 'en'; give the folder"):
+        cv.find_root(root)
+    with pytest.raises(InputError, match="holds no validated.tsv beside clips/, in the language 'en'"):
+        cv.find_root(tmp_path)
+    tables(tmp_path / "cv-corpus-7.0" / "ca", "ca", "validated")
+    assert cv.find_root(tmp_path, "ca", several=True) == tmp_path
+    with pytest.raises(InputError, match=r"2 releases \(cv-corpus-6.1/ca, cv-corpus-7.0/ca\); give the folder of one"):
+        cv.find_root(tmp_path, "ca")
+    with pytest.raises(InputError, match="has no train.tsv; unpack the corpus again, or give another release"):
+        list(cv.utterances(root, "train"))
+
+
+LABELLED = {"us": "us", "England English": "england", "Indian (India, Pakistan)": "indian", "Filipino": "philippines"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("us", "us"),
+        (" Filipino ", "philippines"),
+        ("Indian (India, Pakistan)", "indian"),
+        ("England English,us", None),
+        ("England English,Northern", None),
+        ("England English|us", None),
+        ("England English|Northern", None),
+        ("us|us", "us"),
+        ("us|", "us"),
+        ("", None),
+        ("|", None),
+    ],
+)
+def test_accents_are_exact(answer: str, label: str | None) -> None:
+    assert cv.accent_label(answer, LABELLED) == label
+
+
+def test_what_has_no_accent_is_counted(copy: Path) -> None:
+    excluded: Counter[str] = Counter()
+    path = copy / "validated.tsv"
+    path.write_text(path.read_text().replace("Filipino", "Scottish English", 1))
+    cv.common_accent(copy, excluded=excluded)
+    assert excluded == {
+        "Common Voice clips with an accent that has no label": 2,
+        "Common Voice clips without an accent": 2,
+        "Common Voice clips of a speaker who states several accents": 2,
+    }
 
 
 def test_it_cannot_be_downloaded(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The Persian recipe's corpora and sets: mini Common Voice, splits by recording and speaker, leakage."""
 
 import re
+import shutil
 from collections import defaultdict
 from dataclasses import replace
 
@@ -78,7 +79,7 @@ def places(out, table):
 
 def test_mini_release_is_what_the_reader_expects(release):
     assert common_voice_persian.find_root(release.parent.parent) == release
-    sets = {name: list(common_voice_persian.utterances(release, name)) for name in ("train", "dev", "test")}
+    sets = {name: list(common_voice.utterances(release, name)) for name in ("train", "dev", "test")}
     assert {name: len(found) for name, found in sets.items()} == {"train": 12, "dev": 4, "test": 18}
     speakers = [{u.speaker for u in found} for found in sets.values()]
     assert [len(found) for found in speakers] == [3, 2, 2] and len(set.union(*speakers)) == 7
@@ -118,17 +119,33 @@ def test_all_generations_of_columns_are_read(release, tmp_path, columns):
         header, *rows = ((line.split("\t")) for line in (release / f"{name}.tsv").read_text().splitlines())
         lines = ["\t".join(dict(zip(header, row)).get(column, "") for column in columns) for row in rows]
         (root / f"{name}.tsv").write_text("\n".join(["\t".join(columns), *lines]) + "\n")
-    expected, found = list(common_voice_persian.utterances(release, "test")), list(common_voice_persian.utterances(root, "test"))
+    expected, found = list(common_voice.utterances(release, "test")), list(common_voice.utterances(root, "test"))
     assert [(u.id, u.text, u.gender) for u in found] == [(u.id, u.text, u.gender) for u in expected]
     # Without a table of durations, they come from the files.
     assert all(abs(a.duration - b.duration) < 0.1 for a, b in zip(found, expected, strict=True))
 
 
-def test_a_delta_segment_is_refused(release, tmp_path):
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "validated.tsv").write_bytes((release / "validated.tsv").read_bytes())
-    with pytest.raises(InputError, match="has no train.tsv, as a delta segment has none; give a full release"):
-        common_voice_persian.find_root(tmp_path)
+def test_a_delta_segment_is_split_by_speaker(release, tmp_path):
+    delta = tmp_path / "fa"
+    delta.mkdir()
+    (delta / "clips").symlink_to(release / "clips")
+    shutil.copy(release / "validated.tsv", delta)
+    shutil.copy(release / "other.tsv", delta)
+    prepare.main(tmp_path / "data", tmp_path, seed=4)
+    sets = {name: read_table(tmp_path / "data" / name / "utt2spk") for name in ("asr_train", "asr_dev", "standard")}
+    assert sum(map(len, sets.values())) == 34 and [len(set(s.values())) for s in sets.values()] == [5, 1, 1]
+    assert len(set().union(*(s.values() for s in sets.values()))) == 7
+    told = (tmp_path / "data/preparation.txt").read_text()
+    assert f"{delta} has no train.tsv, dev.tsv and test.tsv, as a delta segment" in told
+    assert "the clips of validated.tsv were split by speaker" in told
+    assert "disjoint speakers" in leakage(tmp_path / "data")
+    prepare.main(tmp_path / "more", tmp_path, labelled_tables="validated other", seed=4)
+    every = {s for name in sets for s in read_table(tmp_path / "more" / name / "utt2spk").values()}
+    told = (tmp_path / "more/preparation.txt").read_text()
+    assert len(every) == 8 and "of validated.tsv and other.tsv were split" in told
+    shutil.copy(release / "test.tsv", delta)
+    with pytest.raises(InputError, match="fa has no train.tsv, but others of .*; complete them, or remove them all"):
+        prepare.main(tmp_path / "data", tmp_path)
 
 
 def test_speakers_of_the_pretraining_are_in_no_mini_corpus():

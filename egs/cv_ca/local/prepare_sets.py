@@ -38,7 +38,6 @@ SETS = (
     *(f"gender_{part}" for part in PARTS),
     *(f"gender_{part}_random" for part in PARTS),
 )
-BAD_CLIP = "unpack the release again, or go on without such clips with --skip-bad-clips true"
 UNKNOWN = "unlabelled"
 """Stands for an accent or gender in tables that say something of every utterance."""
 
@@ -140,7 +139,7 @@ def main(
         )
     config = {name: value for name, value in locals().items() if name not in ("out", "name", "share", "limits", "limit")}
     releases = corpus.find_releases(common_voice.absolute(), catalan.LANGUAGE)
-    config["files"] = audio_fingerprint(path for root in releases for path in root.glob("*.tsv"))
+    config["files"] = audio_fingerprint(path for root in releases for path in corpus.all_tables(root))
     tables = [catalan.LEGACY_ACCENT_TABLE if legacy_accents else catalan.ACCENT_TABLE]
     inputs = [*tables, *([accent_table] if accent_table else [])]
     if unlabelled_data is not None:
@@ -216,13 +215,13 @@ class _Reader:
             names = [*labelled, *unlabelled] if root in only_audio else unlabelled
             work += [(root, table, False) for table in names]
         for root, table, has_text in work:
-            path, name = root / f"{table}.tsv", f"{corpus.release_name(root)} {table}"
-            if not path.is_file():
+            paths, name = corpus.table_paths(root, table), f"{corpus.release_name(root)} {table}"
+            if not paths:
                 self.made.notes.append(f"{name}: there is no such table")
                 continue
             known = corpus.durations(root)
             count = 0
-            for clip in corpus.clips(path, self.columns):
+            for clip in (clip for path in paths for clip in corpus.clips(path, self.columns)):
                 if clip.path in taken:
                     self.made.excluded["rows of clips that were taken from another table or release"] += 1
                     continue
@@ -243,30 +242,20 @@ class _Reader:
 
     def _utterance(self, root: Path, clip: Clip, has_text: bool, seconds: float | None) -> Utterance | None:
         """A clip's record; None if it is left out."""
-        audio = root / "clips" / clip.path
         try:
-            if not audio.is_file():
-                raise InputError(f"{audio} is missing; {BAD_CLIP}")
-            if seconds == 0 or audio.stat().st_size == 0:
-                raise InputError(f"{audio} has a length of zero; {BAD_CLIP}")
             # A table tells how long a clip was, not that it is there as a whole.
-            seconds = audio_duration(audio) if seconds is None or self.skip_bad_clips else seconds
+            utterance = corpus.utterance(root, clip, seconds=None if self.skip_bad_clips and seconds else seconds)
         except InputError:
             if not self.skip_bad_clips:
                 raise
             self.made.excluded["clips that are missing, empty or no audio"] += 1
             return None
-        if not self._fits(seconds):
+        if not self._fits(utterance.duration):
             return None
-        if has_text and not clip.sentence.strip():
+        if has_text and not utterance.text:
             self.made.excluded["clips without a sentence"] += 1
             return None
-        key = f"{clip.speaker}-{Path(clip.path).stem}"
-        text = " ".join(clip.sentence.split()) if has_text else ""
-        return Utterance(
-            key, clip.speaker, audio, text, seconds, key,
-            gender=corpus.GENDERS.get(clip.gender), language=catalan.LANGUAGE,
-        )  # fmt: skip
+        return replace(utterance, text=utterance.text if has_text else "", language=catalan.LANGUAGE)
 
     def _fits(self, seconds: float) -> bool:
         """Whether a clip is neither too short nor too long; one that is gets counted."""

@@ -10,15 +10,15 @@ from operator import attrgetter
 from pathlib import Path
 
 from salience import program
+from salience.corpora import common_voice as common_voice_corpus
 from salience.corpora import common_voice_persian, pdid as pdid_corpus
 from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
 from salience.corpora.records import Utterance
 from salience.corpora.splits import groups_of, split_speakers, spread
 from salience.data.directories import write_data_dir
 from salience.data.tables import write_table
-from salience.data.validation import is_printable
 from salience.errors import InputError
-from salience.files import files_below, visible, whole_file
+from salience.files import files_below, whole_file
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def main(
     out: Path,
     common_voice: Path | None = None,
     pdid: Path | None = None,
+    labelled_tables: str = "validated",
     test_only: str = TEST_ONLY,
     asr_train_accents: bool = False,
     standard_train: int = 1000,
@@ -56,16 +57,18 @@ def main(
 ) -> None:
     """Write a data directory for each set that the given corpora allow, and <out>/preparation.txt.
 
-    Common Voice keeps its official train, dev and test lists.  PDID keeps the
-    split of its metadata, if that has one; else all that shares a recording
-    or a speaker goes to one set, about half of each accent to train, a fifth
-    to dev, the rest to test.  Clips without text are in the classifier's sets
-    alone.  utt2recording names what each clip was cut from.
+    Common Voice keeps its official train, dev and test lists; a delta segment,
+    which has none, is split by speaker.  PDID keeps the split of its metadata,
+    if that has one; else all that shares a recording or a speaker goes to one
+    set, about half of each accent to train, a fifth to dev, the rest to test.
+    Clips without text are in the classifier's sets alone.  utt2recording names
+    what each clip was cut from.
 
     Args:
         out: folder for the data directories
-        common_voice: root of a Persian Common Voice release
+        common_voice: root of a Persian Common Voice release or delta segment
         pdid: root of PDID, as its owner supplies it or a collection leaves it
+        labelled_tables: tables of a delta segment whose clips are used, parted by spaces
         test_only: PDID accents that are in the test set alone, parted by commas; capital letters are like small ones
         asr_train_accents: add PDID's training clips, which then need text, to asr_train
         standard_train: at most this many Common Voice clips in cls_train, as the class Standard; 0: no such class
@@ -80,6 +83,8 @@ def main(
     """
     if not (common_voice or pdid):
         raise InputError("no corpus is given; give --common-voice or --pdid, or both")
+    if common_voice:
+        common_voice = common_voice_persian.find_root(common_voice.absolute())
     alone = [accent.strip() for accent in test_only.split(",") if accent.strip()]
     config = {name: value for name, value in locals().items() if name not in ("out", "alone")}
     config["files"] = _fingerprint(common_voice, pdid, out)
@@ -89,15 +94,13 @@ def main(
     with step:
         made, bad = Preparation(), BadClips(out, skip_bad_clips)
         if common_voice:
-            for name in common_voice_persian.LISTS:
-                clips = common_voice_persian.utterances(common_voice.absolute(), name)
-                made.sets[f"standard_{name}"] = [replace(clip, accent=STANDARD, split=None) for clip in clips]
+            _common_voice(made, common_voice, labelled_tables.split(), seed)
         if pdid:
             _pdid(made, pdid.absolute(), alone, seed, bad)
         bad.report()
         made.excluded[LEFT_OUT] += len(bad.reasons)
         step.config["files"] = _fingerprint(common_voice, pdid, out)
-        _clean(made, shortest, longest)
+        _within_limits(made, shortest, longest)
         shares = {"train": standard_train, "dev": standard_dev, "test": standard_test}
         _combine(made, shares, asr_train_accents, test_limit, seed)
         _write(made, out)
@@ -105,9 +108,21 @@ def main(
 
 def _fingerprint(common_voice: Path | None, pdid: Path | None, out: Path) -> str:
     """What tells that a corpus changed; of Common Voice, with its many clips, the tables and what was bad."""
-    tables = visible(common_voice.glob("*.tsv")) if common_voice else []
+    tables = common_voice_corpus.all_tables(common_voice) if common_voice else []
     clips = [path for path in files_below(pdid) if path.suffix == ".wav"] if pdid else []
     return audio_fingerprint([*tables, *clips, *bad_before(out)])
+
+
+def _common_voice(made: Preparation, root: Path, tables: Sequence[str], seed: int) -> None:
+    found = common_voice_corpus.split_sets(root, seed, tables, excluded=made.excluded)
+    for name, clips in found.items():
+        made.sets[f"standard_{name}"] = [replace(clip, accent=STANDARD, split=None) for clip in clips]
+    made.notes.append(
+        "Common Voice: the split is that of train.tsv, dev.tsv and test.tsv"
+        if common_voice_corpus.has_lists(root)
+        else f"Common Voice: {root} has no train.tsv, dev.tsv and test.tsv, as a delta segment; "
+        f"the clips of {' and '.join(f'{name}.tsv' for name in tables)} were split by speaker"
+    )
 
 
 def _pdid(made: Preparation, root: Path, test_only: Sequence[str], seed: int, bad: BadClips) -> None:
@@ -160,10 +175,8 @@ def _drawn(clips: Sequence[Utterance], recording: dict[str, str], alone: set[str
     return {clip.id: place.get(group[clip.speaker], "test") for clip in clips}
 
 
-def _clean(made: Preparation, shortest: float, longest: float) -> None:
-    """Leave out clips by their length, and from texts the control characters that keyboards and web pages leave there."""
+def _within_limits(made: Preparation, shortest: float, longest: float) -> None:
     for name, utterances in made.sets.items():
-        utterances = [replace(u, text="".join(filter(is_printable, u.text)).strip()) for u in utterances]
         made.excluded[f"clips of {name} over {longest:g} s"] += sum(u.duration > longest for u in utterances)
         made.excluded[f"clips of {name} under {shortest:g} s"] += sum(u.duration < shortest for u in utterances)
         made.sets[name] = [u for u in utterances if shortest <= u.duration <= longest]

@@ -18,8 +18,9 @@ from salience.corpora.labels import read_labels
 from salience.corpora.records import Utterance
 from salience.corpora.splits import split_speakers, spread
 from salience.data.directories import write_data_dir
+from salience.data.leakage import unknown_speakers
 from salience.errors import InputError
-from salience.files import files_below, visible, whole_file
+from salience.files import files_below, whole_file
 from salience.steps import Step, audio_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ def main(
         out: folder for the data directories
         librispeech: root of LibriSpeech
         edacc: root of EdAcc v1.0
-        common_voice: root of an English Common Voice release, from which `cma` is drawn
+        common_voice: an English Common Voice, a release or a delta segment, from which `cma` is drawn
         seen: the EdAcc accents to train with, parted by commas; `unseen` holds all others
         train_part: part of LibriSpeech to train with
         dev_part: part of LibriSpeech for development
@@ -92,6 +93,8 @@ def main(
             stopping; bad_clips.tsv lists them
         seed: seed of every choice
     """
+    if common_voice:
+        common_voice = common_voice_corpus.find_root(common_voice.absolute())
     roots = {"librispeech": librispeech, "edacc": edacc, "common_voice": common_voice}
     if not any(roots.values()):
         raise InputError("no corpus is given; give at least one of --librispeech, --edacc and --common-voice")
@@ -110,8 +113,7 @@ def main(
             labels = read_labels(speaker_accents) if speaker_accents else {}
             _edacc(made, edacc.absolute(), accents, read_labels(accent_table), labels, seed, bad)
         if common_voice:
-            drawn = _common_accent(common_voice.absolute(), cma_per_accent, seed)
-            made.sets["cma"] = drawn
+            _common_accent(made, common_voice, cma_per_accent, seed)
         bad.report()
         made.excluded[LEFT_OUT] += len(bad.reasons)
         step.config["files"] = _fingerprint(roots, out)
@@ -126,7 +128,7 @@ def _fingerprint(roots: Mapping[str, Path | None], out: Path) -> str:
     files = [
         file
         for name, root in roots.items() if root
-        for file in (visible(root.glob("*.tsv")) if name == "common_voice" else files_below(root))
+        for file in (common_voice_corpus.all_tables(root) if name == "common_voice" else files_below(root))
     ]  # fmt: skip
     return audio_fingerprint([*files, *bad_before(out)])
 
@@ -205,9 +207,10 @@ def _edacc(
         made.notes.append(f"EdAcc: {accent} has one speaker only, who is in training: it is in no test set")
 
 
-def _common_accent(root: Path, per_accent: int, seed: int) -> list[Utterance]:
-    drawn = common_voice_corpus.common_accent(root, seed, per_accent, sets=("test",))
-    return [replace(utterance, split=None) for utterance in drawn["test"]]
+def _common_accent(made: Preparation, root: Path, per_accent: int, seed: int) -> None:
+    drawn = common_voice_corpus.common_accent(root, seed, per_accent, sets=("test",), excluded=made.excluded)
+    made.sets["cma"] = [replace(utterance, split=None) for utterance in drawn["test"]]
+    made.notes += unknown_speakers("cma", ((u.id, u.speaker) for u in made.sets["cma"]))
 
 
 def _within_limits(made: Preparation, shortest: float, longest: float) -> None:

@@ -1,10 +1,16 @@
-"""Common Voice, scripted speech, and the CommonAccent selection from its English part.
+"""Common Voice, scripted speech of many languages, in every form that it comes in; and the CommonAccent selection.
 
-On disk: `<root>/{validated,train,dev,test,...}.tsv` and `<root>/clips/*.mp3`,
-where root is `cv-corpus-<version>-<date>/<language>`.  A delta segment
-(`cv-corpus-<version>-delta-<date>`) holds what came since the release before
-and may lack train, dev and test.  Tables are parted by tabs and never quoted.
-Releases are given out after a login, so nothing is downloaded here.
+On disk, where `root` is `cv-corpus-<version>-<date>/<language>` or wherever
+the user put it:
+
+- a release: `<root>/{validated,train,dev,test,...}.tsv` and `<root>/clips/*.mp3`;
+- a delta segment, which holds what came since the release before, or a copy
+  with some of the tables only: the same without train, dev and test;
+- release 1, of English only: `<root>/cv-valid-{train,dev,test}.csv` and
+  `<root>/cv-valid-dev/sample-000000.mp3`.  It does not say who speaks.
+
+The .tsv tables are separated by tabs and never quoted; which columns they have
+depends on the release.  Releases need a login, so nothing is downloaded here.
 
 CommonAccent names several lists that no longer can be had or that share
 speakers between their sets.  Ours is drawn anew from whichever English release
@@ -12,6 +18,8 @@ the user has: the sixteen labels of the published classifier, at most 100 clips
 of each in each set, no speaker in two sets, one seed.
 """
 
+import csv
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -19,32 +27,52 @@ from os.path import isfile
 from pathlib import Path
 from sys import intern
 
-
 from salience.corpora import download, mini, voices
-from salience.corpora.espeak import speak
+from salience.corpora.espeak import Voice, speak
 from salience.corpora.headers import audio_duration, write_audio
 from salience.corpora.labels import number as parse_number
 from salience.corpora.labels import read_labels, text_lines
 from salience.corpora.records import Utterance
-from salience.corpora.splits import spread
+from salience.corpora.splits import split_speakers, spread
+from salience.data.text import clean
 from salience.errors import InputError
+from salience.files import visible
 from salience.randomness import generator
 
 COMMON_ACCENT_TABLE = Path(__file__).with_name("commonaccent_labels.tsv")
 
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
 GENDERS = {"male": "m", "male_masculine": "m", "female": "f", "female_feminine": "f"}
 
+LISTS = ("train", "dev", "test")
+
+FIRST_RELEASE = {
+    "validated": ("cv-valid-train", "cv-valid-dev", "cv-valid-test"),
+    "train": ("cv-valid-train",),
+    "dev": ("cv-valid-dev",),
+    "test": ("cv-valid-test",),
+    "other": ("cv-other-train", "cv-other-dev", "cv-other-test"),
+    "invalidated": ("cv-invalid",),
+}
+"""The tables of later releases, and what holds the same in release 1."""
+
+FIRST_COLUMNS = {"filename": "path", "text": "sentence"}
+"""Columns of release 1 that have another name since."""
 
 KNOWN_COLUMNS = frozenset((
     "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes", "age", "gender",
     "accent", "accents", "variant", "locale", "segment",
 ))  # fmt: skip
-"""The columns of all releases so far."""
+"""The columns of all releases since the second."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
-    """A row of a Common Voice table; what a contributor left blank is empty."""
+    """A row of a table; what a contributor left blank, or the release has no column for, is empty.
+
+    `path` is below `clips`; with a folder in it, it is below the root.
+    """
 
     client: str
     path: str
@@ -55,25 +83,78 @@ class Clip:
     locale: str
 
     @property
+    def name(self) -> str:
+        """The path as part of an id."""
+        return "-".join(Path(self.path).with_suffix("").parts)
+
+    @property
     def speaker(self) -> str:
-        """A short name of the contributor: 64 of the 512 bits of `client_id`."""
-        return self.client[:16]
+        """A short name of the contributor: 64 of the 512 bits of `client_id`.  Without one, the clip has its own."""
+        return self.client[:16] or self.name
+
+    @property
+    def id(self) -> str:
+        """The clip as an utterance of its speaker."""
+        return f"{self.speaker}-{self.name}" if self.client else self.name
+
+    def audio(self, root: Path) -> Path:
+        """Where the clip lies."""
+        return root / self.path if "/" in self.path else root / "clips" / self.path
 
 
-def find_root(folder: Path, language: str = "en") -> Path:
-    """The folder with `validated.tsv` and `clips`: `folder`, or `[cv-corpus-*/]<language>` in it."""
+def find_releases(folder: Path, language: str) -> list[Path]:
+    """The roots of all releases and delta segments of a language in `folder`, or of the one that `folder` is.
+
+    They are the first that are found of: `folder`; `<language>` in it;
+    `cv-corpus-*/<language>` in it, each of which must be one; its folders of
+    any name that hold the language.  None, or one in another language, is an
+    InputError.
+    """
     folder = Path(folder)
-    for candidate in (folder, folder / language, *sorted(folder.glob(f"cv-corpus-*/{language}"))):
-        if (candidate / "validated.tsv").is_file() and (candidate / "clips").is_dir():
-            return candidate
-    raise InputError(
-        f"{folder} holds no validated.tsv beside clips/; give the folder cv-corpus-<version>-<date>/{language} "
-        "with --common-voice-root or its archive with --common-voice-archive"
+    hint = (
+        f"give the folder cv-corpus-<version>-<date>/{language} with --common-voice-root or its archive "
+        "with --common-voice-archive"
     )
+    inside = visible(path for path in folder.glob("*") if path.is_dir())
+    releases = [path / language for path in inside if path.name.startswith("cv-corpus-") and (path / language).is_dir()]
+    for path in (folder, folder / language):
+        if _is_release(path):
+            releases = [path]
+            break
+    for path in releases:
+        if not _is_release(path):
+            raise InputError(f"{path} holds no validated.tsv beside clips/; {hint}")
+        if (spoken := _language(path)) not in ("", language):
+            raise InputError(f"{path} is in the language {spoken!r}, not in {language!r}; {hint}")
+    releases = releases or [path for path in inside if _is_release(path) and _language(path) in ("", language)]
+    if not releases:
+        raise InputError(f"{folder} holds no validated.tsv beside clips/, in the language {language!r}; {hint}")
+    return releases
 
 
-def fetch(target: Path, archive: Path | None = None, language: str = "en") -> Path:
-    """Unpack the user's `archive` below `target`; returns the corpus root.
+def _is_release(folder: Path) -> bool:
+    tables = [path for name in FIRST_RELEASE for path in table_paths(folder, name)]
+    return any(path.suffix == ".csv" for path in tables) or bool(tables) and (folder / "clips").is_dir()
+
+
+def _language(root: Path) -> str:
+    """The language of the first clip; empty where no clip says one."""
+    path = next(path for name in FIRST_RELEASE for path in table_paths(root, name))
+    clip = next(clips(path), None)
+    return "en" if path.suffix == ".csv" else clip.locale if clip else ""
+
+
+def find_root(folder: Path, language: str = "en", several: bool = False) -> Path:
+    """The root of the only release in `folder`.  Where it holds several, that is `folder` itself, or an InputError."""
+    releases = find_releases(folder, language)
+    if len(releases) > 1 and not several:
+        names = ", ".join(str(path.relative_to(folder)) for path in releases)
+        raise InputError(f"{folder} holds {len(releases)} releases ({names}); give the folder of one of them")
+    return releases[0] if len(releases) == 1 else Path(folder)
+
+
+def fetch(target: Path, archive: Path | None = None, language: str = "en", several: bool = False) -> Path:
+    """Unpack the user's `archive`, or all the archives of a folder, below `target`; returns what find_root does.
 
     Without an archive this is an InputError: Common Voice needs a login.
     """
@@ -83,20 +164,16 @@ def fetch(target: Path, archive: Path | None = None, language: str = "en") -> Pa
             "https://datacollective.mozillafoundation.org, then give the folder with --common-voice-root "
             "or the archive with --common-voice-archive"
         )
+    found = [Path(archive)]
+    if found[0].is_dir():
+        found = visible(path for path in found[0].iterdir() if path.name.endswith(ARCHIVES))
+        if not found:
+            raise InputError(f"{archive} holds no archive; give the folder of cv-corpus-*-{language}.tar.gz")
     with download.whole_folder(Path(target) / "common_voice") as folder:
-        download.unpack(Path(archive), folder)
-        find_root(folder, language)
-    return find_root(Path(target) / "common_voice", language)
-
-
-def find_releases(folder: Path, language: str) -> list[Path]:
-    """The roots of all releases and delta segments of a language in `folder`, or of the one that `folder` is.
-
-    A folder that looks like a release and lacks validated.tsv or clips is an InputError.
-    """
-    folder = Path(folder)
-    several = [path for path in sorted(folder.glob(f"cv-corpus-*/{language}")) if path.is_dir()]
-    return [find_root(path, language) for path in several] or [find_root(folder, language)]
+        for path in found:
+            download.unpack(path, folder)
+        find_root(folder, language, several)
+    return find_root(Path(target) / "common_voice", language, several)
 
 
 def release_name(root: Path) -> str:
@@ -104,41 +181,81 @@ def release_name(root: Path) -> str:
     return Path(root).absolute().parent.name
 
 
+def table_paths(root: Path, table: str) -> list[Path]:
+    """The files that hold a table of this name: one, or several of release 1, or none."""
+    names = (f"{table}.tsv", *(f"{name}.csv" for name in FIRST_RELEASE.get(table, ())))
+    return [path for path in (Path(root) / name for name in names) if path.is_file()]
+
+
+def all_tables(root: Path) -> list[Path]:
+    """All files that tell of a release's clips: if one of them changes, so does the release."""
+    return visible(path for end in ("*.tsv", "*.csv") for path in Path(root).glob(end))
+
+
 def clips(table: Path, columns: Collection[str] | None = None) -> Iterator[Clip]:
-    """The rows of a table in their order; one with more or fewer fields than the header is an InputError.
+    """The rows of a file in their order; one with more or fewer fields than the header is an InputError.
 
     With `columns`, so is a column that is not among them.
     """
-    header: list[str] = []
-    for number, line in text_lines(table):
-        fields = line.split("\t")
-        if not header:
-            header = fields
-            missing = {"client_id", "path", "sentence"} - set(header)
-            if missing:
-                raise InputError(f"{table} has no column {sorted(missing)[0]}; unpack the corpus again")
-            unknown = [] if columns is None else [name for name in header if name not in columns]
-            if unknown:
-                raise InputError(
-                    f"{table} has the column {unknown[0]!r}, which no release known here has; take it out, "
-                    "or let it pass with --other-columns"
-                )
-            continue
+    rows = _rows(table)
+    _, header = next(rows, (0, []))
+    first = table.suffix == ".csv"
+    header = [FIRST_COLUMNS.get(name, name) for name in header] if first else header
+    for name in ("path", "sentence") if first else ("client_id", "path", "sentence"):
+        if name not in header:
+            raise InputError(f"{table} has no column {name}; unpack the corpus again")
+    unknown = [] if columns is None else [name for name in header if name not in columns]
+    if unknown:
+        raise InputError(
+            f"{table} has the column {unknown[0]!r}, which no release known here has; take it out, "
+            "or let it pass with --other-columns"
+        )
+    place = {name: number for number, name in enumerate(header)}
+    # The column `accent` became `accents` around release 8.  A missing column is read as the blank behind all fields.
+    wanted = [
+        place.get(name, len(header))
+        for name in ("client_id", "path", "sentence", "accents", "accent", "gender", "variant", "locale")
+    ]
+    for number, fields in rows:
         if len(fields) != len(header):
             # Legal in a sentence; but a program that quotes may have broken the row at one.
-            quotation = " and opens a quotation that it does not close" if line.count('"') % 2 else ""
+            open_quotation = not first and "\t".join(fields).count('"') % 2
+            quotation = " and opens a quotation that it does not close" if open_quotation else ""
             raise InputError(
                 f"{table}:{number} has {len(fields)} fields instead of {len(header)}{quotation}; "
                 "unpack the corpus again"
             )
-        row = dict(zip(header, fields, strict=True))
-        # The column `accent` became `accents` around release 8.
-        accent = row.get("accents") or row.get("accent") or ""
+        fields.append("")
+        client, path, sentence, accents, accent, gender, variant, locale = (fields[place] for place in wanted)
+        if first and "/" not in path:
+            path = f"{table.stem}/{path}"
         # Interned: a contributor's hundreds of rows share one string.
         yield Clip(
-            intern(row["client_id"]), row["path"], row["sentence"], intern(accent),
-            intern(row.get("gender", "")), intern(row.get("variant", "")), intern(row.get("locale", "")),
-        )  # fmt: skip
+            intern(client), path, sentence, intern(accents or accent), intern(gender), intern(variant), intern(locale)
+        )
+
+
+def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number of the last line and fields of each row, the header first."""
+    if table.suffix != ".csv":
+        yield from ((number, line.split("\t")) for number, line in text_lines(table))
+        return
+    reader = csv.reader((f"{line}\n" for _, line in text_lines(table)), strict=True)
+    try:
+        yield from ((reader.line_num, fields) for fields in reader)
+    except csv.Error as error:
+        raise InputError(
+            f"{table}:{reader.line_num} is not separated by commas ({error}); unpack the corpus again"
+        ) from None
+
+
+def rows(root: Path, table: str) -> Iterator[Clip]:
+    """The rows of a table of a release, of all the files that hold it; none of them is an InputError."""
+    paths = table_paths(root, table)
+    if not paths:
+        raise InputError(f"{root} has no {table}.tsv; unpack the corpus again, or give another release")
+    for path in paths:
+        yield from clips(path)
 
 
 def durations(root: Path) -> dict[str, float]:
@@ -156,26 +273,37 @@ def durations(root: Path) -> dict[str, float]:
     return found
 
 
-def utterance(
-    root: Path, clip: Clip, label: str | None, split: str, seconds: float | None = None
-) -> Utterance:
-    """The record of a clip; without `seconds` its length is read from the file.
+def accent_label(answer: str, labels: Mapping[str, str]) -> str | None:
+    """The label of an answer that is in the table as a whole, or of several, separated by `|`, that have the same one.
 
-    A clip without sentence or without its audio is an InputError.
+    What is separated by commas is not several answers: the names themselves
+    contain commas, and contributors add their own words after one.
     """
-    audio = Path(root) / "clips" / clip.path
-    if not clip.sentence.strip():
-        raise InputError(f"{root}: the clip {clip.path} has no sentence; take its row out of the table")
-    if seconds is not None and not isfile(audio):
+    found = {labels.get(part.strip()) for part in answer.split("|") if part.strip()}
+    return found.pop() if len(found) == 1 else None
+
+
+def utterance(
+    root: Path, clip: Clip, label: str | None = None, split: str | None = None, seconds: float | None = None
+) -> Utterance:
+    """The record of a clip, its sentence cleaned; without `seconds` its length is read from the file.
+
+    A clip that is missing, or has no length, is an InputError.
+    """
+    audio = clip.audio(root)
+    if clip.path.startswith("/") or ".." in clip.path.split("/"):
+        raise InputError(f"{root}: a table names the clip {clip.path}, which is outside the corpus; correct its row")
+    if not isfile(audio):
         raise InputError(f"{audio} is missing; unpack the corpus again")
-    key = f"{clip.speaker}-{Path(clip.path).stem}"
+    if seconds == 0 or audio.stat().st_size == 0:
+        raise InputError(f"{audio} has a length of zero; unpack the corpus again")
     return Utterance(
-        id=key,
+        id=clip.id,
         speaker=clip.speaker,
         audio=audio,
-        text=" ".join(clip.sentence.split()),
+        text=clean(clip.sentence),
         duration=audio_duration(audio) if seconds is None else seconds,
-        recording=key,
+        recording=clip.id,
         accent=label,
         gender=GENDERS.get(clip.gender),
         split=split,
@@ -184,19 +312,70 @@ def utterance(
 
 
 def utterances(
-    root: Path, split: str = "validated", labels: Mapping[str, str] | None = None
+    root: Path,
+    table: str = "validated",
+    labels: Mapping[str, str] | None = None,
+    excluded: Counter[str] | None = None,
 ) -> Iterator[Utterance]:
-    """The clips of one table, sorted by id; `labels` turns what the accent column says into a label."""
-    root = find_root(root)
+    """The clips of one table, sorted by id; `labels` turns what the accent column says into a label.
+
+    Clips without a sentence are left out, and counted in `excluded`.
+    """
+    found = list(_spoken(rows(root, table), Counter() if excluded is None else excluded))
+    yield from _measured(root, found, table, labels or {})
+
+
+def _spoken(found: Iterator[Clip], excluded: Counter[str]) -> Iterator[Clip]:
+    for clip in found:
+        if clean(clip.sentence):
+            yield clip
+        else:
+            excluded["Common Voice clips without a sentence"] += 1
+
+
+def _measured(root: Path, found: Sequence[Clip], split: str, labels: Mapping[str, str]) -> Iterator[Utterance]:
     known = durations(root)
-    labels = labels or {}
-    ordered = sorted(clips(root / f"{split}.tsv"), key=lambda clip: (clip.speaker, clip.path))
-    for clip in ordered:
-        yield utterance(root, clip, labels.get(clip.accent), split, known.get(clip.path))
+    for clip in sorted(found, key=lambda clip: clip.id.encode()):
+        yield utterance(root, clip, accent_label(clip.accent, labels), split, known.get(clip.path))
+
+
+def has_lists(root: Path) -> bool:
+    """Whether a release has its official train, dev and test; some of them only are an InputError."""
+    absent = [name for name in LISTS if not table_paths(root, name)]
+    if 0 < len(absent) < len(LISTS):
+        raise InputError(
+            f"{root} has no {absent[0]}.tsv, but others of {', '.join(f'{name}.tsv' for name in LISTS)}; "
+            "complete them, or remove them all to have validated.tsv split by speaker"
+        )
+    return not absent
+
+
+def split_sets(
+    root: Path,
+    seed: int = 0,
+    tables: Sequence[str] = ("validated",),
+    dev: float = 0.1,
+    test: float = 0.1,
+    excluded: Counter[str] | None = None,
+) -> dict[str, list[Utterance]]:
+    """The sets train, dev and test: the official ones of a release that has them.
+
+    Of a delta segment, which has none, the shares `dev` and `test` of the
+    speakers of `tables`, drawn from their names and the seed.
+    """
+    if has_lists(root):
+        return {name: list(utterances(root, name, excluded=excluded)) for name in LISTS}
+    every = [found for table in tables for found in utterances(root, table, excluded=excluded)]
+    chosen = split_speakers({u.speaker: "" for u in every}, {}, seed, dev, test)
+    return {name: [u for u in every if chosen[u.speaker] == name] for name in LISTS}
 
 
 def common_accent(
-    root: Path, seed: int = 0, per_accent: int = 100, sets: Sequence[str] = ("test", "dev")
+    root: Path,
+    seed: int = 0,
+    per_accent: int = 100,
+    sets: Sequence[str] = ("test", "dev"),
+    excluded: Counter[str] | None = None,
 ) -> dict[str, list[Utterance]]:
     """Draw CommonAccent from the validated clips of an English release.
 
@@ -204,33 +383,36 @@ def common_accent(
     accent, in an order that `seed` decides, are dealt to `sets` in turn; a set
     then takes one clip of each of its speakers, a second of each, and so on to
     `per_accent`, so that no voice prevails.  A speaker who states two of the
-    accents in different clips has none.  Each set is sorted by id.
+    accents in different clips has none.  Each set is sorted by id.  What has
+    no accent is counted in `excluded`.
     """
-    root = find_root(root)
     labels = read_labels(COMMON_ACCENT_TABLE)
+    excluded = Counter() if excluded is None else excluded
     by_speaker: dict[str, list[Clip]] = {}
     stated: dict[str, set[str]] = {}
-    for clip in clips(root / "validated.tsv"):
-        label = labels.get(clip.accent)
+    for clip in _spoken(rows(root, "validated"), excluded):
+        label = accent_label(clip.accent, labels)
         if label is not None:
             by_speaker.setdefault(clip.speaker, []).append(clip)
             stated.setdefault(clip.speaker, set()).add(label)
-    known = durations(root)
+        elif clip.accent.strip():
+            excluded["Common Voice clips with an accent that has no label"] += 1
+        else:
+            excluded["Common Voice clips without an accent"] += 1
+    for speaker in [name for name, found in stated.items() if len(found) > 1]:
+        excluded["Common Voice clips of a speaker who states several accents"] += len(by_speaker.pop(speaker))
     by_path = attrgetter("path")
-    drawn: dict[str, list[Utterance]] = {name: [] for name in sets}
+    drawn: dict[str, list[Clip]] = {name: [] for name in sets}
     for label in sorted(set(labels.values())):
         speakers = [name for name in sorted(by_speaker) if stated[name] == {label}]
         speakers.sort(key=lambda name: generator(seed, label, name).random())
         for turn, name in enumerate(sets):
-            chosen = spread(
-                {speaker: by_speaker[speaker] for speaker in speakers[turn :: len(sets)]},
-                per_accent,
-                seed,
-                by_path,
-            )
-            drawn[name] += [utterance(root, clip, label, name, known.get(clip.path)) for clip in chosen]
-    return {name: sorted(found, key=lambda utterance: utterance.id.encode()) for name, found in drawn.items()}
+            own = {speaker: by_speaker[speaker] for speaker in speakers[turn :: len(sets)]}
+            drawn[name] += spread(own, per_accent, seed, by_path)
+    return {name: list(_measured(root, found, name, labels)) for name, found in drawn.items()}
 
+
+# The mini corpus.
 
 COLUMNS = (
     "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes",
@@ -238,6 +420,52 @@ COLUMNS = (
 )  # fmt: skip
 MINI_RATE = 32000
 MINI_FREE_TEXT = "United States English,Midwestern,slightly nasal"
+NEW_GENDERS = {"m": "male_masculine", "f": "female_feminine", "": "do_not_wish_to_say"}
+"""As written since release 17."""
+
+
+@dataclass(frozen=True)
+class MiniClip:
+    """A clip to be spoken: the tables that list it, what to say in which voice, and what its columns say."""
+
+    tables: Sequence[str]
+    line: tuple[str, Voice]
+    values: Mapping[str, str]
+
+
+def write_release(
+    folder: Path,
+    language: str,
+    script: Sequence[MiniClip],
+    first: int,
+    seed: int,
+    columns: Sequence[str] = COLUMNS,
+    tables: Sequence[str] = (*LISTS, "validated", "other", "invalidated"),
+    rate: int = MINI_RATE,
+    with_durations: bool = True,
+) -> None:
+    """Write a release of spoken clips, numbered from `first`, with these tables of these columns."""
+    (folder / "clips").mkdir(parents=True)
+    lines: dict[str, list[str]] = {name: ["\t".join(columns) + "\n"] for name in tables}
+    lengths = ["clip\tduration[ms]\n"]
+    for number, (clip, samples) in enumerate(zip(script, speak([clip.line for clip in script], rate), strict=True)):
+        name = f"common_voice_{language}_{first + number}.mp3"
+        audio = voices.as_audio(samples, seed, name)
+        write_audio(folder / "clips" / name, audio, rate, format="MP3", subtype="MPEG_LAYER_III")
+        lengths.append(f"{name}\t{round(1000 * len(audio) / rate)}\n")
+        values = {
+            "path": name, "sentence_id": f"{number:064x}", "age": "twenties", "locale": language,
+            "up_votes": "0" if "other" in clip.tables else "2",
+            "down_votes": "2" if "invalidated" in clip.tables else "0", **clip.values,
+        }  # fmt: skip
+        for table in clip.tables:
+            lines[table].append("\t".join(values.get(column, "") for column in columns) + "\n")
+    for table, written in lines.items():
+        (folder / f"{table}.tsv").write_text("".join(written), encoding="utf-8")
+    (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")
+    if with_durations:
+        (folder / "clip_durations.tsv").write_text("".join(lengths), encoding="utf-8")
+    (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
 
 
 def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> None:
@@ -256,52 +484,18 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> N
         (MINI_FREE_TEXT, ""), voices.cast(voices.STANDARD, 2, seed, "common voice", "other"), strict=True
     )
     texts = mini.digit_strings(mini.TEST, seed, "common voice")
-    script = [(number, next(texts)) for number in range(len(people)) for _ in range(each)]
-    with download.whole_folder(Path(root)) as folder:
-        (folder / "clips").mkdir()
-        tables: dict[str, list[str]] = {name: [] for name in ("validated", "train", "dev", "test")}
-        lengths = []
-        spoken = speak([people[number][1].line(text) for number, text in script], MINI_RATE)
-        for row, ((number, text), samples) in enumerate(zip(script, spoken, strict=True)):
-            accent, speaker = people[number]
-            name = f"common_voice_en_{1000 + row}.mp3"
-            audio = voices.as_audio(samples, seed, name)
-            write_audio(folder / "clips" / name, audio, MINI_RATE, format="MP3", subtype="MPEG_LAYER_III")
-            lengths.append(f"{name}\t{round(1000 * len(audio) / MINI_RATE)}\n")
-            client = generator(seed, "client", number).bytes(64).hex()
+    script = []
+    for number, (accent, speaker) in enumerate(people):
+        for _ in range(each):
+            text = next(texts)
             # Sentences are written as in print, and one in a while opens a quotation that never ends.
-            sentence = ('"' if row % 10 == 0 else "") + text.capitalize() + "."
-            gender = {"m": "male_masculine", "f": "female_feminine"}[speaker.gender]
-            values = (
-                client,
-                name,
-                f"{row:064x}",
-                sentence,
-                "",
-                "2",
-                "0",
-                "twenties",
-                gender,
-                accent,
-                "",
-                "en",
-                "",
-            )
-            line = "\t".join(values) + "\n"
-            tables["validated"].append(line)
-            tables[("train", "dev", "test")[number % 3]].append(line)
-        tables |= {name: [] for name in ("invalidated", "other")}
-        for name, rows in tables.items():
-            (folder / f"{name}.tsv").write_text("\t".join(COLUMNS) + "\n" + "".join(rows), encoding="utf-8")
-        (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")
-        (folder / "clip_durations.tsv").write_text(
-            "clip\tduration[ms]\n" + "".join(lengths), encoding="utf-8"
-        )
-        (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        mini.write_note(
-            folder,
-            "Common Voice",
-            voices.table(
-                voices.COMMON_ACCENT, {MINI_FREE_TEXT: voices.STANDARD[0], "(none)": voices.STANDARD[1]}
-            ),
-        )
+            sentence = ('"' if len(script) % 10 == 0 else "") + text.capitalize() + "."
+            values = {
+                "client_id": generator(seed, "client", number).bytes(64).hex(), "sentence": sentence,
+                "gender": NEW_GENDERS[speaker.gender], "accents": accent,
+            }  # fmt: skip
+            script.append(MiniClip(("validated", LISTS[number % 3]), speaker.line(text), values))
+    note = voices.table(voices.COMMON_ACCENT, {MINI_FREE_TEXT: voices.STANDARD[0], "(none)": voices.STANDARD[1]})
+    with download.whole_folder(Path(root)) as folder:
+        write_release(folder, "en", script, 1000, seed)
+        mini.write_note(folder, "Common Voice", note)

@@ -1,19 +1,13 @@
-"""Common Voice Catalan: several releases and delta segments at once, accent labels by an exact table.
-
-On disk each release is as common_voice.py says, with `ca` for the language.
-A folder may hold one release or several beside each other.
-"""
+"""Common Voice Catalan: accent labels by an exact table, and a mini version of two generations."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
+from itertools import cycle, product
 from pathlib import Path
 
 from salience.corpora import common_voice, download, mini, voices
-from salience.corpora.common_voice import Clip, find_releases
-from salience.corpora.espeak import speak
-from salience.corpora.headers import write_audio
-from salience.errors import InputError
+from salience.corpora.common_voice import NEW_GENDERS, Clip, MiniClip
 from salience.randomness import generator
 
 LANGUAGE = "ca"
@@ -21,31 +15,8 @@ ACCENTS = ("balear", "central", "nord-occidental", "septentrional", "valencià")
 ACCENT_TABLE = Path(__file__).with_name("catalan_accents.tsv")
 LEGACY_ACCENT_TABLE = Path(__file__).with_name("catalan_accents_legacy.tsv")
 
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-
-
-def find_root(folder: Path) -> Path:
-    """`folder`, once it is found to hold one release of Catalan or several."""
-    find_releases(folder, LANGUAGE)
-    return Path(folder)
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive`, or all the archives of a folder, below `target`; returns the folder of releases.
-
-    Without an archive this is an InputError: Common Voice needs a login.
-    """
-    if archive is None or not Path(archive).is_dir():
-        common_voice.fetch(target, archive, LANGUAGE)
-        return Path(target) / "common_voice"
-    found = sorted(path for path in Path(archive).iterdir() if path.name.endswith(ARCHIVES))
-    if not found:
-        raise InputError(f"{archive} holds no archive; give the folder of cv-corpus-*-{LANGUAGE}.tar.gz")
-    with download.whole_folder(Path(target) / "common_voice") as folder:
-        for path in found:
-            download.unpack(path, folder)
-        find_releases(folder, LANGUAGE)
-    return Path(target) / "common_voice"
+find_root = partial(common_voice.find_root, language=LANGUAGE, several=True)
+fetch = partial(common_voice.fetch, language=LANGUAGE, several=True)
 
 
 def accent_label(
@@ -57,7 +28,7 @@ def accent_label(
     they must agree.  Without `variants` only the accent column counts.
     """
     answers = [answer for answer in (clip.accent.strip(), clip.variant.strip() if variants else "") if answer]
-    found = {labels.get(answer) for answer in answers}
+    found = {common_voice.accent_label(answer, labels) for answer in answers}
     if not found:
         return None, "no accent stated"
     if None in found:
@@ -85,7 +56,6 @@ OLD_COLUMNS = (
 """Of releases 8 to 12; common_voice.COLUMNS are those since 17."""
 
 OLD_GENDERS = {"m": "male", "f": "female", "": "other"}
-NEW_GENDERS = {"m": "male_masculine", "f": "female_feminine", "": "do_not_wish_to_say"}
 NEW_VARIANTS = {
     "central": "ca-central",
     "balear": "ca-balear",
@@ -142,9 +112,31 @@ def synthesise(root: Path, seed: int = 0, clips: int = 3) -> None:
     """
     full, delta = _script(seed, clips)
     with download.whole_folder(Path(root)) as folder:
-        _write_release(folder / MINI_FULL / LANGUAGE, full, OLD_COLUMNS, 48000, 1000, seed)
-        _write_release(folder / MINI_DELTA / LANGUAGE, delta, common_voice.COLUMNS, 32000, 2000, seed)
+        common_voice.write_release(
+            folder / MINI_FULL / LANGUAGE, LANGUAGE, _clips(full, with_lists=True), 1000, seed,
+            columns=OLD_COLUMNS, rate=48000, with_durations=False,
+        )  # fmt: skip
+        delta_tables = ("validated", "other", "invalidated")
+        common_voice.write_release(
+            folder / MINI_DELTA / LANGUAGE, LANGUAGE, _clips(delta, with_lists=False), 2000, seed, tables=delta_tables
+        )
         mini.write_note(folder, "Common Voice", voices.table(MINI_VOICES))
+
+
+def _clips(rows: Sequence[_Row], with_lists: bool) -> list[MiniClip]:
+    """The clips to be spoken; with the official lists, validated ones are in one of these, too."""
+    lists = cycle((name,) for name in common_voice.LISTS)
+    return [
+        MiniClip(
+            (row.table, *(next(lists) if with_lists and row.table == "validated" else ())),
+            row.person.speaker.line(row.text),
+            {
+                "client_id": row.person.client, "sentence": _as_in_print(row.text, number), "gender": row.person.gender,
+                "accents": row.person.accents, "variant": row.person.variant,
+            },
+        )
+        for number, row in enumerate(rows)
+    ]  # fmt: skip
 
 
 def _script(seed: int, clips: int) -> tuple[list[_Row], list[_Row]]:
@@ -199,39 +191,3 @@ def _as_in_print(text: str, number: int) -> str:
         f"«{written.replace('l·l', 'l.l')}»",
         f"– {written.replace('l·l', 'ŀl')}?",
     )[number % 5]
-
-
-def _write_release(
-    folder: Path, rows: Sequence[_Row], columns: Sequence[str], rate: int, first: int, seed: int
-) -> None:
-    (folder / "clips").mkdir(parents=True)
-    tables: dict[str, list[str]] = {name: [] for name in ("validated", "invalidated", "other")}
-    lengths = []
-    spoken = speak([row.person.speaker.line(row.text) for row in rows], rate)
-    for number, (row, samples) in enumerate(zip(rows, spoken, strict=True)):
-        name = f"common_voice_{LANGUAGE}_{first + number}.mp3"
-        audio = voices.as_audio(samples, seed, name)
-        write_audio(folder / "clips" / name, audio, rate, format="MP3", subtype="MPEG_LAYER_III")
-        lengths.append(f"{name}\t{round(1000 * len(audio) / rate)}\n")
-        values = {
-            "client_id": row.person.client,
-            "path": name,
-            "sentence_id": f"{number:064x}",
-            "sentence": _as_in_print(row.text, number),
-            "up_votes": "2" if row.table == "validated" else "0",
-            "down_votes": "2" if row.table == "invalidated" else "0",
-            "age": "twenties",
-            "gender": row.person.gender,
-            "accents": row.person.accents,
-            "variant": row.person.variant,
-            "locale": LANGUAGE,
-        }
-        tables[row.table].append("\t".join(values.get(column, "") for column in columns) + "\n")
-    if columns is OLD_COLUMNS:
-        # The official lists, which a delta segment lacks.
-        tables |= {name: tables["validated"][turn::3] for turn, name in enumerate(("train", "dev", "test"))}
-    else:
-        (folder / "clip_durations.tsv").write_text("clip\tduration[ms]\n" + "".join(lengths), encoding="utf-8")
-    for name, lines in tables.items():
-        (folder / f"{name}.tsv").write_text("\t".join(columns) + "\n" + "".join(lines), encoding="utf-8")
-    (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")

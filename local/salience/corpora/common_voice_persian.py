@@ -1,50 +1,18 @@
-"""Common Voice Persian: one release with its official lists, and a mini version.
+"""Common Voice Persian: a mini version of a release, in Persian script."""
 
-On disk as common_voice.py says, with `fa` for the language.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-
 from salience.corpora import common_voice, download, mini, mini_persian, voices
-from salience.corpora.espeak import speak
-from salience.corpora.headers import write_audio
-from salience.corpora.records import Utterance
-from salience.errors import InputError
+from salience.corpora.common_voice import NEW_GENDERS, MiniClip
 from salience.randomness import generator
 
 LANGUAGE = "fa"
-LISTS = ("train", "dev", "test")
 
+find_root = partial(common_voice.find_root, language=LANGUAGE)
+fetch = partial(common_voice.fetch, language=LANGUAGE)
 
-def find_root(folder: Path) -> Path:
-    """The folder `fa` of a release with its official lists; a delta segment, which lacks them, is an InputError."""
-    root = common_voice.find_root(folder, LANGUAGE)
-    for name in LISTS:
-        if not (root / f"{name}.tsv").is_file():
-            raise InputError(f"{root} has no {name}.tsv, as a delta segment has none; give a full release")
-    return root
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive` below `target`; returns the root.  Without one this is an InputError."""
-    common_voice.fetch(target, archive, LANGUAGE)
-    return find_root(Path(target) / "common_voice")
-
-
-def utterances(root: Path, split: str) -> Iterator[Utterance]:
-    """The clips of train, dev or test, sorted by id."""
-    root = find_root(root)
-    known = common_voice.durations(root)
-    ordered = sorted(common_voice.clips(root / f"{split}.tsv"), key=lambda clip: (clip.speaker, clip.path))
-    for clip in ordered:
-        yield common_voice.utterance(root, clip, None, split, known.get(clip.path))
-
-
-# The mini corpus.
-
-MINI_RATE = 32000
 MINI_SIZES = {"train": (10, 14), "dev": (4, 5), "test": (6, 6)}
 """Contributors and the clips of each."""
 _KINDS = {"train": mini.TRAIN, "dev": mini.DEV, "test": mini.TEST}
@@ -110,34 +78,20 @@ def _write(
         for number, speaker in zip(range(count), people)
         for turn in range(each)
     ]
-    header = "\t".join(common_voice.COLUMNS) + "\n"
+    lines = [speaker.line(text) for _, speaker, _, text in script]
+    if varied:
+        # By fours, so that there are long ones of both kinds.
+        lines = [(line.replace(" ", ", ") if n // 4 % 2 else line, voice) for n, (line, voice) in enumerate(lines)]
+    clips = [
+        MiniClip(
+            (table, "validated") if table in common_voice.LISTS else (table,),
+            line,
+            {"client_id": client, "sentence": typed(text, number), "gender": NEW_GENDERS[speaker.gender]},
+        )
+        for number, ((table, speaker, client, text), line) in enumerate(zip(script, lines, strict=True))
+    ]
+    tables = tuple(dict.fromkeys((*sizes, "validated")))
     with download.whole_folder(Path(root)) as folder:
-        (folder / "clips").mkdir()
-        tables: dict[str, list[str]] = {name: [] for name in (*sizes, "validated")}
-        lengths = []
-        lines = [speaker.line(text) for _, speaker, _, text in script]
-        if varied:
-            # By fours, so that there are long ones of both kinds.
-            lines = [(line.replace(" ", ", ") if n // 4 % 2 else line, voice) for n, (line, voice) in enumerate(lines)]
-        spoken = speak(lines, MINI_RATE)
-        for number, ((table, speaker, client, text), samples) in enumerate(zip(script, spoken, strict=True)):
-            name = f"common_voice_{LANGUAGE}_{3000 + number}.mp3"
-            audio = voices.as_audio(samples, seed, name)
-            write_audio(folder / "clips" / name, audio, MINI_RATE, format="MP3", subtype="MPEG_LAYER_III")
-            lengths.append(f"{name}\t{round(1000 * len(audio) / MINI_RATE)}\n")
-            row = {
-                "client_id": client, "path": name, "sentence_id": f"{number:064x}", "sentence": typed(text, number),
-                "up_votes": "2", "down_votes": "2" if table == "invalidated" else "0", "age": "twenties",
-                "gender": {"m": "male_masculine", "f": "female_feminine"}[speaker.gender], "locale": LANGUAGE,
-            }  # fmt: skip
-            line = "\t".join(row.get(column, "") for column in common_voice.COLUMNS) + "\n"
-            tables[table].append(line)
-            if table in LISTS:
-                tables["validated"].append(line)
-        for name, lines in tables.items():
-            (folder / f"{name}.tsv").write_text(header + "".join(lines), encoding="utf-8")
-        (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")
-        (folder / "clip_durations.tsv").write_text("clip\tduration[ms]\n" + "".join(lengths), encoding="utf-8")
-        (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        common_voice.write_release(folder, LANGUAGE, clips, 3000, seed, tables=tables)
         standard = {f"Standard ({voice.name})": voice for voice in mini_persian.STANDARD}
         mini.write_note(folder, "Common Voice", voices.table(standard))

@@ -16,6 +16,7 @@ from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import text_lines
 from salience.corpora.records import UNKNOWN, Utterance
+from salience.data.text import clean
 from salience.errors import InputError
 from salience.files import visible, whole_file
 
@@ -172,7 +173,7 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
 
 
 def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
-    """The clips, sorted by id; text without double blanks, and empty where there is no transcript.
+    """The clips, sorted by id; text cleaned, and empty where there is no transcript.
 
     Bad audio is left to `bad`; without it, that is an InputError.
     """
@@ -182,7 +183,7 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
             id=clip.utt,
             speaker=clip.speaker,
             audio=root / clip.path,
-            text=" ".join(clip.text.split()),
+            text=clean(clip.text),
             duration=UNKNOWN,
             recording=clip.utt,
             accent=clip.accent,

@@ -33,6 +33,20 @@ def speakers_of(folder: Path) -> set[str]:
     return {speaker for _, _, speaker in iterate_table(Path(folder) / "utt2spk")}
 
 
+def unknown_speakers(name: str, speakers: Iterable[tuple[str, str]]) -> list[str]:
+    """What a report says of a set whose utterances, given with their speakers, do not all tell who speaks.
+
+    As in Kaldi, such an utterance has its own id for its speaker.  Nothing where all tell.
+    """
+    unknown = [utterance == speaker for utterance, speaker in speakers]
+    if not any(unknown):
+        return []
+    return [
+        f"{name}: {sum(unknown)} of {len(unknown)} utterances do not say who speaks; each counts as a speaker of its "
+        "own, so speakers that it shares with other sets cannot be found"
+    ]
+
+
 def sentence_key(text: str) -> str:
     """A sentence without what corpora write differently: case and punctuation."""
     return " ".join(re.findall(r"[\w']+", text.casefold()))

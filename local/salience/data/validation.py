@@ -10,6 +10,7 @@ from sys import intern
 
 from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE
 from salience.data.leakage import examples, sentence_key, sentences_of, speakers_of
+from salience.data.text import is_printable
 from salience.errors import InputError
 
 SHOWN = 5
@@ -266,11 +267,6 @@ def _check_text(
                 findings.add(
                     path, f"has transcripts over {max_tokens} tokens", number, f"{key}, {length} tokens"
                 )
-
-
-def is_printable(character: str) -> bool:
-    """Printable, or an invisible joiner or direction mark, as Persian needs them."""
-    return character.isprintable() or (unicodedata.category(character) == "Cf" and character != "\ufeff")
 
 
 def _name(character: str) -> str:
