@@ -3,26 +3,48 @@
 # Stages 2 to 9 of the accent recipes: the method of Sameti et al. (2025), standing once.
 # A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, seeds; model;
 # conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed, check_space.
+# Where it takes accents out of training in turn, folds are their names, and each fold has folders of its own.
 
 . stages.sh
+
+[ -n "$systems" ] || fail "--systems needs at least one of zero-shot, plain, specaugment, random-mask, other-mask, gradcam and gradcam++"
+takes systems "$systems" 'zero-shot|plain|specaugment|random-mask|other-mask|gradcam(\+\+)?' \
+    "some of zero-shot, plain, specaugment, random-mask, other-mask, gradcam and gradcam++"
 
 check_options "a number" "$whole" standard_train
 check_options "numbers parted by blanks" "$decimals" speed_factors
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
 masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)
+mapped=$(for s in $masked; do [ "$s" = specaugment ] || echo "$s"; done | xargs) # whose masks come from maps
 
-extract_features() { # stage 2: log-mel archives of all sets, by an array of jobs
-    [ -z "$speed_factors" ] || perturb_speed.py --source "$data/asr_train" --target "$data/$asr_train" --factors "$speed_factors"
-    split_sets "$all_sets"
+needed_sets() { # needed_sets <test sets>: these, and what classifier and recognisers learn from where the systems need that
+    echo "${mapped:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} $1" | xargs
+}
+
+recognisers() { # recognisers <systems>: the folder of each below $exp/whisper, of which zero-shot has one
+    local system s
+    for system in $1; do
+        for s in $([ "$system" = zero-shot ] && echo 0 || echo "$seeds"); do echo "$system/seed$s"; done
+    done
+}
+
+extract_features() { # stage 2: log-mel archives of the sets that the systems need, by an array of jobs
+    local sets=$all_sets
+    if [ -n "$speed_factors" ] && [ -n "$trained" ]; then
+        perturb_speed.py --source "$data/asr_train" --target "$data/$asr_train" --factors "$speed_factors"
+        sets+=" $asr_train"
+    fi
+    split_sets "$sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
-        extract_features.py --data "$data" --sets "$all_sets" --out "$dump" --job JOB --jobs "$nj" \
+        extract_features.py --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj" \
         --check-space "$check_space"
-    merge_archives.py --folder "$dump" --sets "$all_sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
+    merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 
 train_classifier() { # stage 3: the listener that tells accents apart
-    needs_set cls_train
+    if [ -z "$mapped" ]; then passed "no classifier is needed for --systems '$systems'"; return; fi
+    needs_set cls_train "leave out the systems whose masks come from its classifier ($mapped) with --systems"
     needs "$dump/cls_train/feats.scp" 2
     # shellcheck disable=SC2086
     OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/classifier/log/train.log" \
@@ -32,6 +54,7 @@ train_classifier() { # stage 3: the listener that tells accents apart
 }
 
 map_saliency() { # stage 4: Grad-CAM, Grad-CAM++ and the two control maps
+    if [ -z "$mapped" ]; then passed "no maps are needed for --systems '$systems'"; return; fi
     needs "$exp/classifier/model.safetensors" 3
     split_sets "$map_sets"
     # shellcheck disable=SC2086
@@ -46,8 +69,8 @@ map_saliency() { # stage 4: Grad-CAM, Grad-CAM++ and the two control maps
 }
 
 mask_features() { # stage 5: the masked copies, and which share of each utterance they hide
-    [ -n "$masked" ] || return 0
-    needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
+    if [ -z "$masked" ]; then passed "no masks are needed for --systems '$systems'"; return; fi
+    [ -z "$mapped" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
     split_sets "$map_sets"
     $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
         mask_features.py --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" \
@@ -69,13 +92,15 @@ start_from() { # start_from: the model that stage 6 starts from, made first if i
 }
 
 finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from the same model and with as many updates
+    local recogniser
+    if [ -z "$trained" ]; then passed "no training is needed for --systems '$systems'"; return; fi
     needs_set asr_train
     needs "$dump/$asr_train/feats.scp" 2
-    [ -z "$masked" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
+    [ -z "$mapped" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
     mkdir -p "$exp/whisper/log"
     start_from
-    for variant in $trained; do
-        for s in $seeds; do echo "--model $(quoted "$model") --variant $variant --seed $s --out $exp/whisper/$variant/seed$s"; done
+    for recogniser in $(recognisers "$trained"); do
+        echo "--model $(quoted "$model") --variant ${recogniser%/*} --seed ${recogniser##*seed} --out $exp/whisper/$recogniser"
     done > "$exp/whisper/log/trainings"
     # shellcheck disable=SC2046,SC2086
     in_array "$exp/whisper/log/finetune" "$exp/whisper/log/trainings" $(trainings) -- \
@@ -85,19 +110,14 @@ finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from
 }
 
 decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
-    for system in $trained; do
-        for s in $seeds; do needs "$exp/whisper/$system/seed$s/model.pt" 6; done
-    done
+    local recogniser from
+    for recogniser in $(recognisers "$trained"); do needs "$exp/whisper/$recogniser/model.pt" 6; done
     mkdir -p "$exp/whisper/log"
-    start_from
-    for system in $systems; do
-        if [ "$system" = zero-shot ]; then
-            echo "--model $(quoted "$model") --out $exp/whisper/zero-shot/seed0/decode"
-        else
-            for s in $seeds; do
-                echo "--model $exp/whisper/$system/seed$s/model.pt --out $exp/whisper/$system/seed$s/decode"
-            done
-        fi
+    case " $systems " in *" zero-shot "*) start_from ;; esac
+    for recogniser in $(recognisers "$systems"); do
+        from=$exp/whisper/$recogniser/model.pt
+        [ "$recogniser" != zero-shot/seed0 ] || from=$(quoted "$model")
+        echo "--model $from --out $exp/whisper/$recogniser/decode"
     done > "$exp/whisper/log/decodings"
     # shellcheck disable=SC2086
     $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/decodings")" "$exp/whisper/log/decode.JOB.log" \
@@ -105,47 +125,45 @@ decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
         --sets "$test_sets" --language "$language" --device "$device"
 }
 
-score_words() { # stage 8: WER and CER, raw and normalised, for each set and accent
+score_words() { # stage 8: WER and CER, raw and normalised, for each set and accent, of what stage 7 decoded
     needs "$exp/whisper/log/decodings" 7
-    for folder in "$exp"/whisper/*/seed*/decode; do
-        [ -d "$folder" ] || fail "$PWD/$exp/whisper holds no hypotheses; stage 7 writes them"
-        echo "--hyp $folder/{set}/text --out ${folder%decode}score/{set}"
-    done > "$exp/whisper/log/scorings"
+    sed 's#.*--out \(.*\)/decode$#--hyp \1/decode/{set}/text --out \1/score/{set}#' "$exp/whisper/log/decodings" > "$exp/whisper/log/scorings"
     $decode_cmd --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/scorings")" "$exp/whisper/log/score.JOB.log" \
         nth_line.sh "$exp/whisper/log/scorings" JOB score_words.py --ref "$data/{set}/text" --utt2spk "$data/{set}/utt2spk" \
         --utt2accent "$data/{set}/utt2accent" --sets "$test_sets" --normaliser "$normaliser" --lowercase true
 }
 
-report_results() { # stage 9: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
-    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold system s set example shown shares=() drawn=()
+report_results() { # stage 9, after fresh_figures: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
+    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold recogniser set example each shown learnt=() shares=() drawn=()
     [ -n "$test_sets" ] || fail "there is no test set in $PWD/$data; stage 1 writes them"
     for fold in ${folds:-all}; do
-        for system in $systems; do
-            for s in $([ "$system" = zero-shot ] && echo 0 || echo "$seeds"); do
-                for set in $test_sets; do needs "exp${folders//\{fold\}/$fold}/whisper/$system/seed$s/score/$set/counts.json" 8; done
+        for recogniser in $(recognisers "$systems"); do
+            for set in $test_sets; do
+                needs "exp${folders//\{fold\}/$fold}/whisper/$recogniser/score/$set/counts.json" "8, after stage 7,"
             done
         done
     done
     fold=${folds:-}
-    fold=${fold%% *}
-    example=${folders//\{fold\}/$fold}
-    if [ -n "$masked" ]; then # the pictures are of Grad-CAM's masks, where a system has them
-        case " $masked " in *" gradcam "*) shown=gradcam ;; *) shown=${masked%% *} ;; esac
-        shares=(--masked-shares "exp$folders/masked/{system}/$asr_train/masked_share")
-        drawn=(--maps "exp$example/saliency/$([ "$shown" = gradcam++ ] && echo gradcam++ || echo gradcam)/$asr_train/saliency.scp"
+    example=${folders//\{fold\}/${fold%% *}}
+    # Of what other folds, systems and seeds have left nothing is taken.
+    each="{fold:$(one_of "$fold")}"
+    folders=${folders//\{fold\}/$each}
+    if [ -n "$mapped" ]; then # the pictures are of Grad-CAM's masks, where a system has them
+        case " $mapped " in *" gradcam "*) shown=gradcam ;; *) shown=${mapped%% *} ;; esac
+        learnt=(--classifier "exp$folders/classifier/{system}.cls_test.json")
+        drawn=(--data "data$example/$asr_train" --features "dump$example/$asr_train/feats.scp"
+            --maps "exp$example/saliency/$([ "$shown" = gradcam++ ] && echo gradcam++ || echo gradcam)/$asr_train/saliency.scp"
             --masked "exp$example/masked/$shown/$asr_train/feats.scp")
     fi
-    mkdir -p "$results" "$exp/report"
+    [ -z "$masked" ] || shares=(--masked-shares "exp$folders/masked/{system:$(one_of "$masked")}/$asr_train/masked_share")
+    [ -z "$trained" ] || drawn+=(--histories "exp$folders/whisper/{system:$(one_of "$trained")}/seed{seed:$(one_of "$seeds")}/history.json")
+    recogniser=$(recognisers "${systems##* }")
     collect_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
         --scores "exp$folders/whisper/{system}/seed{seed}/score/{set}" --recogniser "whisper-$(basename "$model" .pt)" \
-        --systems "$systems" --sets "$test_sets" --seeds "0 $seeds" ${paper:+--paper "$paper"} \
-        --classifier "exp$folders/classifier/{system}.cls_test.json" \
-        "${shares[@]}" \
-        --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
-    draw_figures.py --out "$exp/report/figures" --synthetic "$mini" --classifier "exp$folders/classifier/{system}.cls_test.json" \
-        --histories "exp$folders/whisper/{system}/seed{seed}/history.json" --data "data$example/$asr_train" \
-        --features "dump$example/$asr_train/feats.scp" "${drawn[@]}"
+        --only "$(recognisers "$systems" | sed 's#/seed#/#' | xargs)" --sets "$test_sets" ${paper:+--paper "$paper"} \
+        "${learnt[@]}" "${shares[@]}" --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
+    draw_figures.py --out "$exp/report/figures" --synthetic "$mini" "${learnt[@]}" "${drawn[@]}"
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
         --figures "$exp/report/figures" --title "$title" --corpus "$corpus" --synthetic "$mini" \
-        --intro conf/results_intro.md --examples "exp$example/whisper/${systems##* }/seed${seeds%% *}/score/${test_sets##* }/alignments_normalised.txt"
+        --intro conf/results_intro.md --examples "exp$example/whisper/${recogniser%%[[:space:]]*}/score/${test_sets##* }/alignments_normalised.txt"
 }

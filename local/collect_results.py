@@ -13,6 +13,7 @@ from salience.scoring.results import (
     classifier_rows,
     comparisons,
     find,
+    only_seeds,
     provenance,
     rate_rows,
     read_paper,
@@ -34,9 +35,8 @@ def collect_results(
     command: str,
     scores: str | None = None,
     recogniser: str | None = None,
-    systems: str = "",
+    only: str = "",
     sets: str = "",
-    seeds: str = "",
     against: str = "plain specaugment",
     classifier: str | None = None,
     masked_shares: str | None = None,
@@ -56,9 +56,9 @@ def collect_results(
         scores: Pattern of the folders that score_words.py wrote, such as
             'exp/whisper/{system}/seed{seed}/score/{set}'; a {fold} in it is pooled.
         recogniser: Name of the recogniser in the rows.
-        systems: Systems to take, in the order of the tables; all by default.
+        only: Systems and seeds to take, in the order of the tables, such as 'zero-shot/0 plain/1 plain/2'; all by
+            default.
         sets: Sets to take, in the order of the tables; all by default.
-        seeds: Seeds to take; all by default.
         against: Baselines that each trained system is compared with.
         classifier: Pattern of the classifiers' metrics.json, with {system}, perhaps {set}, {fold} and {seed}.
         masked_shares: Pattern of tables of each utterance's masked share (0 to 1), with {system}, perhaps
@@ -70,8 +70,8 @@ def collect_results(
     rows, compared, all_seeds = [], [], set()
     if scores is not None:
         figures = read_paper(paper).get("figures")
-        wanted = [int(seed) for seed in seeds.split()]
-        for name, of_systems in read_scores(scores, systems.split(), sets.split(), wanted).items():
+        wanted = only_seeds(only)
+        for name, of_systems in read_scores(scores, list(wanted), sets.split(), wanted).items():
             rows += rate_rows(name, of_systems, common, figures)
             compared += comparisons(name, of_systems, against.split(), common)
             all_seeds |= {seed for one in of_systems.values() for seed in one.seeds}

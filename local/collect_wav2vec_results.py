@@ -15,6 +15,7 @@ from salience.scoring.results import (
     Scores,
     comparisons,
     matches,
+    only_seeds,
     placed,
     present,
     provenance,
@@ -51,7 +52,7 @@ def collect_wav2vec_results(
     command: str,
     scores: str | None = None,
     sets: str = "",
-    seeds: str = "",
+    only: str = "",
     genders: str | None = None,
     classifiers: str | None = None,
     tasks: str = "accent gender",
@@ -74,7 +75,7 @@ def collect_wav2vec_results(
         scores: Pattern of the folders that score_words.py wrote, such as
             'exp/ctc/{start}/{variant}/seed{seed}/score/{set}'.
         sets: Sets of the recognisers to take, in the order of the tables; all by default.
-        seeds: Seeds of the recognisers to take; all by default.
+        only: Starts, variants and seeds of the recognisers to take, such as 'own/plain/1 own/gradcam/1'; all by default.
         genders: Pattern of the tables of each utterance's gender, such as 'data/{set}/utt2gender': with it, error
             rates are also given by gender.
         classifiers: Pattern of the classifiers' scores, such as
@@ -91,10 +92,10 @@ def collect_wav2vec_results(
     known = read_paper(paper)
     rows, compared, absent = [], [], []
 
-    here = _systems(scores) if scores is not None else []
+    wanted = {system_name(*_start_and_variant(name)): numbers for name, numbers in only_seeds(only).items()}
+    here = [system for system in (_systems(scores) if scores is not None else []) if not wanted or system in wanted]
     starts = {_parts(system)["start"] for system in here}
     variants = {_parts(system)["variant"] for system in here}
-    wanted = [int(seed) for seed in seeds.split()]
     for name, systems in (read_scores(scores, here, sets.split(), wanted, _name_of) if here else {}).items():
         found = rate_rows(name, systems, common) + _rows_by_gender(name, systems, common, genders)
         rows += (_with_paper(placed([row], _parts(row["system"]))[0], known) for row in found)
@@ -151,6 +152,11 @@ def _systems(pattern: str) -> list[str]:
     found = {(fields["start"], fields["variant"]) for fields, _ in matches(pattern)}
     ordered = sorted(found, key=lambda one: (_order(one[0]), _order(one[1])))
     return present(pattern, [system_name(*one) for one in ordered], _name_of)
+
+
+def _start_and_variant(name: str) -> tuple[str, str]:
+    start, _, variant = name.partition("/")
+    return start, variant or "plain"
 
 
 def _order(name: str) -> tuple[int, str]:

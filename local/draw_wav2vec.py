@@ -17,7 +17,7 @@ from salience.features.archives import Archive
 from salience.files import read_json
 from salience.report.figures import confusion_matrix, rate_bars
 from salience.report.wav2vec_figures import Curve, Frames, Panel, character_panels, learning_panels, saliency_panels
-from salience.scoring.results import matches, read_results
+from salience.scoring.results import matches, only_seeds, read_results
 from salience.scoring.wav2vec_rows import STARTS, VARIANTS, of_its_split, place_of
 
 logger = logging.getLogger(Path(__file__).name)
@@ -42,6 +42,7 @@ def draw_wav2vec(
     maps: str | None = None,
     utterances: str = "",
     examples: int = 3,
+    only: str = "",
 ) -> None:
     """Write PNG files into OUT: curves, bars of error rates, confusion matrices, and Grad-CAM over utterances.
 
@@ -63,13 +64,14 @@ def draw_wav2vec(
             table `symbols` stands beside those that have a column for each character.
         utterances: Which to draw, separated by spaces; by default the first of each accent.
         examples: How many of these at most.
+        only: Starts, variants and seeds of the recognisers whose fine-tuning is drawn, such as 'own/plain/1 own/gradcam/1'; all by default.
     """
     if results is not None:
         _draw_rates(out, synthetic, results, corpus)
     if pretraining is not None:
         _draw_pretraining(out, synthetic, pretraining)
     if finetuning is not None:
-        _draw_finetuning(out, synthetic, finetuning)
+        _draw_finetuning(out, synthetic, finetuning, only_seeds(only))
     if classifiers is not None:
         _draw_confusions(out, synthetic, classifiers)
     if data is not None and maps is not None:
@@ -136,9 +138,13 @@ def _draw_pretraining(out: Path, synthetic: bool, pattern: str) -> None:
     )
 
 
-def _draw_finetuning(out: Path, synthetic: bool, pattern: str) -> None:
+def _draw_finetuning(out: Path, synthetic: bool, pattern: str, only: Mapping[str, Sequence[int]]) -> None:
     """The plain trainings of all starts in one picture, the variants of each start in another."""
-    found = [(fields, read_json(path)) for fields, path in matches(pattern)]
+    found = [
+        (fields, read_json(path))
+        for fields, path in matches(pattern)
+        if not only or int(fields.get("seed", 0)) in only.get(f"{fields['start']}/{fields['variant']}", ())
+    ]
     found.sort(key=lambda one: (*map(_order, (one[0]["start"], one[0]["variant"])), int(one[0].get("seed", 0))))
 
     def draw(chosen: Iterable[tuple[Mapping[str, str], list]], by: str, name: str, title: str) -> None:

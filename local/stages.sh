@@ -13,6 +13,14 @@ check_options() { # check_options <what they take> <pattern> <options>: of these
     done
 }
 
+takes() { # takes <option> <list> <pattern> <what>: each word of the list is what the option takes, and none stands there twice
+    local word
+    for word in $2; do [[ $word =~ ^($3)$ ]] || fail "--$1 takes $4, not '$word'"; done
+    # shellcheck disable=SC2086
+    word=$(printf '%s\n' $2 | sort | uniq -d | head -n 1)
+    [ -z "$word" ] || fail "--$1 has $word twice; leave one out"
+}
+
 # Before anything is computed with them; a recipe's own are checked where its stages begin.
 whole='(0|[1-9][0-9]{0,17})' decimal='-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?'
 wholes="($whole( +$whole)*)?" decimals="($decimal( +$decimal)*)?"
@@ -91,12 +99,16 @@ begin() { # begin <stage> <title>: whether this stage is asked for; says so
     echo "$(date '+%Y-%m-%dT%H:%M:%S') stage $1: $2"
 }
 
+passed() { # passed <why>: what a stage says that the asked systems do not need
+    echo "$(date '+%Y-%m-%dT%H:%M:%S') stage $SALIENCE_STAGE is passed: $1"
+}
+
 needs() { # needs <file> <stage>: a stage run out of order says which one makes what is missing
     [ -e "$1" ] || fail "$PWD/$1 does not exist; stage $2 writes it"
 }
 
-needs_set() { # needs_set <set>: a set that the given corpora do not make cannot be trained on
-    [ -e "$data/$1/utt2spk" ] || fail "there is no $PWD/$data/$1: run stage 1, or give the corpora it is made of ($data/preparation.txt says what was left out)"
+needs_set() { # needs_set <set> [<what else helps>]: a set that the given corpora do not make cannot be trained on
+    [ -e "$data/$1/utt2spk" ] || fail "there is no $PWD/$data/$1: run stage 1, or give the corpora it is made of ($data/preparation.txt says what was left out)${2:+, or $2}"
 }
 
 fetch() { # fetch <corpus>: stage 0 for one corpus, with the root or archive that the user gave
@@ -157,6 +169,15 @@ in_array() { # in_array <log name> <list of argument lines> <options of the subm
     shift
     # shellcheck disable=SC2086
     $cuda_cmd "${options[@]}" JOB=1:"$(wc -l < "$lines")" "$log.JOB.log" nth_line.sh "$lines" JOB "$@"
+}
+
+one_of() { # one_of <words>: them with | between, as placeholders of patterns take them
+    echo "$*" | xargs | tr ' ' '|'
+}
+
+fresh_figures() { # fresh_figures <folder of the report>: pictures of what another run had belong in no report of this one
+    rm -rf "$1/figures"
+    mkdir -p "$results" "$1/figures"
 }
 
 trainings() { # the submitter's options for trainings

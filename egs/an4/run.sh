@@ -27,12 +27,12 @@ rounds=                  # 1: the paper's; in each further one (default: 2; --li
 listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
 listener_model=          # for whisper: the checkpoint
 sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr
-                         # mask); empty for none
+                         # mask); "" for none
 sweep_points=            # values of each (default: 3; mini: 2)
 sweep_further=           # true: the sweeps' estimators go on from that of stage 4, with another weight (default; mini: false)
 snrs=                    # of the noisy test sets, in dB (default: 20 10 0; mini: 10)
 train_snr="0 20"         # range of the noise that recognisers are retrained with
-retrained="retrain-clean retrain-everywhere retrain-spared" # empty for none
+retrained="retrain-clean retrain-everywhere retrain-spared" # "" for none; without these and without sweeps, stage 6 is passed
 examples=                # test utterances to draw (default: three of different speakers)
 conf=                    # folder of settings (default: conf, for processors; conf/full: the paper's, for a GPU; mini: conf/mini)
 listener_config=         # settings of the recogniser (default: listener.yaml there; conf/full/listener_defaults.yaml: Table 1 to the letter)

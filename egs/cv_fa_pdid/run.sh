@@ -29,7 +29,7 @@ mini=false               # true: a synthetic Common Voice and synthetic recordin
 check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 model=                   # Whisper to start from: a name, a file, or mini (default: base; mini: mini)
-systems="zero-shot plain specaugment random-mask gradcam gradcam++"
+systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
@@ -98,8 +98,7 @@ if begin 1 "data directories, splits, leakage"; then
 fi
 
 test_sets=$(present "standard accented")
-all_sets=$(present "cls_train cls_dev cls_test asr_train asr_dev $test_sets")
-[ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
+all_sets=$(present "$(needed_sets "$test_sets")")
 map_sets=$asr_train
 if [ -z "$all_sets" ] && [ -e "$data/preparation.txt" ] && [ -e "$downloads/pdid/collection.json" ]; then
     stage=9 # a collection by itself, without text or a second accent, has nothing to train and a report
@@ -113,10 +112,10 @@ if begin 6 "Whisper, fine-tuned once for each variant and seed"; then finetune_w
 if begin 7 "hypotheses";                                         then decode_whisper; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report"; then
+    fresh_figures "$exp/report"
     if [ -e "$downloads/pdid/collection.json" ]; then
         figures=() # the paper's, which are of real speech
         [ "$mini" = true ] || figures=(--paper conf/paper.yaml)
-        mkdir -p "$results" "$exp/report/figures"
         local/collect_summary.py --collection "$downloads/pdid/collection.json" --out "$results/results.json" \
             --corpus "PDID collection" --command "$command" "${figures[@]}"
         cp "$downloads/pdid/histograms.png" "$exp/report/figures/collection.png"

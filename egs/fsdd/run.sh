@@ -19,7 +19,7 @@ skip_bad_clips=false     # true: leave out clips that are missing or damaged (da
 folds=                   # accents kept out of training, in turn (default: german french us; mini: german)
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 model=mini               # Whisper to start from: a name, a file, or mini
-systems="zero-shot plain specaugment random-mask gradcam gradcam++"
+systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
@@ -51,8 +51,7 @@ fi
 . accent_stages.sh
 
 test_sets="seen unseen"
-all_sets="cls_train cls_dev cls_test asr_train asr_dev seen unseen"
-[ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
+all_sets=$(needed_sets "$test_sets")
 map_sets=$asr_train
 
 if begin 0 "corpus"; then fetch fsdd; fi
@@ -83,5 +82,6 @@ if begin 6 "Whisper, fine-tuned once for each variant and seed"; then in_each_fo
 if begin 7 "hypotheses";                                         then in_each_fold decode_whisper; fi
 if begin 8 "WER and CER";                                        then in_each_fold score_words; fi
 if begin 9 "report";                                             then
+    fresh_figures "$exp/report"
     report_results "$part/{fold}" "Free Spoken Digit Dataset" "Accent-invariant recognition of spoken digits"
 fi

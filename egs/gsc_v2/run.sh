@@ -33,7 +33,8 @@ seeds=                   # of the trainings (default: 1 2 3 4 5; mini: 1)
 kind=paper               # recogniser: paper, or bc-resnet-1, -1.5, -2, -3, -6, -8
 maps_of=paper            # own: maps by a generator of the chosen kind of recogniser, not by the paper's
 snrs=                    # of the noisy test sets, in dB (default: -12.5 -10 0 10 20 30 40; mini: 0 20)
-systems="continue-clean specaugment conventional null importantaug other-map" # trained on from the baseline
+systems="continue-clean specaugment conventional null importantaug other-map" # trained on from the baseline;
+                         # what neither these nor --binarised need is passed, maps for instance
 sweep_snrs=              # of conventional noise, in dB, or none (default: -10 to 40 by 5; mini: 0 15)
 sweep_seeds=             # (default: seeds; one training of each SNR tells little about which is best)
 binarised=               # percent of points without noise, or none (default: 70 50 40 20 10 5 1; mini: 10)

@@ -24,7 +24,7 @@ mini=false               # true: a synthetic corpus of some minutes, on two core
 check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 model=                   # Whisper to start from: a name, a file, or mini (default: tiny; mini: mini)
-systems="zero-shot plain specaugment random-mask gradcam gradcam++"
+systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
@@ -78,8 +78,7 @@ if begin 1 "data directories, splits, leakage"; then
 fi
 
 test_sets=$(present "ls accented unseen cma")
-all_sets=$(present "cls_train cls_dev cls_test asr_train asr_dev $test_sets")
-[ "$asr_train" = asr_train ] || all_sets="$all_sets $asr_train"
+all_sets=$(present "$(needed_sets "$test_sets")")
 map_sets=$asr_train
 
 if begin 2 "log-mel features";                                   then extract_features; fi
@@ -90,5 +89,6 @@ if begin 6 "Whisper, fine-tuned once for each variant and seed"; then finetune_w
 if begin 7 "hypotheses";                                         then decode_whisper; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report";                                             then
+    fresh_figures "$exp/report"
     report_results "$part" "LibriSpeech and EdAcc" "Accent-invariant recognition of English" conf/paper.yaml
 fi

@@ -26,6 +26,7 @@ PROGRAMS = {
     "pretrain_wav2vec.py": MODEL, "train_wav2vec_classifier.py": MODEL, "finetune_wav2vec.py": MODEL,
     "../egs/cv_ca/local/prepare_sets.py": "", "../utils/validate_data_dir.sh": "", "check_leakage.py": "",
     "prepare_vocabulary.py": "", "decode_wav2vec.py": "", "map_wav2vec.py": "", "mask_latents.py": "",
+    "score_words.py": "", "collect_wav2vec_results.py": "", "draw_wav2vec.py": "", "report_results.py": "",
     # Two chunks of three clips.
     "decode_chunks.py": """[ -n "${only:-}" ] || exit 0
 mkdir -p dump/mini/unlabelled/chunk000$only
@@ -127,6 +128,41 @@ def test_starts_are_looked_for_before_anything_is_learnt(recipe: Recipe) -> None
     assert "somebody/absent is no folder here" in recipe.said
     # What no stage of this run needs is not asked for.
     assert {call[0] for call in recipe.run("3", *words)} == {"pretrain_wav2vec.py", "train_wav2vec_classifier.py"}
+
+
+def test_what_other_runs_left_is_neither_scored_nor_reported(recipe: Recipe) -> None:
+    asked = ["own/plain/1", "own/gradcam/1", "own/plain/2"]
+    options = ["--starts", "own", "--seeds", "1 2"]
+    recipe.has("exp/mini/pretrained/seed1/model.safetensors", "exp/mini/ctc/spanish/plain/seed1/decode/labelled_test/text", "exp/mini/ctc/own/gradcam/seed9/decode/old/text")
+    assert "exp/mini/ctc/log/decode does not exist; stage 7 writes it" in (recipe.run("8", *options, code=1), recipe.said)[1]
+    places = [f"exp/mini/ctc/{start}/{variant}/seed{seed}" for start, variant, seed in (one.split("/") for one in asked)]
+    assert [call["--out"] for call in recipe.called("finetune_wav2vec.py", "6", *options, "--nj", "1")] == places
+    assert sorted(call["--out"] for call in recipe.called("score_words.py", "78", *options)) == sorted(f"{place}/score/{{set}}" for place in places)
+    # Another start was trained once, and pictures of it were drawn.
+    recipe.has("exp/mini/report/figures/old.png", "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt")
+    calls = {call[0]: dict(zip(call[1::2], call[2::2], strict=False)) for call in recipe.run("9", *options)}
+    assert calls["collect_wav2vec_results.py"]["--only"] == calls["draw_wav2vec.py"]["--only"] == " ".join(asked)
+    assert calls["collect_wav2vec_results.py"]["--classifiers"] == "exp/mini/classifier/{task}/{start:own}/seed{seed:1}/wav2vec.{set}.json"
+    assert calls["collect_wav2vec_results.py"]["--pretraining"] == "exp/mini/pretrained/seed{seed:1}/history.json"
+    assert calls["report_results.py"]["--examples"] == "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt"
+    assert not (recipe.folder / "exp/mini/report/figures/old.png").exists()
+
+
+def test_what_no_start_and_no_variant_needs_is_passed(recipe: Recipe) -> None:
+    recipe.has("mine/config.json")
+    options = ["--starts", "random spanish", "--variant-start", "spanish", "--spanish", "egs/cv_ca/mine", "--variants", "plain specaugment"]
+    assert [call["--sets"] for call in recipe.called("decode_chunks.py", "2", *options) if "--together" not in call] == []
+    assert {call[0] for call in recipe.run("3", *options)} == {"check_start.py", "train_wav2vec_classifier.py"}
+    assert "nothing is pretrained: neither --starts nor --variant-start names own" in recipe.said
+    for name in ("accent_train", "gender_train"):
+        shutil.rmtree(recipe.folder / "data/mini" / name)
+    (recipe.folder / "exp/mini/saliency/gradcam/accent/labelled_train/saliency.scp").unlink()
+    assert [call[0] for call in recipe.run("35", *options)] == ["check_start.py"]
+    assert re.findall(r"stage (\d) is passed: ", recipe.said) == ["3", "4", "5"]
+    # SpecAugment needs no maps.
+    trained = recipe.called("finetune_wav2vec.py", "6", *options, "--seeds", "1", "--nj", "1")
+    assert [call["--variant"] for call in trained] == ["plain", "plain", "specaugment"]
+    assert recipe.run("5", "--variants", "plain") == [] and "stage 5 is passed: no masks are needed" in recipe.said
 
 
 def pretrained(recipe: Recipe) -> dict[str, str]:

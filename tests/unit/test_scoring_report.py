@@ -101,6 +101,17 @@ def test_patterns_name_their_parts(tmp_path: Path):
         find(f"{tmp_path}/{{system}}/nothing")
 
 
+def test_only_what_is_asked_for_is_collected(pattern: str, tmp_path: Path):
+    counts_file(tmp_path / "plain/seed0/ls", 1, 0.9)  # the seed of zero-shot, of another run
+    counts_file(tmp_path / "gradcam/seed1/ls", 2, 0.9)
+    options = ["--out", "results.json", "--corpus", "toy", "--synthetic", "true", "--command", "./run.sh", "--recogniser", "mini", "--sets", "ls unseen"]
+    (tmp_path / "zero-shot/seed1").rename(tmp_path / "zero-shot/seed0")
+    done = program("collect_results.py", *options, "--scores", pattern, "--only", "zero-shot/0 plain/1 plain/3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = read_results(tmp_path / "results.json")["rows"]
+    assert {(row["system"], tuple(row["seeds"])) for row in rows} == {("zero-shot", (0,)), ("plain", (1, 3))}
+
+
 def test_a_value_is_the_mean_over_seeds_of_corpus_rates(pattern: str):
     row = next(
         r
@@ -275,8 +286,8 @@ def test_programs_from_text_to_page(tmp_path: Path):
         "mini",
         "--command",
         "./run.sh",
-        "--systems",
-        "plain gradcam",
+        "--only",
+        "plain/1 gradcam/1",
         cwd=tmp_path,
     )
     assert collected.returncode == 0, collected.stderr

@@ -43,15 +43,8 @@ esac
 [ "$rounds" -ge 1 ] || fail "--rounds must be at least 1"
 [ "$rounds" -eq 1 ] || [ "$listener" = hybrid ] || fail "--rounds above 1 trains the recogniser further, which --listener $listener does not"
 case $token_type in char | bpe) ;; *) fail "--token-type takes char or bpe, not '$token_type'" ;; esac
-for name in $sweeps; do
-    case $name in asr | mask | entropy | smoothness) ;; *) fail "--sweeps knows asr, mask, entropy and smoothness, not '$name'" ;; esac
-done
-for name in $retrained; do
-    case $name in
-        retrain-clean | retrain-everywhere | retrain-spared) ;;
-        *) fail "--retrained knows retrain-clean, retrain-everywhere and retrain-spared, not '$name'" ;;
-    esac
-done
+takes sweeps "$sweeps" "asr|mask|entropy|smoothness" "some of asr, mask, entropy and smoothness"
+takes retrained "$retrained" "retrain-clean|retrain-everywhere|retrain-spared" "some of retrain-clean, retrain-everywhere and retrain-spared"
 
 prepare_data() { # stage 1
     needs "$downloads/an4/root.txt" 0
@@ -115,7 +108,7 @@ train_estimators() { # stage 4
         # shellcheck disable=SC2046,SC2086
         in_array "$exp/estimator$by/log/train" "$exp/estimator$by/log/lines" $(trainings) -- \
             $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data" --ngpu "$ngpu"
-        estimate "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
+        estimate "$exp/masks$by/log" "$sets" "$(for s in $seeds; do echo "$exp/estimator$by/seed$s"; done | xargs)" \
             "$(for s in $seeds; do echo "$exp/masks$by/seed$s"; done | xargs)"
     done
 }
@@ -156,14 +149,14 @@ twice() { # twice <set> <features of its noisy copy> <folder>: the tables of a s
     done
 }
 
-estimate() { # estimate <sets> <estimators> <folders>: the masks of these sets by each estimator
-    split_sets "$1"
+estimate() { # estimate <folder of logs> <sets> <estimators> <folders>: the masks of these sets by each estimator
+    split_sets "$2"
     # shellcheck disable=SC2086
-    $cuda_cmd $gpu JOB=1:"$nj" "$exp/masks$by/log/estimate.JOB.log" \
-        estimate_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$1" --estimators "$2" --out "$3" --longest "$(longest)" \
+    $cuda_cmd $gpu JOB=1:"$nj" "$1/estimate.JOB.log" \
+        estimate_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$2" --estimators "$3" --out "$4" --longest "$(longest)" \
         --job JOB --jobs "$nj" --device "$device" --check-space "$check_space"
-    for folder in $3; do
-        merge_archives.py --folder "$folder" --sets "$1" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
+    for folder in $4; do
+        merge_archives.py --folder "$folder" --sets "$2" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
     done
 }
 
@@ -224,6 +217,7 @@ training_copies() { # training_copies <system> <seed>: every training utterance 
 }
 
 train_more() { # stage 6: figure 2's estimators, and the recognisers retrained with noise
+    if [ -z "$sweeps$retrained" ]; then passed "no training is needed without --sweeps and --retrained"; return; fi
     needs "$ears/seed$first_seed/model.pth" "$ears_from"
     if [ -n "$sweeps" ]; then sweep; fi
     if [ -n "$retrained" ]; then retrain; fi
@@ -249,8 +243,10 @@ points() { # the folder of every point of the sweeps
 }
 
 sweep() {
-    local lines=$exp/sweeps$by/log/lines weight value point start=
-    mkdir -p "$exp/sweeps$by/log"
+    # Logs of what is swept in one run; the weights swept in another have their own.
+    local logs=$exp/sweeps$by/log/${sweeps// /+} weight value point start=
+    local lines=$logs/lines
+    mkdir -p "$logs"
     if $sweep_further; then
         needs "$exp/estimator$by/seed$first_seed/model.safetensors" 4
         start="--init $exp/estimator$by/seed$first_seed"
@@ -261,13 +257,13 @@ sweep() {
         done
     done > "$lines"
     # shellcheck disable=SC2046,SC2086
-    in_array "$exp/sweeps$by/log/train" "$lines" $(trainings) -- $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" \
+    in_array "$logs/train" "$lines" $(trainings) -- $launcher train_mask_estimator.py --config "$conf/noise.yaml" --config "$sweep_config" \
         --data "$data" --ngpu "$ngpu" --seed "$first_seed"
-    estimate "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
+    estimate "$logs" "dev test" "$(points | xargs)" "$(points | sed 's#$#/masks#' | xargs)"
     for point in $(points); do
         echo "$(masks_of "$point/masks" "$point") --out $point/noisy"
-    done > "$exp/sweeps$by/log/mixtures"
-    in_array "$exp/sweeps$by/log/mix" "$exp/sweeps$by/log/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test" \
+    done > "$logs/mixtures"
+    in_array "$logs/mix" "$logs/mixtures" --max-jobs-run "$nj" -- mix_noise.py --config "$conf/noise.yaml" --data "$data" --sets "dev test" \
         --check-space "$check_space"
 }
 
@@ -327,32 +323,40 @@ decode() { # stage 7
         decode_espnet.py --config "$conf/decode.yaml" "${lm[@]}"
 }
 
-score() { # stage 8: errors of characters, the space between words being one
-    local name folder
+score() { # stage 8: errors of characters, the space between words being one, in what stage 7 decoded
+    local name point
     needs "$exp/decode$by/log/lines" 7
     score_all "$exp/decode$by" "$exp/score$by" "dev test"
-    if [ -n "$retrained" ]; then score_all "$exp/decode_retrained$by" "$exp/score_retrained$by" test; fi
-    if [ -n "$sweeps" ]; then
-        score_all "$exp/sweeps$by" "$exp/sweeps$by" "dev test" /decode /score
-        for folder in $(points); do
-            for name in dev test; do cp "$folder/masks/$name/noise_proportion" "$folder/noise_proportion.$name"; done
+    score_all "$exp/decode_retrained$by" "$exp/score_retrained$by" test
+    score_all "$exp/sweeps$by" "$exp/sweeps$by" "dev test" /decode /score
+    for point in $(decoded "$exp/sweeps$by" /decode); do
+        for name in dev test; do
+            cp "$exp/sweeps$by/$point/masks/$name/noise_proportion" "$exp/sweeps$by/$point/noise_proportion.$name"
         done
-    fi
+    done
+}
+
+decoded() { # decoded <folder> [<end>]: what stage 7 wrote in the folder, without that and without the end
+    sed -n "s/.*--out '\(.*\)'\$/\1/p" "$exp/decode$by/log/lines" | tr ' ' '\n' | sed -n "s#^$1/\(.*\)${2:-}\$#\1#p"
 }
 
 score_all() { # score_all <hypotheses> <scores> <sets> [<end of a folder of hypotheses> <end of one of scores>]
-    local of # what stage 7 wrote under the first folder, without that and without the end
-    of=$(sed -n "s/.*--out '\(.*\)'\$/\1/p" "$exp/decode$by/log/lines" | tr ' ' '\n' | sed -n "s#^$1/\(.*\)${4:-}\$#\1#p" | xargs)
+    local of
+    of=$(decoded "$1" "${4:-}" | xargs)
+    [ -n "$of" ] || return 0
     score_words.py --ref "$data/{set}/text" --hyp "$1/{of}${4:-}/{set}/text" --utt2spk "$data/{set}/utt2spk" \
         --out "$2/{of}${5:-}/{set}" --sets "$3" --of "$of" --normaliser raw
 }
 
-one_of() { # one_of <words>: them with | between, as placeholders of patterns take them
-    echo "$*" | xargs | tr ' ' '|'
-}
-
 report_results() { # stage 9: of what this run's options name, not of what others may have left
-    needs "$exp/score$by/clean/seed$first_seed/draw0/test/counts.json" 8
+    local system s point
+    for s in $seeds; do
+        needs "$exp/score$by/clean/seed$s/draw0/test/counts.json" "8, after stage 7,"
+        for system in ${retrained:+baseline $retrained}; do
+            needs "$exp/score_retrained$by/$system/seed$s/clean/test/counts.json" "8, after stage 7,"
+        done
+    done
+    for point in $(points); do needs "$point/score/test/counts.json" "8, after stage 7,"; done
     local paper=() more=() values="" weight # the paper's figures are of the real corpus
     local seed_of draw_of place
     seed_of="seed{seed:$(one_of "$seeds")}"
@@ -366,7 +370,7 @@ report_results() { # stage 9: of what this run's options name, not of what other
         place="$exp/sweeps$by/{weight:$(one_of "$sweeps")}/{value:$(one_of "$values")}/seed{seed:$first_seed}"
         more+=(--sweeps "$place/score/{set}" --sweep-proportions "$place/noise_proportion.{set}")
     fi
-    mkdir -p "$results" "$exp/report"
+    fresh_figures "$exp/report"
     collect_bubble_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
         --scores "$exp/score$by/{system}/$seed_of/$draw_of/{set}" --frames "$dump/{set}/utt2num_frames" \
         --proportions "$exp/noisy$by/{system}/$seed_of/$draw_of/{set}/noise_proportion" "${more[@]}" \

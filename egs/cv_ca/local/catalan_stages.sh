@@ -6,6 +6,7 @@ first_seed=${seeds%% *}
 first_classifier=seed${side_seeds%% *}
 chunks=$exp/pretrained/chunks/seed$first_seed # with --chunk: a model for each chunk, each from the one before
 masked_variants=$(for variant in $variants; do [ "$variant" = plain ] || echo "$variant"; done | xargs)
+mapped_variants=$(for variant in $masked_variants; do [ "$variant" = specaugment ] || echo "$variant"; done | xargs)
 
 settings_of() { # settings_of <file>: in the folder of settings, among this recipe's, or from where the user called
     local place
@@ -23,6 +24,7 @@ check_options "a number" "$whole" "least_per_accent chunk beam"
 check_options "a number" "($whole)?" "most_per_accent most_per_gender train_limit dev_limit test_limit"
 check_options "a number" "$decimal" "random_share shortest longest max_disk_gb"
 check_options "numbers parted by blanks" "$wholes" side_seeds
+takes variants "$variants" "plain|specaugment|random-mask|gradcam" "some of plain, specaugment, random-mask and gradcam"
 
 train_sets="labelled_train accent_train gender_train"
 dev_sets="labelled_dev accent_dev gender_dev"
@@ -30,6 +32,21 @@ test_sets="labelled_test accent_test gender_test"
 random_train_sets="labelled_train_random accent_train_random gender_train_random"
 random_dev_sets="labelled_dev_random accent_dev_random gender_dev_random"
 random_test_sets="labelled_test_random accent_test_random gender_test_random"
+
+asks_for_own() { # whether anything starts from the model that stage 3 pretrains
+    case " $starts $variant_start " in *" own "*) ;; *) return 1 ;; esac
+}
+
+recognisers() { # "<start>/<variant>/<seed>" of each: variants with masks have one start, and the seeds of classifiers
+    local s start variant
+    for s in $seeds; do
+        for start in $starts; do
+            echo "$start/plain/$s"
+            if [ "$start" != "$variant_start" ] || [[ " $side_seeds " != *" $s "* ]]; then continue; fi
+            for variant in $variants; do echo "$start/$variant/$s"; done
+        done
+    done | awk '!seen[$0]++'
+}
 
 fetch_corpus() { # stage 0
     local common_voice_catalan_root=$common_voice_root common_voice_catalan_archive=$common_voice_archive
@@ -96,7 +113,9 @@ prepare_signals() { # stage 2
     local name next
     for name in labelled_train labelled_dev labelled_test; do needs_set "$name"; done
     prepare_vocabulary.py --out "$data/vocabulary" --text "$data/labelled_train/text"
-    if [ -e "$data/unlabelled" ] && [ "$chunk" -eq 0 ]; then
+    if ! asks_for_own; then
+        echo "the unlabelled clips are left out: neither --starts nor --variant-start names own, the model that is pretrained on them"
+    elif [ -e "$data/unlabelled" ] && [ "$chunk" -eq 0 ]; then
         rm -rf "$data/unlabelled_chunk" "$dump/unlabelled_chunk"
         nj=1 decode_sets unlabelled
     elif [ -e "$data/unlabelled" ]; then
@@ -186,15 +205,18 @@ all_of() { # all_of <labels> [_random]: the sets that a classifier needs, or not
 learn() { # stage 3
     local lines=$exp/classifier/log/lines labels split from
     needs "$dump/labelled_train/utterances" 2
-    [ -z "$masked_variants" ] || needs_accents
+    [ -z "$mapped_variants" ] || needs_accents
     check_starts
-    pretrain
+    if asks_for_own; then pretrain; else echo "nothing is pretrained: neither --starts nor --variant-start names own"; fi
     from=$(model_of "$variant_start") || exit 1
     mkdir -p "$exp/classifier/log"
     for labels in accent gender; do
         for split in "" _random; do classifiers "$labels" "$split" "$from"; done
     done > "$lines"
-    [ -s "$lines" ] || return 0
+    if [ ! -s "$lines" ]; then
+        asks_for_own || passed "nothing is pretrained, and there is no classifier to train"
+        return
+    fi
     # shellcheck disable=SC2046,SC2086
     in_array "$exp/classifier/log/train" "$lines" $(trainings) -- $launcher train_wav2vec_classifier.py --config "$conf/classifier.yaml" \
         --data "$data" --packed "$dump" --size "$size" --ngpu "$ngpu"
@@ -214,8 +236,8 @@ classifiers() { # classifiers <labels> <end of the sets' names> <start>: the opt
 
 map_accents() { # stage 4: what the accent classifier hears, of the recognisers' training set and of their test set
     local model=$exp/classifier/accent/$variant_start/$first_classifier
-    if [ -z "$masked_variants$(all_of accent)" ]; then
-        echo "there are no accents, so there is nothing to map"
+    if [ -z "$mapped_variants$(all_of accent)" ]; then
+        passed "there are no accents, so there is nothing to map"
         return
     fi
     needs_accents
@@ -227,7 +249,9 @@ map_accents() { # stage 4: what the accent classifier hears, of the recognisers'
 
 mask() { # stage 5: the masks of the first epoch, and how much they hide
     local variant
-    [ -z "$masked_variants" ] || needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
+    if [ -z "$masked_variants" ]; then passed "no masks are needed for --variants '$variants'"; return; fi
+    if [ -z "$mapped_variants$(all_of accent)" ]; then passed "no maps are needed for --variants '$variants'"; return; fi
+    needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
     for variant in $masked_variants; do
         mask_latents.py --variant "$variant" --maps "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" \
             --out "$exp/masked/$variant/labelled_train" --seed "$first_seed"
@@ -235,20 +259,16 @@ mask() { # stage 5: the masks of the first epoch, and how much they hide
 }
 
 finetune() { # stage 6
-    local lines=$exp/ctc/log/lines s start from variant masked
+    local lines=$exp/ctc/log/lines s start from variant recogniser
     needs "$tokens" 2
     mkdir -p "$exp/ctc/log"
-    for s in $seeds; do
-        masked=$([[ " $side_seeds " != *" $s "* ]] || echo "$variants")
-        for start in $starts; do
-            # Within echo, its failure would end nothing.
-            from=$(model_of "$start") || exit 1
-            for variant in plain $([ "$start" != "$variant_start" ] || echo "$masked"); do
-                echo "--start $(quoted "$from") --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
-            done
-        done
-    done | awk '!seen[$0]++' > "$lines"
-    [ -z "$masked_variants" ] || needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
+    for recogniser in $(recognisers); do
+        IFS=/ read -r start variant s <<< "$recogniser"
+        # Within echo, its failure would end nothing.
+        from=$(model_of "$start") || exit 1
+        echo "--start $(quoted "$from") --variant $variant --seed $s --out $exp/ctc/$start/$variant/seed$s"
+    done > "$lines"
+    [ -z "$mapped_variants" ] || needs "$exp/saliency/gradcam/accent/labelled_train/saliency.scp" 4
     # shellcheck disable=SC2046,SC2086
     in_array "$exp/ctc/log/train" "$lines" $(trainings) -- $launcher finetune_wav2vec.py --config "$conf/finetune.yaml" --data "$data" \
         --packed "$dump" --tokens "$tokens" --size "$size" --normaliser catalan --ngpu "$ngpu" \
@@ -268,8 +288,7 @@ decode() { # stage 7
     # shellcheck disable=SC2086
     in_array "$exp/ctc/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --data "$data" --packed "$dump" \
         --sets labelled_test --device "$device" --beam "$beam"
-    folder=$exp/ctc/${starts##* }/plain/seed$first_seed
-    [ ! -e "$exp/ctc/own/plain/seed$first_seed" ] || folder=$exp/ctc/own/plain/seed$first_seed
+    folder=$exp/ctc/$(case " $starts " in *" own "*) echo own ;; *) echo "${starts##* }" ;; esac)/plain/seed$first_seed
     # Few are drawn, and a map for each character takes long.
     printf '%s\n' "--task ctc --per-character false" "--task ctc-characters --per-character true" > "$exp/ctc/log/map"
     # shellcheck disable=SC2086

@@ -4,34 +4,38 @@
 
 ctc_test_sets=labelled_test
 
-score_ctc() { # stage 8: WER and CER of every recogniser, raw and normalised, for all and by accent
+score_ctc() { # stage 8: WER and CER of what stage 7 decoded, raw and normalised, for all and by accent
     local folder
-    mkdir -p "$exp/ctc/log"
-    for folder in "$exp"/ctc/*/*/seed*/decode; do
-        [ -d "$folder" ] || fail "$PWD/$exp/ctc holds no hypotheses; stage 7 writes them"
-        echo "--hyp $folder/{set}/text --out ${folder%decode}score/{set}"
+    needs "$exp/ctc/log/decode" 7
+    sed "s/^--models '\([^']*\)'.*/\1/" "$exp/ctc/log/decode" | tr ' ' '\n' | while read -r folder; do
+        echo "--hyp $folder/decode/{set}/text --out $folder/score/{set}"
     done > "$exp/ctc/log/scorings"
     $decode_cmd --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/ctc/log/scorings")" "$exp/ctc/log/score.JOB.log" \
         nth_line.sh "$exp/ctc/log/scorings" JOB score_words.py --ref "$data/{set}/text" --utt2spk "$data/{set}/utt2spk" \
         --utt2accent "$data/{set}/utt2accent" --sets "$ctc_test_sets" --normaliser catalan
 }
 
-report_results() { # stage 9: tables and pictures of what there is
-    local corpus="Common Voice Catalan" recognisers="$exp/ctc/{start}/{variant}/seed{seed}" histories="$exp/pretrained/seed{seed}/history.json"
-    local classifiers="$exp/classifier/{task}/{start}/seed{seed}/wav2vec.{set}.json" drawn=${ctc_test_sets%% *} alignments
-    local paper=() # whose figures are of the real corpus
+report_results() { # stage 9: tables and pictures of what is asked for, as far as it is there
+    local corpus="Common Voice Catalan" recognisers="$exp/ctc/{start}/{variant}/seed{seed}" drawn=${ctc_test_sets%% *}
+    local classifiers only start variant s alignments pretrained=() examples=() paper=() # the paper's figures are of the real corpus
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
     [ -n "$(find "$exp" -name history.json -print -quit)" ] || fail "$PWD/$exp holds no training to report; stage 3 writes the first"
-    mkdir -p "$results" "$exp/report"
-    for alignments in "$exp"/ctc/*/plain/seed*/score/"$drawn"/alignments_normalised.txt; do break; done
-    [ -e "$alignments" ] || alignments=
+    fresh_figures "$exp/report"
+    classifiers="$exp/classifier/{task}/{start:$variant_start}/seed{seed:$(one_of "$side_seeds")}/wav2vec.{set}.json"
+    only=$(recognisers | xargs)
+    while IFS=/ read -r start variant s; do
+        alignments=$exp/ctc/$start/$variant/seed$s/score/$drawn/alignments_normalised.txt
+        if [ -e "$alignments" ]; then examples=(--examples "$alignments"); break; fi
+    done < <(recognisers)
+    ! asks_for_own || pretrained=(--pretraining "$exp/pretrained/seed{seed:$first_seed}/history.json")
     collect_wav2vec_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
-        --scores "$recognisers/score/{set}" --sets "$ctc_test_sets" --genders "$data/{set}/utt2gender" \
-        --classifiers "$classifiers" --pretraining "$histories" "${paper[@]}" --settings "{settings: $conf, pretraining: $(basename "$pretraining_config"), size: $size}"
+        --scores "$recognisers/score/{set}" --sets "$ctc_test_sets" --only "$only" --genders "$data/{set}/utt2gender" \
+        --classifiers "$classifiers" "${pretrained[@]}" "${paper[@]}" --settings "{settings: $conf, pretraining: $(basename "$pretraining_config"), size: $size}"
     draw_wav2vec.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
-        --pretraining "$histories" --finetuning "$recognisers/history.json" --classifiers "$classifiers" \
-        --data "$data/$drawn" --packed "$dump/$drawn" --maps "$exp/saliency/{kind}/{task}/$drawn/saliency.scp"
+        "${pretrained[@]}" --finetuning "$recognisers/history.json" --only "$only" --classifiers "$classifiers" \
+        --data "$data/$drawn" --packed "$dump/$drawn" \
+        --maps "$exp/saliency/{kind}/{task:$([ -z "$(all_of accent)" ] || echo "accent|")ctc|ctc-characters}/$drawn/saliency.scp"
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
         --figures "$exp/report/figures" --title "Catalan wav2vec 2.0" --corpus "$corpus" --synthetic "$mini" \
-        --intro conf/results_intro.md ${alignments:+--examples "$alignments"}
+        --intro conf/results_intro.md "${examples[@]}"
 }

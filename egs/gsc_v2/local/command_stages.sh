@@ -13,13 +13,6 @@ generator_config=${generator_config:-$conf/generator.yaml}
 noise_name=${noise_name:-$(basename "$noise")} other_name=${other_name:-$(basename "$other_noise")}
 noisy_sets="test_$noise_name test_$other_name"
 
-takes() { # takes <option> <list> <pattern> <what>: each word of the list is what the option takes, and none stands there twice
-    local word
-    for word in $2; do [[ $word =~ ^($3)$ ]] || fail "--$1 takes $4, not '$word'"; done
-    # shellcheck disable=SC2086
-    word=$(printf '%s\n' $2 | sort | uniq -d | head -n 1)
-    [ -z "$word" ] || fail "--$1 has $word twice; leave one out"
-}
 # Such a number is in the names of folders, where each has one way to be written.
 ratio='-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?'
 case $maps_of in paper | own) ;; *) fail "--maps-of takes paper or own, not '$maps_of'" ;; esac
@@ -34,6 +27,10 @@ takes systems "$systems" "continue-clean|specaugment|conventional|null|important
 if [ -z "$sweep_snrs" ]; then
     case " $systems " in *" conventional "*) fail "the sweep chooses the SNR of conventional; leave that out of --systems, or give --sweep-snrs" ;; esac
 fi
+
+mapped=$(for name in $systems ${binarised:+binarised}; do
+    case $name in importantaug | other-map | binarised) echo "$name" ;; esac
+done | xargs) # what hears noise through maps
 
 # What is not the paper's has folders of its own: recognisers of other kinds and the generators that listen to them, and
 # what heard noise through other maps or through maps moved otherwise.
@@ -108,8 +105,10 @@ train_baselines() { # stage 3
 train_generators() { # stage 4
     local lines=$exp/generator$of/log/lines s
     if [ -n "$published_checkpoint" ]; then score_published_masks; fi
+    if [ -z "$mapped" ]; then passed "no maps are needed for --systems '$systems' --binarised none"; return; fi
     if [ "$kind" != paper ] && [ "$maps_of" = paper ]; then
         needs "$exp/masks/seed$first_seed/train/mask.scp" "4 with --kind paper"
+        passed "the maps are those of --kind paper"
         return
     fi
     for s in $seeds; do needs "$folder/baseline/seed$s/model.safetensors" 3; done
@@ -169,8 +168,8 @@ swept() { # "<system> <seed>" of Table 1's sweep
 
 sweep_snr() { # stage 5: Table 1
     local s
+    if [ -z "$sweep_snrs" ]; then passed "--sweep-snrs none"; return; fi
     for s in $sweep_seeds; do needs "$(model baseline "$s")/model.safetensors" 3; done
-    if [ -z "$sweep_snrs" ]; then return; fi
     mkdir -p "$folder/log"
     swept > "$folder/log/sweep.names"
     train_further sweep "$further_config"
@@ -194,35 +193,36 @@ trained() { # "<system> <seed>" of all recognisers that go on from a baseline, T
 
 train_on() { # stage 6
     local s
-    for s in $seeds; do needs "$exp/masks$of/seed$s/train/mask.scp" 4; done
+    if [ -z "$systems$binarised" ]; then passed "no training is needed for --systems '' --binarised none"; return; fi
+    for s in ${mapped:+$seeds}; do needs "$exp/masks$of/seed$s/train/mask.scp" 4; done
     trained > "$folder/log/train_on.names"
     train_further train_on "$further_config"
 }
 
-list_heard() { # lists "<system> <seed>" of what the tables are about: of all that hears every set, and of what hears dev alone
+list_heard() { # list_heard <folder>: lists "<system> <seed>" of what is asked for: of all that hears every set, and of what hears dev alone
     local s
-    mkdir -p "$decoded/log"
+    mkdir -p "$1"
     {
         for s in $seeds; do echo "baseline $s"; done
         trained
         if [ -n "$published_checkpoint" ]; then echo "published 0"; fi
-    } > "$decoded/log/all_sets"
+    } > "$1/all_sets"
     # The sweep's best is in the other list.
-    swept | { grep -vxFf "$decoded/log/all_sets" || true; } > "$decoded/log/dev_alone"
+    swept | { grep -vxFf "$1/all_sets" || true; } > "$1/dev_alone"
 }
 
-heard() { # heard <file> <stage>: those of the two lists as <system>/<seed>; the file is there for each, or that stage makes it
+heard() { # heard <folder> <file> <stage>: those of its two lists as <system>/<seed>; the file is there for each, or that stage makes it
     local name s file
     while read -r name s; do
-        file=${1/\{system\}/$name}
-        needs "${file/\{seed\}/$s}" "$2"
+        file=${2/\{system\}/$name}
+        needs "${file/\{seed\}/$s}" "$3"
         echo "$name/$s"
-    done < <(cat "$decoded/log/all_sets" "$decoded/log/dev_alone")
+    done < <(cat "$1/all_sets" "$1/dev_alone")
 }
 
 predict() { # stage 7
     local lines=$decoded/log/lines name s
-    list_heard
+    list_heard "$decoded/log"
     {
         while read -r name s; do
             needs "$(model "$name" "$s")/model.safetensors" "$(case $name in baseline | published) echo 3 ;; *) echo 6 ;; esac)"
@@ -238,10 +238,10 @@ predict() { # stage 7
         --packed "$dump" --sets "dev test" --noisy "$noisy_sets" --snrs="$snrs" --device "$device"
 }
 
-score() { # stage 8
+score() { # stage 8: what stage 7 has listed
     local only
-    list_heard
-    only=$(heard "$decoded/{system}/seed{seed}/dev/text" 7 | xargs)
+    needs "$decoded/log/dev_alone" 7
+    only=$(heard "$decoded/log" "$decoded/{system}/seed{seed}/dev/text" 7 | xargs)
     score_commands.py --data "$data" --hyp "$decoded/{system}/seed{seed}/{set:dev|test}/text" \
         --out "$scores/{system}/seed{seed}/{set}" --only "$only"
     score_commands.py --data "$data" --hyp "$noisy_decoded/{system}/seed{seed}/{snr:${snrs// /|}}/{set:${noisy_sets// /|}}/text" \
@@ -256,28 +256,29 @@ corpus_label() { # as it stands in the results: parts of the corpus and other re
 }
 
 report_results() { # stage 9
-    local paper=() chosen=() corpus only s # the paper's figures are of the real corpus
+    local paper=() chosen=() learnt=() corpus only s # the paper's figures are of the real corpus
     local generators="$exp/generator$of/seed{seed:${seeds// /|}}/history.json"
-    list_heard
-    only=$(heard "$scores/{system}/seed{seed}/dev/counts.json" 8 | xargs)
-    for s in $seeds; do needs "$exp/generator$of/seed$s/history.json" 4; done
+    list_heard "$report/log"
+    only=$(heard "$report/log" "$scores/{system}/seed{seed}/dev/counts.json" "8, after stage 7," | xargs)
+    for s in ${mapped:+$seeds}; do needs "$exp/generator$of/seed$s/history.json" 4; done
     [ "$mini" = true ] || paper=(--paper conf/paper.yaml)
     case " $systems " in *" conventional "*) chosen=(--chosen "$exp/conventional_snr$by") ;; esac
     corpus=$(corpus_label)
-    mkdir -p "$results" "$report"
+    [ -z "$mapped" ] || learnt=(--generators "$generators")
+    fresh_figures "$report"
     collect_command_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
         --scores "$scores/{system}/seed{seed}/{set}" \
         --noisy "$noisy_scores/{system}/seed{seed}/{snr:${snrs// /|}}/{set}" --only "$only" \
         --in-domain "test_$noise_name" --out-of-domain "test_$other_name" "${chosen[@]}" \
-        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" --generators "$generators" \
+        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 "${paper[@]}" "${learnt[@]}" \
         ${published_checkpoint:+--published-generator "$exp/published/dev/history.json"} \
         --settings "{settings: $conf, recogniser: $(basename "$training_config"), further: $(basename "$further_config"), generator: $(basename "$generator_config"), masks moved per: $per, maps of: $maps_of}"
-    # Pictures of what another run had belong in no page of this one.
-    rm -rf "$report/figures"
     draw_command_results.py --out "$report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
-    draw_importance.py --out "$report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
-        --noise "$dump/noise_train" --masks "$exp/masks$of/seed$first_seed/test/mask.scp" \
-        ${examples:+--utterances "$examples"} --audio "$report/audio" --histories "$generators"
+    if [ -n "$mapped" ]; then
+        draw_importance.py --out "$report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
+            --noise "$dump/noise_train" --masks "$exp/masks$of/seed$first_seed/test/mask.scp" \
+            ${examples:+--utterances "$examples"} --audio "$report/audio" --histories "$generators"
+    fi
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$report/report.html" \
         --figures "$report/figures" --title "ImportantAug: noise where it does no harm" --corpus "$corpus" \
         --synthetic "$mini" --intro conf/results_intro.md
