@@ -31,7 +31,7 @@ english=facebook/wav2vec2-base-960h
 multilingual=facebook/wav2vec2-large-xlsr-53
 variants=                # of the recognisers from variant_start (default: plain specaugment random-mask gradcam; mini: plain
                          # gradcam); the others are plain
-variant_start=own        # the start that the classifiers have, too
+variant_start=own        # the start that the classifiers have, too; nothing is pretrained if neither this nor starts has own
 legacy_vocabulary=false  # true: the paper's symbols, without a word boundary and without most accented letters
 beam=0                   # width of the beam; 0 takes the best path
 lm=                      # n-gram model of words for the beam, a file: ARPA text, which KenLM's lmplz or other tools make
@@ -59,6 +59,8 @@ results=                 # folder of results.json and RESULTS.md (default: this 
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
     [--common-voice-root DIR] [--unlabelled-releases '15.0 16.1'] [any variable at the top of this file]
+--starts 'random english' --variant-start english --variants plain takes some of the recognisers; a stage that none of
+them needs is passed, and nothing is pretrained unless own is a start
 stages: 0 corpus, 1 data, 2 vocabulary and decoded clips, 3 pretraining and classifiers, 4 Grad-CAM, 5 masks,
         6 recognisers, 7 decode, 8 score, 9 report"
 

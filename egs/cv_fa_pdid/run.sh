@@ -49,6 +49,7 @@ results=                 # folder of results.json and RESULTS.md (default: this 
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
     [--common-voice-root DIR] [--pdid-root DIR | --recordings-root DIR] [any variable at the top of this file]
+--systems 'zero-shot plain' takes some of the systems; a stage that none of them needs is passed
 stages: 0 corpora and collection, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode,
         8 score, 9 report"
 
