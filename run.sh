@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ./run.sh [--egs NAME] [options]: set up on first use, then run a recipe.  The same as cd egs/NAME; ./run.sh [options]
+# ./run.sh [NAME] [options]: set up on first use, then run a recipe.  The same as cd egs/NAME; ./run.sh [options]
 set -euo pipefail
 export SALIENCE_CALLER=${SALIENCE_CALLER:-$PWD} # relative paths among the options count from here
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -12,33 +12,49 @@ recipes() { # the names of all recipes
 }
 
 egs=
+if [[ ${1:--} != -* ]]; then # a recipe's name, as if behind --egs
+    egs=$1
+    shift
+fi
 help=false
 on_mini=true # until an option says which recipe or which corpus
 options=()
 while [ $# -gt 0 ]; do
     case $1 in
         --egs)
-            [ $# -ge 2 ] || fail "option --egs needs a recipe's name: $(recipes)"
-            egs=$2
+            egs=${2:-}
+            [ -n "$egs" ] || fail "option --egs needs a recipe's name: $(recipes)"
             shift
             ;;
-        --egs=*) egs=${1#*=} ;;
-        *)
+        --egs=*)
+            egs=${1#*=}
+            [ -n "$egs" ] || fail "option --egs needs a recipe's name: $(recipes)"
+            ;;
+        -h | --help)
+            help=true
+            options+=(--help)
+            ;;
+        --*)
             case $1 in
-                --help) help=true ;;
                 --config* | --mini* | --*[-_]root | --*[-_]root=* | --*[-_]archive | --*[-_]archive=*) on_mini=false ;;
             esac
             options+=("$1")
+            # The next word is its value, unless it looks like an option: then the recipe decides.
+            if [[ $1 != *=* ]] && [ $# -ge 2 ] && [[ ! $2 =~ ^--[A-Za-z][A-Za-z0-9_=-]*$ ]]; then
+                options+=("$2")
+                shift
+            fi
             ;;
+        *) fail "unexpected word '$1'; options are written --name value (--help lists them)" ;;
     esac
     shift
 done
 
 if [ -z "$egs" ] && $help; then
     cat << HELP
-usage: ./run.sh [--egs NAME] [options]
+usage: ./run.sh [NAME] [options]
 
-Sets up .venv on first use, then runs egs/NAME/run.sh with the options.  Without any option, runs
+Sets up .venv on first use, then runs the recipe egs/NAME/run.sh with the options.  Without any of them, runs
 librispeech_edacc on a few minutes of synthetic speech.
 
 recipes: $(recipes)
@@ -53,7 +69,7 @@ options of every recipe:
   --seed N                    of all random draws
   --check-space true|false    before features, maps or audio are written, whether the disk has room for them
   --mini true|false           use a small synthetic corpus instead of the real one
-  --help                      with --egs NAME: all options of this recipe
+  --help                      with NAME: all options of this recipe
 HELP
     exit 0
 fi

@@ -6,6 +6,9 @@
 
 fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
 
+# parse_options.sh stops at the first word that is no option.
+[ $# -eq 0 ] || fail "unexpected word '$1'; options are written --name value (--help lists them)"
+
 check_options() { # check_options <what they take> <pattern> <options>: of these options, those that the recipe has
     local option
     for option in $3; do

@@ -1,8 +1,10 @@
 # shellcheck shell=bash
 # Sourced by a script after it has set its defaults: every `--name value` or
 # `--name=value` on the command line sets the variable `name`, and is shifted
-# away.  Only variables that exist may be set.  `--config file` is sourced
-# first, so the command line wins.  The first word that is no option ends it.
+# away.  Only variables that exist may be set.  The file of every `--config` is
+# sourced first, in their order, so the command line wins.  `--help` or `-h`
+# prints $help_message.  The first word that is no option ends it; a script
+# that takes no such words has to refuse them, as local/stages.sh does.
 
 __fail() {
     echo "$(basename "$0"): $1" >&2
@@ -28,32 +30,32 @@ __split() {
     if [[ $2 =~ ^--[A-Za-z][A-Za-z0-9_-]*$ ]]; then
         __next=${2#--}
         __next=${__next//-/_}
-        [ -z "${!__next+set}" ] || __fail "option $__key needs a value, but $2 follows"
+        [[ $__next != help && $__next != config && -z ${!__next+set} ]] || __fail "option $__key needs a value, but $2 follows"
     fi
 }
 
-# First of all the configuration file, and --help, wherever they stand.
-__find_config() {
-    __config=
-    while [[ ${1:-} == --* ]]; do
-        if [ "$1" = --help ]; then
+# First of all the configuration files, and --help, wherever they stand.
+__find_configs() {
+    __configs=()
+    while [[ ${1:-} == --* || ${1:-} == -h ]]; do
+        if [[ $1 == --help || $1 == -h ]]; then
             echo "${help_message:-$(basename "$0") has no help}"
             exit 0
         fi
         __split "$@"
-        [ "$__name" != config ] || __config=$__value
+        [ "$__name" != config ] || __configs+=("$__value")
         shift "$__words"
     done
 }
 
-__find_config "$@"
-if [ -n "$__config" ]; then
+__find_configs "$@"
+for __config in ${__configs[@]+"${__configs[@]}"}; do
     [ -r "$__config" ] || __fail "the file of --config, $__config, cannot be read"
     # A word without a slash would be looked for in PATH.
     [[ $__config == */* ]] || __config=./$__config
     # shellcheck disable=SC1090
     . "$__config"
-fi
+done
 while [[ ${1:-} == --* ]]; do
     __split "$@"
     if [ -n "${!__name+set}" ]; then
@@ -64,5 +66,5 @@ while [[ ${1:-} == --* ]]; do
     fi
     shift "$__words"
 done
-unset __name __value __words __config
-unset -f __fail __split __find_config
+unset __name __value __words __config __configs
+unset -f __fail __split __find_configs

@@ -54,6 +54,7 @@ DEFAULTS = ["0", "9", "false", "", ""]
         (["--name", ""], DEFAULTS),
         (["--name=x=y"], ["0", "9", "false", "x=y", ""]),
         (["--lr-args", "--lr 3"], ["0", "9", "false", "", "--lr 3"]),
+        (["--name", "-h"], ["0", "9", "false", "-h", ""]),
         (["--name", "--unknown"], ["0", "9", "false", "--unknown", ""]),
         (["--name", "$(touch oops) `x` \\"], ["0", "9", "false", "$(touch oops) `x` \\", ""]),
         (["--stage", "1", "rest", "--stage", "2"], ["1", *DEFAULTS[1:], "rest", "--stage", "2"]),
@@ -80,6 +81,9 @@ def test_accepted(words, expected, tmp_path):
         (["--mini", "yes"], "option --mini takes true or false, not 'yes'"),
         (["--mini", ""], "option --mini takes true or false"),
         (["--mini=1"], "option --mini takes true or false"),
+        (["--stage", "--help"], "option --stage needs a value, but --help follows"),
+        (["--stage", "--config", "x"], "option --stage needs a value, but --config follows"),
+        (["--config", "/dev/null", "--config", "nowhere.conf"], "nowhere.conf"),
         (["--config", "nowhere.conf"], "nowhere.conf"),
     ],
 )
@@ -87,7 +91,7 @@ def test_refused(words, said, tmp_path):
     assert said in run(*words, code=1, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--stage", "2", "--help"], ["--help", "--nonsense"]])
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--stage", "2", "--help"], ["--stage", "2", "-h"], ["--help", "--nonsense"]])
 def test_help(words):
     done = subprocess.run(["bash", "-c", SCRIPT, "x", *words], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "usage: this script\nsecond line\n", "")
@@ -98,6 +102,34 @@ def test_config_is_read_first_and_loses(place, tmp_path):
     (tmp_path / place).write_text("stage=5\nname='from config'\n")
     assert run("--stage", "7", "--config", place, cwd=tmp_path) == ["7", "9", "false", "from config", ""]
     assert run(f"--config={place}", cwd=tmp_path) == ["5", "9", "false", "from config", ""]
+
+
+def test_all_configs_count_from_left_to_right(tmp_path):
+    (tmp_path / "site.conf").write_text("stage=5\nname=site\n")
+    (tmp_path / "own.conf").write_text("name=own\nlr_args=own\n")
+    words = ["--config", "site.conf", "--lr-args", "mine", "--config=own.conf", "rest"]
+    assert run(*words, cwd=tmp_path) == ["5", "9", "false", "own", "mine", "rest"]
+    assert run("--config=own.conf", "--config", "site.conf", cwd=tmp_path) == ["5", "9", "false", "site", "own"]
+
+
+RECIPES = sorted(path.parent.name for path in PARSER.parents[1].glob("egs/*/run.sh"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("words", [["-stage", "2"], ["--stage", "9", "fsdd", "--stop-stage", "8"]])
+def test_a_recipe_refuses_words_that_are_no_options(recipe, words):
+    folder = PARSER.parents[1] / "egs" / recipe
+    done = subprocess.run(["./run.sh", *words], cwd=folder, capture_output=True, text=True, timeout=60)
+    stray = next(word for word in words if not word.startswith("--") and word != "9")
+    said = f"{recipe}/run.sh: unexpected word '{stray}'; options are written --name value (--help lists them)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_helps(recipe):
+    folder = PARSER.parents[1] / "egs" / recipe
+    done = subprocess.run(["./run.sh", "-h"], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("usage: ./run.sh ") and done.stderr == ""
 
 
 def test_the_parser_leaves_nothing_behind():

@@ -307,6 +307,10 @@ def top_run(project, *words, code=0):
         (["--librispeech_archive=x"], "librispeech_edacc {} --librispeech_archive=x"),
         (["--egs", "fsdd"], "fsdd {}"),
         (["--nj", "3", "--egs=fsdd", "--folds", "a b"], "fsdd {} --nj 3 --folds a b"),
+        (["fsdd", "--stage", "1"], "fsdd {} --stage 1"),
+        (["--folds", "fsdd", "--nj=2"], "librispeech_edacc {} --mini true --folds fsdd --nj=2"),
+        (["--snrs", "-5 0", "--lr-args", "--lr 3"], "librispeech_edacc {} --mini true --snrs -5 0 --lr-args --lr 3"),
+        (["--stage", "--egs", "fsdd"], "fsdd {} --stage"),
     ],
 )
 def test_run_sh_chooses_the_recipe_and_passes_options(words, expected, project):
@@ -314,10 +318,10 @@ def test_run_sh_chooses_the_recipe_and_passes_options(words, expected, project):
     assert (project / "set-up").exists()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--egs", "fsdd", "--help"], ["--help", "--egs", "fsdd"]])
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--egs", "fsdd", "--help"], ["--help", "--egs", "fsdd"], ["fsdd", "-h"]])
 def test_help_installs_nothing(words, project):
     said = top_run(project, *words)
-    assert said == f"fsdd {project.parent} --help\n" if "--egs" in words else "recipes: fsdd librispeech_edacc\n" in said
+    assert said == f"fsdd {project.parent} --help\n" if "fsdd" in words else "recipes: fsdd librispeech_edacc\n" in said
     assert not (project / "set-up").exists()
 
 
@@ -326,10 +330,25 @@ def test_help_installs_nothing(words, project):
     [
         (["--egs", "fsd"], "run.sh: there is no recipe 'fsd'; there are: fsdd librispeech_edacc\n"),
         (["--egs", "notes"], "run.sh: there is no recipe 'notes'; there are: fsdd librispeech_edacc\n"),
-        (["--egs"], "run.sh: option --egs needs a recipe's name: fsdd librispeech_edacc\n"),
+        (["fsd", "--stage", "1"], "run.sh: there is no recipe 'fsd'; there are: fsdd librispeech_edacc\n"),
+        *(
+            (words, f"run.sh: unexpected word '{stray}'; options are written --name value (--help lists them)\n")
+            for words, stray in (
+                (["-stage", "2"], "-stage"),
+                (["--stage", "1", "fsdd"], "fsdd"),
+                (["fsdd", "librispeech_edacc"], "librispeech_edacc"),
+                (["--stage=1", "2"], "2"),
+                (["--stage", "1", ""], ""),
+                ([""], ""),
+            )
+        ),
+        *(
+            (words, "run.sh: option --egs needs a recipe's name: fsdd librispeech_edacc\n")
+            for words in (["--egs"], ["--egs="], ["--egs", "", "--stage", "1"])
+        ),
     ],
 )
-def test_unknown_recipe(words, said, project):
+def test_unknown_recipes_and_stray_words(words, said, project):
     assert top_run(project, *words, code=1) == said
     assert not (project / "set-up").exists()
 
