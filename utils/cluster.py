@@ -64,6 +64,8 @@ class Scheduler:
     """From the sorted tasks of an array and --max-jobs-run."""
     job_number: str
     """What a shell in the job makes the job's number of."""
+    array_number: str
+    """The same in a task of an array."""
     job_id: str
     """Finds the job's number in what the submission prints."""
     query: list[str]
@@ -276,50 +278,54 @@ def configured(options: dict[str, str], scheduler: Scheduler) -> tuple[list[str]
 SCRIPT = """\
 #!/usr/bin/env bash
 # Written by {program}.  Each task of the job runs it.
-ends={ends}
+# No variable may have a name from the user's environment or path.sh: the command would get our value, or we theirs.
+_salience_ends={ends}
 # Without its folder, the submitter is gone and others may write the same.  A shared file system may show it late.
-for pause in 1 2 4; do [ -d "$ends" ] || sleep $pause; done
-[ -d "$ends" ] || exit 1
+for _salience_pause in 1 2 4; do [ -d "$_salience_ends" ] || sleep $_salience_pause; done
+[ -d "$_salience_ends" ] || exit 1
 # A submitter that was killed in the middle of submitting could not write it.
-[ -s "$ends/{number_file}" ] || echo "{job_number}" > "$ends/{number_file}"
+[ -s "$_salience_ends/{number_file}" ] || echo "{job_number}" > "$_salience_ends/{number_file}"
+_salience_task={task}
+case " {tasks} " in *" $_salience_task "*) ;; *) exit 0 ;; esac
 cd {folder} || exit 1
 if [ -f ./path.sh ]; then . ./path.sh; fi
-set +eu
-task=${{{task_variable}:-1}}
-case " {tasks} " in *" $task "*) ;; *) exit 0 ;; esac
-command={command}
-log={log}
+set +aeu
+_salience_command={command}
+_salience_log={log}
 {substitute}{{
     echo "# Running on $(hostname)"
-    echo "# ${{command//$'\\n'/$'\\n# '}}"
+    echo "# ${{_salience_command//$'\\n'/$'\\n# '}}"
     echo "# Started at $(LC_ALL=C date)"
     echo "#"
-}} > "$log"
+}} > "$_salience_log"
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{threads}}}"
-started=$(date +%s)
+_salience_started=$(date +%s)
 # When Slurm takes the machine away, all processes get SIGTERM and have some time, but only until this script ends:
 # both shells wait for a training that writes its checkpoint.  The job may be started again, so this is no end.
-trap 'stopped=yes' TERM
-bash -c "trap 'exit 143' TERM; $command" < /dev/null >> "$log" 2>&1
-code=$?
-if [ -n "${{stopped:-}}" ]; then
-    echo "# Stopped by SIGTERM at $(LC_ALL=C date)" >> "$log"
+_salience_stopped=
+trap '_salience_stopped=yes' TERM
+# Not as an argument, which the system limits to 128 KiB.
+printf %s "$_salience_command" |
+    bash -c 'trap "exit 143" TERM; eval "$(cat)" < /dev/null' >> "$_salience_log" 2>&1
+_salience_code=$?
+if [ -n "$_salience_stopped" ]; then
+    echo "# Stopped by SIGTERM at $(LC_ALL=C date)" >> "$_salience_log"
     exit 143
 fi
-seconds=$(($(date +%s) - started))
-result="code $code"
-if [ $code -gt 128 ] && [ $code -le 192 ]; then
-    result="code 1; signal $((code - 128))"
-    code=1
+_salience_seconds=$(($(date +%s) - _salience_started))
+_salience_result="code $_salience_code"
+if [ $_salience_code -gt 128 ] && [ $_salience_code -le 192 ]; then
+    _salience_result="code 1; signal $((_salience_code - 128))"
+    _salience_code=1
 fi
-tail -c 1 "$log" | read -r _ || echo >> "$log"
+tail -c 1 "$_salience_log" | read -r _ || echo >> "$_salience_log"
 {{
-    echo "# Accounting: time=$seconds threads={threads}"
-    echo "# Ended ($result) at $(LC_ALL=C date), elapsed time $seconds seconds"
-}} >> "$log"
+    echo "# Accounting: time=$_salience_seconds threads={threads}"
+    echo "# Ended ($_salience_result) at $(LC_ALL=C date), elapsed time $_salience_seconds seconds"
+}} >> "$_salience_log"
 # A name needs no room on a full disk.
-: > "$ends/$task.$code"
-[ $code -eq 0 ]
+: > "$_salience_ends/$_salience_task.$_salience_code"
+[ $_salience_code -eq 0 ]
 """
 
 
@@ -329,16 +335,19 @@ def job_script(request: submit.Request, scheduler: Scheduler, tasks: list[int], 
     if not threads.isdecimal():
         raise submit.UsageError(f"invalid option --num-threads {threads}: it takes a number")
     substitute = ""
-    # A job that is no array has no task number of its own.
-    variable = scheduler.task_variable if request.name else "NO_TASK"
+    # A job that is no array has no task number of its own, but may inherit that of a job that submitted it.
+    task, job_number = "1", scheduler.job_number
     if request.name:
-        substitute = "".join(f"{word}=${{{word}//{request.name}/$task}}\n" for word in ("command", "log"))
+        task, job_number = f"${scheduler.task_variable}", scheduler.array_number
+        substitute = "".join(
+            f"{name}=${{{name}//{request.name}/$_salience_task}}\n" for name in ("_salience_command", "_salience_log")
+        )
     return SCRIPT.format(
         program=request.program,
         number_file=JOB_NUMBER,
-        job_number=scheduler.job_number,
+        job_number=job_number,
         folder=shlex.quote(os.getcwd()),
-        task_variable=variable,
+        task=task,
         tasks=" ".join(map(str, tasks)),
         command=shlex.quote(submit.quoted(request.words)),
         log=shlex.quote(request.log),

@@ -61,6 +61,7 @@ SCHEDULER = cluster.Scheduler(
     log_options=log_options,
     array_options=array_options,
     job_number="$JOB_ID",
+    array_number="$JOB_ID",
     job_id=r"(?:[Yy]our job(?:-array)? |^)(\d+)",
     # Unlike `qstat -j`, it says which tasks there still are.
     query=["qstat", "-xml"],

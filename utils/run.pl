@@ -11,12 +11,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from typing import IO
 
 import submit
 from die_with_parent import die_with_parent
+
+LONGEST_ARGUMENT = 128 * 1024
+"""Bytes that one argument of a program may have, with the zero at its end."""
 
 
 @dataclass
@@ -113,15 +117,28 @@ def start(request: submit.Request, task: int, environment: dict[str, str], devic
         raise submit.UsageError(submit.unwritable(f"the log {path}", error)) from None
     # Appending, as the job may append to its own log.
     log = open(path, "ab")
+    text = os.fsencode(command)
+    stdin: int | IO[bytes]
+    if len(text) < LONGEST_ARGUMENT:
+        # A single program takes the place of this shell, and so dies with us.
+        words, stdin = ["bash", "-c", command], subprocess.DEVNULL
+    else:
+        words, stdin = ["bash", "-c", 'eval "$(cat)" < /dev/null'], unnamed_file(text)
     process = subprocess.Popen(
-        ["bash", "-c", command],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=environment,
-        preexec_fn=die_with_parent,
+        words, stdin=stdin, stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent
     )
     return Job(task, process, log, time.time(), devices)
+
+
+def unnamed_file(text: bytes) -> IO[bytes]:
+    """A file with this text, to be read from its start, that vanishes when nobody has it open."""
+    try:
+        file = tempfile.TemporaryFile()
+        file.write(text)
+        file.seek(0)
+    except OSError as error:
+        raise submit.UsageError(submit.unwritable(f"a temporary file in {tempfile.gettempdir()}", error)) from None
+    return file
 
 
 def finish(job: Job) -> int:

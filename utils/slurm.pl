@@ -57,7 +57,8 @@ SCHEDULER = cluster.Scheduler(
     ignored=("-V", "-sync", "-pe"),
     log_options=log_options,
     array_options=array_options,
-    job_number="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}",
+    job_number="$SLURM_JOB_ID",
+    array_number="$SLURM_ARRAY_JOB_ID",
     job_id=r"(?:Submitted batch job |^)(\d+)",
     # -r: each task of an array has a line.
     query=["squeue", "-r", "-h", "-j", "", "-o", "%K %T %r"],

@@ -50,6 +50,15 @@ def test_what_failed_in_an_array_can_be_run_again_alone(engine, place):
     assert [n for n in before if before[n] != after[n]] == [2, 4]
 
 
+def test_a_long_command_and_names_of_the_job_script_in_the_environment(engine, place):
+    own = dict.fromkeys(["stopped", "ends", "task", "command", "log", "result", "NO_TASK", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID"], "7")
+    words = ["echo", "$log", "$result;", "echo", *["word"] * 40000, "|", "wc", "-w"]
+    engine.run("log/long.log", *words, **own)
+    engine.run("JOB=1:2", "log/array.JOB.log", *words, **own)
+    for name in ("long", "array.1", "array.2"):
+        assert "\n7 7\n40000\n# Accounting" in Path(f"log/{name}.log").read_text()
+
+
 def most_at_once(engine: Engine, *options: object, tasks: int) -> int:
     """How many jobs of an array ran at the same time, at most."""
     trace = Path("trace")

@@ -31,7 +31,12 @@ script = shutil.copy(sys.argv[-1], f"{calls}/script.{job}")
 body = []
 for task in tasks:
     open(f"{calls}/task.{job}.{task}", "w").close()
-    body.append(f"{'SLURM_JOB_ID' if slurm else 'JOB_ID'}={job} {variable}={task or 'undefined'} bash {shlex.quote(script)}; rm {calls}/task.{job}.{task}")
+    own = [f"{'SLURM_JOB_ID' if slurm else 'JOB_ID'}={job}"]
+    if task and slurm:
+        own.append(f"SLURM_ARRAY_JOB_ID={job}")
+    if task or not slurm:
+        own.append(f"{variable}={task or 'undefined'}")
+    body.append(f"{' '.join(own)} bash {shlex.quote(script)}; rm {calls}/task.{job}.{task}")
 process = subprocess.Popen(["bash", "-c", "; ".join(body)], start_new_session=True,
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 open(f"{calls}/group.{job}", "w").write(str(process.pid))

@@ -132,6 +132,25 @@ def test_quoting(command, given, shell, output, schedulers, monkeypatch):
     assert re.search(rf"^#\n{re.escape(output)}\n# Accounting", log, re.MULTILINE)
 
 
+@ALL
+def test_commands_may_be_longer_than_an_argument(command, schedulers):
+    """200 KB of words, and an exit code that comes through."""
+    said = run(command, "JOB=1:2", "log/f.JOB.log", "echo", *["word"] * 40000, "|", "wc", "-w;", "exit", "JOB", code=1)
+    assert f"{command}: 2 / 2 failed" in said and "Ended (code 2)" in Path("log/f.2.log").read_text()
+    assert "\n40000\n# Accounting" in Path("log/f.1.log").read_text()
+    run(command, "log/f.log", "printf", "%s", *["$EMPTY", '"x" y', "a b"] * 30000, "|", "wc", "-c")
+    assert "\n240000\n# Accounting" in Path("log/f.log").read_text()
+
+
+@ALL
+def test_a_long_command_reads_no_input_and_keeps_no_file_open(command, schedulers):
+    listed = ["ls", "-l", "/proc/self/fd;", "cat;", "true", *["word"] * 40000]
+    run(command, "log/long.log", *listed)
+    run(command, "log/short.log", *listed[:-40000])
+    files = [re.findall(r" (\d+) -> (?!/proc)", Path(f"log/{name}.log").read_text()) for name in ("long", "short")]
+    assert files[0] == files[1] == ["0", "1", "2"]
+
+
 # -- logs and exit codes -----------------------------------------------------------------------------------------
 
 DATE = r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \d{4}"
@@ -187,6 +206,35 @@ def test_a_failed_array_says_which_why_and_how_to_go_on(command, schedulers, mon
 def test_the_environment_is_passed(command, schedulers, monkeypatch):
     monkeypatch.setenv("MY_OWN", "thing")
     run(command, "log/f.log", "test", "$MY_OWN", "=", "thing")
+
+
+@CLUSTER
+def test_names_of_the_job_script_are_its_own(command, schedulers):
+    """The command gets the user's variables, whatever their names, and they mean nothing to the script."""
+    run(command, "JOB=1:2", "log/f.JOB.log", "true")
+    assigned = set(re.findall(r"^\s*(?:export |for )?([A-Za-z_]\w*)(?:=| in )", Path("log/q/f.sh").read_text(), re.MULTILINE))
+    assert assigned and all(name.startswith("_salience_") for name in assigned - {"OMP_NUM_THREADS"}), assigned
+    names = ["stopped", "ends", "pause", "task", "command", "log", "started", "code", "seconds", "result", "NO_TASK"]
+    for words, log in ((["JOB=1:2", "log/f.JOB.log"], "log/f.2.log"), (["log/g.log"], "log/g.log")):
+        # As in a job of a user's own array.
+        environment = os.environ | dict.fromkeys(names, "7") | {"SLURM_ARRAY_TASK_ID": "7", "SGE_TASK_ID": "7"}
+        run(command, *words, "echo", *(f"${name}" for name in names), env=environment)
+        assert f"\n{' '.join('7' * len(names))}\n# Accounting" in Path(log).read_text()
+
+
+def test_a_job_submitted_from_an_array_has_its_own_number(schedulers):
+    (schedulers / "busy").touch()
+    run("slurm.pl", "log/f.log", "cat", "log/q/*.ends/.job", env=os.environ | {"SLURM_ARRAY_JOB_ID": "5"})
+    assert "\n77\n# Accounting" in Path("log/f.log").read_text()
+
+
+@ALL
+def test_a_submitter_may_be_linked_into_another_recipe(command, schedulers):
+    Path("utils").mkdir()
+    Path("utils", command).symlink_to(UTILS / command)
+    done = subprocess.run([f"utils/{command}", "log/f.log", "echo", "linked"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "\nlinked\n" in Path("log/f.log").read_text()
 
 
 @ALL
