@@ -9,10 +9,13 @@ fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
 # parse_options.sh stops at the first word that is no option.
 [ $# -eq 0 ] || fail "unexpected word '$1'; options are written --name value (--help lists them)"
 
+# What the recipe sets itself; the user's environment may hold names of other recipes' options.
+own_options=" $(sed -n 's/^\([a-z_]*\)=.*/\1/p' "$0" | sort -u | xargs) "
+
 check_options() { # check_options <what they take> <pattern> <options>: of these options, those that the recipe has
     local option
     for option in $3; do
-        [ -z "${!option+set}" ] || [[ ${!option} =~ ^($2)$ ]] || fail "--${option//_/-} takes $1, not '${!option}'"
+        [[ $own_options != *" $option "* || ${!option} =~ ^($2)$ ]] || fail "--${option//_/-} takes $1, not '${!option}'"
     done
 }
 
@@ -35,10 +38,10 @@ for option in nj nodes train_jobs; do
     [ "${!option:-1}" -ge 1 ] || fail "--${option//_/-} must be at least 1"
 done
 [ "$nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || fail "--nodes above 1 needs Slurm: --cmd-backend slurm"
-for option in conf finetune_config listener_config estimator_config sweep_config retrain_config pretraining_config training_config \
-    further_config generator_config; do
+for option in $own_options; do
     # In the words of an array of jobs it would be taken for a job's number.
-    [[ ${!option:-} != *JOB* ]] || fail "--${option//_/-} takes a path without JOB in it, not '${!option}'; rename or copy it"
+    [[ $option != conf && $option != *_config || ${!option} != *JOB* ]] ||
+        fail "--${option//_/-} takes a path without JOB in it, not '${!option}'; rename or copy it"
 done
 
 part=$([ "$mini" = false ] || echo /mini)

@@ -1,6 +1,7 @@
 """The words with which every recipe's stages submit their programs, the programs being scripts that only note them."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -65,12 +66,12 @@ def project(tmp_path_factory):
     return folder
 
 
-def words_of(project: Path, recipe: str, submitter: str, *options: str, stages: tuple[int, ...]) -> list[list[str]]:
-    """The words of everything that was submitted or run by these stages."""
+def words_of(project: Path, recipe: str, submitter: str, *options: str, stages: tuple[int, ...], **own: str) -> list[list[str]]:
+    """The words of everything that was submitted or run by these stages, with `own` in the environment."""
     notes = project / "notes"
     notes.unlink(missing_ok=True)
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")}
-    environment |= {"SUBMITTER": submitter, "NOTES": str(notes)}
+    environment |= {"SUBMITTER": submitter, "NOTES": str(notes)} | own
     environment["PATH"] = f"{project}:{environment['PATH']}"
     for stage in stages:
         command = ["./run.sh", "--egs", recipe, "--mini", "true", "--stage", str(stage), "--stop-stage", str(stage), *options]
@@ -101,6 +102,18 @@ def test_gpus_are_asked_for_and_used(project, recipe, ngpu, nodes, launcher):
             assert asked == "0" and "--device" not in after and "--nodes" not in before, words
         seen.add(program)
     assert seen >= TRAINED[recipe] | ON_A_GPU[recipe]
+
+
+@pytest.mark.parametrize("recipe", TRAINED)
+def test_variables_of_the_environment_are_no_options(project, recipe):
+    """Neither what a recipe sets itself nor what only others have comes from there."""
+    names = set()
+    for script in [*TOP.glob("egs/*/run.sh"), *TOP.glob("egs/*/local/*.sh"), *TOP.glob("local/*stages.sh")]:
+        names |= set(re.findall(r"^([a-z]\w*)=", script.read_text(), re.MULTILINE)) | set(re.findall(r"\$\{?([a-z]\w*)", script.read_text()))
+    # Where jobs run may be said so, and comes into no words here.
+    own = dict.fromkeys(names - {"cmd_backend"}, "JOB x")
+    stages = (6,) if recipe == "cv_ca" else (3, 6)
+    assert words_of(project, recipe, "submit", stages=stages, **own) == words_of(project, recipe, "submit", stages=stages)
 
 
 def test_the_programs_above_are_all_there_are():
