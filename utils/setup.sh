@@ -3,9 +3,10 @@
 # tests/requirements.txt; --benchmarks: and tests/benchmarks/requirements.txt too).
 # Called at the start of everything; when nothing has changed it returns at once.
 # A .venv that is a link to another environment is used as it is.
-# PYTHON=/path/to/python3.11 chooses the Python that .venv is made with.
+# PYTHON=/path/to/python3.12 chooses the Python that .venv is made with; by default it is the newest one on PATH.
 set -euo pipefail
 
+pythons=(3.14 3.13 3.12 3.11) # supported, the preferred one first; .ci/resolve.py checks the lists for each
 pip_version=25.3 # installed first, so that the age of the user's own pip does not matter
 need_gb=8        # for a new .venv, where torch comes with CUDA: 6, and 2 more while pip unpacks it
 unfinished=.cache/setup.unfinished # there while .venv changes: a killed set-up leaves it behind
@@ -41,10 +42,9 @@ is_complete() {
 }
 
 is_supported() {
-    case $("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null) in
-        3.10 | 3.11 | 3.12) ;;
-        *) return 1 ;;
-    esac
+    local version
+    version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null) || return 1
+    [[ -n $version && " ${pythons[*]} " == *" $version "* ]]
 }
 
 # A .venv whose Python still runs is kept, unless another Python is asked for or the checkout was moved.
@@ -56,7 +56,7 @@ is_usable() {
 }
 
 find_python() {
-    local candidate candidates=(python3.12 python3.11 python3.10 python3)
+    local candidate candidates=("${pythons[@]/#/python}" python3)
     [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
         if is_supported "$candidate"; then
@@ -64,8 +64,8 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.10, 3.11 or 3.12 is needed, but ${candidates[-1]} is $("${candidates[-1]}" --version 2>&1 |
-        tail -n 1); install one, or name it: PYTHON=/path/to/python3.11 ./run.sh"
+    fail "Python ${pythons[-1]} to ${pythons[0]} is needed, but ${candidates[-1]} is $("${candidates[-1]}" --version 2>&1 |
+        tail -n 1); install one, or name it: PYTHON=/path/to/python${pythons[0]} ./run.sh"
 }
 
 # Everything that can be known to fail is said before anything is downloaded.
@@ -74,7 +74,7 @@ check_machine() {
     command -v "${CC:-cc}" > /dev/null || command -v gcc > /dev/null ||
         fail "a C compiler (cc or gcc) is needed; install one (Debian: apt-get install gcc)"
     "$python" -c 'import venv, ensurepip' 2> /dev/null ||
-        fail "$python lacks the module venv; install it (Debian: apt-get install python3-venv)"
+        fail "$python lacks the module venv; install it (Debian: apt-get install ${python##*/}-venv)"
     free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1000000) }')
     [ "$free" -ge "$1" ] || fail "$1 GB of free disk are needed at $top, and there are $free; free some"
 }
@@ -94,11 +94,15 @@ install() {
     }
 }
 
-# Two of the packages that ESPnet imports are not usable as they come.  torchaudio's compiled part is made for CUDA
-# and cannot be loaded beside a torch for CPUs; without that part all that ESPnet uses of torchaudio works.  And
+# Three of the packages that ESPnet imports are not usable as they come.  torchaudio's compiled part is made for CUDA
+# and cannot be loaded beside a torch for CPUs; without that part all that ESPnet uses of torchaudio works.
 # espnet-g2p-en asks the network for two NLTK files at every import until it finds them; empty zip files will do.
+# And editdistance has no wheels for Python 3.13 and later; ESPnet calls one function of it, which rapidfuzz has too.
 mend_espnet() {
-    local name
+    local folder name
+    for folder in .venv/lib/python3.*/site-packages; do
+        echo "from rapidfuzz.distance.Levenshtein import distance as eval" > "$folder/editdistance.py"
+    done
     if ! .venv/bin/python -c 'import torchaudio' >> $log 2>&1; then
         rm -f .venv/lib/python3.*/site-packages/torchaudio/lib/_torchaudio.abi3.so
         .venv/bin/python -c 'import torchaudio' >> $log 2>&1 || {

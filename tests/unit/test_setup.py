@@ -1,11 +1,13 @@
 """utils/setup.sh with a pretended Python, which notes what it is asked to do; run.sh; and the CI's rule for skips."""
 
+import io
 import os
 import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -187,7 +189,7 @@ def test_two_at_once_wait_for_each_other(checkout, tmp_path):
     assert second.returncode == 0 and "ready" in said
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.12"])
+@pytest.mark.parametrize("version", ["3.11", "3.14"])
 @pytest.mark.parametrize("torch", ["cpu", "cuda"])
 def test_what_is_made_for_cuda_leaves_only_where_it_cannot_be_loaded(torch, version, checkout):
     checkout.run(TORCH=torch, VERSION=version)
@@ -211,6 +213,14 @@ def test_what_nltk_would_fetch_is_there_as_empty_zips(checkout):
             assert archive.namelist() == []
 
 
+def test_rapidfuzz_stands_in_for_editdistance(checkout):
+    checkout.run()
+    (path,) = (checkout.top / ".venv/lib").glob("*/site-packages/editdistance.py")
+    module = runpy.run_path(str(path))
+    assert module["eval"]("kitten", "sitting") == 3
+    assert module["eval"](["the", "cat"], ["the", "hat", "cat"]) == 1
+
+
 def test_nothing_is_mended_where_espnet_is_not_listed(checkout):
     (checkout.top / "requirements.txt").write_text("torch==2.13.0\n# no-deps: openai-whisper==20250625\n")
     checkout.run(TORCH="broken")
@@ -219,7 +229,10 @@ def test_nothing_is_mended_where_espnet_is_not_listed(checkout):
 
 def test_this_environment_imports_what_was_mended_without_a_network(tmp_path):
     pytest.importorskip("espnet2")
-    program = "import socket\nsocket.getaddrinfo = socket.socket.connect = None\nimport torchaudio, g2p_en"
+    program = (
+        "import socket\nsocket.getaddrinfo = socket.socket.connect = None\n"
+        "import torchaudio, g2p_en, editdistance\nassert editdistance.eval('kitten', 'sitting') == 3"
+    )
     environment = {**os.environ, "HOME": str(tmp_path), "NLTK_DATA": ""}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.returncode == 0 and "nltk_data" not in done.stdout + done.stderr, done.stdout + done.stderr
@@ -228,11 +241,12 @@ def test_this_environment_imports_what_was_mended_without_a_network(tmp_path):
 @pytest.mark.parametrize(
     ("change", "environment", "said"),
     [
-        (None, {"VERSION": "3.9"}, "Python 3.10, 3.11 or 3.12 is needed, but "),
-        (None, {"VERSION": "3.13"}, "Python 3.10, 3.11 or 3.12 is needed, but "),
-        (None, {"PYTHON": "/no/python3.10"}, "but /no/python3.10 is "),
+        (None, {"VERSION": "3.10"}, "Python 3.11 to 3.14 is needed, but "),
+        (None, {"VERSION": "3.15"}, "Python 3.11 to 3.14 is needed, but "),
+        (None, {"VERSION": "3.1"}, "Python 3.11 to 3.14 is needed, but "),
+        (None, {"PYTHON": "/no/python3.12"}, "but /no/python3.12 is "),
         (lambda c: (c.bin / "cc").unlink(), {}, "a C compiler (cc or gcc) is needed"),
-        (None, {"NO_VENV": "1"}, "lacks the module venv"),
+        (None, {"NO_VENV": "1"}, "lacks the module venv; install it (Debian: apt-get install python3.11-venv)"),
         (lambda c: ((c.bin / "df").unlink(), c.tool("df", "#!/bin/bash\nprintf 'x\\nx 9 9 7000000 9 /\\n'\n")), {},
          "8 GB of free disk are needed"),
     ],
@@ -245,9 +259,33 @@ def test_what_is_missing_is_one_sentence_before_anything_is_downloaded(change, e
     assert calls == [] and not (checkout.top / ".venv").exists()
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12"])
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_supported_versions(version, checkout):
-    assert checkout.run(VERSION=version)[1] == FIRST
+    checkout.python.rename(checkout.bin / f"python{version}")
+    assert checkout.run(VERSION=version, SELF=str(checkout.bin / f"python{version}"))[1] == FIRST
+
+
+def test_too_old_a_python_is_refused_by_name_and_version(checkout):
+    checkout.python.rename(checkout.bin / "python3")
+    said = checkout.run(code=1, VERSION="3.10")[0]
+    assert said == (
+        "setup.sh: Python 3.11 to 3.14 is needed, but python3 is Python 3.10.1; "
+        "install one, or name it: PYTHON=/path/to/python3.14 ./run.sh\n"
+    )
+
+
+def test_the_newest_python_is_preferred(checkout):
+    for name in ("python3", "python3.13", "python3.12"):
+        checkout.tool(name, PYTHON)
+    assert "making .venv with Python" in checkout.run()[0]
+    assert (checkout.top / ".venv/made-with").read_text().splitlines()[0] == "python3.13"
+
+
+def test_a_venv_of_an_unsupported_python_is_made_anew(checkout):
+    checkout.run()
+    (checkout.top / ".venv/bin/python").write_text(PYTHON.replace("${VERSION:-3.11}", "3.10"))
+    (checkout.top / "requirements.txt").write_text(LIST + "scipy==1\n")
+    assert checkout.run()[1] == FIRST
 
 
 def test_a_python_that_cannot_run_is_passed_over(checkout):
@@ -260,14 +298,106 @@ def test_unknown_option(checkout):
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt", "tests/benchmarks/requirements.txt"])
-def test_every_requirement_is_pinned_for_every_python(name):
+def test_every_requirement_has_one_pin_for_all_pythons(name):
     requirements = pytest.importorskip("packaging.requirements")
     lines = [line.partition(" #")[0].strip() for line in (TOP / name).read_text().splitlines()]
     listed = [requirements.Requirement(line) for line in lines if line and not line.startswith("#")]
-    for version in ("3.10", "3.11", "3.12"):
-        names = [r.name.lower() for r in listed if not r.marker or r.marker.evaluate({"python_version": version})]
-        assert len(names) == len(set(names)) and {r.name.lower() for r in listed} == set(names)
-    assert all(str(r.specifier).startswith("==") for r in listed)
+    names = [requirement.name.lower() for requirement in listed]
+    assert len(names) == len(set(names)) and not any(requirement.marker for requirement in listed)
+    assert all(str(requirement.specifier).startswith("==") for requirement in listed)
+
+
+# -- .ci/resolve.py ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """A checkout with lists for Python 3.13 and 3.14, and a registry that is a folder of wheels with nothing in them."""
+    top = tmp_path / "top"
+    for folder in (".ci", "utils", "tests/fuzz", "registry"):
+        (top / folder).mkdir(parents=True)
+    shutil.copy(TOP / ".ci" / "resolve.py", top / ".ci")
+    (top / "utils" / "setup.sh").write_text("#!/bin/bash\npythons=(3.14 3.13) # supported\n")
+    (top / "requirements.txt").write_text("one==1  # of\n# no-deps: alone==1 # which asks for what is not there\n")
+    (top / "tests" / "fuzz" / "requirements.txt").write_text("two==2\n")
+    add_wheel(top, "one", "1", needs='three; python_version >= "3.14"')
+    add_wheel(top, "two", "2")
+    add_wheel(top, "three", "1")
+    add_wheel(top, "alone", "1", needs="nowhere")
+    return top
+
+
+def add_wheel(top, name, version, needs="", python="", tag="py3-none"):
+    with zipfile.ZipFile(top / "registry" / f"{name}-{version}-{tag}-any.whl", "w") as archive:
+        folder = f"{name}-{version}.dist-info"
+        archive.writestr(f"{folder}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}-any\n")
+        lines = [f"Requires-Dist: {needs}"] * bool(needs) + [f"Requires-Python: {python}"] * bool(python)
+        metadata = "\n".join(["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *lines])
+        archive.writestr(f"{folder}/METADATA", metadata + "\n")
+        archive.writestr(f"{folder}/RECORD", "")
+
+
+def only_for_313(top, name):
+    (wheel,) = (top / "registry").glob(f"{name}-*.whl")
+    wheel.rename(str(wheel).replace("py3-none", "cp313-none"))
+
+
+def add_source(top, name, version):
+    with tarfile.open(top / "registry" / f"{name}-{version}.tar.gz", "w:gz") as archive:
+        for path, text in {
+            "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
+            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+            "backend.py": f"""import os
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    os.makedirs(os.path.join(folder, "{name}-{version}.dist-info"))
+    with open(os.path.join(folder, "{name}-{version}.dist-info", "METADATA"), "w") as handle:
+        handle.write("Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+    return "{name}-{version}.dist-info"
+""",
+        }.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{path}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+
+
+def resolve(top, code=0):
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(top / "registry"), "PIP_CONFIG_FILE": os.devnull}
+    done = subprocess.run([sys.executable, top / ".ci/resolve.py"], capture_output=True, text=True, env=environment)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr if code else done.stdout
+
+
+def test_lists_are_resolved_for_each_python(lists):
+    add_source(lists, "four", "4")
+    with open(lists / "requirements.txt", "a") as handle:
+        handle.write("four==4\n")
+    assert resolve(lists) == (
+        "resolve.py: Python 3.14: 5 packages, as source only: four\n"
+        "resolve.py: Python 3.13: 4 packages, as source only: four\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "version", "said"),
+    [
+        (lambda top: add_wheel(top, "one", "1", needs='nowhere; python_version >= "3.14"'), "3.14", "nowhere"),
+        (lambda top: add_wheel(top, "one", "1", needs='nowhere; python_version < "3.14"'), "3.13", "nowhere"),
+        (lambda top: add_wheel(top, "one", "1", python="<3.14"), "3.14", "'one' requires a different Python"),
+        (lambda top: add_wheel(top, "alone", "1", python=">=3.14"), "3.13", "'alone' requires a different Python"),
+        (lambda top: only_for_313(top, "two"), "3.14", "two==2"),
+        (lambda top: add_wheel(top, "one", "1", needs="two==1"), "3.14", "conflicting dependencies"),
+    ],
+)  # fmt: skip
+def test_what_a_python_cannot_install_fails_with_its_version(change, version, said, lists):
+    change(lists)
+    answer = resolve(lists, code=1)
+    assert f"resolve.py: Python {version} is not served:" in answer and said in answer
+
+
+def test_what_only_some_pythons_would_compile_fails(lists):
+    only_for_313(lists, "two")
+    add_source(lists, "two", "2")
+    assert resolve(lists, code=1) == "resolve.py: Python 3.14 has no wheel of two, which others have\n"
 
 
 # -- run.sh ------------------------------------------------------------------------------------------------------
