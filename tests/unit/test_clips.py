@@ -16,7 +16,7 @@ from speech_commands_helpers import living_room, prepare, tiny_corpus
 from salience.corpora import an4, download, edacc, fsdd, librispeech, musan, pdid, qut_noise, recordings
 from salience.corpora.clips import BadClips, bad_before
 from salience.corpora.records import UNKNOWN, Utterance
-from salience.data.directories import read_data_dir
+from salience.data.directories import read_data_dir, write_data_dir
 from salience.errors import InputError
 from salience.files import files_below
 from salience.steps import fingerprint
@@ -152,6 +152,24 @@ def tiny_pdid(root: Path) -> Path:
     return root
 
 
+def tiny_common_voice(root: Path, language: str = "en") -> Path:
+    """Eight contributors with three clips each; the table of durations is right."""
+    header = ("client_id", "path", "sentence", "accents", "gender", "variant", "locale")
+    tables: dict[str, list[str]] = {name: ["\t".join(header)] for name in ("validated", "train", "dev", "test", "other")}
+    lengths = ["clip\tduration[ms]"]
+    (root / "clips").mkdir(parents=True)
+    for number in range(24):
+        name, seconds = f"common_voice_{language}_{number:02d}.mp3", 0.6 + number / 50
+        soundfile.write(root / "clips" / name, np.random.default_rng(number).normal(0, 0.1, round(seconds * RATE)), RATE, format="MP3")
+        row = "\t".join((f"{number // 3:0128x}"[::-1], name, "Una frase.", "England English", "male", "", language))
+        tables["validated"].append(row)
+        tables[("train", "train", "dev", "test")[number // 3 % 4]].append(row)
+        lengths.append(f"{name}\t{round(1000 * seconds)}")
+    for table, lines in (tables | {"clip_durations": lengths}).items():
+        (root / f"{table}.tsv").write_text("\n".join(lines) + "\n")
+    return root
+
+
 def spoil(paths: list[Path]) -> list[Path]:
     """The first is removed, the second emptied, the third cut off."""
     gone, empty, cut = paths[:3]
@@ -166,6 +184,9 @@ RECIPES = {
     "fsdd": (tiny_fsdd, "recordings/*_ann_*.wav", {"unseen": "german"}, "fsdd"),
     "an4": (tiny_an4, "wav/*/*/*.sph", {"dev_utterances": 1}, "an4"),
     "cv_fa_pdid": (tiny_pdid, "*/*_train-*.wav", {"test_only": ""}, "pdid"),
+    "librispeech_edacc, cma": (tiny_common_voice, "clips/*.mp3", {}, "common_voice"),
+    "cv_fa_pdid, Common Voice": (lambda root: tiny_common_voice(root, "fa"), "clips/*.mp3", {}, "common_voice"),
+    "cv_ca": (lambda root: tiny_common_voice(root, "ca"), "clips/*.mp3", {}, "common_voice"),
     "gsc_v2": (tiny_corpus, "no/*.wav", {}, "speech_commands"),
 }
 
@@ -183,7 +204,7 @@ def test_each_recipe_finds_all_bad_clips_and_can_leave_them_out(recipe: str, tmp
         spoilt = spoil(sorted(root.glob(pattern))[1:4])
     if recipe == "fsdd":  # one that is gone is not in any list
         spoilt = spoilt[1:]
-    main = program(f"egs/{recipe}/local/prepare_sets.py").main
+    main = program(f"egs/{recipe.split(',')[0]}/local/prepare_sets.py").main
     with pytest.raises(InputError, match=rf"^{len(spoilt)} of \d+ clips cannot be used .*--skip-bad-clips true$"):
         main(out, **{name: root}, **options)
     assert bad_before(out) == sorted(spoilt) and not list(out.rglob("wav.scp"))
@@ -193,6 +214,37 @@ def test_each_recipe_finds_all_bad_clips_and_can_leave_them_out(recipe: str, tmp
     assert any(str(len(spoilt)) in line and "clips that cannot be used (bad_clips.tsv says which and why)" in line for line in text.splitlines())
     used = {u.audio for folder in out.rglob("wav.scp") for u in read_data_dir(folder.parent)}
     assert used and not used & set(spoilt)
+
+
+def test_a_clip_that_was_bad_is_used_once_it_is_whole(tmp_path: Path) -> None:
+    """And one that lasts another time than clip_durations.tsv says is bad, even where that table is there."""
+    root, out = tiny_common_voice(tmp_path / "ca", "ca"), tmp_path / "data"
+    main = program("egs/cv_ca/local/prepare_sets.py").main
+    first, second = root / "clips/common_voice_ca_00.mp3", root / "clips/common_voice_ca_01.mp3"
+    whole = first.read_bytes()
+    first.write_bytes(whole[: len(whole) // 2])
+    data = second.read_bytes()
+    second.unlink()
+    main(out, root, skip_bad_clips=True)
+    assert bad_before(out) == [first, second]
+    record = (out / "step.json").read_bytes()
+    main(out, root, skip_bad_clips=True)
+    assert (out / "step.json").read_bytes() == record
+    second.write_bytes(data)
+    main(out, root, skip_bad_clips=True)
+    used = {u.audio for part in ("train", "dev", "test") for u in read_data_dir(out / f"labelled_{part}")}
+    assert bad_before(out) == [first] and second in used and first not in used
+
+
+def test_a_data_directory_that_joins_the_unlabelled_is_measured(tmp_path: Path) -> None:
+    root, out, own = tiny_common_voice(tmp_path / "ca", "ca"), tmp_path / "data", tmp_path / "own"
+    paths = [sound(tmp_path / f"audio/s-{n}.wav", 2) for n in range(3)]
+    write_data_dir(own, [utterance(path, speaker="s", duration=length) for path, length in zip(paths, (2.0, 2.5, 2.05), strict=True)])
+    main = program("egs/cv_ca/local/prepare_sets.py").main
+    with pytest.raises(InputError, match=r"1 of 27 clips cannot be used \(the first: \S*/s-1.wav lasts 2.00 s, and 2.50 s in the table"):
+        main(out, root, unlabelled_data=own)
+    main(out, root, unlabelled_data=own, skip_bad_clips=True)
+    assert [u.id for u in read_data_dir(out / "unlabelled")] == ["own-s-0", "own-s-2"]
 
 
 def test_a_bad_conversation_costs_its_turns(tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ from pathlib import Path
 from salience import program
 from salience.corpora import common_voice as corpus
 from salience.corpora import common_voice_catalan as catalan
+from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
 from salience.corpora.common_voice import Clip
-from salience.corpora.headers import audio_duration
 from salience.corpora.labels import read_labels
 from salience.corpora.records import Utterance
 from salience.corpora.splits import split_speakers, spread
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import normaliser
 from salience.data.tables import write_table
+from salience.data.text import clean
 from salience.data.vocabulary import unwritable
 from salience.errors import InputError
 from salience.files import whole_file
@@ -112,8 +113,8 @@ def main(
         random_share: share of the utterances, half dev and half test, in the random sets
         shortest: leave out clips shorter than this many seconds
         longest: leave out clips longer than this many seconds
-        skip_bad_clips: leave out and count clips that are missing, empty or no audio, instead of stopping; each clip is
-            then opened, also where clip_durations.tsv says how long it is
+        skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
+            stopping; bad_clips.tsv lists them
         other_columns: columns that the tables may have besides the known ones, parted by spaces
         seed: seed of every choice
     """
@@ -139,7 +140,7 @@ def main(
         )
     config = {name: value for name, value in locals().items() if name not in ("out", "name", "share", "limits", "limit")}
     releases = corpus.find_releases(common_voice.absolute(), catalan.LANGUAGE)
-    config["files"] = audio_fingerprint(path for root in releases for path in corpus.all_tables(root))
+    config["files"] = _fingerprint(releases, out)
     tables = [catalan.LEGACY_ACCENT_TABLE if legacy_accents else catalan.ACCENT_TABLE]
     inputs = [*tables, *([accent_table] if accent_table else [])]
     if unlabelled_data is not None:
@@ -149,14 +150,17 @@ def main(
         return
     with step:
         labels = read_labels(tables[0]) | (read_labels(accent_table) if accent_table else {})
-        made = Preparation()
+        made, bad = Preparation(), BadClips(out, skip_bad_clips)
         only_audio = _chosen(releases, unlabelled_releases, common_voice)
-        reader = _Reader(
-            made, corpus.KNOWN_COLUMNS | set(other_columns.split()), skip_bad_clips, shortest, longest
-        )
+        reader = _Reader(made, corpus.KNOWN_COLUMNS | set(other_columns.split()), bad, shortest, longest)
         reader.read(releases, only_audio, labelled_tables.split(), unlabelled_tables.split())
+        if unlabelled_data is not None:
+            reader.add_audio(unlabelled_data)
+        bad.report()
+        made.excluded[LEFT_OUT] += len(bad.reasons)
+        step.config["files"] = _fingerprint(releases, out)
         if not made.labelled:
-            left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(made.excluded.items()))
+            left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(made.excluded.items()) if count)
             raise InputError(
                 f"{common_voice} gives no clip with a sentence: the tables {labelled_tables} are empty or not there; "
                 "name others with --labelled-tables"
@@ -165,13 +169,16 @@ def main(
                 "correct --shortest and --longest, or name other tables with --labelled-tables"
             )
         reader.label(labels, variants=not legacy_accents)
-        if unlabelled_data is not None:
-            reader.add_audio(unlabelled_data)
         _divide(made, dev_share, test_share, train_limit, dev_limit, test_limit, seed)
         _accents_and_genders(made, least_per_accent, most_per_accent, most_per_gender, random_share, seed)
         _random(made, random_share, seed)
         _keep_apart(made)
         _write(made, out)
+
+
+def _fingerprint(releases: Sequence[Path], out: Path) -> str:
+    """What tells that a corpus of many clips changed: the tables, and what was bad."""
+    return audio_fingerprint([*(path for root in releases for path in corpus.all_tables(root)), *bad_before(out)])
 
 
 def _chosen(releases: Sequence[Path], named: str, folder: Path) -> set[Path]:
@@ -197,7 +204,7 @@ class _Reader:
 
     made: Preparation
     columns: frozenset[str]
-    skip_bad_clips: bool
+    bad: BadClips
     shortest: float
     longest: float
     clips: dict[str, Clip] = field(default_factory=dict)
@@ -219,43 +226,28 @@ class _Reader:
             if not paths:
                 self.made.notes.append(f"{name}: there is no such table")
                 continue
-            known = corpus.durations(root)
-            count = 0
+            rows: dict[str, Clip] = {}
             for clip in (clip for path in paths for clip in corpus.clips(path, self.columns)):
-                if clip.path in taken:
+                if clip.path in taken or clip.path in rows:
                     self.made.excluded["rows of clips that were taken from another table or release"] += 1
-                    continue
-                utterance = self._utterance(root, clip, has_text, known.get(clip.path))
-                if utterance is None:
-                    continue
-                taken.add(clip.path)
-                count += 1
-                if not has_text:
-                    self.made.unlabelled.append(utterance)
-                    continue
-                self.made.labelled.append(utterance)
-                self.clips[utterance.id] = clip
+                elif has_text and not clean(clip.sentence):
+                    self.made.excluded["clips without a sentence"] += 1
+                else:
+                    rows[clip.path] = clip
+            found = self.bad.usable((corpus.utterance(root, clip) for clip in rows.values()), corpus.told(root, rows.values()))
+            kept = [replace(u, language=catalan.LANGUAGE) for u in found if self._fits(u.duration)]
+            row_of = {clip.id: clip for clip in rows.values()}
+            taken.update(row_of[u.id].path for u in kept)
+            self.made.notes.append(f"{name}: {len(kept)} clips, {'with' if has_text else 'without'} their sentences")
+            if not has_text:
+                self.made.unlabelled += [replace(u, text="") for u in kept]
+                continue
+            self.made.labelled += kept
+            for utterance in kept:
+                self.clips[utterance.id] = row_of[utterance.id]
                 reason = unwritable(utterance.text, normalise(utterance.text))
                 if reason:
                     self.made.unwritable[utterance.id] = reason
-            self.made.notes.append(f"{name}: {count} clips, {'with' if has_text else 'without'} their sentences")
-
-    def _utterance(self, root: Path, clip: Clip, has_text: bool, seconds: float | None) -> Utterance | None:
-        """A clip's record; None if it is left out."""
-        try:
-            # A table tells how long a clip was, not that it is there as a whole.
-            utterance = corpus.utterance(root, clip, seconds=None if self.skip_bad_clips and seconds else seconds)
-        except InputError:
-            if not self.skip_bad_clips:
-                raise
-            self.made.excluded["clips that are missing, empty or no audio"] += 1
-            return None
-        if not self._fits(utterance.duration):
-            return None
-        if has_text and not utterance.text:
-            self.made.excluded["clips without a sentence"] += 1
-            return None
-        return replace(utterance, text=utterance.text if has_text else "", language=catalan.LANGUAGE)
 
     def _fits(self, seconds: float) -> bool:
         """Whether a clip is neither too short nor too long; one that is gets counted."""
@@ -268,11 +260,12 @@ class _Reader:
     def add_audio(self, folder: Path) -> None:
         """The audio of a data directory, under the folder's name: its ids may be those of other sets."""
         joined, prefix = [], "_".join(folder.name.split())
-        for u in read_data_dir(folder):
-            seconds = u.duration or (audio_duration(u.audio) if u.end is None else u.end - (u.start or 0.0))
+        given = [replace(u, audio=u.audio.absolute()) for u in read_data_dir(folder)]
+        for u in self.bad.usable(given, {u.id: u.duration for u in given if u.duration}):
+            seconds = u.duration or (u.end or 0.0) - (u.start or 0.0)
             if self._fits(seconds):
                 names = {part: f"{prefix}-{getattr(u, part)}" for part in ("id", "speaker", "recording")}
-                joined.append(replace(u, **names, audio=u.audio.absolute(), duration=seconds, text="", accent=None, gender=None))
+                joined.append(replace(u, **names, duration=seconds, text="", accent=None, gender=None))
         self.made.unlabelled += joined
         self.made.notes.append(f"{folder}: {len(joined)} utterances, without their sentences")
 

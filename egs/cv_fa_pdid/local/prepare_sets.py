@@ -94,7 +94,7 @@ def main(
     with step:
         made, bad = Preparation(), BadClips(out, skip_bad_clips)
         if common_voice:
-            _common_voice(made, common_voice, labelled_tables.split(), seed)
+            _common_voice(made, common_voice, labelled_tables.split(), seed, bad)
         if pdid:
             _pdid(made, pdid.absolute(), alone, seed, bad)
         bad.report()
@@ -113,8 +113,8 @@ def _fingerprint(common_voice: Path | None, pdid: Path | None, out: Path) -> str
     return audio_fingerprint([*tables, *clips, *bad_before(out)])
 
 
-def _common_voice(made: Preparation, root: Path, tables: Sequence[str], seed: int) -> None:
-    found = common_voice_corpus.split_sets(root, seed, tables, excluded=made.excluded)
+def _common_voice(made: Preparation, root: Path, tables: Sequence[str], seed: int, bad: BadClips) -> None:
+    found = common_voice_corpus.split_sets(root, seed, tables, excluded=made.excluded, bad=bad)
     for name, clips in found.items():
         made.sets[f"standard_{name}"] = [replace(clip, accent=STANDARD, split=None) for clip in clips]
     made.notes.append(

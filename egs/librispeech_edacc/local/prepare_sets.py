@@ -113,7 +113,7 @@ def main(
             labels = read_labels(speaker_accents) if speaker_accents else {}
             _edacc(made, edacc.absolute(), accents, read_labels(accent_table), labels, seed, bad)
         if common_voice:
-            _common_accent(made, common_voice, cma_per_accent, seed)
+            _common_accent(made, common_voice, cma_per_accent, seed, bad)
         bad.report()
         made.excluded[LEFT_OUT] += len(bad.reasons)
         step.config["files"] = _fingerprint(roots, out)
@@ -207,8 +207,8 @@ def _edacc(
         made.notes.append(f"EdAcc: {accent} has one speaker only, who is in training: it is in no test set")
 
 
-def _common_accent(made: Preparation, root: Path, per_accent: int, seed: int) -> None:
-    drawn = common_voice_corpus.common_accent(root, seed, per_accent, sets=("test",), excluded=made.excluded)
+def _common_accent(made: Preparation, root: Path, per_accent: int, seed: int, bad: BadClips) -> None:
+    drawn = common_voice_corpus.common_accent(root, seed, per_accent, ("test",), made.excluded, bad)
     made.sets["cma"] = [replace(utterance, split=None) for utterance in drawn["test"]]
     made.notes += unknown_speakers("cma", ((u.id, u.speaker) for u in made.sets["cma"]))
 

@@ -20,19 +20,19 @@ of each in each set, no speaker in two sets, one seed.
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from os.path import isfile
 from pathlib import Path
 from sys import intern
 
 from salience.corpora import download, mini, voices
+from salience.corpora.clips import BadClips
 from salience.corpora.espeak import Voice, speak
-from salience.corpora.headers import audio_duration, write_audio
+from salience.corpora.headers import write_audio
 from salience.corpora.labels import number as parse_number
 from salience.corpora.labels import read_labels, text_lines
-from salience.corpora.records import Utterance
+from salience.corpora.records import UNKNOWN, Utterance
 from salience.corpora.splits import split_speakers, spread
 from salience.data.text import clean
 from salience.errors import InputError
@@ -273,6 +273,12 @@ def durations(root: Path) -> dict[str, float]:
     return found
 
 
+def told(root: Path, found: Iterable[Clip]) -> dict[str, float]:
+    """Seconds of these clips' utterances as `clip_durations.tsv` says, as far as it does."""
+    known = durations(root)
+    return {clip.id: known[clip.path] for clip in found if clip.path in known}
+
+
 def accent_label(answer: str, labels: Mapping[str, str]) -> str | None:
     """The label of an answer that is in the table as a whole, or of several, separated by `|`, that have the same one.
 
@@ -283,26 +289,16 @@ def accent_label(answer: str, labels: Mapping[str, str]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def utterance(
-    root: Path, clip: Clip, label: str | None = None, split: str | None = None, seconds: float | None = None
-) -> Utterance:
-    """The record of a clip, its sentence cleaned; without `seconds` its length is read from the file.
-
-    A clip that is missing, or has no length, is an InputError.
-    """
-    audio = clip.audio(root)
+def utterance(root: Path, clip: Clip, label: str | None = None, split: str | None = None) -> Utterance:
+    """The record of a clip that was not measured, its sentence cleaned; a path out of the corpus is an InputError."""
     if clip.path.startswith("/") or ".." in clip.path.split("/"):
         raise InputError(f"{root}: a table names the clip {clip.path}, which is outside the corpus; correct its row")
-    if not isfile(audio):
-        raise InputError(f"{audio} is missing; unpack the corpus again")
-    if seconds == 0 or audio.stat().st_size == 0:
-        raise InputError(f"{audio} has a length of zero; unpack the corpus again")
     return Utterance(
         id=clip.id,
         speaker=clip.speaker,
-        audio=audio,
+        audio=clip.audio(root),
         text=clean(clip.sentence),
-        duration=audio_duration(audio) if seconds is None else seconds,
+        duration=UNKNOWN,
         recording=clip.id,
         accent=label,
         gender=GENDERS.get(clip.gender),
@@ -316,13 +312,15 @@ def utterances(
     table: str = "validated",
     labels: Mapping[str, str] | None = None,
     excluded: Counter[str] | None = None,
+    bad: BadClips | None = None,
 ) -> Iterator[Utterance]:
     """The clips of one table, sorted by id; `labels` turns what the accent column says into a label.
 
-    Clips without a sentence are left out, and counted in `excluded`.
+    Clips without a sentence are left out, and counted in `excluded`.  Bad
+    audio is left to `bad`; without it, that is an InputError.
     """
     found = list(_spoken(rows(root, table), Counter() if excluded is None else excluded))
-    yield from _measured(root, found, table, labels or {})
+    yield from _measured(root, found, table, labels or {}, bad or BadClips())
 
 
 def _spoken(found: Iterator[Clip], excluded: Counter[str]) -> Iterator[Clip]:
@@ -333,10 +331,11 @@ def _spoken(found: Iterator[Clip], excluded: Counter[str]) -> Iterator[Clip]:
             excluded["Common Voice clips without a sentence"] += 1
 
 
-def _measured(root: Path, found: Sequence[Clip], split: str, labels: Mapping[str, str]) -> Iterator[Utterance]:
-    known = durations(root)
-    for clip in sorted(found, key=lambda clip: clip.id.encode()):
-        yield utterance(root, clip, accent_label(clip.accent, labels), split, known.get(clip.path))
+def _measured(
+    root: Path, found: Sequence[Clip], split: str, labels: Mapping[str, str], bad: BadClips
+) -> list[Utterance]:
+    found = sorted(found, key=lambda clip: clip.id.encode())
+    return bad.usable((utterance(root, clip, accent_label(clip.accent, labels), split) for clip in found), told(root, found))
 
 
 def has_lists(root: Path) -> bool:
@@ -357,6 +356,7 @@ def split_sets(
     dev: float = 0.1,
     test: float = 0.1,
     excluded: Counter[str] | None = None,
+    bad: BadClips | None = None,
 ) -> dict[str, list[Utterance]]:
     """The sets train, dev and test: the official ones of a release that has them.
 
@@ -364,8 +364,8 @@ def split_sets(
     speakers of `tables`, drawn from their names and the seed.
     """
     if has_lists(root):
-        return {name: list(utterances(root, name, excluded=excluded)) for name in LISTS}
-    every = [found for table in tables for found in utterances(root, table, excluded=excluded)]
+        return {name: list(utterances(root, name, excluded=excluded, bad=bad)) for name in LISTS}
+    every = [found for table in tables for found in utterances(root, table, excluded=excluded, bad=bad)]
     chosen = split_speakers({u.speaker: "" for u in every}, {}, seed, dev, test)
     return {name: [u for u in every if chosen[u.speaker] == name] for name in LISTS}
 
@@ -376,6 +376,7 @@ def common_accent(
     per_accent: int = 100,
     sets: Sequence[str] = ("test", "dev"),
     excluded: Counter[str] | None = None,
+    bad: BadClips | None = None,
 ) -> dict[str, list[Utterance]]:
     """Draw CommonAccent from the validated clips of an English release.
 
@@ -384,8 +385,10 @@ def common_accent(
     then takes one clip of each of its speakers, a second of each, and so on to
     `per_accent`, so that no voice prevails.  A speaker who states two of the
     accents in different clips has none.  Each set is sorted by id.  What has
-    no accent is counted in `excluded`.
+    no accent is counted in `excluded`.  Only drawn clips are opened; bad
+    audio among them is left to `bad`, or an InputError.
     """
+    bad = bad or BadClips()
     labels = read_labels(COMMON_ACCENT_TABLE)
     excluded = Counter() if excluded is None else excluded
     by_speaker: dict[str, list[Clip]] = {}
@@ -409,7 +412,7 @@ def common_accent(
         for turn, name in enumerate(sets):
             own = {speaker: by_speaker[speaker] for speaker in speakers[turn :: len(sets)]}
             drawn[name] += spread(own, per_accent, seed, by_path)
-    return {name: list(_measured(root, found, name, labels)) for name, found in drawn.items()}
+    return {name: _measured(root, found, name, labels, bad) for name, found in drawn.items()}
 
 
 # The mini corpus.
