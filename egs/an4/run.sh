@@ -45,7 +45,8 @@ retrain_config=          # settings of retraining (default: retrain.yaml there)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3']
-    [--an4-archive FILE | --an4-root DIR] [--sweep-points N] [any variable at the top of this file]
+    [--an4-archive FILE | --an4-root DIR] [--sweep-points N] [--skip-bad-clips true]
+    [any variable at the top of this file]
 --sweeps 'asr mask' --retrained '' takes some of the sweeps and no retraining; without either, stage 6 is passed
 the paper's sizes: --conf conf/full --rounds 1 --seeds '1 2 3' --sweep-points 8 --sweep-further false
 stages: 0 corpus, 1 data, 2 features, 3 recogniser, 4 mask estimators and masks, 5 noise, 6 sweeps and retraining,

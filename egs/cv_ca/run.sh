@@ -58,7 +58,8 @@ launcher=                # of trainings on several processes (default: launch.sh
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
-    [--common-voice-root DIR] [--unlabelled-releases '15.0 16.1'] [any variable at the top of this file]
+    [--common-voice-root DIR] [--unlabelled-releases '15.0 16.1'] [--skip-bad-clips true]
+    [any variable at the top of this file]
 --starts 'random english' --variant-start english --variants plain takes some of the recognisers; a stage that none of
 them needs is passed, and nothing is pretrained unless own is a start
 stages: 0 corpus, 1 data, 2 vocabulary and decoded clips, 3 pretraining and classifiers, 4 Grad-CAM, 5 masks,

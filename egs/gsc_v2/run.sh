@@ -51,7 +51,8 @@ launcher=                # of trainings on several processes (default: launch.sh
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3 4 5']
-    [--speech-commands-archive FILE] [--noise musan|background|DIR] [--other-noise qut|DIR] [any variable at the top of this file]
+    [--speech-commands-archive FILE] [--noise musan|background|DIR] [--other-noise qut|DIR] [--skip-bad-clips true]
+    [any variable at the top of this file]
 --systems 'null importantaug' --sweep-snrs none --binarised none takes some of the systems; a stage that none of them
 needs is passed
 stages: 0 corpora, 1 data, 2 waveforms, 3 baselines, 4 mask generators and masks, 5 conventional noise by SNR,

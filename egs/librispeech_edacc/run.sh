@@ -41,7 +41,8 @@ launcher=                # of trainings on several processes (default: launch.sh
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
-    [--librispeech-root DIR] [--edacc-root DIR] [--common-voice-root DIR] [any variable at the top of this file]
+    [--librispeech-root DIR] [--edacc-root DIR] [--common-voice-root DIR] [--skip-bad-clips true]
+    [any variable at the top of this file]
 --systems 'zero-shot plain' takes some of the systems; a stage that none of them needs is passed
 stages: 0 corpora, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode, 8 score, 9 report"
 
