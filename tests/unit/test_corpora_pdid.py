@@ -1,5 +1,7 @@
 """PDID's layout: the metadata, what may be wrong with it, and the records."""
 
+import os
+import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salience.corpora import pdid
+from salience.data.directories import unsorted, write_data_dir
 from salience.errors import InputError
 
 CLIP = pdid.Clip("a-s01-0001", "Yazdi/a-s01-0001.wav", "Yazdi", "a", 1.5, 5.25, "a-s01", -26.02, 31.4, 0.0, "یک دو", "test")
@@ -51,6 +54,41 @@ def test_records(tmp_path: Path) -> None:
     assert (first.id, first.speaker, first.recording, first.text) == ("a-s01-0000", "a-s01", "a-s01-0000", "سه چهار")
     assert (first.split, second.split, second.accent, second.language, second.duration) == (None, "test", "Yazdi", "fa", 1.0)
     assert second.audio == root / CLIP.path
+
+
+def named(*pairs: tuple[str, str]) -> list[pdid.Clip]:
+    return [replace(CLIP, speaker=speaker, utt=utt, path=f"{utt}.wav") for speaker, utt in pairs]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("1", "1-0"), ("13", "13-0")], ["1-0", "13-0"]),
+        ([("1", "1_0"), ("13", "13_0")], ["1-1_0", "13-13_0"]),
+        # Alone they sort, but not beside a speaker of Common Voice called 13ab.
+        ([("13", "13_0")], ["13-13_0"]),
+        ([("ali", "ali-rec"), ("ali-2", "ali-2-rec")], ["ali+ali-rec", "ali-2+ali-2-rec"]),
+        ([("a", "a"), ("ab", "ab"), ("b", "b1")], ["a", "ab", "b-b1"]),
+    ],
+)
+def test_utterances_sort_as_their_speakers(tmp_path: Path, pairs: list, expected: list[str]) -> None:
+    root = written(tmp_path / "pdid", *named(*pairs))
+    found = list(pdid.utterances(root))
+    assert [u.id for u in found] == expected == [u.recording for u in found]
+    write_data_dir(tmp_path / "data", [*found, replace(found[0], id="13ab-0", speaker="13ab", recording="13ab-0")])
+    assert subprocess.run(
+        ["sort", "-c", "-k2"], stdin=open(tmp_path / "data/utt2spk"), env={"LC_ALL": "C", "PATH": os.environ["PATH"]}
+    ).returncode == 0  # fmt: skip
+
+
+SPEAKERS = st.text("a1_.-+#(", min_size=1, max_size=3)
+
+
+@given(st.lists(st.tuples(SPEAKERS, st.text("a1_-+", max_size=2)), min_size=1, max_size=6, unique_by="".join))
+def test_any_ids_can_be_sorted(pairs: list[tuple[str, str]]) -> None:
+    clips = named(*((speaker, speaker + rest) for speaker, rest in pairs))
+    ids = pdid.sorted_ids(clips)
+    assert not unsorted({ids[clip.utt]: clip.speaker for clip in clips})
 
 
 @pytest.mark.parametrize(

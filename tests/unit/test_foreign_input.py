@@ -338,6 +338,20 @@ def test_a_table_that_nobody_could_read_back(tmp_path, table):
     assert not (tmp_path / "text").exists()
 
 
+def test_ids_that_sort_unlike_their_speakers(tmp_path):
+    """Kaldi wants utt2spk sorted by utterance and by speaker; nothing is written that is not."""
+    def of(*ids):
+        return [
+            Utterance(key, key.split("_")[0].split("-")[0], tmp_path / "a.wav", "x", 1.0, key) for key in ids
+        ]
+
+    with pytest.raises(InputError, match="the utterance 13_0 of 13 comes before 1_0 of 1, but their speakers the other way round"):
+        write_data_dir(tmp_path / "data", of("1_0", "13_0"))
+    assert not (tmp_path / "data" / "utt2spk").exists()
+    write_data_dir(tmp_path / "data", of("13-0", "1-0"))
+    assert (tmp_path / "data" / "utt2spk").read_text() == "1-0 1\n13-0 13\n"
+
+
 @pytest.mark.parametrize("milliseconds", ["\u00b2", "9" * 5000, "nan", "-1", ""])
 def test_lengths_of_clips_that_are_none(tmp_path, milliseconds):
     (tmp_path / "clip_durations.tsv").write_text(f"clip\tduration[ms]\na.mp3\t{milliseconds}\n")

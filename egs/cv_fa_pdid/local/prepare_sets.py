@@ -127,7 +127,15 @@ def _common_voice(made: Preparation, root: Path, tables: Sequence[str], seed: in
 
 def _pdid(made: Preparation, root: Path, test_only: Sequence[str], seed: int, bad: BadClips) -> None:
     clips = list(pdid_corpus.utterances(root, bad))
-    recording = {clip.utt: clip.recording for clip in pdid_corpus.read_metadata(root)}
+    rows = pdid_corpus.read_metadata(root)
+    ids = pdid_corpus.sorted_ids(rows)
+    recording = {ids[row.utt]: ids.get(row.recording, row.recording) for row in rows}
+    renamed = [utt for utt, key in ids.items() if utt != key]
+    if renamed:
+        made.notes.append(
+            f"PDID: {len(renamed)} utterances have ids that do not sort as their speakers do, and were renamed, "
+            f"such as {renamed[0]} to {ids[renamed[0]]}"
+        )
     made.recordings = recording
     unknown = sum(name == utt for utt, name in recording.items())
     if unknown:

@@ -8,7 +8,7 @@ user's.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import text_lines
 from salience.corpora.records import UNKNOWN, Utterance
+from salience.data.directories import unsorted
 from salience.data.text import clean
 from salience.errors import InputError
 from salience.files import visible, whole_file
@@ -56,6 +57,8 @@ REQUIRED = ("utt", "path", "accent", "speaker", "text", "split")
 DIGITS = {"start": 3, "end": 3, "loudness": 2, "snr": 1, "music": 3}
 """The columns that hold numbers, with the decimals that are written."""
 SPLITS = ("", "train", "dev", "test")
+SEPARATORS = "-+#!"
+"""What may stand between a speaker and the rest of an id: each sorts before the one before it."""
 
 
 def write_metadata(root: Path, clips: Iterable[Clip]) -> int:
@@ -147,6 +150,24 @@ def _number(value: str, name: str, place: str) -> float | None:
     return number
 
 
+def sorted_ids(clips: Sequence[Clip]) -> dict[str, str]:
+    """Utterance to an id that sorts as its speaker does, also beside the clips of other corpora.
+
+    Ids that do so are kept.  If any does not, as `1_0` of the speaker `1`
+    beside one called `13`, all but those of unknown speakers, who have the
+    name of their utterance, become `<speaker>-<utterance>`; with another
+    separator where speakers have a `-` in them that this would not sort before.
+    """
+    kept = {clip.utt: clip.utt for clip in clips}
+    named = [clip for clip in clips if clip.utt != clip.speaker]
+    choices = ((sep, kept | {clip.utt: f"{clip.speaker}{sep}{clip.utt}" for clip in named}) for sep in SEPARATORS)
+    for separator, ids in (("-", kept), *choices):
+        parted = all(ids[clip.utt][len(clip.speaker)] <= separator for clip in named)
+        if parted and not unsorted({ids[clip.utt]: clip.speaker for clip in clips}):
+            return ids
+    return kept
+
+
 def find_root(folder: Path) -> Path:
     """The folder with metadata.tsv: `folder` or one in it."""
     folder = Path(folder)
@@ -173,22 +194,24 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
 
 
 def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
-    """The clips, sorted by id; text cleaned, and empty where there is no transcript.
+    """The clips, sorted by id (see sorted_ids); text cleaned, and empty where there is no transcript.
 
     Bad audio is left to `bad`; without it, that is an InputError.
     """
     root, bad = find_root(root), bad or BadClips()
+    clips = read_metadata(root)
+    ids = sorted_ids(clips)
     yield from bad.usable(
         Utterance(
-            id=clip.utt,
+            id=ids[clip.utt],
             speaker=clip.speaker,
             audio=root / clip.path,
             text=clean(clip.text),
             duration=UNKNOWN,
-            recording=clip.utt,
+            recording=ids[clip.utt],
             accent=clip.accent,
             split=clip.split or None,
             language=LANGUAGE,
         )
-        for clip in sorted(read_metadata(root), key=lambda clip: clip.utt.encode())
+        for clip in sorted(clips, key=lambda clip: ids[clip.utt].encode())
     )

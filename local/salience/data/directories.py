@@ -1,6 +1,7 @@
 """Data directories in Kaldi's format, from and to utterance records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from salience.corpora.labels import number
@@ -12,12 +13,23 @@ LONGEST = 1e6
 """Seconds, eleven days: no recording is as long."""
 
 
+def unsorted(utt2spk: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first two neighbours among the sorted utterances whose speakers are not sorted; Kaldi wants both sorts.
+
+    Speakers `1` and `13` are sorted, their utterances `1_0` and `13_0` are
+    not, because `3` comes before `_`, and `-` before either.
+    """
+    # Code points and UTF-8, as LC_ALL=C compares it, sort alike.
+    return next((pair for pair in pairwise(sorted(utt2spk)) if utt2spk[pair[0]] > utt2spk[pair[1]]), None)
+
+
 def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
     """Write `wav.scp`, `segments`, `text`, `utt2spk`, `spk2utt`, `utt2dur` and what else is known.
 
     `segments` is written when any utterance is part of a recording.  Returns
     the number of utterances.  An id that stands twice, or that does not start
-    with its speaker, is an InputError: Kaldi's two sorts would disagree.
+    with its speaker, and utterances that do not sort like their speakers, are
+    InputErrors: Kaldi's two sorts would disagree.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +59,12 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
             optional["spk2gender"][utterance.speaker] = utterance.gender
     if not text:
         raise InputError(f"{folder} would be empty: no utterance of the corpus belongs to this set; check the corpus root and the accents asked for")
+    if pair := unsorted(utt2spk):
+        first, second = (f"{key} of {utt2spk[key]}" for key in pair)
+        raise InputError(
+            f"{folder}: the utterance {first} comes before {second}, but their speakers the other way round; "
+            "Kaldi wants both sorted: put a - behind the speaker in each id, and in no speaker"
+        )
     spk2utt: dict[str, list[str]] = {}
     for key in sorted(utt2spk, key=str.encode):
         spk2utt.setdefault(utt2spk[key], []).append(key)
