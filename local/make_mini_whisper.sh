@@ -18,7 +18,7 @@ mkdir -p "$work"
 [ "$language" = en ] || make_mini_whisper.sh "$start"
 exec 9> "$work/lock"
 flock 9 # a second recipe waits for the first one's model
-made_with=$(cat "$settings")
+made_with=$(cat "$settings"; [ "$language" = en ] || cat "$(dirname "$start")/made_with")
 if [ -e "$model" ] && [ "$(cat "$work/made_with" 2> /dev/null)" = "$made_with" ]; then exit 0; fi
 echo "making the mini Whisper ($language), once: some minutes; its log is $work/make.log"
 {

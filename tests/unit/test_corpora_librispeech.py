@@ -4,6 +4,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from corpora_helpers import contents, listing, real_data
@@ -63,6 +64,21 @@ def test_pretraining_shares_no_voice_with_the_mini_corpus(corpus: Path, tmp_path
     assert len(found) == 10 and {u.split for u in found} == {"train-clean-100"}
     assert not {u.speaker for u in found} & {u.speaker for u in librispeech.utterances(corpus)}
     assert {mini.sentence_set(u.text.lower()) for u in found} == {mini.TRAIN}
+
+
+def test_every_second_reader_of_the_pretraining_sounds_as_through_a_telephone(tmp_path: Path) -> None:
+    """Readers with an odd number have nothing above 4 kHz, not even noise; the others have."""
+    pytest.importorskip("espeakng_loader")
+    librispeech.synthesise_pretraining(tmp_path / "p", seed=3, utterances=8, readers=4)
+    above: dict[bool, list[float]] = {True: [], False: []}
+    for utterance in librispeech.utterances(tmp_path / "p"):
+        samples, rate = soundfile.read(utterance.audio)
+        power = np.abs(np.fft.rfft(samples)) ** 2
+        frequencies = np.fft.rfftfreq(len(samples), 1 / rate)
+        share = power[frequencies > 4200].sum() / power.sum()
+        above[int(utterance.speaker) % 2 == 1].append(float(10 * np.log10(share)))
+    assert len(above[True]) == len(above[False]) == 4
+    assert max(above[True]) < -60 and min(above[False]) > -35
 
 
 def test_speaker_60_has_a_bar_in_the_name(corpus: Path) -> None:

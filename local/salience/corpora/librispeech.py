@@ -271,9 +271,7 @@ def _write(
                 recording = soxr.resample(soxr.resample(recording, 16000, 8000), 8000, 16000)
             chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
             chapter_folder.mkdir(parents=True, exist_ok=True)
-            write_audio(
-                chapter_folder / f"{key}.flac", voices.as_audio(samples, seed, key), 16000, subtype="PCM_16"
-            )
+            write_audio(chapter_folder / f"{key}.flac", recording, 16000, subtype="PCM_16")
             with open(
                 chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8"
             ) as transcript:
