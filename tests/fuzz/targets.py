@@ -147,6 +147,18 @@ def common_voice_tables(data: bytes, folder: Path) -> None:
     list(common_voice.utterances(folder, labels=labels))
 
 
+FIRST_CV = (
+    "filename,text,up_votes,down_votes,age,gender,accent,duration\n"
+    'cv-valid-dev/c1.mp3,"hello, ""you""",1,0,,male,us,\ncv-valid-dev/c2.mp3,bye,1,0,,,england,1.5\n'
+)
+
+
+def common_voice_first_release(data: bytes, folder: Path) -> None:
+    (folder / "cv-valid-dev.csv").write_bytes(data)
+    for clip in common_voice.rows(common_voice.find_root(folder), "validated"):
+        assert clip.audio(folder) and clip.id.startswith(clip.speaker)
+
+
 EDACC = joined(
     "PARTICIPANT_ID,How would you describe your accent in English?,What is your gender?\nE-C1-A,\"Irish, I\nthink\",Male\nE-C1-B,Italian,Female\n",
     "E-C1-0001 E-C1 0.00 0.05\nE-C1-0002 E-C1 0.05 0.09\n", "E-C1-0001 HELLO <laugh> YOU\nE-C1-0002 NO\n", "E-C1-0001 E-C1-A\nE-C1-0002 E-C1-B\n",
@@ -489,6 +501,7 @@ TARGETS = {
     "validation": Target(validation, lambda: DIRECTORY, 3, (b"nan", b"inf", b"<s>", CUT)),
     "transforms": Target(transformed, lambda: DIRECTORY, 1, (CUT,)),
     "wav_scp": Target(wav_scp, lambda: [b"r1 r1.wav\n", b"r1 touch executed |\n", b"r1 -\n", b"r1 /dev/zero\n"], 10, (b"|", b"/dev/stdin", b"a" * 300)),
+    "common_voice_first_release": Target(common_voice_first_release, lambda: [FIRST_CV.encode()], 8, (b",", b'"', LONG.encode())),
     "common_voice": Target(common_voice_tables, lambda: joined(*CV), 8, (b"\t", LONG.encode(), "\u00b2".encode(), CUT)),
     "edacc": Target(edacc_files, lambda: EDACC, 6, (b"nan", b"inf", b'"', b"\r", b"\0", CUT)),
     "an4": Target(an4_files, lambda: AN4, 4, (b"..", b"/", b"a" * 300, CUT)),

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 from corpora_helpers import contents, listing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from whisper.tokenizer import get_tokenizer
 
 from salience.corpora import common_voice as cv
 from salience.corpora.labels import read_labels
+from salience.data.text import clean, is_printable
 from salience.errors import InputError
 
 LABELS = {
@@ -272,6 +274,31 @@ def test_another_language_or_several_releases_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no train.tsv; unpack the corpus again, or give another release"):
         list(cv.utterances(root, "train"))
 
+
+@pytest.mark.parametrize(
+    ("typed", "cleaned"),
+    [
+        ("\ufeffWhat\u0000  is\tthis?\x0b", "What is this?"),
+        ("one\u00a0two\u2028three\u3000", "one two three"),
+        ("می\u200cروم\u0007 خانه\u200f", "می\u200cروم خانه\u200f"),
+        ("<|startoftranscript|><|en|>Hello<|0.00|> there<|endoftext|>", "Hello there"),
+        ("<|e\u0007n|> so", "so"),
+        ("a < b | c > d, \"no", "a < b | c > d, \"no"),
+    ],
+)
+def test_sentences_are_cleaned(typed: str, cleaned: str) -> None:
+    assert clean(typed) == cleaned == clean(cleaned)
+
+
+@settings(deadline=None)  # the first text waits for the tokenizer's table
+@given(st.text(st.characters(blacklist_categories=("Cs",)) | st.sampled_from("<|>\u0007 ae"), max_size=30))
+def test_what_is_clean_is_taken_by_validate_and_by_whisper(typed: str) -> None:
+    cleaned = clean(typed)
+    assert clean(cleaned) == cleaned == " ".join(cleaned.split()) and all(map(is_printable, cleaned))
+    tokenizer.encode(cleaned)
+
+
+tokenizer = get_tokenizer(True, language="en", task="transcribe")
 
 LABELLED = {"us": "us", "England English": "england", "Indian (India, Pakistan)": "indian", "Filipino": "philippines"}
 

@@ -4,7 +4,9 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from corpora_helpers import contents, listing, program, real_data
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +111,26 @@ def test_with_one_corpus_what_is_possible(corpora: dict[str, Path], tmp_path: Pa
         "ls",
     ]
     assert "accented is left out" in (tmp_path / "data/preparation.txt").read_text()
+
+
+def test_common_voice_alone_of_release_1(tmp_path: Path) -> None:
+    """Who speaks is not known, which is said; cma is the only set."""
+    root = tmp_path / "cv_corpus_v1"
+    (root / "cv-valid-dev").mkdir(parents=True)
+    rows = ["filename,text,up_votes,down_votes,age,gender,accent,duration"]
+    for number, accent in enumerate(("us", "england", "us", "")):
+        noise = 0.1 * np.random.default_rng(number).standard_normal(8000)
+        soundfile.write(root / f"cv-valid-dev/sample-{number}.mp3", noise, 16000, format="MP3")
+        rows.append(f"cv-valid-dev/sample-{number}.mp3,\ufeffsay <|en|> it\u0007 again,1,0,,,{accent},")
+    (root / "cv-valid-dev.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    program(ACCENT_RECIPE).main(tmp_path / "data", common_voice=tmp_path)
+    assert [p.name for p in (tmp_path / "data").iterdir() if p.is_dir()] == ["cma"]
+    found = read_data_dir(tmp_path / "data/cma")
+    assert [(u.id, u.speaker, u.text) for u in found] == [
+        (f"cv-valid-dev-sample-{n}", f"cv-valid-dev-sample-{n}", "say it again") for n in range(3)
+    ]
+    told = (tmp_path / "data/preparation.txt").read_text()
+    assert "cma: 3 of 3 utterances do not say who speaks" in told and "1  Common Voice clips without an accent" in told
 
 
 def test_real_excerpt_becomes_ls(tmp_path: Path) -> None:

@@ -666,6 +666,17 @@ def test_leakage_of_disjoint_sets(tmp_path):
     assert "| train and test | 0 | 0 | 0 | disjoint speakers |" in report and "Nothing is shared." in report
 
 
+def test_leakage_that_cannot_be_found_is_not_denied(tmp_path):
+    pytest.importorskip("jsonargparse")
+    make(tmp_path / "train", keys=("a-1",))
+    make(tmp_path / "dev", keys=("b-1",))
+    make(tmp_path / "test", keys=("c-1", "d-1"), utt2spk="c-1 c-1\nd-1 d\n")
+    report, _ = leakage(tmp_path, "--train", "train", "--dev", "dev", "--test", "test")
+    assert "**test: 1 of 2 utterances do not say who speaks; each counts as a speaker of its own" in report
+    assert "| train and test | 0 | 0 | 0 | no shared speakers known |" in report
+    assert "| train and dev | 0 | 0 | 0 | disjoint speakers |" in report
+
+
 def test_leakage_is_found_named_and_allowed(tmp_path):
     pytest.importorskip("jsonargparse")
     make(tmp_path / "train", keys=("a-1", "b-1"), text="a-1 Good morning!\nb-1 x\n")

@@ -21,8 +21,9 @@ from accent_helpers import classifier, run_program
 
 from salience.corpora import common_voice, download, edacc, fsdd
 from salience.corpora.headers import audio_duration, open_audio
+from salience.corpora.records import Utterance
 from salience.data.audio import read_audio
-from salience.data.directories import read_data_dir
+from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import apply, normaliser
 from salience.data.packed import read_packed
 from salience.data.tables import read_table, write_table

@@ -136,7 +136,7 @@ def test_a_delta_segment_is_split_by_speaker(release, tmp_path):
     assert sum(map(len, sets.values())) == 34 and [len(set(s.values())) for s in sets.values()] == [5, 1, 1]
     assert len(set().union(*(s.values() for s in sets.values()))) == 7
     told = (tmp_path / "data/preparation.txt").read_text()
-    assert f"{delta} has no train.tsv, dev.tsv and test.tsv, as a delta segment" in told
+    assert f"{delta} has no train.tsv, dev.tsv and test.tsv, like a delta segment" in told
     assert "the clips of validated.tsv were split by speaker" in told
     assert "disjoint speakers" in leakage(tmp_path / "data")
     prepare.main(tmp_path / "more", tmp_path, labelled_tables="validated other", seed=4)

@@ -120,7 +120,7 @@ def _common_voice(made: Preparation, root: Path, tables: Sequence[str], seed: in
     made.notes.append(
         "Common Voice: the split is that of train.tsv, dev.tsv and test.tsv"
         if common_voice_corpus.has_lists(root)
-        else f"Common Voice: {root} has no train.tsv, dev.tsv and test.tsv, as a delta segment; "
+        else f"Common Voice: {root} has no train.tsv, dev.tsv and test.tsv, like a delta segment; "
         f"the clips of {' and '.join(f'{name}.tsv' for name in tables)} were split by speaker"
     )
 
