@@ -339,6 +339,17 @@ def test_nothing_to_collect_is_one_sentence():
     assert not Path("results.json").exists()
 
 
+def test_only_what_is_asked_for_is_collected_and_drawn():
+    everything()
+    Path("exp/ctc/own/plain/seed1/history.json").write_text(json.dumps([{"step": 1, "loss": 9.0}]))
+    results = collect(only="random/plain/1 own/gradcam/2")
+    rates = {(row["system"], *row["seeds"]) for row in results["rows"] if row["metric"] == "wer"}
+    assert rates == {("random", 1), ("own + gradcam", 2)}
+    for only, drawn in (("random/plain/1 own/plain/2", False), ("own/plain/1", True)):
+        draw_wav2vec(Path("figures"), True, finetuning="exp/ctc/{start}/{variant}/seed{seed}/history.json", only=only)
+        assert Path("figures/finetuning_starts.png").exists() == drawn
+
+
 def test_pages_hold_all_tables_and_pictures(capsys: pytest.CaptureFixture):
     everything()
     for seed in (1, 2):
