@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from salience.corpora import an4, download
+from salience.corpora.clips import BadClips
 from salience.corpora.headers import audio_duration
 from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
@@ -314,15 +315,21 @@ def test_byte_order_of_quiet_and_of_loud_files(tmp_path: Path, order: str) -> No
         assert an4.byte_order([path]) == order
 
 
-def test_odd_headerless_file_and_interruption_leave_nothing(tiny: Path, tmp_path: Path) -> None:
+def test_bad_headerless_files_are_bad_clips_and_an_interruption_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
     raw = headerless(tiny, tmp_path / "raw", ">")
     spoilt = raw / "wav/an4test_clstk/mxyz2/an3-mxyz2-b.raw"
     whole = spoilt.read_bytes()
     spoilt.write_bytes(whole[:-1])
-    with pytest.raises(InputError, match="an3-mxyz2-b.raw is empty or truncated"):
-        an4.with_headers(raw, tmp_path / "target")
-    assert not list((tmp_path / "target").glob("*"))
+    empty = raw / AUDIO.replace(".wav", ".raw")
+    size = empty.read_bytes()
+    empty.write_bytes(b"")
+    bad = BadClips(tmp_path)
+    assert [u.id for u in an4.utterances(an4.with_headers(raw, tmp_path / "target"), bad)] == ["fabc-cen2-b"]
+    assert [path.name for path in bad.reasons] == [empty.name, spoilt.name]
+    assert all("is empty or truncated (" in reason for reason in bad.reasons.values())
+    shutil.rmtree(tmp_path / "target")
     spoilt.write_bytes(whole)
+    empty.write_bytes(size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(soundfile, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

@@ -35,8 +35,8 @@ RELEASE = download.Archive(
 )
 
 RATE = 16000
-ENDINGS = (".sph", ".wav")
-"""Of files that say what they hold; `.raw` does not."""
+ENDINGS = (".sph", ".wav", ".raw")
+"""In the order in which they are looked for; `.raw` files do not say what they hold."""
 
 LINE = re.compile(r"(?:<s>\s)?(?P<words>[^<>()]*)(?:</s>\s*)?\((?P<name>[^()\s]*)\)")
 
@@ -60,9 +60,7 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
     with download.whole_folder(target / "an4") as folder:
         download.unpack(file, folder)
         root = find_root(folder)
-        _write_headers(root, root)
-        for path in _headerless(root):
-            path.unlink()
+        _write_headers(root)
     if archive is None:
         file.unlink()
     return find_root(target / "an4")
@@ -73,8 +71,9 @@ def with_headers(root: Path, target: Path) -> Path:
     if not _headerless(root):
         return root
     with download.whole_folder(Path(target) / "an4") as folder:
-        shutil.copytree(root, folder, ignore=shutil.ignore_patterns("*.raw", "._*"), ignore_dangling_symlinks=True, dirs_exist_ok=True)
-        _write_headers(root, folder)
+        hidden = shutil.ignore_patterns("._*")
+        shutil.copytree(root, folder, ignore=hidden, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+        _write_headers(folder)
     return Path(target) / "an4"
 
 
@@ -82,14 +81,19 @@ def _headerless(root: Path) -> list[Path]:
     return [path for path in files_below(Path(root) / "wav") if path.suffix == ".raw"]
 
 
-def _write_headers(root: Path, out: Path) -> None:
-    """For each `.raw` below `root` its `.wav` below `out`."""
-    paths = _headerless(root)
+def _write_headers(root: Path) -> None:
+    """Replace each `.raw` below `root` by a `.wav`; one that is damaged stays, for `utterances` to find."""
+    paths = [path for path in _headerless(root) if _is_whole(path)]
     order = byte_order(paths)
     for path in paths:
-        destination = out / path.relative_to(root).with_suffix(".wav")
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        write_audio(destination, _samples(path, order).astype(np.int16), RATE, subtype="PCM_16")
+        write_audio(path.with_suffix(".wav"), _samples(path, order).astype(np.int16), RATE, subtype="PCM_16")
+        path.unlink()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a headerless file holds whole samples."""
+    size = path.stat().st_size if isfile(path) else 0
+    return size > 0 and size % 2 == 0
 
 
 def byte_order(paths: Iterable[Path]) -> str:
@@ -106,10 +110,7 @@ def byte_order(paths: Iterable[Path]) -> str:
 
 
 def _samples(path: Path, order: str) -> np.ndarray:
-    data = path.read_bytes()
-    if not data or len(data) % 2:
-        raise InputError(f"{path} is empty or truncated ({len(data)} bytes); unpack the corpus again")
-    return np.frombuffer(data, dtype=f"{order}i2")
+    return np.fromfile(path, dtype=f"{order}i2")
 
 
 def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
@@ -150,8 +151,6 @@ def _utterance(root: Path, listed: str, text: str, split: str) -> Utterance:
     # with_suffix would take a dot of the name for an ending.
     paths = [root / "wav" / f"{listed}{ending}" for ending in ENDINGS]
     path = next((path for path in paths if isfile(path)), paths[0])
-    if not isfile(path) and isfile(root / "wav" / f"{listed}.raw"):
-        raise InputError(f"{root / 'wav' / listed}.raw has no header; run stage 0, which writes WAV copies")
     key = f"{speaker}-{number}-{kind}"
     return Utterance(
         id=key,
@@ -167,6 +166,10 @@ def _utterance(root: Path, listed: str, text: str, split: str) -> Utterance:
 
 def clip_duration(path: Path) -> float:
     """Seconds of an utterance; a file that is missing, damaged, or not mono at 16 kHz is an InputError."""
+    if path.suffix == ".raw":
+        if not _is_whole(path):
+            raise InputError(f"{path} is empty or truncated ({path.stat().st_size} bytes); fetch it again, remove the copy in {path.parents[3]} and run stage 0 again")
+        raise InputError(f"{path} has no header; run stage 0, which writes WAV copies")
     seconds = audio_duration(path)
     with open_audio(path) as info:
         pass

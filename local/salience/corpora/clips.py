@@ -144,7 +144,7 @@ def bad_before(folder: Path) -> list[Path]:
     table = Path(folder) / TABLE
     if not table.is_file():
         return []
-    return [Path(line.partition("\t")[0]) for line in table.read_text(encoding="utf-8").splitlines()]
+    return [Path(line.partition("\t")[0]) for line in table.read_text(encoding="utf-8", errors="replace").splitlines()]
 
 
 def _measured(path: Path, measure: Callable[[Path], float]) -> float | Exception:
