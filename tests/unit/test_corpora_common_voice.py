@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from whisper.tokenizer import get_tokenizer
 
 from salience.corpora import common_voice as cv
+from salience.corpora.clips import BadClips
 from salience.corpora.labels import read_labels
 from salience.data.text import clean, is_printable
 from salience.errors import InputError
@@ -333,6 +334,21 @@ def test_what_has_no_accent_is_counted(copy: Path) -> None:
         "Common Voice clips without an accent": 2,
         "Common Voice clips of a speaker who states several accents": 2,
     }
+
+
+def test_others_are_drawn_in_the_place_of_bad_clips(copy: Path, tmp_path: Path) -> None:
+    """Copies of a release often have a part of its clips: the set is as large as these allow."""
+    of_each = {u.accent: u for u in cv.common_accent(copy, per_accent=1, sets=("test",))["test"]}
+    for utterance in of_each.values():
+        utterance.audio.unlink()
+    bad = BadClips(tmp_path, skip=True)
+    drawn = cv.common_accent(copy, per_accent=1, sets=("test",), bad=bad)["test"]
+    assert [u.accent for u in sorted(drawn, key=lambda u: u.accent)] == sorted(LABELS)
+    assert set(bad.reasons) == {u.audio for u in of_each.values()} and bad.count == 2 * len(LABELS)
+    strict = BadClips(tmp_path)
+    assert cv.common_accent(copy, per_accent=1, sets=("test",), bad=strict) == {"test": []}
+    with pytest.raises(InputError, match="16 of 16 clips cannot be used"):
+        strict.report()
 
 
 def test_it_cannot_be_downloaded(tmp_path: Path) -> None:

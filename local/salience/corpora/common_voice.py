@@ -386,7 +386,8 @@ def common_accent(
     `per_accent`, so that no voice prevails.  A speaker who states two of the
     accents in different clips has none.  Each set is sorted by id.  What has
     no accent is counted in `excluded`.  Only drawn clips are opened; bad
-    audio among them is left to `bad`, or an InputError.
+    audio among them is left to `bad`, or an InputError.  Where that is to be
+    skipped, others are drawn instead.
     """
     bad = bad or BadClips()
     labels = read_labels(COMMON_ACCENT_TABLE)
@@ -404,15 +405,29 @@ def common_accent(
             excluded["Common Voice clips without an accent"] += 1
     for speaker in [name for name, found in stated.items() if len(found) > 1]:
         excluded["Common Voice clips of a speaker who states several accents"] += len(by_speaker.pop(speaker))
-    by_path = attrgetter("path")
-    drawn: dict[str, list[Clip]] = {name: [] for name in sets}
+    dealt: list[tuple[str, list[str]]] = []
     for label in sorted(set(labels.values())):
         speakers = [name for name in sorted(by_speaker) if stated[name] == {label}]
         speakers.sort(key=lambda name: generator(seed, label, name).random())
-        for turn, name in enumerate(sets):
-            own = {speaker: by_speaker[speaker] for speaker in speakers[turn :: len(sets)]}
-            drawn[name] += spread(own, per_accent, seed, by_path)
-    return {name: _measured(root, found, name, labels, bad) for name, found in drawn.items()}
+        dealt += [(name, speakers[turn :: len(sets)]) for turn, name in enumerate(sets)]
+    usable: dict[str, Utterance] = {}
+    while True:
+        drawn = {
+            clip.id: (clip, name)
+            for name, speakers in dealt
+            for clip in spread({speaker: by_speaker[speaker] for speaker in speakers}, per_accent, seed, attrgetter("path"))
+        }
+        for name in sets:
+            new = [clip for clip, of_set in drawn.values() if of_set == name and clip.id not in usable]
+            usable |= {utterance.id: utterance for utterance in _measured(root, new, name, labels, bad)}
+        lost = [clip for clip, _ in drawn.values() if clip.id not in usable]
+        if not lost or not bad.skip:
+            break
+        # Another clip is drawn for each that cannot be used.
+        for clip in lost:
+            by_speaker[clip.speaker].remove(clip)
+    ordered = sorted(usable.keys() & drawn.keys(), key=str.encode)
+    return {name: [usable[key] for key in ordered if drawn[key][1] == name] for name in sets}
 
 
 # The mini corpus.
