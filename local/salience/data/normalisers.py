@@ -4,8 +4,10 @@ raw              nothing but white space: words separated by one space
 whisper-english  openai-whisper's normaliser for English: case, punctuation, contractions,
                  British spelling, numbers.  It drops the hesitations hmm, mm, mhm, mmm, uh and
                  um; of EdAcc's others (ah, eh, er, erm, uh-huh) it drops none.  It joins spoken
-                 digits ("one two" becomes "12", one word), so digit strings need `digit-words`
-whisper-basic    openai-whisper's normaliser for any language: case, punctuation, brackets
+                 digits ("one two" becomes "12", one word), so digit strings need `digit-words`.
+                 Before it, whatever stands for an apostrophe becomes one: the library knows no other
+whisper-basic    openai-whisper's normaliser for any language: case, punctuation, brackets; before it,
+                 apostrophes as above
 digit-words      whisper-basic, then each figure as its English word: "12" and "one two" agree
 catalan          lower case, composed accents, one way to write l·l, apostrophes and hyphens; other
                  punctuation becomes a space.  Figures stay figures: nothing here spells them out
@@ -87,7 +89,7 @@ def _whisper_english() -> tuple[Normalise, str]:
     from whisper.normalizers import EnglishTextNormalizer
 
     library = EnglishTextNormalizer()
-    return _by_words(_squeezed(library), library.standardize_numbers.words), metadata.version("openai-whisper")
+    return _by_words(_with_apostrophes(library), library.standardize_numbers.words), _whisper_version()
 
 
 def _by_words(whole: Normalise, numbers: Collection[str]) -> Normalise:
@@ -119,7 +121,11 @@ def _by_words(whole: Normalise, numbers: Collection[str]) -> Normalise:
 def _whisper_basic() -> tuple[Normalise, str]:
     from whisper.normalizers import BasicTextNormalizer
 
-    return _squeezed(BasicTextNormalizer()), metadata.version("openai-whisper")
+    return _with_apostrophes(BasicTextNormalizer()), _whisper_version()
+
+
+def _whisper_version() -> str:
+    return f"{metadata.version('openai-whisper')}+1"
 
 
 def _digit_words() -> tuple[Normalise, str]:
@@ -134,8 +140,11 @@ def _digit_words() -> tuple[Normalise, str]:
 GEMINATE = re.compile(r"(?<=l)[.\u00b7\u2022\u2027\u2219\u22c5\u30fb\uff65](?=l)")
 """What people put between the two letters of l·l."""
 
+_APOSTROPHES = dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u00b4`\u2032\uff07", "'")
+"""What people and keyboards put for an apostrophe."""
+_AN_APOSTROPHE = str.maketrans(_APOSTROPHES)
 _ONE_SIGN = str.maketrans(
-    dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u00b4`\u2032\uff07", "'")
+    _APOSTROPHES
     # The em dash is no hyphen, even where no space is around it.
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-")
 )
@@ -211,9 +220,9 @@ def _persian_character(character: str) -> str:
     return character if character.isalnum() else " "
 
 
-def _squeezed(function: Normalise) -> Normalise:
-    """openai-whisper's normalisers may leave a space at either end, a character for the CER."""
-    return lambda text: squeeze(function(text))
+def _with_apostrophes(function: Normalise) -> Normalise:
+    """openai-whisper's normalisers know one apostrophe, and may leave a space at either end, a character for the CER."""
+    return lambda text: squeeze(function(text.translate(_AN_APOSTROPHE)))
 
 
 _MAKERS = {
