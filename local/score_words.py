@@ -35,7 +35,8 @@ def score_words(
     and normalised, for all and per accent), `alignments_raw.txt` and
     `alignments_normalised.txt`, `ref.trn` and `hyp.trn` (for sclite, raw) and
     `counts.json` (errors per utterance, for collect_results.py).  A missing
-    hypothesis counts as deletions, an unknown one is an error.  With --sets,
+    hypothesis counts as deletions, an unknown one is an error; how many were
+    cut off is read from `truncated` beside HYP, where decoding left one.  With --sets,
     `{set}` in every path stands for each of them in turn; with --of, so does
     `{of}` in --hyp and --out.
 
@@ -86,7 +87,9 @@ def score_set(
         names[kind] = f"{name} {version}"
     if utt2accent is not None and not utt2accent.exists():
         utt2accent = None
-    inputs = [path for path in (ref, hyp, utt2spk, utt2accent) if path is not None]
+    truncated = hyp.with_name("truncated")
+    optional = (utt2accent, truncated if truncated.exists() else None)
+    inputs = [ref, hyp, utt2spk, *(path for path in optional if path is not None)]
     step = Step(out / "step.json", {"normalisers": names}, inputs, [out / name for name in [*OUTPUTS, *(f"alignments_{kind}.txt" for kind in names)]])
     if step.is_done():
         return
@@ -109,6 +112,7 @@ def score_set(
             "speakers": speakers,
             "accents": accents,
             "missing": joined.missing,
+            "truncated": list(read_table(truncated)) if truncated.exists() else [],
         }
         for kind, function in functions.items():
             references = apply(function, [case(text) for text in joined.references])

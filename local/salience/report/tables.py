@@ -507,14 +507,21 @@ def _facts(runs: Sequence[Row]) -> list[tuple[str, str]]:
 def _remarks(rates: Sequence[Row]) -> list[str]:
     remarks = []
     for row in rates:
-        if row.get("missing") and row["metric"] in ("wer", command_tables.METRIC):
+        if row["metric"] not in ("wer", command_tables.METRIC):
+            continue
+        counted = "deletions" if row["metric"] == "wer" else "wrong"
+        for column, what in (
+            ("missing", f"missing hypotheses, counted as {counted}"),
+            ("truncated", "hypotheses cut off at the limit of their length"),
+        ):
+            if not row.get(column):
+                continue
             where = f"{row['system']} on {row['set']}"
             if row["snr"] is not None:
                 where += f", {snr_name(row['snr'])}"
             if row.get("weight") is not None:
                 where += f", {row['weight']} {row['weight_value']:g}"
-            counted = "deletions" if row["metric"] == "wer" else "wrong"
-            remark = f"{where}: missing hypotheses, counted as {counted}: {row['missing']}."
+            remark = f"{where}: {what}: {row[column]}."
             if remark not in remarks:
                 remarks.append(remark)
     return remarks

@@ -56,6 +56,7 @@ class Scores:
     normalisers: dict[str, str]
     seeds: list[int]
     missing: int
+    truncated: int
     lengths: dict[tuple[str, str], np.ndarray]
     errors: dict[tuple[str, str], np.ndarray]
 
@@ -244,7 +245,8 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
         else [a for part in parts for a in part["accents"]],
         normalisers=normalisers,
         seeds=list(loaded),
-        missing=sum(len(part["missing"]) for of_seed in loaded.values() for part in of_seed.values()),
+        missing=_count("missing", loaded),
+        truncated=_count("truncated", loaded),
         lengths={
             (k, m): np.concatenate([np.array(part[k][MEASURES[m][0]], float) for part in parts])
             for k, m in kinds
@@ -267,6 +269,11 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
     )
 
 
+def _count(column: str, loaded: Mapping[int, Mapping[Any, Mapping[str, Any]]]) -> int:
+    """Utterances that the scores of all seeds, folds and draws list in a column; those of earlier versions lack some."""
+    return sum(len(part.get(column, ())) for of_seed in loaded.values() for part in of_seed.values())
+
+
 def mean_over(system: str, scores: Sequence[Scores]) -> Scores:
     """Scores of one system on several versions of a set, such as its SNRs, as one: errors are averaged.
 
@@ -283,6 +290,7 @@ def mean_over(system: str, scores: Sequence[Scores]) -> Scores:
     return replace_fields(
         first,
         missing=sum(one.missing for one in scores),
+        truncated=sum(one.truncated for one in scores),
         errors={key: np.mean([one.errors[key] for one in scores], axis=0) for key in first.errors},
     )
 
@@ -361,6 +369,7 @@ def rate_rows(
                     values=[rounded(value) for value in values],
                     resampled=resampled,
                     missing=scores.missing if accent is None else None,
+                    **({"truncated": scores.truncated} if scores.truncated and accent is None else {}),
                 )
             )
     return rows
