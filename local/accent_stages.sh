@@ -18,6 +18,17 @@ trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
 masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)
 mapped=$(for s in $masked; do [ "$s" = specaugment ] || echo "$s"; done | xargs) # whose masks come from maps
 
+bins=80
+if [ "$model" != mini ]; then
+    [ ! -e "$(from_caller "$model")" ] || model=$(from_caller "$model")
+    # A model that cannot be opened is told now, not in stage 6.  Stage 2 makes features with as many bins as it reads.
+    if { [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; } || { [ "$stage" -le 7 ] && [ "$stop_stage" -ge 6 ]; }; then
+        zero_shot=$(case " $systems " in *" zero-shot "*) echo "--decoding $conf/decode.yaml" ;; esac)
+        # shellcheck disable=SC2086
+        bins=$(check_whisper.py --model "$model" --language "$language" $zero_shot)
+    fi
+fi
+
 needed_sets() { # needed_sets <test sets>: these, and what classifier and recognisers learn from where the systems need that
     echo "${mapped:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} $1" | xargs
 }
@@ -38,7 +49,7 @@ extract_features() { # stage 2: log-mel archives of the sets that the systems ne
     split_sets "$sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
         extract_features.py --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj" \
-        --check-space "$check_space"
+        --bins "$bins" --check-space "$check_space"
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 
@@ -83,12 +94,9 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
 }
 
 start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini model
-    if [ "$model" = mini ]; then
-        model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
-        OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
-    elif [ -e "$(from_caller "$model")" ]; then
-        model=$(from_caller "$model")
-    fi
+    [ "$model" = mini ] || return 0
+    model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
+    OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
 }
 
 finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from the same model and with as many updates

@@ -29,16 +29,18 @@ class Kind(NamedTuple):
     """One kind of features of 16 kHz audio."""
 
     transform: Callable[..., list[np.ndarray]]
-    """Matrices (frames, bins) of a batch of signals, on a `device`."""
+    """Matrices (frames, bins) of a batch of signals, given the number of `bins`, on a `device`."""
     num_frames: Callable[[int], int]
     """Frames of so many samples."""
+    bins: tuple[int, ...]
+    """The numbers of bins that there are, the usual one first."""
     most_frames: float = float("inf")
     """What an utterance may have."""
 
 
 KINDS = {
-    "logmel": Kind(logmel.log_mel, logmel.num_frames, logmel.FRAMES_30S),
-    "fbank": Kind(fbank.fbank_of_audios, fbank.num_frames),
+    "logmel": Kind(logmel.log_mel, logmel.num_frames, (logmel.BINS, 128), logmel.FRAMES_30S),
+    "fbank": Kind(lambda audios, bins, device: fbank.fbank_of_audios(audios, device=device), fbank.num_frames, (fbank.BINS,)),
 }
 
 
@@ -52,9 +54,10 @@ def extract_features(
     compress: bool = False,
     device: str = "cpu",
     kind: Literal["logmel", "fbank"] = "logmel",
+    bins: int = 80,
     check_space: bool = True,
 ) -> None:
-    """Write out/SET/feats.JOB.{ark,scp} and utt2num_frames.JOB: real frames only, (frames, 80) each.
+    """Write out/SET/feats.JOB.{ark,scp} and utt2num_frames.JOB: real frames only, (frames, bins) each.
 
     Reads data/SET/splitJOBS/JOB.  An `utt2speed` table there plays each
     utterance at that speed first.
@@ -69,12 +72,15 @@ def extract_features(
         compress: Store one byte a value.
         device: Where the transform runs: cpu or cuda.
         kind: logmel as Whisper hears it, at most 30 seconds; fbank as Kaldi does, without dither.
+        bins: Mel bins: 80, or with logmel the 128 that Whisper large-v3 and turbo read.
         check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
-    transform, num_frames, most_frames = KINDS[kind]
+    transform, num_frames, possible, most_frames = KINDS[kind]
+    if bins not in possible:
+        raise InputError(f"--kind {kind} has {' or '.join(map(str, possible))} bins, not {bins}; correct --bins")
     if check_space:
         lengths = [num_frames(round(u.duration * RATE)) for name in sets.split() for u in read_data_dir(data / name)]
-        require_space(out, (out / name for name in sets.split()), archive_bytes(lengths, logmel.BINS, compress), "the features")
+        require_space(out, (out / name for name in sets.split()), archive_bytes(lengths, bins, compress), "the features")
     for name in sets.split():
         share = data / name / f"split{jobs}" / str(job)
         prefix = out / name / f"feats.{job}"
@@ -85,6 +91,7 @@ def extract_features(
             {
                 "kind": kind, "jobs": jobs, "compress": compress,
                 "audio": audio_fingerprint(u.audio for u in utterances),
+                **({} if bins == possible[0] else {"bins": bins}),
             },
             inputs=[share],
             outputs=[prefix.with_name(f"feats.{job}.scp"), frames_file],
@@ -111,7 +118,7 @@ def extract_features(
                             " Whisper's 30; leave it out in stage 1"
                         )
                     audios.append(audio)
-                for utterance, matrix in zip(batch, transform(audios, device=device), strict=True):
+                for utterance, matrix in zip(batch, transform(audios, bins=bins, device=device), strict=True):
                     writer.write(utterance.id, matrix)
                     counts[utterance.id] = str(len(matrix))
             write_table(frames_file, counts)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import jiwer
+from whisper.tokenizer import Tokenizer
 
 from salience import program
 from salience.data.directories import read_data_dir
@@ -18,7 +19,7 @@ from salience.files import write_json
 from salience.masking.apply import Masker, open_maps
 from salience.masking.policies import Masking
 from salience.models.whisper import (
-    MINI, WhisperForTraining, load_model, new_model, save_model, target_tokens, tokenizer_of,
+    MINI, TooLong, WhisperForTraining, check_bins, load_model, new_model, save_model, target_tokens, tokenizer_of,
 )
 from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
@@ -44,6 +45,7 @@ def finetune_whisper(
     full_context: bool = False,
     longest: int = 225,
     dev_utterances: int = 0,
+    skip_long_texts: bool = False,
     seed: int = 1,
     ngpu: int = 0,
 ) -> None:
@@ -56,7 +58,8 @@ def finetune_whisper(
         data: Folder of the data directories.
         features: Folder of the features.
         out: Folder of the model.
-        model: A model of openai-whisper by name, a checkpoint file, or `new-mini` for the mini model with random weights.
+        model: A model of openai-whisper by name, a checkpoint file of it, a folder of Hugging Face or CTranslate2 (whose
+            quantised weights are rounded ones), or `new-mini` for the mini model with random weights.
         variant: plain, specaugment, gradcam, gradcam++, random-mask or other-mask.
         train_set: Set to learn from.
         dev_set: Set that chooses the epoch.
@@ -69,6 +72,7 @@ def finetune_whisper(
         full_context: Pad to 30 s, as the published models were trained, instead of to the batch.
         longest: Most tokens of a hypothesis on the dev set.
         dev_utterances: Use only the first this many of the dev set; 0 uses all.
+        skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
         seed: Of order, masks and dropout; of the weights with --model new-mini.
         ngpu: GPUs to use.
     """
@@ -85,6 +89,7 @@ def finetune_whisper(
             "variant": variant, "masks": masks, "masking": masking, "training": training, "language": language,
             "full_context": full_context, "seed": seed, "longest": longest, "dev_utterances": dev_utterances,
             "model": model,
+            **({"skip_long_texts": True} if skip_long_texts else {}),
         },
         inputs=[data / train_set, data / dev_set, archive_path, features / dev_set / "feats.scp", *used]
         + ([checkpoint] if checkpoint.exists() else []),
@@ -96,9 +101,9 @@ def finetune_whisper(
     with step:
         whisper = new_model(MINI, seed) if model == "new-mini" else load_model(model)
         tokenizer = tokenizer_of(whisper, language)
-        limit = whisper.dims.n_text_ctx
-        records = read_data_dir(data / train_set)
-        tokens = {u.id: target_tokens(tokenizer, _target(u.text, u.id, data / train_set), limit) for u in records}
+        for name in (train_set, dev_set):
+            check_bins(whisper, Archive(features / name / "feats.scp"))
+        tokens = _targets(data / train_set, tokenizer, whisper.dims.n_text_ctx, skip_long_texts)
         counts = read_table(features / train_set / "utt2num_frames")
         if masks == "fixed" and variant != "plain":
             fixed = Archive(used[0])
@@ -107,15 +112,16 @@ def finetune_whisper(
             if variant != "plain" and variant != "specaugment" and not loaded:
                 raise InputError(f"the variant {variant} needs --maps, the folder that stage 4 wrote")
             augment = Masker(variant, masking, loaded, seed).apply
-        utterances = [u.id for u in records]
+        utterances = list(tokens)
         train_data = AugmentedUtterances(utterances, Archive(archive_path), tokens, augment)
         dev_score = _DevScore(data / dev_set, features / dev_set, language, full_context, longest, dev_utterances, training.batch_size)
         history = train(
             WhisperForTraining(whisper), train_data, [int(counts[u]) for u in utterances] * 2,
-            partial(collate, end=tokenizer.eot, full_context=full_context), dev_score,
+            partial(collate, end=tokenizer.eot, full_context=full_context, most=2 * whisper.dims.n_audio_ctx), dev_score,
             "eval_dev_wer", False, out, training, seed, ngpu,
         )
         if is_first_process():
+            whisper.short_context = not full_context
             save_model(whisper, out / "model.pt")
             write_json(out / "history.json", history)
     if is_first_process():
@@ -123,10 +129,29 @@ def finetune_whisper(
         logger.info("wrote %s", out / "model.pt")
 
 
-def _target(text: str, utterance: str, folder: Path) -> str:
-    if not text.strip():
-        raise InputError(f"{folder}/text: {utterance} has an empty transcript; remove it with utils/fix_data_dir.sh")
-    return text.lower()
+def _targets(data: Path, tokenizer: Tokenizer, limit: int, skip_long: bool) -> dict[str, list[int]]:
+    """Target tokens of each utterance, its text in lower case."""
+    targets: dict[str, list[int]] = {}
+    skipped = []
+    for utterance in read_data_dir(data):
+        if not utterance.text.strip():
+            raise InputError(f"{data}/text: {utterance.id} has an empty transcript; remove it with utils/fix_data_dir.sh")
+        try:
+            targets[utterance.id] = target_tokens(tokenizer, utterance.text.lower(), limit)
+        except TooLong as error:
+            skipped.append(utterance.id)
+            if not skip_long:
+                raise InputError(
+                    f"{data}/text: {utterance.id}: {error}; leave out such utterances with --skip-long-texts true, in a"
+                    " recipe skip_long_texts: true in conf/finetune.yaml"
+                ) from None
+        except InputError as error:
+            raise InputError(f"{data}/text: {utterance.id}: {error}") from None
+    if skipped:
+        logger.info("left out %d utterances of more than %d tokens, first %s", len(skipped), limit, skipped[0])
+    if not targets:
+        raise InputError(f"{data}/text: every utterance has more than {limit} tokens; give shorter ones")
+    return targets
 
 
 class _DevScore:

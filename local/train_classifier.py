@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def train_classifier(
         ngpu: GPUs to use.
     """
     names = [train_set, dev_set, *test_sets.split()]
+    sizes = replace(sizes, bins=Archive(features / train_set / "feats.scp").columns or sizes.bins)
     step = Step(
         out / "step.json",
         {"sizes": sizes, "training": training, "specaugment": specaugment, "seed": seed},

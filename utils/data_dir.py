@@ -112,7 +112,7 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
     multilingual = tokenizer == "multilingual"
     tokens = get_tokenizer(multilingual, **({"language": "en", "task": "transcribe"} if multilingual else {}))
     prompt = len(tokens.sot_sequence_including_notimestamps)
-    return lambda text: prompt + len(tokens.encode(f" {text}"))
+    return lambda text: prompt + len(tokens.encode(f" {text}", disallowed_special=()))
 
 
 def fix_main(parser: Parser) -> None:

@@ -6,6 +6,7 @@ from one input at CUT, in a fixed order.
 
 import io
 import os
+import struct
 import sys
 import tarfile
 import tempfile
@@ -385,6 +386,55 @@ def torch_file(data: bytes, folder: Path) -> None:
     load_model(str(folder / "m.pt"))
 
 
+def ctranslate2_file(data: bytes, folder: Path) -> None:
+    from salience.models.whisper import load_model
+
+    (folder / "model.bin").write_bytes(data)
+    load_model(str(folder))
+
+
+def ctranslate2_seeds() -> list[bytes]:
+    """A Whisper of one layer a side, two bins and three tokens, all of zeros."""
+    name = lambda text: struct.pack("<H", len(text) + 1) + text.encode() + b"\0"  # noqa: E731
+    layer = {"self_attention/linear_0": (12, 4), "self_attention/linear_1": (4, 4), "ffn/linear_0": (16, 4), "ffn/linear_1": (4, 16)}
+    cross = {"attention/linear_0": (4, 4), "attention/linear_1": (8, 4), "attention/linear_2": (4, 4)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "encoder/conv1/weight": (4, 2, 3), "encoder/conv1/bias": (4,), "encoder/conv2/weight": (4, 4, 3), "encoder/conv2/bias": (4,),
+        "decoder/embeddings/weight": (3, 4), "encoder/num_heads": (), "decoder/num_heads": (),
+    }
+    for side, linears in (("encoder", layer), ("decoder", layer | cross)):
+        shapes[f"{side}/position_encodings/encodings"] = (2, 4)
+        for place, shape in linears.items():
+            shapes |= {f"{side}/layer_0/{place}/weight": shape, f"{side}/layer_0/{place}/bias": shape[:1]}
+        norms = [f"layer_0/{part}/" for part in dict.fromkeys(place.split("/")[0] for place in linears)]
+        shapes |= {f"{side}/{place}layer_norm/{kind}": (4,) for place in ["", *norms] for kind in ("gamma", "beta")}
+    content = struct.pack("<I", 6) + name("WhisperSpec") + struct.pack("<II", 3, len(shapes))
+    for key, shape in shapes.items():
+        value = np.zeros(shape, np.float32) if shape else np.ones((), np.int16)
+        content += name(key) + struct.pack(f"<B{len(shape)}I", len(shape), *shape)
+        content += struct.pack("<BI", 0 if shape else 2, value.nbytes) + value.tobytes()
+    return [content + struct.pack("<I", 1) + name("decoder/projection/weight") + name("decoder/embeddings/weight")]
+
+
+def huggingface_config(data: bytes, folder: Path) -> None:
+    from safetensors.torch import save_file
+    from torch import zeros_like
+    from whisper.model import ModelDimensions
+
+    from salience.models.whisper import open_model
+    from salience.models.whisper_formats import huggingface_name, sketch
+
+    (folder / "config.json").write_bytes(data)
+    # Those of the sizes below.
+    weights = sketch(ModelDimensions(2, 2, 4, 1, 1, 3, 2, 4, 1, 1)).state_dict()
+    save_file({huggingface_name(name): zeros_like(tensor) for name, tensor in weights.items()}, folder / "model.safetensors")
+    open_model(str(folder))
+
+
+HUGGINGFACE_CONFIG = b"""{"model_type": "whisper", "d_model": 4, "max_source_positions": 2, "num_mel_bins": 2, "vocab_size": 3,
+"encoder_attention_heads": 1, "encoder_layers": 1, "max_target_positions": 2, "decoder_attention_heads": 1, "decoder_layers": 1}"""
+
+
 class _Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch executed",)
@@ -519,6 +569,8 @@ TARGETS = {
     "safetensors": Target(safetensors_file, safetensors_seeds, 3, (b"F32", b"U8", b"[0,", b"9" * 20)),
     "model_sizes": Target(model_sizes, model_sizes_seeds, 0.6, (b"999999999", b"-1", b"0", b"null", b"[]")),
     "torch": Target(torch_file, torch_seeds, 0.2),
+    "ctranslate2": Target(ctranslate2_file, ctranslate2_seeds, 1, (b"\xff\xff\xff\xff", b"\0\0\0\0", b"layer_9", b"_scale")),
+    "huggingface_config": Target(huggingface_config, lambda: [HUGGINGFACE_CONFIG], 0.1, (b"999999999", b"-1", b"null", b"[]", b"1e9")),
     "wav2vec_config": Target(wav2vec_config, lambda: [b'{"model_type": "wav2vec2", "num_hidden_layers": 1, "hidden_size": 4}'], 0.05, (b"99999999999", b"-1", b"null", b"[]")),
     "tar": Target(unpacked, tar_seeds, 8, (b"../", b"\x80\0\0\0\0\0\0\0", b"\xff" * 12, b"77777777777\0", b"ustar\x0000", b"20 size=-512\n")),
     "zip": Target(unpacked, zip_seeds, 5, (b"../", b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06")),

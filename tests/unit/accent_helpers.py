@@ -102,6 +102,6 @@ def run_program(monkeypatch: pytest.MonkeyPatch, name: str, /, **options: object
     program.main(getattr(local_program(name), name))
 
 
-def whispers_log_mel(samples: np.ndarray) -> np.ndarray:
-    """openai-whisper's own features of the signal padded to 30 s, (3000, 80)."""
-    return whisper.log_mel_spectrogram(whisper.pad_or_trim(torch.from_numpy(samples))).numpy().T
+def whispers_log_mel(samples: np.ndarray, bins: int = 80) -> np.ndarray:
+    """openai-whisper's own features of the signal padded to 30 s, (3000, bins)."""
+    return whisper.log_mel_spectrogram(whisper.pad_or_trim(torch.from_numpy(samples)), bins).numpy().T

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import kaldiio
@@ -14,7 +15,7 @@ import pytest
 import soundfile
 import torch
 import transformers
-from accent_helpers import classifier, noise, run_program, talkative, write_features, write_set
+from accent_helpers import TINY, classifier, noise, run_program, talkative, write_features, write_set
 from corpora_helpers import TOP, contents
 from wav2vec_helpers import tiny
 
@@ -25,7 +26,7 @@ from salience.features.commands import RATE, SAMPLES
 from salience.files import read_json, write_json
 from salience.models import mask_estimator, mask_generator, wav2vec
 from salience.models.accent_cnn import save_classifier
-from salience.models.whisper import load_model, save_model
+from salience.models.whisper import load_model, new_model, save_model
 from salience.training import whisper_data
 
 # A training that fails leaves TensorBoard's thread behind, whose folder these tests remove.
@@ -83,6 +84,7 @@ OPTIONS = {
     },
     "decode_whisper": {"model": "whisper.pt", "features": "dump", "sets": "train", "out": "new", "longest": 2},
     "export_whisper": {"model": "whisper.pt", "out": "new"},
+    "check_whisper": {"model": "whisper.pt"},
     "estimate_masks": {"data": "data", "sets": "train", "estimators": "exp/estimator", "out": "new", "longest": 0.5},
     "mix_noise": {"data": "data", "sets": "train", "out": "new/draw{draw}", "draws": "1 2", "audio": "true"},
     "pack_waveforms": {"data": "data", "sets": "train", "long": "dev", "out": "new"},
@@ -112,7 +114,7 @@ def says(monkeypatch, program, **options) -> str:
 def test_what_is_broken_below_works_whole(recipe, monkeypatch, program):
     """Otherwise the tests below would prove nothing."""
     run_program(monkeypatch, program, **OPTIONS[program])
-    assert list(Path("new").iterdir())
+    assert program == "check_whisper" or list(Path("new").iterdir())
 
 
 def test_missing_audio(recipe, monkeypatch):
@@ -187,7 +189,54 @@ def test_an_empty_transcript(recipe, monkeypatch, text):
 def test_a_transcript_that_no_model_holds(recipe, monkeypatch):
     content = Path("data/train/text").read_text()
     Path("data/train/text").write_text(content.replace("s2-a one two\n", f"s2-a {'word ' * 500}\n"))
-    assert "over the model's 448" in says(monkeypatch, "finetune_whisper")
+    assert re.fullmatch(
+        r"data/train/text: s2-a: the text 'word .* has 504 tokens with the prompt, over the 448 that the model's decoder reads; leave out such"
+        r" utterances with --skip-long-texts true, in a recipe skip_long_texts: true in conf/finetune.yaml",
+        says(monkeypatch, "finetune_whisper"),
+    )
+
+
+def test_long_transcripts_are_left_out_where_that_is_asked_for(recipe, monkeypatch, caplog):
+    content = Path("data/train/text").read_text()
+    Path("data/train/text").write_text(content.replace("s2-a one two\n", f"s2-a {'word ' * 500}\n"))
+    caplog.set_level("INFO")
+    run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"skip_long_texts": "true"})
+    assert "left out 1 utterances of more than 448 tokens, first s2-a" in caplog.text and Path("new/model.pt").exists()
+    Path("data/train/text").write_text("".join(f"{key} {'word ' * 500}\n" for key in KEYS))
+    assert says(monkeypatch, "finetune_whisper", skip_long_texts="true", out="other").startswith("data/train/text: every utterance has more than 448 tokens")
+
+
+def test_a_special_token_in_a_transcript(recipe, monkeypatch):
+    content = Path("data/train/text").read_text()
+    Path("data/train/text").write_text(content.replace("s2-a one two\n", "s2-a <|EN|>one\n"))
+    assert says(monkeypatch, "finetune_whisper") == (
+        "data/train/text: s2-a: the text '<|en|>one' has Whisper's special token <|en|>; remove it from the text"
+    )
+
+
+@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper", "check_whisper"])
+def test_a_language_that_the_model_does_not_know(recipe, monkeypatch, program):
+    assert says(monkeypatch, program, language="fa-IR") == "this Whisper knows no language 'fa-IR'; give --language a code such as en, fa or ca"
+    save_model(new_model(replace(TINY, n_vocab=51864), 1), Path("english.pt"))
+    assert says(monkeypatch, program, language="fa", model="english.pt").startswith("this Whisper knows English only, not 'fa'")
+
+
+@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper"])
+def test_features_of_other_bins_than_the_model_reads(recipe, monkeypatch, program):
+    save_model(new_model(replace(TINY, n_mels=128, n_vocab=51866), 1), Path("large.pt"))
+    assert says(monkeypatch, program, model="large.pt") == (
+        "dump/train/feats.scp has features of 80 mel bins, and the model reads 128; run the stage that writes it again, with this model"
+    )
+
+
+def test_features_of_other_bins_than_the_classifier_reads(recipe, monkeypatch):
+    write_features(Path(), "train", {key: noise(n, (40, 128)) for n, key in enumerate(KEYS)})
+    assert says(monkeypatch, "map_saliency") == "the classifier reads 80 bins, and the features have 128; train it again on these features (stage 3)"
+
+
+def test_bins_that_no_model_reads(recipe, monkeypatch):
+    assert says(monkeypatch, "extract_features", bins=100) == "--kind logmel has 80 or 128 bins, not 100; correct --bins"
+    assert says(monkeypatch, "extract_features", bins=128, kind="fbank") == "--kind fbank has 80 bins, not 128; correct --bins"
 
 
 def spoil(key: str, how: str) -> None:
@@ -224,13 +273,13 @@ def test_features_that_are_missing(recipe, monkeypatch, program):
     assert says(monkeypatch, program) == "dump/train/feats.scp does not exist; run the stage that writes it"
 
 
-@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper"])
+@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper", "check_whisper"])
 def test_a_checkpoint_of_another_architecture(recipe, monkeypatch, program):
     torch.save({"model": {"classify.weight": torch.zeros(3, 3)}}, "other.pt")
     Path("bytes.pt").write_bytes(np.random.default_rng(1).bytes(1000))
     for path in ("other.pt", "bytes.pt"):
         assert says(monkeypatch, program, model=path).startswith(f"{path} is no Whisper checkpoint that this version can load")
-    assert says(monkeypatch, program, model="none.pt").startswith("none.pt is neither a file nor one of Whisper's models")
+    assert says(monkeypatch, program, model="none.pt").startswith("none.pt is neither a file nor a folder nor one of Whisper's models")
 
 
 def test_a_classifier_of_another_architecture(recipe, monkeypatch):
@@ -336,7 +385,7 @@ def fill_disk(monkeypatch, after: int) -> None:
     monkeypatch.setattr(os, "replace", full)
 
 
-@pytest.mark.parametrize("program", [p for p in OPTIONS if p != "export_whisper"])
+@pytest.mark.parametrize("program", [p for p in OPTIONS if p not in ("export_whisper", "check_whisper")])
 def test_a_full_disk_at_the_first_file(recipe, monkeypatch, program):
     fill_disk(monkeypatch, 0)
     assert FULL.fullmatch(says(monkeypatch, program))

@@ -1,15 +1,17 @@
 """Batched decoding against whisper.decode, one utterance at a time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import whisper
-from accent_helpers import noise, run_program, talkative, write_features
+from accent_helpers import TINY, noise, run_program, talkative, write_features
 from whisper.decoding import DecodingOptions
 
 from salience.data.tables import read_table
 from salience.decoding.whisper import transcribe
 from salience.features.logmel import FRAMES_30S, floor_of, pad_frames
-from salience.models.whisper import save_model
+from salience.models.whisper import new_model, save_model
 from salience.training.whisper_data import padded_frames
 
 LENGTHS = {"a": 100, "b": 37, "c": 151, "d": 420, "e": 150, "f": 99, "g": 300}
@@ -58,6 +60,25 @@ def test_the_output_is_capped(model, features):
     assert three.startswith(one) and len(three) > len(one)
 
 
+def test_hypotheses_that_hit_the_limit_are_counted(model, features):
+    """Whether it is ours or the end of the decoder's positions; one that ends by itself is not among them."""
+    truncated = []
+    list(transcribe(model, features, LENGTHS, "en", longest=3, truncated=truncated))
+    assert sorted(truncated) == sorted(LENGTHS)
+    short = new_model(replace(TINY, n_text_ctx=10), 1)
+    truncated.clear()
+    list(transcribe(short, features, {"a": 100}, "en", longest=225, truncated=truncated))
+    assert truncated == ["a"]
+    silent = talkative(0)
+    with torch.no_grad():
+        # Whatever it hears, the end is the most probable token after the first.
+        silent.decoder.ln.weight.zero_()
+        silent.decoder.ln.bias.copy_(100 * silent.decoder.token_embedding.weight[50257])
+    truncated.clear()
+    texts = dict(transcribe(silent, features, LENGTHS, "en", longest=3, truncated=truncated))
+    assert truncated == [] and len(texts) == len(LENGTHS)
+
+
 def test_the_language_is_forced(model, features):
     english, persian = (dict(transcribe(model, features, LENGTHS, code, longest=4)) for code in ("en", "fa"))
     assert english != persian
@@ -73,12 +94,17 @@ def test_stage_7_writes_them_sorted_and_skips_what_is_done(model, features, tmp_
     write_features(tmp_path, "test", features)
     save_model(model, tmp_path / "model.pt")
     options = {"model": "model.pt", "features": "dump", "sets": "test", "out": "out", "longest": 8}
+    caplog.set_level("INFO")
     run_program(monkeypatch, "decode_whisper", **options, batch_size=4)
     text = read_table(tmp_path / "out/test/text")
     assert list(text) == sorted(LENGTHS)
-    assert text == dict(transcribe(model, features, LENGTHS, "en", longest=8))
+    truncated = []
+    assert text == dict(transcribe(model, features, LENGTHS, "en", longest=8, truncated=truncated))
+    assert list(read_table(tmp_path / "out/test/truncated")) == sorted(truncated) != []
+    assert f"{len(truncated)} of them were cut off at 8 tokens (--longest)" in caplog.text
+    # It was not tuned at all, and hears less than 30 s.
+    assert "WARNING: decoding without padding" in caplog.text
     written = (tmp_path / "out/test/text").stat().st_mtime_ns
-    caplog.set_level("INFO")
     run_program(monkeypatch, "decode_whisper", **options, batch_size=1)
     assert "up to date" in caplog.text and (tmp_path / "out/test/text").stat().st_mtime_ns == written
     save_model(talkative(1), tmp_path / "model.pt")

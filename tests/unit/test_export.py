@@ -125,6 +125,16 @@ def test_generation_settings_are_the_decoders(folder):
     assert settings["no_timestamps_token_id"] == tokenizer.no_timestamps
 
 
+def test_words_get_time_stamps(folder):
+    """transformers aligns tokens and frames by the heads that generation_config.json names."""
+    assert json.loads((folder / "generation_config.json").read_text())["alignment_heads"] == [[0, 0], [0, 1]]
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(folder)
+    features = torch.from_numpy(0.4 * noise(1, (1, 80, 3000)))
+    found = model.generate(features, max_new_tokens=LONGEST, return_token_timestamps=True)
+    times = found["token_timestamps"][0]
+    assert times.shape == found["sequences"][0].shape and (times.diff() >= 0).all() and 0 < times[-1] <= 30
+
+
 def test_names_are_translated_one_to_one(model):
     names = [huggingface_name(name) for name in model.state_dict()]
     assert len(set(names)) == len(names)

@@ -22,12 +22,13 @@ def voice(samples: int, seed: int = 0) -> np.ndarray:
     return (0.2 * buzz * swell + 1e-5 * noise(seed, samples)).astype(np.float32)
 
 
+@pytest.mark.parametrize("bins", [80, 128])
 @pytest.mark.parametrize("samples", LENGTHS + NEAR_30S)
-def test_equal_to_openai_whisper(samples):
+def test_equal_to_openai_whisper(samples, bins):
     for signal in (voice(samples, 1), 0.1 * noise(2, samples)):
-        (ours,) = log_mel([signal])
-        assert ours.shape == (num_frames(samples), 80) and ours.dtype == np.float32
-        np.testing.assert_allclose(ours, whispers_log_mel(signal)[: len(ours)], atol=1e-4)
+        (ours,) = log_mel([signal], bins)
+        assert ours.shape == (num_frames(samples), bins) and ours.dtype == np.float32
+        np.testing.assert_allclose(ours, whispers_log_mel(signal, bins)[: len(ours)], atol=1e-4)
 
 
 def test_the_last_window_counts():

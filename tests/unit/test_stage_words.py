@@ -143,6 +143,41 @@ def test_a_model_with_any_path_arrives(project, recipe):
         assert str(model) in given and all("JOB" not in one or one == str(model) for one in given), given
 
 
+@pytest.fixture
+def recipe_with_bins(project):
+    """The project with a check_whisper.py that knows one model, of 128 bins."""
+    path = project / "local/check_whisper.py"
+    before = path.read_text()
+    path.write_text(NOTE + 'case $* in *none.pt*) echo "check_whisper.py: none.pt is neither" >&2; exit 1 ;; esac; echo 128\n')
+    yield project
+    path.write_text(before)
+
+
+@pytest.mark.parametrize("recipe", ["librispeech_edacc", "fsdd", "cv_fa_pdid"])
+def test_features_have_the_bins_that_the_model_reads(recipe_with_bins, recipe):
+    (recipe_with_bins / "large.pt").touch()
+    for model, bins in (("large.pt", "128"), ("mini", "80")):
+        found = words_of(recipe_with_bins, recipe, "run.pl", "--model", model, stages=(2,))
+        extracted = [words for words in found if words[0] == "extract_features.py"]
+        assert {words[words.index("--bins") + 1] for words in extracted} == {bins}
+
+
+@pytest.mark.parametrize("recipe", ["librispeech_edacc", "fsdd", "cv_fa_pdid"])
+def test_a_model_that_cannot_be_opened_is_told_before_the_first_stage(recipe_with_bins, recipe):
+    command = ["./run.sh", "--egs", recipe, "--mini", "true", "--model", "none.pt", "--stop-stage"]
+    environment = os.environ | {"NOTES": str(recipe_with_bins / "notes"), "SUBMITTER": "run.pl"}
+    environment = {k: v for k, v in environment.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")}
+    (recipe_with_bins / "notes").write_text("")
+    done = subprocess.run([*command, "9"], cwd=recipe_with_bins, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "none.pt is neither" in done.stderr and "stage 0" not in done.stdout
+    (checked,) = [shlex.split(line) for line in (recipe_with_bins / "notes").read_text().splitlines()]
+    # Zero-shot, it is to be decoded as it is: its settings are looked at as well.
+    assert checked[0] == "check_whisper.py" and checked[-2] == "--decoding" and checked[-1].endswith("conf/mini/decode.yaml")
+    # Data can be prepared without.
+    done = subprocess.run([*command, "0"], cwd=recipe_with_bins, env=environment, capture_output=True, text=True)
+    assert "stage 0" in done.stdout and "none.pt" not in done.stderr
+
+
 def test_a_language_model_with_any_path_arrives(project):
     (project / "egs/cv_ca/exp/mini/ctc/log").mkdir(parents=True, exist_ok=True)
     (project / "egs/cv_ca/exp/mini/ctc/log/lines").write_text("--seed 1 --out exp/mini/ctc/own/plain/seed1\n")

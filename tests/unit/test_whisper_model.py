@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from accent_helpers import TINY, noise, talkative
 from torch.nn import functional as F
 from whisper.tokenizer import get_tokenizer
 
+from salience.decoding.whisper import transcribe
 from salience.errors import InputError
+from salience.files import write_json
 from salience.models.whisper import (
-    IGNORED, WhisperForTraining, encode, load_model, new_model, save_model, target_tokens, tokenizer_of,
+    IGNORED, MINI, TooLong, WhisperForTraining, alignment_heads, check_context, encode, load_model, new_model, save_model,
+    target_tokens, tokenizer_of,
 )
 from salience.training.whisper_data import Example, collate
 
@@ -117,13 +121,74 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path, model, how):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="whisper-large is neither a file nor one of Whisper's models .*tiny.*medium"):
+    with pytest.raises(InputError, match="whisper-large is neither a file nor a folder nor one of Whisper's models .*tiny.*medium"):
         load_model("whisper-large")
 
 
 def test_an_unknown_language_is_refused(model):
-    with pytest.raises(InputError, match="Whisper knows no language 'xx'"):
-        tokenizer_of(model, "xx")
+    for language in ("xx", "fa-IR", "", "yue"):
+        with pytest.raises(InputError, match=f"Whisper knows no language '{language}'; give --language a code such as en, fa or ca"):
+            tokenizer_of(model, language)
+        with pytest.raises(InputError, match="Whisper knows no language"):
+            list(transcribe(model, {"a": noise(1, (100, 80))}, {"a": 100}, language))
+
+
+def other(vocabulary):
+    return new_model(dataclasses.replace(TINY, n_vocab=vocabulary), 1)
+
+
+def test_an_english_only_model_knows_english():
+    model = other(51864)
+    assert tokenizer_of(model, "en").sot_sequence_including_notimestamps == (50257, 50362)
+    assert tokenizer_of(model, "English").encode(" one") == get_tokenizer(False).encode(" one")
+    for use in (lambda: tokenizer_of(model, "fa"), lambda: list(transcribe(model, {"a": noise(1, (100, 80))}, {"a": 100}, "fa"))):
+        with pytest.raises(InputError, match="Whisper knows English only, not 'fa'; give --model a multilingual one"):
+            use()
+
+
+def test_a_vocabulary_of_large_v3_has_cantonese():
+    tokenizer = tokenizer_of(other(51866), "yue")
+    assert tokenizer.sot_sequence_including_notimestamps == (50258, 50358, 50360, 50364)
+    with pytest.raises(InputError, match="the model has 60000 tokens, which is none of Whisper's vocabularies"):
+        tokenizer_of(other(60000), "en")
+
+
+def test_alignment_heads_are_those_of_the_published_model_it_began_as(tmp_path):
+    """By the name of its file, where its sizes fit, and kept by whatever is tuned from it."""
+    published = new_model(dataclasses.replace(TINY, n_text_layer=4, n_text_head=6, n_text_state=12, n_audio_state=12), 1)
+    half = alignment_heads(published)
+    assert half == [[layer, head] for layer in (2, 3) for head in range(6)]
+    torch.save({"dims": dataclasses.asdict(published.dims), "model_state_dict": published.state_dict()}, tmp_path / "tiny.en.pt")
+    (tmp_path / "own.pt").write_bytes((tmp_path / "tiny.en.pt").read_bytes())
+    (tmp_path / "base.pt").write_bytes((tmp_path / "tiny.en.pt").read_bytes())
+    assert alignment_heads(load_model(str(tmp_path / "own.pt"))) == alignment_heads(load_model(str(tmp_path / "base.pt"))) == half
+    model = load_model(str(tmp_path / "tiny.en.pt"))
+    published.set_alignment_heads(whisper._ALIGNMENT_HEADS["tiny.en"])
+    assert alignment_heads(model) == published.alignment_heads.to_dense().nonzero().tolist() != half
+    save_model(model, tmp_path / "tuned.pt")
+    assert alignment_heads(load_model(str(tmp_path / "tuned.pt"))) == alignment_heads(model)
+
+
+def test_a_checkpoint_knows_whether_it_was_tuned_with_short_context(tmp_path, model, caplog):
+    tuned, published = talkative(1), talkative(1)
+    tuned.short_context = True
+    save_model(tuned, tmp_path / "tuned.pt")
+    # As they were before they said so: known by the record of their training, the mini model by its sizes.
+    plain = {"dims": dataclasses.asdict(published.dims), "model_state_dict": published.state_dict()}
+    torch.save(plain, tmp_path / "published.pt")
+    for name, full in (("earlier", False), ("padded", True)):
+        (tmp_path / name).mkdir()
+        torch.save(plain, tmp_path / name / "model.pt")
+        write_json(tmp_path / name / "step.json", {"config": {"full_context": full}})
+    mini = new_model(MINI, 1)
+    torch.save({"dims": dataclasses.asdict(MINI), "model_state_dict": mini.state_dict()}, tmp_path / "mini.pt")
+    found = {name: load_model(str(tmp_path / name)).short_context for name in ("tuned.pt", "published.pt", "earlier/model.pt", "padded/model.pt", "mini.pt")}
+    assert found == {"tuned.pt": True, "published.pt": False, "earlier/model.pt": True, "padded/model.pt": False, "mini.pt": True}
+    caplog.set_level("WARNING")
+    for name, full_context, warned in (("tuned.pt", False, False), ("published.pt", True, False), ("published.pt", False, True)):
+        caplog.clear()
+        check_context(load_model(str(tmp_path / name)), full_context)
+        assert ("721 % WER" in caplog.text) == warned, name
 
 
 def test_targets_are_the_transcription_prompt_the_text_and_the_end(model):
@@ -136,10 +201,21 @@ def test_targets_are_the_transcription_prompt_the_text_and_the_end(model):
 
 def test_targets_are_limited_to_the_models_context(model):
     tokenizer = tokenizer_of(model, "en")
-    words = " ".join(["word"] * 443)
-    assert len(target_tokens(tokenizer, words, 448)) == 448
-    with pytest.raises(InputError, match=r"'word word .* has 449 tokens, over the model's 448; leave it out"):
+    words = " ".join(["word"] * 444)
+    tokens = target_tokens(tokenizer, words, 448)
+    # The decoder reads 448 of them; the last is only predicted.
+    assert len(tokens) == 449
+    inputs, labels = torch.tensor([tokens[:-1]]), torch.tensor([tokens[1:]])
+    assert torch.isfinite(WhisperForTraining(model)(torch.zeros(1, 100, 80), inputs, labels)["loss"])
+    with pytest.raises(TooLong, match=r"'word word .* has 449 tokens with the prompt, over the 448 that the model's decoder reads"):
         target_tokens(tokenizer, words + " word", 448)
+
+
+@pytest.mark.parametrize("special", ["<|en|>", "<|endoftext|>", "<|0.00|>", "<|startoftranscript|>"])
+def test_special_tokens_in_a_text_are_refused(model, special):
+    with pytest.raises(InputError, match=rf"has Whisper's special token {re.escape(special)}; remove it"):
+        target_tokens(tokenizer_of(model, "en"), f"one {special}two", 448)
+    assert target_tokens(tokenizer_of(model, "en"), "a <|b|> <| c", 448)
 
 
 def batch_of(model, full_context):

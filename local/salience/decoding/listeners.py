@@ -130,7 +130,7 @@ class WhisperListener:
         from salience.training.whisper_data import collate_tokens, padded_frames
 
         matrices = self._features(signals, samples)
-        longest = padded_frames(max(map(len, matrices)), full_context=False)
+        longest = padded_frames(max(map(len, matrices)), False, 2 * self.model.dims.n_audio_ctx)
         features = torch.stack([_padded(matrix, longest) for matrix in matrices])
         targets = [target_tokens(self._tokenizer, text.lower(), self.model.dims.n_text_ctx) for text in texts]
         tokens, labels = (t.to(signals.device) for t in collate_tokens(targets, self._tokenizer.eot))

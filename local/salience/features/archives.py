@@ -99,6 +99,11 @@ class Archive(Mapping[str, np.ndarray]):
             raise InputError(f"{self.path}: the entry of {key} at {specifier} holds a NaN or an infinity; check its audio and run the stage that writes it again")
         return matrix
 
+    @property
+    def columns(self) -> int | None:
+        """Columns of the first matrix; None if there is none."""
+        return next((self[key].shape[1] for key in self), None)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._specifiers)
 

@@ -1,7 +1,7 @@
 """Whisper's log-mel spectrogram, for the real frames only.
 
 Radford et al. (2022), section 2.2, as openai-whisper computes it: 25 ms Hann
-windows every 10 ms, 80 mel bins, log10 with a floor 8 below the utterance's
+windows every 10 ms, 80 mel bins (128 for large-v3 and turbo), log10 with a floor 8 below the utterance's
 maximum, then (x + 4) / 4.  openai-whisper pads every utterance to 30 s first;
 here the frames that lie in that padding are neither computed nor stored.
 """

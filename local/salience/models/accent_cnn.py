@@ -29,7 +29,7 @@ class AccentCNNSizes:
     """Sizes of the classifier.
 
     Args:
-        bins: Mel bins of the input.
+        bins: Mel bins of the input; training takes those of the features.
         frames: Frames of the input, a multiple of 8; shorter utterances are padded.  3000 is the paper's 30 s.
         channels: Filters of the four convolutions.
         hidden: Units of the dense layer.
@@ -104,6 +104,8 @@ class AccentCNN(nn.Module):
         computed once and repeated: the result is the same, at the cost of the
         real frames only.
         """
+        if features.shape[2] != self.settings.bins:
+            raise InputError(f"the classifier reads {self.settings.bins} bins, and the features have {features.shape[2]}; train it again on these features (stage 3)")
         features = (features - self.mean) / self.deviation
         given, total = features.shape[1], self.settings.frames
         if given > total:

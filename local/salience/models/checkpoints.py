@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,8 @@ def read_pickle(path: Path, fault: str, remedy: str, device: str = "cpu") -> Any
     """What torch.save wrote, if it is plain values and tensors; anything else is not run but an InputError."""
     with foreign(path, fault, remedy, remedy):
         try:
-            return torch.load(path, map_location=device, weights_only=True)
+            # Mapped into memory where the format allows, so that sizes are known before weights are read.
+            return torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
         except pickle.UnpicklingError as error:
             raise InputError(f"{path} {fault}: it holds {beside_weights(error)}; {remedy}") from None
 
@@ -42,17 +44,22 @@ def build(make: Callable[[], Model], weights: Mapping[str, Any], sketch: Callabl
     makes what has the same weights, for a model that cannot be made without
     memory.
     """
+    check_weights(weights, sketch or make)
+    model = make()
+    model.load_state_dict(dict(weights))
+    return model
+
+
+def check_weights(weights: Mapping[str, Any], sketch: Callable[[], nn.Module]) -> None:
+    """A ValueError unless all weights of what `sketch` makes without memory are there, in its shapes."""
     with torch.device("meta"):
-        expected = (sketch or make)().state_dict()
+        expected = sketch().state_dict()
     for name, value in expected.items():
         found = weights.get(name)
         if not isinstance(found, Tensor) or found.shape != value.shape:
             raise ValueError(f"{name} is missing or of another shape")
         if found.untyped_storage().nbytes() < found.numel() * found.element_size():
             raise ValueError(f"{name} has fewer values than it says")
-    model = make()
-    model.load_state_dict(weights)
-    return model
 
 
 def check_depth(sizes: Mapping[str, Any]) -> None:

@@ -1,29 +1,33 @@
 """openai-whisper's models, trained and decoded on utterances of any length up to 30 s."""
 
 import hashlib
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import whisper
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from whisper.model import AudioEncoder, ModelDimensions, TextDecoder, Whisper
+from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from salience.errors import InputError
+from salience.features.archives import Archive
 from salience.files import foreign, whole_file
-from salience.models.checkpoints import build, check_depth, read_pickle
+from salience.models.checkpoints import build, check_weights
+from salience.models.whisper_formats import (
+    FAULT, MINI, REMEDY, Checkpoint, find_checkpoint, read_checkpoint, sketch,
+)
+
+__all__ = ["MINI"]
+
+logger = logging.getLogger(__name__)
 
 IGNORED = -100
 """The label of a position that the loss leaves out."""
 
-MINI = ModelDimensions(
-    n_mels=80, n_audio_ctx=1500, n_audio_state=128, n_audio_head=2, n_audio_layer=2,
-    n_vocab=51865, n_text_ctx=448, n_text_state=128, n_text_head=2, n_text_layer=2,
-)
-"""A model that trains in minutes on two cores, with Whisper's full multilingual vocabulary."""
-
+VOCABULARIES = {51864: (False, 99), 51865: (True, 99), 51866: (True, 100)}
+"""Whether a model of so many tokens is multilingual, and how many languages have a token of theirs."""
 
 def new_model(dimensions: ModelDimensions, seed: int) -> Whisper:
     """A model with random weights."""
@@ -36,36 +40,47 @@ def new_model(dimensions: ModelDimensions, seed: int) -> Whisper:
 
 
 def load_model(name_or_path: str, device: str = "cpu") -> Whisper:
-    """A Whisper model by its published name, or from a checkpoint file of openai-whisper's format."""
-    if name_or_path in whisper.available_models():
-        try:
-            return whisper.load_model(name_or_path, device=device)
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"the Whisper model {name_or_path} cannot be fetched ({error}); fetch it where there is a network and give the file by --model path/to/{name_or_path}.pt") from None
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise InputError(f"{name_or_path} is neither a file nor one of Whisper's models ({', '.join(whisper.available_models())})")
-    fault, remedy = "is no Whisper checkpoint that this version can load", "give a file of openai-whisper's format"
-    saved = read_pickle(path, fault, remedy, device)
-    with foreign(path, fault, remedy):
-        dims = ModelDimensions(**saved["dims"])
-        check_depth(asdict(dims))
-        model = build(lambda: Whisper(dims), saved["model_state_dict"], lambda: _halves(dims))
+    """A Whisper model by its published name, or from a file or folder of any of whisper_formats.FORMATS.
+
+    Its attribute `short_context` says whether it was fine-tuned on inputs shorter than 30 s.
+    """
+    path = find_checkpoint(name_or_path)
+    checkpoint = read_checkpoint(path)
+    with foreign(path, FAULT, REMEDY):
+        model = build(lambda: Whisper(checkpoint.dims), checkpoint.weights, lambda: sketch(checkpoint.dims))
+        if checkpoint.alignment_heads is not None:
+            heads = torch.zeros(checkpoint.dims.n_text_layer, checkpoint.dims.n_text_head, dtype=torch.bool)
+            for layer, head in checkpoint.alignment_heads:
+                heads[layer, head] = True
+            model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
+    model.short_context = checkpoint.short_context
     return model.to(device)
 
 
-def _halves(dims: ModelDimensions) -> nn.Module:
-    """All weights of Whisper(dims), without its table of attention heads, which torch cannot make without memory."""
-    audio = (dims.n_mels, dims.n_audio_ctx, dims.n_audio_state, dims.n_audio_head, dims.n_audio_layer)
-    text = (dims.n_vocab, dims.n_text_ctx, dims.n_text_state, dims.n_text_head, dims.n_text_layer)
-    return nn.ModuleDict({"encoder": AudioEncoder(*audio), "decoder": TextDecoder(*text)})
+def open_model(name_or_path: str) -> Checkpoint:
+    """What `load_model` would load, checked without its memory: that it is there, whole, and of Whisper's shape."""
+    path = find_checkpoint(name_or_path)
+    checkpoint = read_checkpoint(path)
+    with foreign(path, FAULT, REMEDY):
+        check_weights(checkpoint.weights, lambda: sketch(checkpoint.dims))
+    return checkpoint
 
 
 def save_model(model: Whisper, path: Path) -> None:
-    """Write a checkpoint that `whisper.load_model` reads."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    """Write a checkpoint that `whisper.load_model` reads, and `load_model` with what it does not keep."""
+    saved = {
+        "dims": asdict(model.dims),
+        "model_state_dict": {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()},
+        "alignment_heads": alignment_heads(model),
+        "short_context": getattr(model, "short_context", False),
+    }
     with whole_file(path, "wb") as handle:
-        torch.save({"dims": asdict(model.dims), "model_state_dict": weights}, handle)
+        torch.save(saved, handle)
+
+
+def alignment_heads(model: Whisper) -> list[list[int]]:
+    """(layer, head) of the decoder's heads that follow the audio; of a model that never had any, the upper half."""
+    return model.alignment_heads.cpu().to_dense().nonzero().tolist()
 
 
 def checkpoint_hash(path: Path) -> str:
@@ -77,19 +92,54 @@ def checkpoint_hash(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def tokenizer_of(model: Whisper, language: str) -> Tokenizer:
-    """The tokenizer for transcription in `language` (a code such as `en`)."""
+def tokenizer_of(model: Whisper | Checkpoint, language: str) -> Tokenizer:
+    """The tokenizer for transcription in `language` (a code such as `en`), if the model knows that language."""
+    vocabulary = model.dims.n_vocab
+    if vocabulary not in VOCABULARIES:
+        raise InputError(f"the model has {vocabulary} tokens, which is none of Whisper's vocabularies ({', '.join(map(str, VOCABULARIES))})")
+    multilingual, languages = VOCABULARIES[vocabulary]
     try:
-        return get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language=language, task="transcribe")
+        tokenizer = get_tokenizer(multilingual, num_languages=languages, language=language, task="transcribe")
+        # The tokenizer of an English-only model takes any.
+        known = multilingual or get_tokenizer(True, language=language, task="transcribe").language == "en"
     except ValueError:
-        raise InputError(f"Whisper knows no language {language!r}; give a code such as en, fa or ca") from None
+        raise InputError(f"this Whisper knows no language {language!r}; give --language a code such as en, fa or ca") from None
+    if not known:
+        raise InputError(f"this Whisper knows English only, not {language!r}; give --model a multilingual one, without .en in its name")
+    return tokenizer
+
+
+def check_context(model: Whisper | Checkpoint, full_context: bool) -> None:
+    """Warn of a model that is decoded without the padding it was trained with."""
+    if not (full_context or getattr(model, "short_context", False)):
+        logger.warning(
+            "WARNING: decoding without padding to 30 s a model that was not fine-tuned on shorter inputs: it makes up"
+            " words (published tiny.en: 721 % WER, 39 % padded); set full_context: true, in a recipe in conf/decode.yaml"
+        )
+
+
+def check_bins(model: Whisper, features: Archive) -> None:
+    """An InputError unless these are the features that the model reads."""
+    if features.columns not in (None, model.dims.n_mels):
+        raise InputError(f"{features.path} has features of {features.columns} mel bins, and the model reads {model.dims.n_mels}; run the stage that writes it again, with this model")
+
+
+class TooLong(InputError):
+    """A text has more tokens than the decoder reads."""
 
 
 def target_tokens(tokenizer: Tokenizer, text: str, limit: int) -> list[int]:
-    """Start, language, task and no-timestamps tokens, the text, the end; at most `limit` tokens."""
+    """Start, language, task and no-timestamps tokens, the text, the end.
+
+    The decoder reads all of them but the end: at most `limit`, or this is a
+    TooLong.  A special token in the text is an InputError.
+    """
+    special = next((token for token in tokenizer.special_tokens if token in text), None) if "<|" in text else None
+    if special is not None:
+        raise InputError(f"the text {text[:40]!r} has Whisper's special token {special}; remove it from the text")
     tokens = [*tokenizer.sot_sequence_including_notimestamps, *tokenizer.encode(" " + text.strip()), tokenizer.eot]
-    if len(tokens) > limit:
-        raise InputError(f"the text {text[:40]!r}... has {len(tokens)} tokens, over the model's {limit}; leave it out with utils/validate_data_dir.sh --max-tokens {limit}")
+    if len(tokens) - 1 > limit:
+        raise TooLong(f"the text {text[:40]!r}... has {len(tokens) - 1} tokens with the prompt, over the {limit} that the model's decoder reads")
     return tokens
 
 
@@ -104,11 +154,16 @@ def encode(model: Whisper, features: Tensor, checkpointed: bool = False) -> Tens
     x = nn.functional.gelu(encoder.conv1(features.transpose(1, 2)))
     x = nn.functional.gelu(encoder.conv2(x)).transpose(1, 2)
     if x.shape[1] > encoder.positional_embedding.shape[0]:
-        raise InputError(f"an utterance of {features.shape[1]} frames is longer than the model's {2 * encoder.positional_embedding.shape[0]}; leave out utterances over 30 s in stage 1")
+        raise too_long(features.shape[1], 2 * encoder.positional_embedding.shape[0])
     x = (x + encoder.positional_embedding[: x.shape[1]]).to(x.dtype)
     for block in encoder.blocks:
         x = checkpoint(block, x, use_reentrant=False) if checkpointed else block(x)
     return encoder.ln_post(x)
+
+
+def too_long(frames: int, most: int) -> InputError:
+    """That an utterance does not fit the encoder."""
+    return InputError(f"an utterance of {frames} frames is longer than the model's {most}; leave out utterances over {most // 100} s in stage 1")
 
 
 class WhisperForTraining(nn.Module):

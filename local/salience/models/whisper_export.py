@@ -1,6 +1,5 @@
 """openai-whisper models as Hugging Face directories."""
 
-import re
 from pathlib import Path
 
 import whisper
@@ -13,35 +12,8 @@ from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
 from salience.errors import InputError
-from salience.models.whisper import tokenizer_of
-
-RENAMED = (
-    (r"\bblocks\b", "layers"),
-    (r"\bcross_attn_ln\b", "encoder_attn_layer_norm"),
-    (r"\battn_ln\b", "self_attn_layer_norm"),
-    (r"\bmlp_ln\b", "final_layer_norm"),
-    (r"\bcross_attn\b", "encoder_attn"),
-    (r"\battn\b", "self_attn"),
-    (r"\bquery\b", "q_proj"),
-    (r"\bkey\b", "k_proj"),
-    (r"\bvalue\b", "v_proj"),
-    (r"\bout\b", "out_proj"),
-    (r"\bmlp\.0\b", "fc1"),
-    (r"\bmlp\.2\b", "fc2"),
-    (r"\btoken_embedding\b", "embed_tokens"),
-    (r"\bpositional_embedding\b", "embed_positions.weight"),
-    (r"\bln_post\b", "layer_norm"),
-    (r"\bln\b", "layer_norm"),
-)
-"""openai-whisper's names of weights and transformers', as patterns that are applied in order."""
-
-
-def huggingface_name(name: str) -> str:
-    """The name in transformers of a weight of openai-whisper."""
-    for pattern, replacement in RENAMED:
-        name = re.sub(pattern, replacement, name)
-    return f"model.{name}"
-
+from salience.models.whisper import alignment_heads, tokenizer_of
+from salience.models.whisper_formats import huggingface_name
 
 def export_huggingface(model: Whisper, folder: Path, language: str, context_seconds: int = 30) -> None:
     """Write a directory that `WhisperForConditionalGeneration.from_pretrained` loads, tokenizer included.
@@ -61,6 +33,8 @@ def export_huggingface(model: Whisper, folder: Path, language: str, context_seco
         decoder_layers=dims.n_text_layer, decoder_attention_heads=dims.n_text_head, decoder_ffn_dim=4 * dims.n_text_state,
         max_source_positions=positions, max_target_positions=dims.n_text_ctx,
         decoder_start_token_id=tokenizer.sot, bos_token_id=tokenizer.eot, eos_token_id=tokenizer.eot, pad_token_id=tokenizer.eot,
+        # transformers keeps what it does not know, and load_model finds it again.
+        short_context=getattr(model, "short_context", False) or context_seconds < 30,
     )
     exported = WhisperForConditionalGeneration(config)
     weights = {huggingface_name(name): tensor.cpu() for name, tensor in model.state_dict().items()}
@@ -79,6 +53,7 @@ def export_huggingface(model: Whisper, folder: Path, language: str, context_seco
         lang_to_id={f"<|{code}|>": token for code, token in zip(tokenizer.all_language_codes, tokenizer.all_language_tokens, strict=True)},
         task_to_id={"transcribe": tokenizer.transcribe, "translate": tokenizer.translate},
         language=language, task="transcribe", max_length=dims.n_text_ctx, return_timestamps=False,
+        alignment_heads=alignment_heads(model),
     )
     exported.save_pretrained(folder)
     asset = "multilingual" if model.is_multilingual else "gpt2"

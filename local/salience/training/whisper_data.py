@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from salience.features.logmel import FRAMES_30S, floor_of, pad_frames
-from salience.models.whisper import IGNORED
+from salience.models.whisper import IGNORED, too_long
 
 TAIL = 50
 """Frames of silence after the longest utterance of a batch, so that an end can be heard."""
@@ -61,19 +61,19 @@ class AugmentedUtterances(Dataset[Example]):
         return Example(features, floor, self.tokens[utterance])
 
 
-def padded_frames(frames: int, full_context: bool) -> int:
-    """Frames an utterance is padded to; depends on nothing but its own length."""
-    if full_context:
-        return FRAMES_30S
-    return min(-(-(frames + TAIL) // STEP) * STEP, FRAMES_30S)
+def padded_frames(frames: int, full_context: bool, most: int = FRAMES_30S) -> int:
+    """Frames an utterance is padded to; depends on nothing but its own length and the `most` that the model hears."""
+    if frames > most:
+        raise too_long(frames, most)
+    return most if full_context else min(-(-(frames + TAIL) // STEP) * STEP, most)
 
 
-def collate(examples: Sequence[Example], end: int, full_context: bool) -> dict[str, torch.Tensor]:
+def collate(examples: Sequence[Example], end: int, full_context: bool, most: int = FRAMES_30S) -> dict[str, torch.Tensor]:
     """One batch: features (batch, frames, bins), decoder input tokens and labels (batch, length).
 
-    `end` is the end-of-text token, which also fills the decoder's input.
+    `end` is the end-of-text token, which also fills the decoder's input; `most` are the frames that the model hears.
     """
-    frames = padded_frames(max(len(e.features) for e in examples), full_context)
+    frames = padded_frames(max(len(e.features) for e in examples), full_context, most)
     features = np.stack([pad_frames(e.features, frames, e.floor) for e in examples])
     tokens, labels = collate_tokens([e.tokens for e in examples], end)
     return {"features": torch.from_numpy(features), "tokens": tokens, "labels": labels}
