@@ -18,14 +18,15 @@ trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
 masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)
 mapped=$(for s in $masked; do [ "$s" = specaugment ] || echo "$s"; done | xargs) # whose masks come from maps
 
-bins=80
+asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
+
+bins=80 zero_shot=()
+case " $systems " in *" zero-shot "*) zero_shot=(--decoding "$conf/decode.yaml") ;; esac
 if [ "$model" != mini ]; then
     [ ! -e "$(from_caller "$model")" ] || model=$(from_caller "$model")
     # A model that cannot be opened is told now, not in stage 6.  Stage 2 makes features with as many bins as it reads.
-    if { [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; } || { [ "$stage" -le 7 ] && [ "$stop_stage" -ge 6 ]; }; then
-        zero_shot=$(case " $systems " in *" zero-shot "*) echo "--decoding $conf/decode.yaml" ;; esac)
-        # shellcheck disable=SC2086
-        bins=$(check_whisper.py --model "$model" --language "$language" $zero_shot)
+    if asked 2 || { [ -n "$trained" ] && asked 6; } || { [ ${#zero_shot[@]} -gt 0 ] && asked 7; }; then
+        bins=$(check_whisper.py --model "$model" --language "$language" "${zero_shot[@]}")
     fi
 fi
 
