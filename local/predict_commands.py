@@ -94,7 +94,8 @@ class Noise:
         self.source = source
         self.parts: list[tuple[np.ndarray, int]] = []
         for key, samples in zip(source.ids, source.samples.tolist(), strict=True):
-            noise, _, first = lines.get(key, "").partition(" ")
+            fields = lines.get(key, "").split()
+            noise, first = fields if len(fields) == 2 else ("", "")
             if noise not in place or not first.isdecimal():
                 raise InputError(f"{table} names no noise for {key} that stage 2 has packed; run stages 1 and 2 again")
             pool, row = place[noise]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from salience import program
+from salience.data.normalisers import squeeze
 from salience.data.tables import read_table
 from salience.data.tokens import character_tokens, subword_tokens, train_subwords, write_tokens
 from salience.errors import InputError
@@ -33,7 +34,7 @@ def prepare_tokens(text: Path, out: Path, type: Literal["char", "bpe"] = "char",
     )
     if step.is_done():
         return
-    texts = [line for line in read_table(text).values() if line]
+    texts = [line for line in map(squeeze, read_table(text).values()) if line]
     if not texts:
         raise InputError(f"{text} holds no words; run the stage that writes it again")
     with step:

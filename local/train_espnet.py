@@ -91,10 +91,11 @@ def train_espnet(
             settings["normalize_conf"] = {"stats_file": str(out / cmvn.name)}
         for theirs, name in (("train", train_set), ("valid", dev_set)):
             texts, archive = sets[name]
+            shapes = out / "checkpoints" / "shapes" / theirs
             settings[f"{theirs}_data_path_and_name_and_type"] = [
-                [str(archives[name]), "speech", "kaldi_ark"], [str(data / name / "text"), "text", "text"],
+                [str(archives[name]), "speech", "kaldi_ark"], [str(shapes / "text"), "text", "text"],
             ]
-            settings[f"{theirs}_shape_file"] = write_shapes(out / "checkpoints" / "shapes" / theirs, texts, tokenizer, archive)
+            settings[f"{theirs}_shape_file"] = write_shapes(shapes, texts, tokenizer, archive)
         from espnet2.bin import asr_train
 
         train(asr_train, settings, out)

@@ -61,9 +61,10 @@ def train_lm(
         settings: dict[str, Any] = {
             "fold_length": [LONGEST], **training, **token_settings(Tokenizer(out)), "seed": seed, **process_settings(ngpu),
         }
-        for name, path in files.items():
-            settings[f"{name}_data_path_and_name_and_type"] = [[str(path), "text", "text"]]
-            settings[f"{name}_shape_file"] = write_shapes(out / "checkpoints" / "shapes" / name, texts[name], tokenizer)
+        for name in files:
+            shapes = out / "checkpoints" / "shapes" / name
+            settings[f"{name}_data_path_and_name_and_type"] = [[str(shapes / "text"), "text", "text"]]
+            settings[f"{name}_shape_file"] = write_shapes(shapes, texts[name], tokenizer)
         from espnet2.bin import lm_train
 
         train(lm_train, settings, out)

@@ -14,6 +14,7 @@ from typing import NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "local"))
 
 from salience.data import transforms
+from salience.data.tables import ignore, iterate_rows
 from salience.data.validation import validate
 from salience.errors import InputError
 from salience.files import FULL, whole_file
@@ -258,7 +259,7 @@ def spk2utt_to_utt2spk_main(parser: Parser) -> None:
     """Write the speaker of each utterance, in the order of spk2utt."""
     add_inputs(parser, "spk2utt")
     for path in parser.parse_args().spk2utt:
-        for speaker, keys in transforms.rows(path):
+        for speaker, keys in iterate_rows(path):
             if not keys:
                 raise InputError(
                     f"{path}: the speaker {speaker.decode(errors='replace')} has no utterances; correct it"
@@ -314,7 +315,7 @@ def filter_scp_main(parser: Parser) -> None:
     args = parser.parse_args()
     if args.f < 1:
         parser.error(f"-f {args.f}: fields are counted from 1")
-    keys = {key for key, _ in transforms.rows(args.list)}
+    keys = {key for key, _ in iterate_rows(args.list, ignore)}
     for table in args.table:
         with open(table, "rb") as handle:
             write(transforms.filter_rows(handle, keys, args.f, args.exclude))

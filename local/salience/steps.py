@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from salience.data.tables import ignore, iterate_table
 from salience.errors import InputError
 from salience.files import files_below, read_json, visible, write_json
 from salience.specifiers import parse_specifier
@@ -68,8 +69,7 @@ def _archives_of(path: Path) -> list[Path]:
     """The archives that an scp file points into; none for any other file."""
     if path.suffix != ".scp" or path.name == "wav.scp" or not path.exists():
         return []
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        found = {parse_specifier(words[1].strip()).file for line in lines if len(words := line.split(maxsplit=1)) > 1}
+    found = {parse_specifier(value).file for _, _, value in iterate_table(path, ignore) if value}
     return [Path(name) for name in sorted(found)]
 
 

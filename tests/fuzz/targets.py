@@ -27,7 +27,7 @@ from salience.data import transforms
 from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.packed import read_packed
-from salience.data.tables import read_table, write_table
+from salience.data.tables import ignore, iterate_rows, iterate_table, mend, read_table, write_table
 from salience.data.tokens import read_tokens
 from salience.data.validation import validate
 from salience.data.vocabulary import read_vocabulary
@@ -122,6 +122,25 @@ def table(data: bytes, folder: Path) -> None:
     found = read_table(folder / "t")
     write_table(folder / "u", found)
     assert read_table(folder / "u") == found
+
+
+def mended(data: bytes, folder: Path) -> None:
+    """What fix has written every program reads, and its characters are no fault to validation."""
+    cut(data, folder, *TABLES)
+    transforms.fix(folder)
+    for path in folder.iterdir():
+        if path.is_file():
+            read_table(path)
+    assert not any("begin with a blank" in fault or "in an id" in fault for fault in validate(folder, feats=False))
+
+
+def rows(data: bytes, folder: Path) -> None:
+    """Text and bytes of a table are read alike, and reading over its faults ends with the rows that reading mended has."""
+    (folder / "t").write_bytes(data)
+    over = list(iterate_table(folder / "t", ignore))
+    found = [(key.decode(), value.decode()) for key, value in iterate_rows(folder / "t", mend)]
+    assert [row[1:] for row in over] == found
+    assert [row[1:] for row in iterate_table(folder / "t")] == found
 
 
 def wav_scp(data: bytes, folder: Path) -> None:
@@ -544,9 +563,13 @@ def audio_of(*forms: tuple[str, str | None, int, int]) -> Callable[[], list[byte
 
 
 LONG = "9" * 5000
+WHITE = (b"\t", b"\r", b"\r\n", b"\v", b"\x1f", "\u00a0".encode(), "\ufeff".encode(), b"../", b"/", b" ")
+"""What others take for white space, and what leads out of a folder."""
 
 TARGETS = {
     "table": Target(table, lambda: [b"a x\nb y z\n", "a-1 \u0633\u0644\u0627\u0645 \u200c\nb\n".encode()], 16),
+    "rows": Target(rows, lambda: [b"a x\nb\ty \t z\n", "a \u00e9\nb\n".encode()], 12, WHITE),
+    "mended": Target(mended, lambda: DIRECTORY, 3, (*WHITE, CUT)),
     "data_directory": Target(data_directory, lambda: DIRECTORY, 6, (b"nan", b"inf", b"1e999", b"-1", CUT)),
     "validation": Target(validation, lambda: DIRECTORY, 3, (b"nan", b"inf", b"<s>", CUT)),
     "transforms": Target(transformed, lambda: DIRECTORY, 1, (CUT,)),

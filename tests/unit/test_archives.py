@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from salience.data.tables import read_table
+from salience.data.tables import id_fault, read_table
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter, merge_scps
 from salience.specifiers import parse_specifier
 from salience.steps import fingerprint
 
-keys = st.text(st.characters(blacklist_categories=["Zs", "Zl", "Zp", "Cc", "Cs", "Cf"]), min_size=1, max_size=12)
+keys = st.text(st.characters(blacklist_categories=["Zs", "Zl", "Zp", "Cc", "Cs", "Cf"]), min_size=1, max_size=12).filter(
+    lambda key: id_fault(key.encode()) is None
+)
 matrices = arrays.arrays(
     np.float32, arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20),
     elements=st.floats(-1e6, 1e6, width=32),

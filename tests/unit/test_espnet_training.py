@@ -164,6 +164,18 @@ def test_characters_after_subwords_are_characters(recipe, monkeypatch):
     assert settings["token_type"] == "char" and settings["bpemodel"] is None and not (folder / "bpe.model").exists()
 
 
+def test_espnet_learns_the_same_from_any_white_space(recipe, monkeypatch):
+    """To ESPnet itself a no-break space is a character of its own, which no list of tokens has."""
+    train_toy(monkeypatch, {"max_epoch": 1})
+    for name in ("train", "dev"):
+        texts = read_table(recipe / "data" / name / "text")
+        assert any(" " in text for text in texts.values())
+        write_table(recipe / "data" / name / "text", {key: text.replace(" ", "\u00a0 ") for key, text in texts.items()})
+    prepare_tokens(monkeypatch, out="data/again")
+    train_toy(monkeypatch, {"max_epoch": 1}, tokens="data/again", out="exp/again")
+    assert same(weights(recipe / OUT), weights(recipe / "exp/again"))
+
+
 def test_a_language_model_trains_and_is_skipped(recipe, monkeypatch, caplog):
     settings = {"lm": "seq_rnn", "lm_conf": {"unit": 8, "nlayers": 1}, "optim": "adam", "batch_size": 8, "max_epoch": 2,
                 "best_model_criterion": [["valid", "loss", "min"]], "keep_nbest_models": 1, "use_matplotlib": False, "use_tensorboard": False}

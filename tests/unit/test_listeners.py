@@ -110,6 +110,12 @@ def test_the_loss_is_that_of_the_recogniser_itself_in_any_order(models, listener
     assert float(listeners[kind].loss(signals, samples, [other, *texts[1:]])) != pytest.approx(found, rel=1e-3)
 
 
+def test_a_hybrid_takes_white_space_of_any_kind_for_a_space(listeners):
+    signals, samples = batch((0,))
+    found, other = (float(listeners["hybrid"].loss(signals, samples, [text])) for text in ("A B", "A\u00a0 B"))
+    assert found == other
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_stands_beyond_an_end_is_not_heard(listeners, kind):
     """Of the mixture only the utterance; for Whisper, whose windows see the padding, that padding must be silence."""

@@ -161,7 +161,7 @@ estimate() { # estimate <folder of logs> <sets> <estimators> <folders>: the mask
 }
 
 longest() { # seconds of the corpus' longest utterance, to which the paper pads all
-    cut -d ' ' -f 2 "$data"/{train,dev,test}/utt2dur | sort -g | tail -n 1
+    awk '{ print $2 }' "$data"/{train,dev,test}/utt2dur | sort -g | tail -n 1
 }
 
 mix_noise() { # stage 5

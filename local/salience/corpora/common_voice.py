@@ -30,10 +30,10 @@ from salience.corpora import download, mini, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import Voice, speak
 from salience.corpora.headers import write_audio
-from salience.corpora.labels import number as parse_number
 from salience.corpora.labels import read_labels, text_lines
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.corpora.splits import split_speakers, spread
+from salience.data.tables import number as parse_number
 from salience.data.text import clean
 from salience.errors import InputError
 from salience.files import visible

@@ -25,8 +25,9 @@ from salience.corpora import download, mini, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
 from salience.corpora.headers import write_audio
-from salience.corpora.labels import number, read_labels, text_lines
+from salience.corpora.labels import read_labels, text_lines
 from salience.corpora.records import Utterance
+from salience.data.tables import number, split_row
 from salience.errors import InputError
 from salience.files import files_below, foreign, visible
 from salience.randomness import generator
@@ -256,10 +257,10 @@ def rekeyed(key: str, recording: str, speaker: str) -> str:
 def _table(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in text_lines(path):
-        key, _, value = line.strip().partition(" ")
+        key, value = split_row(line)
         if not key or key in found:
             raise InputError(f"{path}:{number} is empty or repeats its id; unpack the corpus again")
-        found[key] = value.strip()
+        found[key] = value
     return found
 
 

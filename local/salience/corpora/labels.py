@@ -1,6 +1,5 @@
-"""What corpora write: lines of text, numbers, and tables from their words to the labels we use."""
+"""What corpora write: lines of text, and tables from their words to the labels we use."""
 
-import math
 from collections.abc import Iterator
 from os.path import isfile
 from pathlib import Path
@@ -29,15 +28,6 @@ def text_lines(
                     "convert the file, for instance with iconv"
                 ) from None
             yield number, line.rstrip("\r\n")
-
-
-def number(text: str) -> float | None:
-    """A finite number, or None where the text is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def read_labels(path: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from salience.corpora.espeak import speak
 from salience.corpora.headers import write_audio
 from salience.corpora.labels import text_lines
 from salience.corpora.records import UNKNOWN, Utterance
+from salience.data.tables import split_row
 from salience.errors import InputError
 from salience.files import visible
 
@@ -155,7 +156,7 @@ def utterances(
 
 def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Utterance]:
     for number, line in text_lines(transcript):
-        key, _, text = line.strip().partition(" ")
+        key, text = split_row(line)
         if not key:
             raise InputError(f"{transcript}:{number} is empty; remove the line, or unpack the corpus again")
         if key.count("-") != 2:

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from salience.corpora.labels import number
 from salience.corpora.records import Utterance
-from salience.data.tables import read_table, write_table
+from salience.data.tables import number, read_speakers, read_table, write_table
 from salience.errors import InputError
 
 LONGEST = 1e6
@@ -90,12 +89,13 @@ def read_data_dir(folder: Path) -> list[Utterance]:
     """Read a data directory as records, in the order of `utt2spk`.
 
     Optional tables may be absent.  A key of `utt2spk` that another table
-    lacks is an InputError.
+    lacks is an InputError, as is a segment that begins behind the end that
+    `reco2dur` gives its recording.
     """
     folder = Path(folder)
-    utt2spk = read_table(folder / "utt2spk")
+    utt2spk = read_speakers(folder / "utt2spk")
     wav = read_table(folder / "wav.scp")
-    tables = {name: _optional(folder / name) for name in ("segments", "text", "utt2dur", "utt2accent", "utt2lang", "utt2split", "spk2gender")}
+    tables = {name: _optional(folder / name) for name in ("segments", "text", "utt2dur", "utt2accent", "utt2lang", "utt2split", "spk2gender", "reco2dur")}
     records = []
     for key, speaker in utt2spk.items():
         recording, start, end = key, None, None
@@ -107,6 +107,9 @@ def read_data_dir(folder: Path) -> list[Utterance]:
             start, end = (_seconds(field, key, folder / "segments") for field in fields[1:])
             if end <= start:
                 raise InputError(f"{folder / 'segments'}: {key} ends at {end:g} s and starts at {start:g} s; correct its line")
+            length = (tables["reco2dur"] or {}).get(recording)
+            if length is not None and start >= _seconds(length, recording, folder / "reco2dur"):
+                raise InputError(f"{folder / 'segments'}: {key} begins at {start:g} s, where {recording} has ended ({length} s); correct its line")
         records.append(
             Utterance(
                 id=key,

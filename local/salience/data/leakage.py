@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from salience.data.tables import iterate_table
+from salience.data.tables import iterate_table, read_speakers
 
 SHOWN = 10
 """So many examples of each kind are named in a report."""
@@ -30,7 +30,7 @@ class Overlap:
 
 def speakers_of(folder: Path) -> set[str]:
     """The speakers of a data directory."""
-    return {speaker for _, _, speaker in iterate_table(Path(folder) / "utt2spk")}
+    return set(read_speakers(Path(folder) / "utt2spk").values())
 
 
 def unknown_speakers(name: str, speakers: Iterable[tuple[str, str]]) -> list[str]:

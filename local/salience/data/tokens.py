@@ -1,9 +1,14 @@
-"""Output tokens of a recogniser in ESPnet2's form: characters, or SentencePiece's subwords."""
+"""Output tokens of a recogniser in ESPnet2's form: characters, or SentencePiece's subwords.
+
+White space of any kind, such as a no-break space, separates words, and one
+`<space>` stands for all of it: where tokens are made and where they are used.
+"""
 
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from salience.data.normalisers import squeeze
 from salience.errors import InputError
 from salience.files import foreign, whole_file
 
@@ -26,7 +31,7 @@ def train_subwords(texts: Iterable[str], size: int) -> bytes:
     """
     import sentencepiece
 
-    texts = list(texts)
+    texts = list(map(squeeze, texts))
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -85,6 +90,7 @@ class Tokenizer:
 
     def split(self, text: str) -> list[str]:
         """The tokens of a text, known or not."""
+        text = squeeze(text)
         if self.model is None:
             return [SPACE if character == " " else character for character in text]
         return list(self._pieces.encode(text, out_type=str))

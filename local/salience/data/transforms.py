@@ -13,7 +13,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
-from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE
+from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE, other_tables
+from salience.data.normalisers import squeeze
+from salience.data.tables import Tell, check_speaker, faults, ignore, iterate_rows, mend, refuse
 from salience.errors import InputError
 from salience.files import whole_file
 
@@ -21,44 +23,28 @@ Row = tuple[bytes, bytes]
 """A key and what follows it on its line, stripped."""
 
 
-def rows(path: Path) -> Iterator[Row]:
-    """Iterate over a table in its order; empty lines are left out."""
-    try:
-        handle = open(path, "rb")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the path, or run the stage that writes it") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); remove it and run the stage that writes it again") from None
-    with handle:
-        for line in handle:
-            fields = line.split(None, 1)
-            if fields:
-                yield fields[0], fields[1].rstrip() if len(fields) > 1 else b""
-
-
-def utterance_speakers(folder: Path) -> dict[bytes, bytes]:
+def utterance_speakers(folder: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
     """Read the `utt2spk` of a data directory."""
-    return read_utt2spk(Path(folder) / "utt2spk")
+    return read_utt2spk(Path(folder) / "utt2spk", tell)
 
 
-def read_utt2spk(path: Path) -> dict[bytes, bytes]:
+def read_utt2spk(path: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
     """Read the speaker of every utterance.  A line without exactly two fields is an InputError."""
     table: dict[bytes, bytes] = {}
     shared: dict[bytes, bytes] = {}
-    for key, speaker in rows(path):
-        if not speaker or len(speaker.split()) != 1:
-            line = _shown(key + b" " + speaker)
-            raise InputError(f"{path}: the line '{line}' is not an utterance and a speaker; correct it")
+    for key, speaker in iterate_rows(path, tell):
+        if speaker not in shared:
+            check_speaker(path, key, speaker)
         table.setdefault(key, shared.setdefault(speaker, speaker))
     if not table:
         raise InputError(f"{path} is empty; run the stage that writes it")
     return table
 
 
-def utterance_recordings(folder: Path) -> Iterator[Row]:
+def utterance_recordings(folder: Path, tell: Tell = refuse) -> Iterator[Row]:
     """Iterate over utterance and recording in `segments`.  A line without four fields is an InputError."""
     path = Path(folder) / "segments"
-    for key, value in rows(path):
+    for key, value in iterate_rows(path, tell):
         fields = value.split()
         if len(fields) != 3:
             raise InputError(f"{path}: the line of {_shown(key)} needs a recording, a start and an end")
@@ -76,16 +62,22 @@ def by_speaker(speakers: Mapping[bytes, bytes]) -> dict[bytes, list[bytes]]:
 def fix(
     folder: Path, extra_per_utterance: Iterable[str] = (), extra_per_speaker: Iterable[str] = ()
 ) -> tuple[int, int]:
-    """Sort all tables, drop repeated keys, and keep only utterances that every table has.
+    """Mend and sort all tables, drop repeated keys, and keep only utterances that every table has.
 
-    An utterance whose transcript is empty is dropped too, since no recogniser
-    can be trained on it or scored with it.  The files as they were stay in
-    `.backup`.  Returns the number of utterances before and after.  Nothing is
-    changed when nothing would remain.
+    Mended are carriage returns, vertical tabs and the like, byte order marks,
+    blanks before keys, empty lines and, in transcripts, white space of any
+    kind.  An utterance whose transcript is empty is dropped too, since no
+    recogniser can be trained on it or scored with it.  The files as they were
+    stay in `.backup`.  Returns the number of utterances before and after.
+    Nothing is changed when nothing would remain, or what cannot be mended is
+    there.
     """
     folder = Path(folder)
     with _replaced_tables(folder) as working:
         before, after = _write_consistent(folder, working, extra_per_utterance, extra_per_speaker)
+        for name in other_tables(folder):
+            if not (working / name).exists():
+                _write_rows(working / name, _mended_rows(folder / name))
         backup = folder / ".backup"
         backup.mkdir(exist_ok=True)
         for name in _present(folder, (file.name for file in working.iterdir())):
@@ -93,34 +85,40 @@ def fix(
     return before, after
 
 
+def _mended_rows(path: Path) -> Iterator[Row]:
+    if path.name != "text":
+        return iterate_rows(path, mend)
+    return ((key, squeeze(value.decode()).encode()) for key, value in iterate_rows(path, mend))
+
+
 def _write_consistent(
     source: Path, target: Path, extra_per_utterance: Iterable[str] = (), extra_per_speaker: Iterable[str] = ()
 ) -> tuple[int, int]:
-    """Write the tables of `source`, sorted and with the utterances that all of them have, to `target`.
+    """Write the tables of `source`, mended, sorted and with the utterances that all of them have, to `target`.
 
     The two may be the same folder.  Returns the number of utterances before and after.
     """
-    speakers = utterance_speakers(source)
+    speakers = utterance_speakers(source, mend)
     per_utterance = _present(source, (*PER_UTTERANCE, *extra_per_utterance))
     per_speaker = _present(source, (*PER_SPEAKER, *extra_per_speaker))
     per_recording = _present(source, PER_RECORDING)
     keep = set(speakers)
     for name in per_utterance:
-        keep = {key for key, value in rows(source / name) if key in keep and (value or name != "text")}
+        keep = {key for key, value in _mended_rows(source / name) if key in keep and (value or name != "text")}
     recording_of = None
     if (source / "segments").exists():
-        recording_of = dict(row for row in utterance_recordings(source) if row[0] in keep)
+        recording_of = dict(row for row in utterance_recordings(source, mend) if row[0] in keep)
         keep &= recording_of.keys()
     for name in per_recording:
-        known = {key for key, _ in rows(source / name)}
+        known = {key for key, _ in _mended_rows(source / name)}
         keep = {key for key in keep if (recording_of[key] if recording_of else key) in known}
     for name in per_speaker:
-        known = {key for key, _ in rows(source / name)}
+        known = {key for key, _ in _mended_rows(source / name)}
         keep = {key for key in keep if speakers[key] in known}
     if not keep:
         raise InputError(f"{source}: no utterance is in all of {', '.join((*per_utterance, *per_recording))}")
     _write_tables(
-        lambda name: rows(source / name),
+        lambda name: _mended_rows(source / name),
         target,
         {key: speakers[key] for key in keep},
         {recording_of[key] for key in keep} if recording_of else keep,
@@ -143,7 +141,7 @@ def subset(source: Path, target: Path, keep: Collection[bytes]) -> int:
         recordings = {recording for key, recording in utterance_recordings(source) if key in speakers}
     with _replaced_tables(target) as folder:
         _write_tables(
-            lambda name: rows(source / name),
+            lambda name: iterate_rows(source / name),
             folder,
             speakers,
             recordings,
@@ -192,7 +190,7 @@ def choose(folder: Path, mode: str, number: int) -> list[bytes]:
 
 def listed(folder: Path, path: Path, speakers: bool) -> list[bytes]:
     """The utterances that a list names in its first column, or those of the speakers it names."""
-    wanted = {key for key, _ in rows(path)}
+    wanted = {key for key, _ in iterate_rows(path, ignore)}
     table = utterance_speakers(folder)
     return [key for key, speaker in table.items() if (speaker if speakers else key) in wanted]
 
@@ -279,7 +277,7 @@ def combine(
         for name in dict.fromkeys((*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING, *extra)):
             having = [source for source in sources if (source / name).exists()]
             if len(having) == len(sources) or (having and name in filled):
-                tables = {s: rows(s / name) if s in having else filled[name](s) for s in sources}
+                tables = {s: iterate_rows(s / name) if s in having else filled[name](s) for s in sources}
                 _merge(name, tables, folder, name in PER_UTTERANCE)
         speakers = utterance_speakers(folder)
         _write_spk2utt(folder, speakers)
@@ -302,6 +300,12 @@ def copy(
     `utt2uniq` then maps every new id to the utterance it is a version of.
     """
     source, target = _two(source, target)
+    for prefix, suffix in ((utt_prefix, utt_suffix), (spk_prefix, spk_suffix)):
+        example = f"{prefix}x{suffix}"
+        if example.split() != [example] or any(faults(f"{example}\n".encode("utf-8", "surrogateescape"))):
+            raise InputError(
+                f"{example!r} cannot be an id; choose a prefix and a suffix without blanks, that do not lead out of a folder"
+            )
     speakers = utterance_speakers(source)
 
     def utterance(key: bytes) -> bytes:
@@ -315,12 +319,12 @@ def copy(
         for name in _present(source, PER_UTTERANCE):
             change = speaker if name == "utt2spk" else bytes
             _write_rows(
-                folder / name, ((utterance(key), change(value)) for key, value in rows(source / name))
+                folder / name, ((utterance(key), change(value)) for key, value in iterate_rows(source / name))
             )
         for name in _present(source, PER_SPEAKER):
-            _write_rows(folder / name, ((speaker(key), value) for key, value in rows(source / name)))
+            _write_rows(folder / name, ((speaker(key), value) for key, value in iterate_rows(source / name)))
         for name in _present(source, PER_RECORDING):
-            _write_rows(folder / name, ((rename(key), value) for key, value in rows(source / name)))
+            _write_rows(folder / name, ((rename(key), value) for key, value in iterate_rows(source / name)))
         if (utt_prefix or utt_suffix) and not (source / "utt2uniq").exists():
             _write_rows(folder / "utt2uniq", ((utterance(key), key) for key in speakers))
         _write_spk2utt(folder, utterance_speakers(folder))
@@ -364,9 +368,9 @@ def _spread(keys: list[bytes], number: int) -> list[bytes]:
 def _lengths(folder: Path) -> dict[bytes, float]:
     for name in ("utt2num_frames", "utt2dur"):
         if (folder / name).exists():
-            return {key: _length(folder / name, key, value) for key, value in rows(folder / name)}
+            return {key: _length(folder / name, key, value) for key, value in iterate_rows(folder / name)}
     if (folder / "segments").exists():
-        fields = ((key, [b"", b"", b"", *value.split()][-2:]) for key, value in rows(folder / "segments"))
+        fields = ((key, [b"", b"", b"", *value.split()][-2:]) for key, value in iterate_rows(folder / "segments"))
         return {key: _length(folder / "segments", key, end) - _length(folder / "segments", key, start) for key, (start, end) in fields}
     raise InputError(
         f"{folder} has none of utt2num_frames, utt2dur and segments; the shortest cannot be told"
@@ -461,7 +465,7 @@ def _write_row(handle: IO[bytes], key: bytes, value: bytes) -> None:
 def _distribute(path: Path, folders: list[Path], parts_of: Callable[[bytes], Iterable[int]]) -> None:
     """Write each row of a table to the parts that need it."""
     lines: list[list[Row]] = [[] for _ in folders]
-    for key, value in rows(path):
+    for key, value in iterate_rows(path):
         for part in parts_of(key):
             lines[part].append((key, value))
     for folder, own in zip(folders, lines):
@@ -471,7 +475,7 @@ def _distribute(path: Path, folders: list[Path], parts_of: Callable[[bytes], Ite
 def _whole_recordings(folder: Path) -> Iterator[Row]:
     if not (folder / "utt2dur").exists():
         raise InputError(f"{folder} needs segments or utt2dur, as others that are combined have segments")
-    for key, seconds in rows(folder / "utt2dur"):
+    for key, seconds in iterate_rows(folder / "utt2dur"):
         yield key, key + b" 0 " + seconds
 
 

@@ -2,14 +2,17 @@
 
 import re
 import shutil
-import unicodedata
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from sys import intern
 
-from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE
+from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE, other_tables
 from salience.data.leakage import examples, sentence_key, sentences_of, speakers_of
+from salience.data.tables import Fault, character_name, id_fault, ignore, iterate_table
+from salience.data.tables import number as parse_number
 from salience.data.text import is_printable
 from salience.errors import InputError
 
@@ -27,8 +30,17 @@ FORBIDDEN_WORDS = frozenset(("<s>", "</s>", "#0"))
 class _Findings:
     """Faults found so far, collected so that a million equal ones become one sentence."""
 
-    def __init__(self) -> None:
+    def __init__(self, printable: bool) -> None:
+        self.printable = printable
         self._found: dict[tuple[Path, str], tuple[int, list[str]]] = {}
+        self._read: set[Path] = set()
+
+    def is_new(self, path: Path) -> bool:
+        """Whether a file is read for the first time."""
+        if path in self._read:
+            return False
+        self._read.add(path)
+        return True
 
     def add(self, path: Path, fault: str, number: int | None = None, key: str = "") -> None:
         count, places = self._found.get((path, fault), (0, []))
@@ -37,8 +49,9 @@ class _Findings:
             places.append(f"{where} ({key})" if where and key else where or key)
         self._found[path, fault] = count + 1, places
 
-    def in_file(self, path: Path) -> bool:
-        return any(name == path for name, _ in self._found)
+    def tell(self, path: Path, number: int, fault: Fault, key: bytes) -> None:
+        """Add what a reader of tables found."""
+        self.add(path, fault.of_file, number, key.decode("utf-8", "replace"))
 
     def sentences(self) -> list[str]:
         told = []
@@ -47,6 +60,14 @@ class _Findings:
             more = f" and {count - SHOWN} more" if count > SHOWN else ""
             told.append(f"{path}: {fault}" + (f": {where}{more}" if where else ""))
         return told
+
+
+@dataclass
+class _Last:
+    """The latest start and end in a recording: seconds, line number, utterance."""
+
+    start: tuple[float, int, str]
+    end: tuple[float, int, str]
 
 
 def validate(
@@ -77,7 +98,7 @@ def validate(
     first offending lines; none when all is well.
     """
     folder = Path(folder)
-    findings = _Findings()
+    findings = _Findings(printable)
     path = folder / "utt2spk"
     if not path.is_file() or path.stat().st_size == 0:
         return [f"{path}: there is no such file, or it is empty; run the stage that writes {folder}"]
@@ -89,21 +110,23 @@ def validate(
             findings.add(folder / name, f"there is no such file (if that is by design, give {option})")
     duration_of = _check_utterance_tables(folder, speaker_of, findings)
     if (folder / "text").exists():
-        _check_text(folder / "text", printable, count_tokens, max_tokens, findings)
+        _check_text(folder / "text", count_tokens, max_tokens, findings)
     for name in PER_SPEAKER:
         if (folder / name).exists():
             _check_keys(folder / name, speakers, "speaker", findings)
     _check_genders(folder / "spk2gender", findings)
     recordings = set(speaker_of)
     if (folder / "segments").exists():
-        ends = _check_segments(folder / "segments", duration_of, findings)
-        recordings = set(ends)
+        lasts = _check_segments(folder / "segments", duration_of, findings)
+        recordings = set(lasts)
         if wav and (folder / "wav.scp").exists():
-            _check_ends(folder, ends, findings)
+            _check_ends(folder, lasts, findings)
     for name in PER_RECORDING:
         if (folder / name).exists():
             _check_keys(folder / name, recordings, "recording", findings)
     _check_wav(folder / "wav.scp", findings)
+    for name in other_tables(folder):
+        deque(iterate_table(folder / name, findings.tell), maxlen=0)
     if max_duration is not None:
         _check_durations(folder, duration_of or _measured(folder, findings), max_duration, findings)
     for other in disjoint_speakers:
@@ -130,53 +153,49 @@ def require_valid(folder: Path, **options: object) -> None:
 
 
 def _lines(path: Path, findings: _Findings) -> Iterator[tuple[int, str, str]]:
-    """Line number, key and value of each readable line, which is what every check looks at."""
-    with open(path, "rb") as handle:
-        for number, raw in enumerate(handle, 1):
-            try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError:
-                findings.add(path, "is not UTF-8 (iconv converts it)", number)
-                continue
-            fields = line.rstrip("\n").replace("\t", " ").strip(" ").split(" ", 1)
-            if fields[0]:
-                yield number, fields[0], fields[1].strip(" ") if len(fields) > 1 else ""
+    """Line number, key and value of each readable line, which is what every check looks at.
+
+    Whoever reads a table to its end first finds what is wrong with its form,
+    too: its characters, and keys that are not sorted and unique as bytes.
+    """
+    first = findings.is_new(path)
+    # A path may hold any character, and tabs may part the fields of all but a transcript.
+    printable = findings.printable or path.name != "text"
+    any_value, allowed = path.suffix == ".scp", "" if path.name == "text" else "\t"
+    previous = ""
+    for number, key, value in iterate_table(path, findings.tell if first else ignore):
+        if first:
+            if key == previous:
+                findings.add(path, "repeats keys", number, key)
+            elif key < previous:
+                findings.add(path, "is not sorted as LC_ALL=C sorts (utils/fix_data_dir.sh sorts it)", number, key)
+            previous = key
+            if not (value.isprintable() and key.isprintable()):
+                # The reader has named a space in a key.
+                for character in dict.fromkeys("".join(key.split()) + ("" if any_value else value)):
+                    if not (is_printable(character) or character in allowed) and (printable or character.isspace()):
+                        findings.add(path, f"has the character {character_name(character)} in it", number, key)
+        yield number, key, value
 
 
 def _check_form(path: Path, findings: _Findings) -> None:
-    """Lines end with a newline, none is empty, and keys are sorted and unique as bytes."""
-    previous = b""
-    with open(path, "rb") as handle:
-        for number, raw in enumerate(handle, 1):
-            key = raw.split(None, 1)[:1]
-            if not key:
-                findings.add(path, "has empty lines", number)
-                continue
-            if not raw.endswith(b"\n"):
-                findings.add(path, "does not end with a newline", number)
-            if key[0] == previous:
-                findings.add(path, "repeats keys", number, key[0].decode("utf-8", "replace"))
-            elif key[0] < previous:
-                findings.add(
-                    path,
-                    "is not sorted as LC_ALL=C sorts (utils/fix_data_dir.sh sorts it)",
-                    number,
-                    key[0].decode("utf-8", "replace"),
-                )
-            previous = key[0]
+    """Find what is wrong with a table whatever it holds."""
+    deque(_lines(path, findings), maxlen=0)
 
 
 def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> dict[str, str]:
     """Check `utt2spk` and `spk2utt`.  Returns the speaker of every utterance."""
     path = folder / "utt2spk"
-    _check_form(path, findings)
     speaker_of: dict[str, str] = {}
+    known: set[str] = set()
     previous = ""
     for number, key, speaker in _lines(path, findings):
-        if not speaker or " " in speaker:
-            findings.add(path, "has lines that are not an utterance and a speaker", number, key)
-            continue
-        if speaker_order and speaker.encode() < previous.encode():
+        if speaker not in known:
+            if fault := id_fault(speaker.encode()):
+                findings.add(path, fault.of_file, number, key)
+                continue
+            known.add(speaker)
+        if speaker_order and speaker < previous:
             findings.add(
                 path,
                 "is not sorted by speaker as well (begin every utterance id with its speaker's id)",
@@ -191,7 +210,7 @@ def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> d
         return speaker_of
     _check_form(path, findings)
     lists = ((number, speaker, tuple(keys.split())) for number, speaker, keys in _lines(path, findings))
-    ordered = sorted(speaker_of.items(), key=lambda item: (item[1].encode(), item[0].encode()))
+    ordered = sorted(speaker_of.items(), key=lambda item: (item[1], item[0]))
     groups = groupby(ordered, key=lambda item: item[1])
     for speaker, group in groups:
         expected = tuple(key for key, _ in group)
@@ -206,7 +225,6 @@ def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> d
 
 def _check_keys(path: Path, wanted: Iterable[str], what: str, findings: _Findings) -> None:
     """The table has exactly the wanted keys, each with a value."""
-    _check_form(path, findings)
     wanted = wanted if isinstance(wanted, (set, dict)) else set(wanted)
     found = set()
     for number, key, value in _lines(path, findings):
@@ -233,7 +251,7 @@ def _check_utterance_tables(
         if not path.exists():
             continue
         for number, key, value in _lines(path, findings):
-            length = _number(value)
+            length = parse_number(value)
             if length is None or length <= 0:
                 findings.add(path, "has values that are no length above 0", number, key)
             elif name == "utt2dur":
@@ -242,35 +260,22 @@ def _check_utterance_tables(
 
 
 def _check_text(
-    path: Path, printable: bool, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings
+    path: Path, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings
 ) -> None:
-    """Every transcript has words, only printable characters and plain spaces, and is short enough."""
-    with open(path, "rb") as handle:
-        for number, raw in enumerate(handle, 1):
-            try:
-                line = raw.decode("utf-8").removesuffix("\n")
-            except UnicodeDecodeError:
-                # _lines has named it.
-                continue
-            key, _, value = line.partition(" ")
-            if not line.isprintable():
-                for character in dict.fromkeys(line):
-                    if not is_printable(character) and (printable or character.isspace()):
-                        findings.add(path, f"has the character {_name(character)} in it", number, key)
-            words = value.split()
-            if not words:
-                findings.add(path, "has empty transcripts (utils/fix_data_dir.sh drops them)", number, key)
-            for word in FORBIDDEN_WORDS.intersection(words):
-                findings.add(path, f"has {word} as a word", number, key)
-            # A token is at least one byte, and no prompt is longer than eight tokens.
-            if count_tokens and len(raw) + 8 > max_tokens and (length := count_tokens(value)) > max_tokens:
-                findings.add(
-                    path, f"has transcripts over {max_tokens} tokens", number, f"{key}, {length} tokens"
-                )
-
-
-def _name(character: str) -> str:
-    return f"U+{ord(character):04X} {unicodedata.name(character, '(control character)')}"
+    """Every transcript has words, and is short enough."""
+    for number, key, value in _lines(path, findings):
+        words = value.split()
+        if not words:
+            findings.add(path, "has empty transcripts (utils/fix_data_dir.sh drops them)", number, key)
+        for word in FORBIDDEN_WORDS.intersection(words):
+            findings.add(path, f"has {word} as a word", number, key)
+        # A token is at least one byte, and no prompt is longer than eight tokens.
+        if (
+            count_tokens
+            and len(value.encode()) + 8 > max_tokens
+            and (length := count_tokens(value)) > max_tokens
+        ):
+            findings.add(path, f"has transcripts over {max_tokens} tokens", number, f"{key}, {length} tokens")
 
 
 def _check_genders(path: Path, findings: _Findings) -> None:
@@ -280,15 +285,13 @@ def _check_genders(path: Path, findings: _Findings) -> None:
                 findings.add(path, "has values other than m and f", number, key)
 
 
-def _check_segments(
-    path: Path, duration_of: dict[str, float], findings: _Findings
-) -> dict[str, tuple[float, int, str]]:
-    """Check the times.  Returns the last end in each recording, with its line number and utterance."""
+def _check_segments(path: Path, duration_of: dict[str, float], findings: _Findings) -> dict[str, _Last]:
+    """Check the times.  Returns what comes last in each recording."""
     known = bool(duration_of)
-    ends: dict[str, tuple[float, int, str]] = {}
+    lasts: dict[str, _Last] = {}
     for number, key, value in _lines(path, findings):
         fields = value.split()
-        times = [_number(field) for field in fields[1:]]
+        times = [parse_number(field) for field in fields[1:]]
         if len(fields) != 3 or times[0] is None or times[1] is None:
             findings.add(path, "has lines that are not utterance, recording, start and end", number, key)
             continue
@@ -299,30 +302,35 @@ def _check_segments(
             )
         if not known:
             duration_of[key] = end - start
-        if fields[0] not in ends or end > ends[fields[0]][0]:
-            ends[fields[0]] = end, number, key
-    return ends
+        last = lasts.setdefault(fields[0], _Last((start, number, key), (end, number, key)))
+        if start > last.start[0]:
+            last.start = start, number, key
+        if end > last.end[0]:
+            last.end = end, number, key
+    return lasts
 
 
-def _check_ends(folder: Path, ends: dict[str, tuple[float, int, str]], findings: _Findings) -> None:
-    """No segment passes the end of its recording.  A recording behind a command cannot be measured."""
+def _check_ends(folder: Path, lasts: dict[str, _Last], findings: _Findings) -> None:
+    """No segment begins behind or passes the end of its recording.  A recording behind a command cannot be measured."""
     path = folder / "segments"
     for recording, length in _recording_lengths(folder, findings):
-        if recording in ends and ends[recording][0] > length + TOLERANCE:
-            end, number, key = ends[recording]
-            findings.add(
-                path,
-                "has segments past the end of their recording",
-                number,
-                f"{key} ends at {end:g} s, {recording} at {length:.2f} s",
-            )
+        if recording not in lasts:
+            continue
+        start, number, key = lasts[recording].start
+        if start >= length:
+            place = f"{key} begins at {start:g} s, {recording} ends at {length:.2f} s"
+            findings.add(path, "has segments that begin behind the end of their recording", number, place)
+        end, number, key = lasts[recording].end
+        if end > length + TOLERANCE:
+            place = f"{key} ends at {end:g} s, {recording} at {length:.2f} s"
+            findings.add(path, "has segments past the end of their recording", number, place)
 
 
 def _recording_lengths(folder: Path, findings: _Findings) -> Iterator[tuple[str, float]]:
     """Recording and length in seconds, from `reco2dur` or from the audio files' headers."""
     if (folder / "reco2dur").exists():
         for _, key, value in _lines(folder / "reco2dur", findings):
-            if (length := _number(value)) is not None:
+            if (length := parse_number(value)) is not None:
                 yield key, length
         return
     path = folder / "wav.scp"
@@ -365,10 +373,3 @@ def _check_new_sentences(path: Path, other: Path, findings: _Findings) -> None:
     for number, key, value in _lines(path, findings) if path.exists() else ():
         if sentence_key(value) in known:
             findings.add(path, f"shares sentences with {other}, which must be disjoint", number, key)
-
-
-def _number(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None

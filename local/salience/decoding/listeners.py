@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from salience.data.normalisers import normaliser
+from salience.data.normalisers import normaliser, squeeze
 from salience.decoding.hybrid import ctc_greedy, load_hybrid
 from salience.errors import InputError
 from salience.features.fbank import BINS, INT16, fbank, num_frames
@@ -88,7 +88,7 @@ class HybridListener:
         """ESPnet's own: CTC and attention, weighted as the model was trained."""
         # ESPnet wants its batches longest first.
         order = samples.argsort(descending=True).tolist()
-        ids = [torch.tensor(self._converter.tokens2ids(self._tokenizer.text2tokens(texts[row]))) for row in order]
+        ids = [torch.tensor(self._converter.tokens2ids(self._tokenizer.text2tokens(squeeze(texts[row])))) for row in order]
         padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=IGNORED).to(signals.device)
         lengths = torch.tensor([len(i) for i in ids], device=signals.device)
         features, frames = self._features(signals[order], samples[order])

@@ -9,6 +9,7 @@ from more_itertools import chunked
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
+from salience.data.text import clean
 from salience.features.logmel import floor_of, pad_frames
 from salience.models.whisper import encode, tokenizer_of
 from salience.training.whisper_data import padded_frames
@@ -62,5 +63,5 @@ def transcribe(
             for utterance, result in zip(batch, results, strict=True):
                 if truncated is not None and len(result.tokens) >= limit:
                     truncated.append(utterance)
-                yield utterance, " ".join(result.text.split())
+                yield utterance, clean(result.text)
 

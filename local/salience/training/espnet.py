@@ -15,6 +15,7 @@ import typeguard
 import yaml
 from torch.serialization import safe_globals
 
+from salience.data.normalisers import squeeze
 from salience.data.tables import read_table, write_table
 from salience.data.tokens import Tokenizer
 from salience.errors import InputError
@@ -138,7 +139,9 @@ def write_shapes(folder: Path, texts: Mapping[str, str], tokenizer: Tokenizer, a
     """Write what ESPnet makes batches by: frames and dimension of features, number of tokens.
 
     archive: none for a language model.  Every entry must have the dimension of
-    the first.  Returns the files.
+    the first.  folder/text gets the transcripts for ESPnet to read, single
+    spaces between words: to ESPnet itself, other white space is no white space.
+    Returns the files.
     """
     files = []
     if archive is not None:
@@ -151,6 +154,7 @@ def write_shapes(folder: Path, texts: Mapping[str, str], tokenizer: Tokenizer, a
             shapes[utterance] = f"{len(matrix)},{dimension}"
         write_table(folder / "speech_shape", shapes)
         files.append(str(folder / "speech_shape"))
+    write_table(folder / "text", {utterance: squeeze(text) for utterance, text in texts.items()})
     write_table(folder / "text_shape", {utterance: str(len(tokenizer.split(text))) for utterance, text in texts.items()})
     return [*files, str(folder / "text_shape")]
 
