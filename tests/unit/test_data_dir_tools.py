@@ -196,6 +196,10 @@ def test_targets_over_the_decoders_limit(tmp_path):
     folder = make(tmp_path / "d", keys=("a-1", "a-2"), text=f"a-1{' the' * 444}\na-2{' the' * 445}\n")
     said = tool("validate_data_dir", "--no-feats", "--tokenizer", "multilingual", folder, code=1)
     assert "text: has transcripts over 448 tokens: line 2 (a-2, 449 tokens)" in said and "line 1" not in said
+    # A special token is text to be counted here; training refuses it.
+    make(tmp_path / "s", keys=("a-1",), text=f"a-1 <|en|>{' the' * 444}\n")
+    said = tool("validate_data_dir", "--no-feats", "--tokenizer", "multilingual", tmp_path / "s", code=1)
+    assert "text: has transcripts over 448 tokens: line 1" in said and "Traceback" not in said
     assert validate(folder, feats=False, count_tokens=lambda text: 449, max_tokens=449) == []
     assert len(validate(folder, feats=False, count_tokens=lambda text: 450, max_tokens=449)) == 1
     assert validate(folder, feats=False) == []

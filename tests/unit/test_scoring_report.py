@@ -309,7 +309,7 @@ def test_programs_from_text_to_page(tmp_path: Path):
         cwd=tmp_path,
     )
     assert reported.returncode == 0, reported.stderr
-    assert "hypotheses cut off at the limit of their length: 2." in (tmp_path / "RESULTS.md").read_text()
+    assert "**Hypotheses cut off at the limit of their length: gradcam on ls 2.**" in (tmp_path / "RESULTS.md").read_text()
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert {row["system"]: row.get("truncated") for row in rows if row["metric"] == "wer"} == {"plain": None, "gradcam": 2}
     assert re.search(r"^gradcam +3\.0 / ", reported.stdout, re.M)

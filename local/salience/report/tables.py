@@ -505,26 +505,23 @@ def _facts(runs: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _remarks(rates: Sequence[Row]) -> list[str]:
-    remarks = []
+    remarks, truncated = [], []
     for row in rates:
         if row["metric"] not in ("wer", command_tables.METRIC):
             continue
-        counted = "deletions" if row["metric"] == "wer" else "wrong"
-        for column, what in (
-            ("missing", f"missing hypotheses, counted as {counted}"),
-            ("truncated", "hypotheses cut off at the limit of their length"),
-        ):
-            if not row.get(column):
-                continue
-            where = f"{row['system']} on {row['set']}"
-            if row["snr"] is not None:
-                where += f", {snr_name(row['snr'])}"
-            if row.get("weight") is not None:
-                where += f", {row['weight']} {row['weight_value']:g}"
-            remark = f"{where}: {what}: {row[column]}."
-            if remark not in remarks:
-                remarks.append(remark)
-    return remarks
+        where = f"{row['system']} on {row['set']}"
+        if row["snr"] is not None:
+            where += f", {snr_name(row['snr'])}"
+        if row.get("weight") is not None:
+            where += f", {row['weight']} {row['weight_value']:g}"
+        if row.get("missing"):
+            counted = "deletions" if row["metric"] == "wer" else "wrong"
+            remarks.append(f"{where}: missing hypotheses, counted as {counted}: {row['missing']}.")
+        if row.get("truncated"):
+            truncated.append(f"{where} {row['truncated']}")
+    if truncated:
+        remarks.append(f"Hypotheses cut off at the limit of their length: {'; '.join(dict.fromkeys(truncated))}.")
+    return list(dict.fromkeys(remarks))
 
 
 def plain_text(table: Table) -> str:
