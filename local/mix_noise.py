@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from salience import program
-from salience.corpora.headers import write_audio
+from salience.audio import write_audio
 from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir
 from salience.data.signals import read_utterance

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from salience import program
-from salience.corpora.headers import audio_duration
+from salience.audio import audio_duration
 from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError

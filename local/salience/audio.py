@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from os.path import isfile
+from os.path import exists, isfile
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -104,7 +104,8 @@ def read_audio(
         BadAudio: the file is missing, not audio, damaged, cut off or without samples in that part
         InputError: the path is a command or a device
     """
-    resampled = _Resampled(path, rate)
+    part = "" if start is None and end is None else f" from {start or 0:.2f} s to {'its end' if end is None else f'{end:.2f} s'}"
+    resampled = _Resampled(path, rate, part)
     with _opened(path) as source:
         for block_rate, block in source.blocks(start or 0.0, end, max_damaged):
             resampled.add(block_rate, block)
@@ -143,8 +144,8 @@ def change_speed(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
 class _Resampled:
     """Blocks of one or several rates, joined at one rate."""
 
-    def __init__(self, path: Path, rate: int | None) -> None:
-        self.path, self.rate = path, rate
+    def __init__(self, path: Path, rate: int | None, of: str = "") -> None:
+        self.path, self.rate, self._of = path, rate, of
         self._from: int | None = None
         self._stream: soxr.ResampleStream | None = None
         self._pieces: list[np.ndarray] = []
@@ -167,7 +168,7 @@ class _Resampled:
     def finish(self) -> np.ndarray:
         self._flush()
         if not self._any:
-            raise BadAudio(self.path, "holds no samples in the part asked for")
+            raise BadAudio(self.path, f"holds no samples{self._of}")
         samples = np.concatenate(self._pieces)
         if len(samples) == 0:
             raise BadAudio(self.path, f"is too short to be resampled to {self.rate} Hz", "leave it out")
@@ -181,7 +182,7 @@ def _opened(path: Path) -> Iterator["_Plain | _Coded"]:
     if str(path).rstrip().endswith("|"):
         raise InputError(f"{str(path)[:200]!r} is a command and not an audio file; {COMMANDS}")
     if not isfile(path):
-        if path.exists():
+        if exists(path):
             raise InputError(f"{path} is not a regular file; name an audio file")
         raise BadAudio(path, "does not exist", "check the corpus root and run stage 1 again, or leave it out")
     try:
@@ -268,9 +269,13 @@ class _Plain:
         if not file.seekable():
             frames = sum(len(block) for _, block in self.blocks(0.0, None, 0.0))
         else:
-            file.seek(frames - 1)
-            if len(file.read(1)) == 0:
-                raise BadAudio(self.path, f"is cut off: its header promises {frames} samples a channel, and the last cannot be read")
+            try:
+                file.seek(frames - 1)
+                last = len(file.read(1))
+            except soundfile.SoundFileError:
+                last = 0
+            if not last:
+                raise BadAudio(self.path, f"is cut off or damaged: the last of the {frames} samples its header promises cannot be read")
         return AudioInfo(frames / file.samplerate, file.samplerate, file.channels, file.subtype)
 
     def blocks(self, start: float, end: float | None, max_damaged: float) -> Iterator[tuple[int, np.ndarray]]:
@@ -287,13 +292,16 @@ class _Plain:
             place = 0
         size = max(1, BLOCK // file.channels)
         while place < last:
-            block = file.read(min(size, last - place), dtype="float32", always_2d=True)
+            try:
+                block = file.read(min(size, last - place), dtype="float32", always_2d=True)
+            except soundfile.SoundFileError:
+                break
             if len(block) == 0:
                 break
             yield rate, block[max(0, first - place) :].mean(axis=1)
             place += len(block)
         if place < last and file.seekable():
-            raise BadAudio(self.path, f"is cut off: it holds {place} of the {file.frames} samples its header promises")
+            raise BadAudio(self.path, f"is cut off or damaged: {place} of the {file.frames} samples its header promises can be read")
 
 
 def _name(path: Path) -> str | None:

@@ -36,7 +36,7 @@ WAYS = {
         with ArchiveWriter(folder / "out") as writer:
             for i in range(500):
                 writer.write(str(i), np.ones((10, 80)))""",
-    "sound": "from salience.corpora.headers import write_audio; write_audio(folder / 'out.wav', np.zeros(500_000), 16000)",
+    "sound": "from salience.audio import write_audio; write_audio(folder / 'out.wav', np.zeros(500_000), 16000)",
     "packed waveforms": """
         import soundfile
         from salience.corpora.records import Utterance

@@ -18,13 +18,11 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import soundfile
-
 from salience import program
+from salience.audio import audio_duration, read_audio
 from salience.corpora import an4, common_voice, download, edacc, fsdd, librispeech, pdid, speech_commands
-from salience.corpora.headers import audio_duration
 from salience.corpora.labels import read_labels
 from salience.data import transforms
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.packed import read_packed
 from salience.data.tables import ignore, iterate_rows, iterate_table, mend, read_table, write_table
@@ -351,7 +349,6 @@ def safetensors_file(data: bytes, folder: Path) -> None:
 
 def safetensors_seeds() -> list[bytes]:
     from safetensors.torch import save
-
     from salience.models.mask_generator import MaskGenerator
 
     return [save({name: value.contiguous() for name, value in MaskGenerator().state_dict().items()})]
@@ -482,9 +479,8 @@ def torch_seeds() -> list[bytes]:
 
 
 def wav2vec_config(data: bytes, folder: Path) -> None:
-    from transformers import Wav2Vec2ForCTC
-
     from salience.models.wav2vec import load_trained
+    from transformers import Wav2Vec2ForCTC
 
     (folder / "config.json").write_bytes(data)
     (folder / "model.safetensors").write_bytes(safetensors_seeds()[0])

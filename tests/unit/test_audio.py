@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from accent_helpers import noise
 
-from salience.data.audio import change_speed, read_audio
+from salience.audio import change_speed, read_audio
 from salience.errors import InputError
 
 RATE = 16000
@@ -76,7 +76,7 @@ def test_a_truncated_file_is_refused(tmp_path, form, share):
     path = tmp_path / f"cut.{form}"
     soundfile.write(path, 0.1 * noise(5, 2 * RATE), RATE)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(InputError, match=rf"cut\.{form} (holds|cannot be decoded|is truncated or not audio).*fetch the file again") as caught:
+    with pytest.raises(InputError, match=rf"cut\.{form} (is cut off|cannot be decoded).*fetch the file again") as caught:
         read_audio(path, RATE)
     assert "\n" not in str(caught.value)
 
@@ -85,13 +85,13 @@ def test_a_truncated_file_is_refused(tmp_path, form, share):
 def test_what_is_not_audio_is_refused(tmp_path, content):
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.wav is truncated or not audio|a\.wav holds 0"):
+    with pytest.raises(InputError, match=r"a\.wav (is empty \(0 bytes\)|cannot be decoded)"):
         read_audio(path, RATE)
 
 
 def test_a_recording_without_samples_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), RATE)
-    with pytest.raises(InputError, match="holds 0 of the 0 samples"):
+    with pytest.raises(InputError, match="a.wav holds no samples;"):
         read_audio(tmp_path / "a.wav", RATE)
 
 
@@ -105,7 +105,7 @@ def test_a_segment_beyond_the_end_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(440, RATE), RATE)
     with pytest.raises(InputError, match=r"ends at 1\.00 s, before the segment's end at 2\.50 s"):
         read_audio(tmp_path / "a.wav", RATE, 0.0, 2.5)
-    with pytest.raises(InputError, match="holds 0 of"):
+    with pytest.raises(InputError, match="holds no samples from 1.04 s to 1.05 s"):
         read_audio(tmp_path / "a.wav", RATE, 1.04, 1.05)
 
 

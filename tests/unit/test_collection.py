@@ -15,8 +15,10 @@ import soundfile
 from collection_helpers import COLLECT, MERGE, RATE, lufs, run, tone, write
 from corpora_helpers import TOP, contents, listing, program
 
-from salience.collection import audio, sources, voice
-from salience.collection.recording import Settings, collect, read_outcome
+from salience.audio import read_audio
+from salience.collection import recording as recording_module
+from salience.collection import sources, voice
+from salience.collection.recording import DAMAGED, Settings, collect, read_outcome
 from salience.collection.reference import read_reference
 from salience.corpora import mini_recordings, pdid
 from salience.errors import InputError
@@ -96,7 +98,7 @@ def test_no_sample_is_lost_or_doubled(work: Path, mini: Path) -> None:
         own = sorted((clip for clip in clips if clip.recording == source.key), key=lambda clip: clip.start)
         if not own:
             continue
-        recording = audio.decode(source.path)
+        recording = read_audio(source.path, RATE, max_damaged=DAMAGED)
         cut = [(clip.start, clip.end) for clip in own]
         cut += [(float(row["start"]), float(row["end"])) for row in rejected_of(work / "pdid") if row["recording"] == source.key]
         cut.sort()
@@ -170,7 +172,7 @@ def test_an_unexpected_error_names_the_recording(
     def fail(path: Path) -> np.ndarray:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(audio, "decode", fail)
+    monkeypatch.setattr(recording_module, "read_audio", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         program(COLLECT).collect_recordings(tmp_path, SETTINGS, root=mini / "audio")
     assert re.search(r"the collection from \S+/Jonubi/programme0\.\w+ failed", caplog.text)
@@ -205,11 +207,11 @@ def test_killed_and_shared_among_jobs_it_ends_with_the_same_bytes(
             raise KeyboardInterrupt
         whole(path, samples)
 
-    whole = audio.write_clip
-    monkeypatch.setattr(audio, "write_clip", killed)
+    whole = recording_module.write_clip
+    monkeypatch.setattr(recording_module, "write_clip", killed)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, root=mini / "audio")
-    monkeypatch.setattr(audio, "write_clip", whole)
+    monkeypatch.setattr(recording_module, "write_clip", whole)
     finished = {path.parent.name for path in (tmp_path / "recordings").glob("*/outcome.json")}
     assert finished and not (tmp_path / "pdid").exists()
     # A process that is killed outright leaves its unfinished folder behind.
@@ -254,7 +256,7 @@ def test_a_list_with_bad_lines_and_a_known_speaker(work: Path, mini: Path, tmp_p
     assert all(clip.path.startswith("Yazd_city/Zahra___guest_1-programme0-") for clip in clips)
     whole = [row for row in rejected_of(out) if not row["start"]]
     assert sorted(row["reason"] for row in whole) == ["list", "two accents", "undecodable"]
-    assert any("none.wav is missing" in row["sentence"] for row in whole)
+    assert any("none.wav does not exist" in row["sentence"] for row in whole)
     assert not (tmp_path / "out/recordings/old").exists()
     assert json.loads((out / "collection.json").read_text())["reference"] is None
 

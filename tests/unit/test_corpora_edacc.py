@@ -223,13 +223,13 @@ def test_truncated_conversation(copy: Path, keep: float) -> None:
     path = copy / "data/EDACC-C02.wav"
     data = path.read_bytes()
     path.write_bytes(data[: keep if isinstance(keep, int) else int(len(data) * keep)])
-    with pytest.raises(InputError, match="truncated"):
+    with pytest.raises(InputError, match="is empty|is cut off|cannot be decoded"):
         list(edacc.utterances(copy))
 
 
 def test_missing_conversation(copy: Path) -> None:
     (copy / "data/EDACC-C02.wav").unlink()
-    with pytest.raises(InputError, match="EDACC-C02.wav is missing"):
+    with pytest.raises(InputError, match="EDACC-C02.wav does not exist"):
         list(edacc.utterances(copy))
 
 

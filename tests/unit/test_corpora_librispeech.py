@@ -120,14 +120,14 @@ def test_truncated_audio(copy: Path, keep: float) -> None:
     path = first_of(copy, "*.flac")
     data = path.read_bytes()
     path.write_bytes(data[: keep if isinstance(keep, int) else int(len(data) * keep)])
-    with pytest.raises(InputError, match=f"{path} is (empty or )?truncated"):
+    with pytest.raises(InputError, match=f"{path} (is empty|is cut off or damaged|cannot be decoded)"):
         list(librispeech.utterances(copy))
 
 
 def test_missing_audio(copy: Path) -> None:
     path = first_of(copy, "*.flac")
     path.unlink()
-    with pytest.raises(InputError, match=f"{path} is missing"):
+    with pytest.raises(InputError, match=f"{path} does not exist"):
         list(librispeech.utterances(copy))
 
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speech_commands_helpers import RATE, RECIPE, living_room, prepare, tiny_corpus, validate, write
 
+from salience.audio import read_audio
 from salience.corpora import download, mini_noise, musan, qut_noise, recordings
 from salience.corpora.records import Utterance
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir
 from salience.data.tables import read_table
 from salience.errors import InputError
@@ -244,7 +244,7 @@ def test_folder_of_any_noise(tiny: Path, room: Path, tmp_path: Path) -> None:
         ({"noise": "nowhere"}, "holds no audio"),
         ({"noise": "short"}, "holds only recordings shorter than a second .2 of them.; .*--noise"),
         ({"noise": "one"}, "holds too little noise .*--noise"),
-        ({"noise": "cut"}, "cut/a.wav is empty or truncated"),
+        ({"noise": "cut"}, "cut/a.wav is cut off"),
         ({"noise": "twice"}, "would both be called x-a; rename one"),
         ({"qut": "empty"}, "holds no HOME-LIVINGB-1.wav"),
         ({"qut": None, "other_noise": "short"}, "holds only recordings shorter than a second .*--other-noise"),

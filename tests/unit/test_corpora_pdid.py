@@ -135,7 +135,7 @@ def test_a_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a-s01-0001.wav"):
         list(pdid.utterances(tmp_path))
     (tmp_path / CLIP.path).unlink()
-    with pytest.raises(InputError, match="a-s01-0001.wav is missing"):
+    with pytest.raises(InputError, match="a-s01-0001.wav does not exist"):
         list(pdid.utterances(tmp_path))
 
 

@@ -163,7 +163,7 @@ def test_failure_leaves_earlier_sets(corpora: dict[str, Path], tmp_path: Path) -
     main(tmp_path / "data", librispeech=root)
     first = contents(tmp_path / "data/ls")
     sorted(root.rglob("*.flac"))[0].unlink()
-    with pytest.raises(InputError, match="is missing"):
+    with pytest.raises(InputError, match="does not exist"):
         main(tmp_path / "data", librispeech=root)
     assert contents(tmp_path / "data/ls") == first
 

@@ -19,10 +19,9 @@ import soundfile
 import torch
 from accent_helpers import classifier, run_program
 
+from salience.audio import audio_duration, read_audio
 from salience.corpora import common_voice, download, edacc, fsdd
-from salience.corpora.headers import audio_duration, open_audio
 from salience.corpora.records import Utterance
-from salience.data.audio import read_audio
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import apply, normaliser
 from salience.data.packed import read_packed
@@ -223,7 +222,7 @@ def test_what_is_no_recording_is_not_opened(tmp_path, executed, value):
     (tmp_path / "wav.scp").write_text(f"a-1 {value.format(executed)}\n")
     (tmp_path / "utt2spk").write_text("a-1 a\n")
     path = read_data_dir(tmp_path)[0].audio
-    with pytest.raises(InputError, match="is a command" if "|" in value else "does not exist"):
+    with pytest.raises(InputError, match="is a command" if "|" in value else "is not a regular file" if value in ("/", "/dev/zero") else "does not exist"):
         read_audio(path, 16000)
 
 
@@ -301,8 +300,7 @@ def test_a_header_that_promises_more_than_memory(tmp_path):
     data[21] |= 0x0F
     data[22:26] = b"\xff\xff\xff\xff"
     (tmp_path / "a.flac").write_bytes(data)
-    with open_audio(tmp_path / "a.flac") as file:
-        assert file.frames > 2**35
+    assert soundfile.info(tmp_path / "a.flac").frames > 2**35
     for read in (audio_duration, lambda path: read_audio(path, 16000)):
         with pytest.raises(InputError):
             read(tmp_path / "a.flac")

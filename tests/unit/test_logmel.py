@@ -7,7 +7,7 @@ from accent_helpers import noise, whispers_log_mel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from salience.data.audio import read_audio
+from salience.audio import read_audio
 from salience.features.logmel import FRAMES_30S, SILENCE, floor_of, log_mel, num_frames, pad_frames
 
 LENGTHS = [1, 2, 159, 160, 161, 199, 200, 201, 399, 400, 401, 1234, 16000, 16001, 52345, 160000, 333333]

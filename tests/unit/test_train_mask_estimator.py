@@ -10,12 +10,12 @@ from accent_helpers import local_program, run_program
 from bubble_helpers import OPTIONS, SMALL, write_commands, write_recordings, write_whisper
 from corpora_helpers import contents
 
-from salience.data.audio import read_audio
+from salience.audio import read_audio
 from salience.data.tables import read_table, write_table
-from salience.features.stft import stft
-from salience.files import read_json
 from salience.decoding.listeners import CommandListener, ListenerChoice, open_listener
 from salience.features.fbank import INT16
+from salience.features.stft import stft
+from salience.files import read_json
 from salience.models.mask_estimator import FLOOR, load_estimator
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, dithered
 

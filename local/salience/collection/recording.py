@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from salience.collection import audio, cutting, quality, separation, speakers, voice
+from salience.audio import read_audio, write_audio
+from salience.collection import cutting, quality, separation, speakers, voice
 from salience.collection import music as music_detector
 from salience.collection.named import split_name
 from salience.collection.quality import Limits
@@ -25,6 +26,9 @@ from salience.files import write_json
 from salience.steps import audio_fingerprint
 
 OUTCOME = "outcome.json"
+
+DAMAGED = 0.01
+"""The largest share of a recording's packets that may be damaged; silence replaces those."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,19 @@ def collect(source: Source, folder: Path, settings: Settings) -> bool:
         return False
     with whole_folder(folder) as fresh:
         try:
-            samples = audio.decode(source.path)
+            samples = read_audio(source.path, RATE, max_damaged=DAMAGED)
         except InputError as error:
             outcome = _nothing(source, 0, "undecodable", str(error))
         else:
-            outcome = _collect(source, samples, settings, lambda name, clip: audio.write_clip(fresh / name, clip))
+            outcome = _collect(source, samples, settings, lambda name, clip: write_clip(fresh / name, clip))
         write_json(fresh / OUTCOME, {"work": work, **asdict(outcome)})
     return True
+
+
+def write_clip(path: Path, samples: np.ndarray) -> None:
+    """Write float samples (samples,) in [-1, 1] as 16 kHz mono 16-bit WAV, rounded, never wrapped around."""
+    scaled = np.clip(np.round(samples.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
+    write_audio(path, scaled, RATE, subtype="PCM_16")
 
 
 def _is_done(folder: Path, work: dict[str, Any]) -> bool:

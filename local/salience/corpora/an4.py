@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from salience.audio import audio_info, write_audio
 from salience.corpora import download, mini, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import audio_duration, open_audio, write_audio
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
 from salience.files import files_below, foreign, visible
@@ -170,14 +170,12 @@ def clip_duration(path: Path) -> float:
         if not _is_whole(path):
             raise InputError(f"{path} is empty or truncated ({path.stat().st_size} bytes); fetch it again, remove the copy in {path.parents[3]} and run stage 0 again")
         raise InputError(f"{path} has no header; run stage 0, which writes WAV copies")
-    seconds = audio_duration(path)
-    with open_audio(path) as info:
-        pass
+    info = audio_info(path)
     if info.channels != 1:
         raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
-    if info.samplerate != RATE:
-        raise InputError(f"{path} has {info.samplerate} Hz instead of {RATE}; use a copy at {RATE} Hz")
-    return seconds
+    if info.rate != RATE:
+        raise InputError(f"{path} has {info.rate} Hz instead of {RATE}; use a copy at {RATE} Hz")
+    return info.seconds
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

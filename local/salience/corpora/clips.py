@@ -8,7 +8,7 @@ from pathlib import Path
 
 from more_itertools import chunked
 
-from salience.corpora.headers import audio_duration
+from salience.audio import audio_duration
 from salience.corpora.records import Utterance
 from salience.errors import InputError
 from salience.files import shown, whole_file

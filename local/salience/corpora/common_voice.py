@@ -26,10 +26,10 @@ from operator import attrgetter
 from pathlib import Path
 from sys import intern
 
+from salience.audio import write_audio
 from salience.corpora import download, mini, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import Voice, speak
-from salience.corpora.headers import write_audio
 from salience.corpora.labels import read_labels, text_lines
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.corpora.splits import split_speakers, spread

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from salience.audio import write_audio
 from salience.corpora import download, mini, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import write_audio
 from salience.corpora.labels import read_labels, text_lines
 from salience.corpora.records import Utterance
 from salience.data.tables import number, split_row

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from salience.audio import audio_info, read_audio, write_audio
 from salience.corpora import download, mini, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import write_audio
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
 from salience.files import foreign, temporary_name, visible
@@ -191,9 +190,10 @@ def join(string: DigitString, folder: Path) -> Utterance:
     """Write the joined audio as `folder`/<id>.wav (8 kHz, 16 bit) and return its record."""
     pieces = []
     for digit, gap in zip(string.digits, (*string.gaps, 0.0), strict=True):
-        samples, rate = soundfile.read(digit.audio, dtype="int16")
-        if rate != RATE or samples.ndim != 1:
+        info = audio_info(digit.audio)
+        if info.rate != RATE or info.channels != 1:
             raise InputError(f"{digit.audio} is not mono at {RATE} Hz; unpack the corpus again")
+        samples = np.rint(read_audio(digit.audio, RATE) * 32768).clip(-32768, 32767).astype(np.int16)
         pieces += [samples, np.zeros(round(gap * RATE), dtype=np.int16)]
     joined = np.concatenate(pieces)
     path = Path(folder) / f"{string.id}.wav"

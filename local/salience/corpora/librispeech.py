@@ -13,10 +13,10 @@ from pathlib import Path
 
 import soxr
 
+from salience.audio import write_audio
 from salience.corpora import download, mini, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import write_audio
 from salience.corpora.labels import text_lines
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.data.tables import split_row

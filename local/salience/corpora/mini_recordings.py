@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from salience.audio import write_audio
 from salience.corpora import download, mini, mini_noise, mini_persian, voices
 from salience.corpora.espeak import speak
-from salience.corpora.headers import write_audio
 from salience.errors import InputError
 from salience.randomness import generator
 

@@ -8,9 +8,9 @@ last a second at least.
 
 from pathlib import Path
 
+from salience.audio import write_audio
 from salience.corpora import download, mini_noise
 from salience.corpora.clips import BadClips
-from salience.corpora.headers import write_audio
 from salience.corpora.recordings import recordings as recordings_in
 from salience.corpora.records import Utterance
 from salience.errors import InputError

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from salience.audio import write_audio
 from salience.corpora import download, mini_noise
 from salience.corpora.clips import BadClips
-from salience.corpora.headers import write_audio
 from salience.corpora.recordings import recordings as recordings_in
 from salience.corpora.records import Utterance
 from salience.errors import InputError

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from salience.audio import audio_info, write_audio
 from salience.corpora import download, mini, mini_noise, voices
 from salience.corpora.clips import BadClips
 from salience.corpora.espeak import speak
-from salience.corpora.headers import open_audio, promised_bytes, write_audio
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
 from salience.files import foreign, visible
@@ -209,25 +209,22 @@ def clip_duration(path: Path) -> float:
     A file that is missing, damaged, not mono at 16 kHz, longer than a second,
     or too short for a spectrogram is an InputError.
     """
-    with open_audio(path) as info:
-        pass
-    # libsndfile shortens a cut file silently.
-    if promised_bytes(path) > path.stat().st_size:
-        raise InputError(f"{path} is truncated; unpack the corpus again")
-    if info.samplerate != RATE:
-        raise InputError(f"{path} has {info.samplerate} Hz instead of {RATE}; use a copy at {RATE} Hz")
+    info = audio_info(path)
+    if info.rate != RATE:
+        raise InputError(f"{path} has {info.rate} Hz instead of {RATE}; use a copy at {RATE} Hz")
     if info.channels != 1:
         raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
-    if info.frames > RATE:
+    samples = round(info.seconds * RATE)
+    if samples > RATE:
         raise InputError(
-            f"{path} lasts {info.frames} samples, longer than a second ({RATE}); cut it, or remove it"
+            f"{path} lasts {samples} samples, longer than a second ({RATE}); cut it, or remove it"
         )
-    if info.frames < SHORTEST:
+    if samples < SHORTEST:
         raise InputError(
-            f"{path} lasts {info.frames} samples, too short for a spectrogram ({SHORTEST}); remove it, "
+            f"{path} lasts {samples} samples, too short for a spectrogram ({SHORTEST}); remove it, "
             "also from the list that may name it"
         )
-    return info.frames / RATE
+    return info.seconds
 
 
 MINI_WORDS = ("down", "go", "left", "no", "right", "stop", "up", "yes")

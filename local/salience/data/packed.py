@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.corpora.headers import open_audio
+from salience.audio import audio_info
 from salience.corpora.records import Utterance
 from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
@@ -94,8 +94,7 @@ def _kind(utterances: Sequence[Utterance]) -> type[np.generic]:
 
 def _is_16_bit(path: Path) -> bool:
     try:
-        with open_audio(path) as file:
-            return bool(file.subtype == "PCM_16")
+        return audio_info(path).encoding in ("PCM_16", "pcm_s16le")
     except InputError:
         # read_utterance says what is wrong with it.
         return False

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from salience.audio import change_speed, read_audio
 from salience.corpora.records import Utterance
-from salience.data.audio import change_speed, read_audio
 from salience.errors import InputError
 
 TOLERANCE = 0.1

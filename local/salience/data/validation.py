@@ -335,14 +335,13 @@ def _recording_lengths(folder: Path, findings: _Findings) -> Iterator[tuple[str,
         return
     path = folder / "wav.scp"
     # Imported here: without segments, nothing but the standard library is needed.
-    from salience.corpora.headers import open_audio
+    from salience.audio import audio_duration
 
     for number, key, value in _lines(path, findings):
         if value.endswith("|"):
             continue
         try:
-            with open_audio(Path(value)) as file:
-                yield key, file.frames / file.samplerate
+            yield key, audio_duration(Path(value))
         except InputError:
             findings.add(path, "names audio that is missing or cannot be read", number, f"{key}, {value}")
 

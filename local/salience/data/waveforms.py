@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from more_itertools import chunked
 
-from salience.corpora.headers import open_audio
+from salience.audio import audio_duration
 from salience.data.directories import read_data_dir
 from salience.data.packed import INT16, read_packed
 from salience.data.signals import read_utterance
@@ -95,8 +95,7 @@ def scale(signal: np.ndarray) -> np.ndarray:
 def _seconds(path: Path) -> float:
     """Length of a recording whose data directory does not say it; 0 if it cannot be read, which decoding will explain."""
     try:
-        with open_audio(path) as file:
-            return float(file.frames / file.samplerate)
+        return audio_duration(path)
     except InputError:
         return 0.0
 
