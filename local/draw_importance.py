@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from salience import program
 from salience.audio import write_audio
 from salience.data.packed import Packed, read_packed
@@ -20,7 +22,6 @@ from salience.randomness import generator
 from salience.report.command_figures import Example, generator_training, importance_panels
 from salience.scoring.results import matches
 from salience.training.commands import as_float
-from torch import Tensor
 
 logger = logging.getLogger(Path(__file__).name)
 

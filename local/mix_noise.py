@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from salience import program
 from salience.audio import write_audio
 from salience.corpora.records import Utterance

@@ -10,11 +10,12 @@ from extract_features import extract_features
 from material import speech_files, write_set
 from measure import Row, best_seconds, write_rows
 from more_itertools import chunked
+from whisper.audio import log_mel_spectrogram, pad_or_trim
+
 from salience import program
 from salience.audio import read_audio
 from salience.features.archives import Archive, ArchiveWriter
 from salience.features.logmel import RATE, log_mel, num_frames
-from whisper.audio import log_mel_spectrogram, pad_or_trim
 
 
 def bench_logmel(utterances: int = 60, repetitions: int = 5, out: Path | None = None) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 import soundfile
+
 from salience import program
 from salience.audio import audio_duration, read_audio
 from salience.corpora import an4, common_voice, download, edacc, fsdd, librispeech, pdid, speech_commands
@@ -349,6 +350,7 @@ def safetensors_file(data: bytes, folder: Path) -> None:
 
 def safetensors_seeds() -> list[bytes]:
     from safetensors.torch import save
+
     from salience.models.mask_generator import MaskGenerator
 
     return [save({name: value.contiguous() for name, value in MaskGenerator().state_dict().items()})]
@@ -479,8 +481,9 @@ def torch_seeds() -> list[bytes]:
 
 
 def wav2vec_config(data: bytes, folder: Path) -> None:
-    from salience.models.wav2vec import load_trained
     from transformers import Wav2Vec2ForCTC
+
+    from salience.models.wav2vec import load_trained
 
     (folder / "config.json").write_bytes(data)
     (folder / "model.safetensors").write_bytes(safetensors_seeds()[0])
