@@ -117,7 +117,7 @@ def token_counter(tokenizer: str) -> Callable[[str], int]:
 
 
 def fix_main(parser: Parser) -> None:
-    """Sort all tables, drop repeated keys, and keep only utterances that every table has."""
+    """Mend and sort all tables, drop repeated keys, and keep only utterances that every table has."""
     for kind, keys in (("utt", "utterances"), ("spk", "speakers")):
         add_tables(parser, f"--{kind}-extra-files", f"more tables whose keys are {keys} (may be repeated)")
     parser.add_argument("dir", type=Path)
@@ -288,7 +288,7 @@ def split_scp_main(parser: Parser) -> None:
         speakers = transforms.read_utt2spk(args.utt2spk)
         lines = chain.from_iterable(groups)
         groups = [
-            list(group) for _, group in groupby(lines, lambda line: speakers.get(line.split(None, 1)[0]))
+            list(group) for _, group in groupby(lines, lambda line: speakers.get((line.split(None, 1) or [b""])[0]))
         ]
     if not 1 <= number <= len(groups):
         what = "speakers" if args.utt2spk else "lines"

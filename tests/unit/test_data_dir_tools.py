@@ -594,6 +594,10 @@ def test_split_scp(tmp_path):
     assert (tmp_path / "o1").read_text() == "a-1 x\na-2 x\n"
     assert tool("split_scp.pl", "-j", 5, 1, "in", cwd=tmp_path) == "a-2 x\n"
     assert tool("split_scp.pl", "-j", 5, 1, "--one-based", "in", cwd=tmp_path) == "a-1 x\n"
+    # A line without a key belongs to no speaker.
+    (tmp_path / "odd").write_text("a-1\tx\na-2\tx\n\nb-1 x\n")
+    tool("split_scp.pl", "--utt2spk=utt2spk", "odd", "o1", "o2", cwd=tmp_path)
+    assert (tmp_path / "o1").read_text() == "a-1\tx\na-2\tx\n"
     assert "cannot be split into 6 parts" in tool("split_scp.pl", "-j", 6, 1, "in", cwd=tmp_path, code=1)
     tool("split_scp.pl", "-j", 5, 5, "in", cwd=tmp_path, code=1)
 

@@ -241,6 +241,13 @@ def test_no_directory_with_such_an_id_is_written(key, tmp_path):
         assert "cannot be an id" in says(lambda: transforms.copy(make(tmp_path / "e"), tmp_path / "f", **{option: f"{key}/"}))
 
 
+def test_a_name_that_is_not_utf8_is_one_sentence(tmp_path):
+    """Of a file, for instance, that a corpus' ids are made of."""
+    name = "s-\udce9"
+    said = says(write_data_dir, tmp_path / "d", [Utterance(name, "s", Path("/a.wav"), "one", 1.0, name)])
+    assert "is not UTF-8 (byte 3)" in said
+
+
 def test_ids_with_dots_and_slashes_inside_are_fine(tmp_path):
     make(tmp_path / "d", utt2recording="a-1 x\na-2..b x\nb/1.2 x\n")
     assert validate(tmp_path / "d") == []
@@ -257,6 +264,9 @@ def test_a_segment_that_begins_behind_its_recordings_end(times, tmp_path):
     told = validate(tmp_path / "d")[0]
     start = times.split()[0]
     assert f"segments: has segments that begin behind the end of their recording: line 2 (a-2 begins at {start} s, ra ends at 2.00 s)" in told
+    (tmp_path / "d/wav.scp").rename(tmp_path / "wav.scp")
+    assert told in validate(tmp_path / "d", wav=False)
+    (tmp_path / "wav.scp").rename(tmp_path / "d/wav.scp")
     assert f"segments: a-2 begins at {start} s, where ra has ended (2 s); correct its line" in says(read_data_dir, tmp_path / "d")
 
 

@@ -65,7 +65,7 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
             "Kaldi wants both sorted: put a - behind the speaker in each id, and in no speaker"
         )
     spk2utt: dict[str, list[str]] = {}
-    for key in sorted(utt2spk, key=str.encode):
+    for key in sorted(utt2spk):
         spk2utt.setdefault(utt2spk[key], []).append(key)
     tables = {"wav.scp": wav, "text": text, "utt2spk": utt2spk, "utt2dur": utt2dur}
     tables["spk2utt"] = {speaker: " ".join(keys) for speaker, keys in spk2utt.items()}

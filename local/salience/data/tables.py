@@ -37,6 +37,8 @@ _UNICODE_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205
 _RARE = frozenset(b" \t\n/.")
 """How a line starts that may be empty, begin with a blank, or have an id that leads out of a folder."""
 
+_UP_IN_KEY = re.compile(rb"^[^ \t\n]*/\.\.", re.MULTILINE)
+
 _NAMES = {"\t": "TAB", "\r": "CARRIAGE RETURN", "\v": "VERTICAL TAB", "\f": "FORM FEED"}
 
 
@@ -260,7 +262,10 @@ def _are_clean(lines: list[bytes], block: bytes) -> bool:
     """Whether lines, and the block that they are together, surely have no fault; where not, each is looked at."""
     if len(block.translate(None, _CONTROLS)) != len(block) or not block.endswith(b"\n"):
         return False
-    if not _RARE.isdisjoint(map(itemgetter(0), lines)) or b"/.." in block:
+    if not _RARE.isdisjoint(map(itemgetter(0), lines)):
+        return False
+    # A path may lead anywhere, but no id.
+    if b"/.." in block and _UP_IN_KEY.search(block):
         return False
     if block.isascii():
         return True

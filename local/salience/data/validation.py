@@ -119,7 +119,7 @@ def validate(
     if (folder / "segments").exists():
         lasts = _check_segments(folder / "segments", duration_of, findings)
         recordings = set(lasts)
-        if wav and (folder / "wav.scp").exists():
+        if (folder / "reco2dur").exists() or (wav and (folder / "wav.scp").exists()):
             _check_ends(folder, lasts, findings)
     for name in PER_RECORDING:
         if (folder / name).exists():
