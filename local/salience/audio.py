@@ -352,7 +352,8 @@ def _is_open(length: int) -> bool:
 
 
 def _promised_by_sphere(head: bytes, size: int) -> int | None:
-    told = dict(re.findall(rb"^(\w+) -i (\d+)", head, re.MULTILINE))
+    # libsndfile itself writes a sample_n_bytes that is a string.
+    told = dict(re.findall(rb"^(\w+) -(?:i|s\d+) (\d+)", head, re.MULTILINE))
     sizes = [told.get(name) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
     if None in sizes or COMPRESSED.search(head) or not (start := head[8:16].strip()).isdigit():
         return None

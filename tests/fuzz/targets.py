@@ -561,6 +561,31 @@ def audio_of(*forms: tuple[str, str | None, int, int]) -> Callable[[], list[byte
     return lambda: [sound(*form) for form in forms]
 
 
+def mp3_seeds() -> list[bytes]:
+    """With a Xing frame and without, behind and before tags, two joined."""
+    with_xing, piped = sound("MP3", None, 8000, 1), encoded("mp3", "libmp3lame", write_xing="0")
+    return [with_xing, piped, b"ID3\4\0\0\0\0\0\5" + bytes(5) + piped + b"TAG" + bytes(125), with_xing + piped]
+
+
+def mp4_seeds() -> list[bytes]:
+    return [encoded("mp4", "aac")]
+
+
+def encoded(form: str, codec: str, **options: str) -> bytes:
+    """Half a second of noise, by FFmpeg."""
+    import av
+
+    handle = io.BytesIO()
+    with av.open(handle, "w", format=form, options=options) as container:
+        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        noise = 0.1 * np.random.default_rng(0).standard_normal((1, RATE // 2)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return handle.getvalue()
+
+
 LONG = "9" * 5000
 WHITE = (b"\t", b"\r", b"\r\n", b"\v", b"\x1f", "\u00a0".encode(), "\ufeff".encode(), b"../", b"/", b" ")
 """What others take for white space, and what leads out of a folder."""
@@ -599,5 +624,7 @@ TARGETS = {
     "wav": Target(audio, audio_of(("WAV", "PCM_16", 8000, 1), ("WAV", "FLOAT", 8000, 2), ("WAV", "MS_ADPCM", 8000, 1)), 4, (b"data", b"fmt ", b"\xff\xff\xff\xff")),
     "sphere": Target(audio, audio_of(("NIST", "PCM_16", 8000, 1), ("NIST", "ULAW", 8000, 1)), 4, (b"sample_count -i ", b"9" * 30)),
     "flac": Target(audio, audio_of(("FLAC", "PCM_16", 8000, 1)), 2, (b"\xff" * 5,)),
-    "mp3": Target(audio, audio_of(("MP3", None, 8000, 1)), 2, (b"\xff\xfb", b"Xing")),
+    "mp3": Target(audio, mp3_seeds, 2, (b"\xff\xfb", b"Xing", b"ID3", b"TAG")),
+    "ogg": Target(audio, audio_of(("OGG", "VORBIS", 8000, 1), ("OGG", "OPUS", 8000, 1)), 2, (b"OggS", b"\2\0", b"\xff" * 5)),
+    "mp4": Target(audio, mp4_seeds, 2, (b"mdat", b"moov", b"\0\0\0\1", b"\xff\xff\xff\xff")),
 }
