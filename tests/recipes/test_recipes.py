@@ -492,3 +492,31 @@ def test_killed_at_random_moments_it_ends_with_the_same_scores(projects, tmp_pat
     expected, found = scores(reference / "egs/fsdd"), scores(project / "egs/fsdd")
     assert expected.keys() == found.keys() and len(expected) > 20
     assert [name for name in expected if expected[name] != found[name]] == []
+
+
+REAL_CLIPS = {
+    # What stage 2 leaves of 100 real clips each: 50 English ones state an accent, and cma is drawn from those.
+    "librispeech_edacc": ("en", {"cma": 50}),
+    "cv_ca": ("ca", {"labelled_train": 76, "labelled_dev": 11, "labelled_test": 13}),
+    "cv_fa_pdid": ("fa", {"asr_train": 81, "asr_dev": 9, "standard": 10}),
+}
+
+
+@pytest.mark.parametrize("recipe", REAL_CLIPS)
+def test_real_clips_come_through_stages_0_to_2(recipe, tmp_path):
+    """As Common Voice makes them, with none refused; without train.tsv, dev.tsv and test.tsv, and alone."""
+    language, sizes = REAL_CLIPS[recipe]
+    root = Path(os.environ["SALIENCE_TEST_DATA"]) / "common_voice_6.1_sample"
+    if not root.exists():
+        pytest.skip(f"the optional test data {root} is not here")
+    project = copy_of_the_project(tmp_path / "p")
+    model = [] if recipe == "cv_ca" else ["--model", "mini"]  # stage 2 asks for no more than its bins
+    done = run(project, "--egs", recipe, "--common-voice-root", str(root), *model, "--stop-stage", "2")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    folder = project / "egs" / recipe
+    told = (folder / "data/preparation.txt").read_text()
+    assert "cannot be used" not in told and "without a sentence" not in told
+    for name, size in sizes.items():
+        assert len((folder / "data" / name / "utt2spk").read_text().splitlines()) == size
+        table = folder / "dump" / name / ("feats.scp" if recipe != "cv_ca" else "signals.npy")
+        assert table.is_file(), sorted(path.name for path in table.parent.iterdir())
