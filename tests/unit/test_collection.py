@@ -1,6 +1,7 @@
 """The collection as a whole, on three mini recordings and four files that are none."""
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -259,6 +260,20 @@ def test_a_list_with_bad_lines_and_a_known_speaker(work: Path, mini: Path, tmp_p
     assert any("none.wav does not exist" in row["sentence"] for row in whole)
     assert not (tmp_path / "out/recordings/old").exists()
     assert json.loads((out / "collection.json").read_text())["reference"] is None
+
+
+def test_a_rate_that_changes_midway_keeps_both_parts(tmp_path: Path) -> None:
+    (tmp_path / "audio/Lori").mkdir(parents=True)
+    with open(tmp_path / "audio/Lori/joined.ogg", "wb") as handle:
+        for rate in (16000, 8000):
+            part = io.BytesIO()
+            soundfile.write(part, tone(3.0, rate=rate), rate, format="OGG", subtype="VORBIS")
+            handle.write(part.getbuffer())
+    (source,), _ = sources.find(tmp_path / "audio", None)
+    collect(source, tmp_path / "out", SETTINGS)
+    outcome = read_outcome(tmp_path / "out")
+    assert outcome.found.length == pytest.approx(6 * RATE, abs=RATE / 20)
+    assert [row.reason for row in outcome.rejected] != ["undecodable"]
 
 
 def test_nothing_to_collect_is_one_sentence(tmp_path: Path) -> None:

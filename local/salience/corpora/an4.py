@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.audio import audio_info, write_audio
+from salience.audio import BadAudio, write_audio
 from salience.corpora import download, mini, voices
-from salience.corpora.clips import BadClips
+from salience.corpora.clips import BadClips, mono_duration
 from salience.corpora.espeak import speak
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
@@ -165,17 +165,13 @@ def _utterance(root: Path, listed: str, text: str, split: str) -> Utterance:
 
 
 def clip_duration(path: Path) -> float:
-    """Seconds of an utterance; a file that is missing, damaged, or not mono at 16 kHz is an InputError."""
+    """Seconds of an utterance; a file that is missing, damaged, or not mono at 16 kHz is a BadAudio error."""
     if path.suffix == ".raw":
         if not _is_whole(path):
-            raise InputError(f"{path} is empty or truncated ({path.stat().st_size} bytes); fetch it again, remove the copy in {path.parents[3]} and run stage 0 again")
-        raise InputError(f"{path} has no header; run stage 0, which writes WAV copies")
-    info = audio_info(path)
-    if info.channels != 1:
-        raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
-    if info.rate != RATE:
-        raise InputError(f"{path} has {info.rate} Hz instead of {RATE}; use a copy at {RATE} Hz")
-    return info.seconds
+            remedy = f"fetch it again, remove the copy in {path.parents[3]} and run stage 0 again"
+            raise BadAudio(path, f"is empty or truncated ({path.stat().st_size} bytes)", remedy)
+        raise BadAudio(path, "has no header", "run stage 0, which writes WAV copies")
+    return mono_duration(path, RATE)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

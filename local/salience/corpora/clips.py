@@ -8,7 +8,7 @@ from pathlib import Path
 
 from more_itertools import chunked
 
-from salience.audio import audio_duration
+from salience.audio import BadAudio, audio_duration, audio_info
 from salience.corpora.records import Utterance
 from salience.errors import InputError
 from salience.files import shown, whole_file
@@ -46,8 +46,7 @@ class BadClips:
     def durations(self, paths: Iterable[Path], measure: Callable[[Path], float] = audio_duration) -> dict[Path, float]:
         """Seconds of each file that is whole, in the order of `paths`; the others are gathered.
 
-        `measure` returns the length of a file, or raises an InputError that
-        begins with its path.
+        `measure` returns the length of a file or raises BadAudio.
         """
         paths = list(dict.fromkeys(paths))
         found: dict[Path, float] = {}
@@ -147,14 +146,24 @@ def bad_before(folder: Path) -> list[Path]:
     return [Path(line.partition("\t")[0]) for line in table.read_text(encoding="utf-8", errors="replace").splitlines()]
 
 
-def _measured(path: Path, measure: Callable[[Path], float]) -> float | Exception:
+def mono_duration(path: Path, rate: int) -> float:
+    """Seconds of a file; one that is damaged, not mono, or not at `rate` Hz is a BadAudio error."""
+    info = audio_info(path)
+    if info.rate != rate:
+        raise BadAudio(path, f"has {info.rate} Hz instead of {rate}", f"use a copy at {rate} Hz")
+    if info.channels != 1:
+        raise BadAudio(path, f"has {info.channels} channels instead of one", "mix it down (sox -c 1)")
+    return info.seconds
+
+
+def _measured(path: Path, measure: Callable[[Path], float]) -> float | BadAudio:
     """Seconds, or what is wrong."""
     try:
         str(path).encode()
         return float(measure(path))
     except UnicodeEncodeError:
-        return InputError(f"{path} has a name that is not UTF-8; rename it")
-    except InputError as error:
+        return BadAudio(path, "has a name that is not UTF-8", "rename it")
+    except BadAudio as error:
         return error
     except OSError as error:
-        return InputError(f"{path} cannot be read ({error.strerror}); correct its permissions")
+        return BadAudio(path, f"cannot be read ({error.strerror})", "correct its permissions")

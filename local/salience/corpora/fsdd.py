@@ -11,13 +11,14 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from salience.audio import audio_info, read_audio, write_audio
+from salience.audio import read_audio, write_audio
 from salience.corpora import download, mini, voices
-from salience.corpora.clips import BadClips
+from salience.corpora.clips import BadClips, mono_duration
 from salience.corpora.espeak import speak
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
@@ -107,19 +108,22 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
     if not found:
         raise InputError(f"{root / 'recordings'} holds no .wav file; unpack the corpus again")
     yield from bad.usable(
-        Utterance(
-            id=(key := f"{speaker}-{digit}-{index:02d}"),
-            speaker=speaker,
-            audio=path,
-            text=mini.DIGITS[digit],
-            duration=UNKNOWN,
-            recording=key,
-            accent=ACCENTS.get(known[speaker].get("accent", "")),
-            gender={"male": "m", "female": "f"}.get(known[speaker].get("gender", "")),
-            split="test" if index < 5 else "train",
-            language="en",
-        )
-        for speaker, digit, index, path in sorted(found)
+        (
+            Utterance(
+                id=(key := f"{speaker}-{digit}-{index:02d}"),
+                speaker=speaker,
+                audio=path,
+                text=mini.DIGITS[digit],
+                duration=UNKNOWN,
+                recording=key,
+                accent=ACCENTS.get(known[speaker].get("accent", "")),
+                gender={"male": "m", "female": "f"}.get(known[speaker].get("gender", "")),
+                split="test" if index < 5 else "train",
+                language="en",
+            )
+            for speaker, digit, index, path in sorted(found)
+        ),
+        measure=partial(mono_duration, rate=RATE),
     )
 
 
@@ -190,9 +194,6 @@ def join(string: DigitString, folder: Path) -> Utterance:
     """Write the joined audio as `folder`/<id>.wav (8 kHz, 16 bit) and return its record."""
     pieces = []
     for digit, gap in zip(string.digits, (*string.gaps, 0.0), strict=True):
-        info = audio_info(digit.audio)
-        if info.rate != RATE or info.channels != 1:
-            raise InputError(f"{digit.audio} is not mono at {RATE} Hz; unpack the corpus again")
         samples = np.rint(read_audio(digit.audio, RATE) * 32768).clip(-32768, 32767).astype(np.int16)
         pieces += [samples, np.zeros(round(gap * RATE), dtype=np.int16)]
     joined = np.concatenate(pieces)

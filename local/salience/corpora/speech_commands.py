@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.audio import audio_info, write_audio
+from salience.audio import BadAudio, write_audio
 from salience.corpora import download, mini, mini_noise, voices
-from salience.corpora.clips import BadClips
+from salience.corpora.clips import BadClips, mono_duration
 from salience.corpora.espeak import speak
 from salience.corpora.records import UNKNOWN, Utterance
 from salience.errors import InputError
@@ -207,24 +207,16 @@ def clip_duration(path: Path) -> float:
     """Seconds of a clip, after its header was found to be that of one.
 
     A file that is missing, damaged, not mono at 16 kHz, longer than a second,
-    or too short for a spectrogram is an InputError.
+    or too short for a spectrogram is a BadAudio error.
     """
-    info = audio_info(path)
-    if info.rate != RATE:
-        raise InputError(f"{path} has {info.rate} Hz instead of {RATE}; use a copy at {RATE} Hz")
-    if info.channels != 1:
-        raise InputError(f"{path} has {info.channels} channels instead of one; mix it down (sox -c 1)")
-    samples = round(info.seconds * RATE)
+    seconds = mono_duration(path, RATE)
+    samples = round(seconds * RATE)
     if samples > RATE:
-        raise InputError(
-            f"{path} lasts {samples} samples, longer than a second ({RATE}); cut it, or remove it"
-        )
+        raise BadAudio(path, f"lasts {samples} samples, longer than a second ({RATE})", "cut it, or remove it")
     if samples < SHORTEST:
-        raise InputError(
-            f"{path} lasts {samples} samples, too short for a spectrogram ({SHORTEST}); remove it, "
-            "also from the list that may name it"
-        )
-    return info.seconds
+        remedy = "remove it, also from the list that may name it"
+        raise BadAudio(path, f"lasts {samples} samples, too short for a spectrogram ({SHORTEST})", remedy)
+    return seconds
 
 
 MINI_WORDS = ("down", "go", "left", "no", "right", "stop", "up", "yes")
