@@ -170,7 +170,7 @@ def test_a_reference_of_other_recordings_leaves_all_as_it_was(work: Path, mini: 
 def test_an_unexpected_error_names_the_recording(
     mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(path: Path) -> np.ndarray:
+    def fail(*_: object, **__: object) -> np.ndarray:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(recording_module, "read_audio", fail)
