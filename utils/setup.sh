@@ -71,8 +71,6 @@ find_python() {
 # Everything that can be known to fail is said before anything is downloaded.
 check_machine() {
     local free
-    command -v "${CC:-cc}" > /dev/null || command -v gcc > /dev/null ||
-        fail "a C compiler (cc or gcc) is needed; install one (Debian: apt-get install gcc)"
     "$python" -c 'import venv, ensurepip' 2> /dev/null ||
         fail "$python lacks the module venv; install it (Debian: apt-get install ${python##*/}-venv)"
     free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1000000) }')

@@ -69,7 +69,6 @@ class Checkout:
         self.bin.mkdir()
         for name in "bash cat cksum grep awk df sed mkdir rm cp touch tail flock sleep env dirname".split():
             self.tool(name, target=shutil.which(name))
-        self.tool("cc", "#!/bin/bash\n")
         self.python = self.tool("python3.11", PYTHON)
         self.calls_file = folder / "calls"
         self.environment = {"PATH": str(self.bin), "CALLS": str(self.calls_file), "SELF": str(self.python)}
@@ -245,7 +244,6 @@ def test_this_environment_imports_what_was_mended_without_a_network(tmp_path):
         (None, {"VERSION": "3.15"}, "Python 3.11 to 3.14 is needed, but "),
         (None, {"VERSION": "3.1"}, "Python 3.11 to 3.14 is needed, but "),
         (None, {"PYTHON": "/no/python3.12"}, "but /no/python3.12 is "),
-        (lambda c: (c.bin / "cc").unlink(), {}, "a C compiler (cc or gcc) is needed"),
         (None, {"NO_VENV": "1"}, "lacks the module venv; install it (Debian: apt-get install python3.11-venv)"),
         (lambda c: ((c.bin / "df").unlink(), c.tool("df", "#!/bin/bash\nprintf 'x\\nx 9 9 7000000 9 /\\n'\n")), {},
          "8 GB of free disk are needed"),
