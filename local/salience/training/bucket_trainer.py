@@ -36,9 +36,11 @@ class BucketTrainer(Trainer):
         sampler = LengthBuckets(
             self._lengths, self._settings.batch_size, self.args.seed, self.args.process_index, self.args.world_size
         )
+        workers = self.args.dataloader_num_workers
+        # Forked workers share the data set and need not pickle it; from Python 3.14 on, fork is no longer the default.
         loader = DataLoader(
-            self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers, pin_memory=torch.cuda.is_available(),
+            self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator, num_workers=workers,
+            multiprocessing_context="fork" if workers else None, pin_memory=torch.cuda.is_available(),
         )
         # The sampler has shared the batches out already.
         return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
