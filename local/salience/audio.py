@@ -196,13 +196,13 @@ def _opened(path: Path) -> Iterator["_Plain | _Coded"]:
                 raise BadAudio(path, f"is cut off: it has {size} of the {promised} bytes its header promises")
             with closing(_Plain.of(path, handle, head) or _Coded(path, handle, head)) as source:
                 yield source
-    except (InputError, NameError):
+    except (InputError, MemoryError, NameError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
         words = " ".join((getattr(error, "strerror", None) or str(error)).split())[:200]
-        raise BadAudio(path, f"cannot be decoded ({words or type(error).__name__})") from None
+        raise BadAudio(path, f"cannot be decoded as audio ({words or type(error).__name__})") from None
 
 
 # What libsndfile reads.
