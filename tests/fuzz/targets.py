@@ -217,7 +217,7 @@ def commands_lists(data: bytes, folder: Path) -> None:
 
 def fsdd_metadata(data: bytes, folder: Path) -> None:
     (folder / "recordings").mkdir()
-    (folder / "recordings" / "0_jackson_0.wav").write_bytes(WAV)
+    (folder / "recordings" / "0_jackson_0.wav").write_bytes(wav(800, fsdd.RATE))
     (folder / "metadata.py").write_bytes(data)
     list(fsdd.utterances(folder))
 

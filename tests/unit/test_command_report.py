@@ -362,7 +362,8 @@ def speech_and_noise(top: Path) -> None:
         tone = 0.3 * np.sin(2 * np.pi * 1000 * (place + 1) * np.arange(samples) / 16000)
         soundfile.write(top / f"{word}.wav", tone, 16000)
         key = f"s{place}-{word}-0"
-        utterances.append(Utterance(id=key, speaker=f"s{place}", audio=top / f"{word}.wav", text=word, duration=1.0, recording=key))
+        seconds = samples / 16000
+        utterances.append(Utterance(id=key, speaker=f"s{place}", audio=top / f"{word}.wav", text=word, duration=seconds, recording=key))
     soundfile.write(top / "noise.wav", 0.1 * np.random.default_rng(1).standard_normal(16000), 16000)
     piece = Utterance(id="hum", speaker="hum", audio=top / "noise.wav", text="", duration=1.0, recording="hum")
     for name, records in (("test", utterances), ("noise_train", [piece])):
