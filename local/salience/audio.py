@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from os.path import exists, isfile
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -430,9 +431,9 @@ class _Coded:
 
     def info(self) -> AudioInfo:
         if self._begins_as_mp3 and not self._has_count:
-            self._handle.seek(self._start)
-            if (info := _plain_mpeg(self._handle.read())) is not None:
-                return info
+            with mmap(self._handle.fileno(), 0, access=ACCESS_READ) as content:
+                if (info := _plain_mpeg(content, self._start)) is not None:
+                    return info
         parts = [(self._seconds(container), container.streams.audio[0]) for container in self._containers()]
         stream = parts[0][1]
         return AudioInfo(sum(seconds for seconds, _ in parts), stream.rate, stream.channels, stream.codec_context.name)
@@ -629,20 +630,20 @@ class MpegFrame(NamedTuple):
         return cls(size, hertz, samples, 1 if head[3] >> 6 == 3 else 2, layer)
 
     @classmethod
-    def of(cls, data: bytes, place: int = 0) -> "MpegFrame | None":
+    def of(cls, data: bytes | mmap, place: int = 0) -> "MpegFrame | None":
         """The frame that begins at a place; None where none does."""
         head = data[place : place + 4]
         return cls._of(head) if len(head) == 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 else None
 
 
-def _plain_mpeg(data: bytes) -> AudioInfo | None:
+def _plain_mpeg(data: mmap, start: int) -> AudioInfo | None:
     """Measure what is nothing but whole frames of one form, as FFmpeg and lame write them to a pipe; None for all else.
 
     Several times as fast as having FFmpeg read the packets, and what
     Common Voice's clips are.
     """
-    first = frame = MpegFrame.of(data)
-    place = count = 0
+    first = frame = MpegFrame.of(data, start)
+    place, count = start, 0
     while frame is not None and frame[1:] == first[1:]:
         place, count = place + frame.size, count + 1
         frame = MpegFrame.of(data, place)
