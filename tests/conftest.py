@@ -35,12 +35,9 @@ def _remember(report: pytest.TestReport | pytest.CollectReport) -> None:
 def unexcused(reason: str) -> bool:
     """Whether this machine could run a test that was skipped for this reason.
 
-    Excused are a GPU, test data, Debian packages, the rights of root and, where
-    nothing can be compiled, KenLM, if they are not here; the reason must name
-    them.
+    Excused are a GPU, test data, Debian packages and the rights of root, if they
+    are not here; the reason must name them.
     """
-    if "'kenlm'" in reason and not (shutil.which("cmake") and shutil.which("g++")):
-        return False
     if re.search(r"\b(GPU|CUDA)\b", reason) and shutil.which("nvidia-smi") is None:
         return False
     if "test data" in reason and not Path(os.environ["SALIENCE_TEST_DATA"]).is_dir():

@@ -77,7 +77,7 @@ def _check_readable(language_model: Path) -> None:
         import kenlm
     except ImportError:
         raise InputError(
-            "a beam with a language model needs the package kenlm, which is not installed; pip install kenlm (it needs a C++ compiler),"
+            "a beam with a language model needs the package kenlm, which is not installed; pip install ufal.kenlm,"
             " or leave out --lm"
         ) from None
     try:
