@@ -29,7 +29,7 @@ from salience.data.symbols import Symbols, least_frames
 from salience.data.tables import read_table, write_table
 from salience.data.vocabulary import CATALAN, LEGACY, write_vocabulary
 from salience.data.waveforms import Waveforms, labels_of_set, pad_signals
-from salience.decoding.ctc import beam, best_path, greedy, log_probabilities
+from salience.decoding.ctc import beam, best_path, log_probabilities
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
 from salience.masking.latents import LatentMasker, LatentMasking
@@ -39,7 +39,7 @@ from salience.models.wav2vec import (
     SIZES, Learning, check_start, files_of, frames_of, labels_of, load_ctc, load_trained, numbers_of, open_classifier, open_ctc, open_start, prepare, real_frames, save_model,
 )
 from salience.randomness import generator
-from salience.saliency.wav2vec import Spoken, aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
+from salience.saliency.wav2vec import aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
 from salience.training.trainer import TrainingSettings, train
 from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
 

@@ -1,6 +1,5 @@
 """Whisper in every format people have it in, against transformers' and CTranslate2's own models."""
 
-import json
 import struct
 from dataclasses import asdict
 

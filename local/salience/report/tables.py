@@ -5,7 +5,6 @@ Every number that a report shows is formatted here, from a row.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from salience.data.bidi import isolated, width
 from salience.report import collection_tables, command_tables, wav2vec_tables

@@ -18,7 +18,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
 from salience.data.waveforms import RATE, Waveforms, pad_signals
 from salience.errors import InputError
 from salience.masking.spans import SpanMasking
-from salience.models.wav2vec import context, feature_maps, frames_of, real_frames
+from salience.models.wav2vec import feature_maps, frames_of, real_frames
 from salience.randomness import generator
 
 
