@@ -48,9 +48,7 @@ def check_leakage(
     names = {folder.name for folder in kind_of}
     allowed = set(allow_shared_speakers.split())
     if not allowed <= names:
-        raise InputError(
-            f"--allow-shared-speakers names {min(allowed - names)}, no set of {examples(sorted(names))}"
-        )
+        raise InputError(f"--allow-shared-speakers names {min(allowed - names)}, no set of {examples(sorted(names))}")
     normalise = resolve(normaliser)[0] if normaliser else str
     crossing: list[Overlap] = []
     repeated: list[Overlap] = []

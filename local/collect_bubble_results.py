@@ -118,9 +118,7 @@ def collect_bubble_results(
     absent += [] if any(row["snr"] is not None for row in rows) else ["retrained recognisers"]
 
     swept = split(sweeps, "weight", "value") if sweeps is not None else []
-    swept.sort(
-        key=lambda part: WEIGHTS.index(part[0]["weight"]) if part[0]["weight"] in WEIGHTS else len(WEIGHTS)
-    )
+    swept.sort(key=lambda part: WEIGHTS.index(part[0]["weight"]) if part[0]["weight"] in WEIGHTS else len(WEIGHTS))
     for place, pattern in swept:
         for name, systems in read_scores(pattern).items():
             rows += placed(rate_rows(name, {"masked-noise": systems[""]}, common), _weight(place))
@@ -159,9 +157,7 @@ def collect_bubble_results(
     )
 
 
-def _with_definitions(
-    systems: Mapping[str, Mapping[int, Proportions]],
-) -> dict[str, Mapping[int, Proportions]]:
+def _with_definitions(systems: Mapping[str, Mapping[int, Proportions]]) -> dict[str, Mapping[int, Proportions]]:
     """The conditions in the order of the table, with the proportions of those that need no mask."""
     some = next(iter(systems.values()))
     fixed = {
@@ -174,8 +170,7 @@ def _with_definitions(
 def _weight(place: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(place["value"], (int, float)):
         raise InputError(
-            f"the sweep of {place['weight']} has a value {place['value']!r}, which is no number; "
-            "remove its folder"
+            f"the sweep of {place['weight']} has a value {place['value']!r}, which is no number; remove its folder"
         )
     return {"weight": place["weight"], "weight_value": place["value"]}
 
@@ -185,9 +180,7 @@ def _frames(pattern: str | None) -> dict[str, dict[str, int]]:
     for fields, path in matches(pattern) if pattern is not None else []:
         table = read_table(path)
         if not all(value.isdecimal() for value in table.values()):
-            raise InputError(
-                f"{path} holds something else than numbers of frames; run the feature stage again"
-            )
+            raise InputError(f"{path} holds something else than numbers of frames; run the feature stage again")
         found[fields["set"]] = {key: int(value) for key, value in table.items()}
     return found
 

@@ -187,9 +187,7 @@ def _read_noisy(
             found[place["snr"]] = systems[name]
     if found:
         at_all = [system for system in SYSTEMS if all(system in systems for systems in found.values())]
-        found[MEAN] = {
-            system: mean_over(system, [systems[system] for systems in found.values()]) for system in at_all
-        }
+        found[MEAN] = {system: mean_over(system, [systems[system] for systems in found.values()]) for system in at_all}
     return found
 
 
@@ -242,7 +240,11 @@ def _chosen(path: Path | None) -> float | None:
 
 def _compared(name: str, systems: Mapping[str, Scores], common: Mapping[str, Any]) -> list[dict[str, Any]]:
     rivals = dict.fromkeys(rival for _, rival in COMPARED)
-    return [item for item in comparisons(name, systems, list(rivals), common) if (item["system"], item["against"]) in COMPARED]
+    return [
+        item
+        for item in comparisons(name, systems, list(rivals), common)
+        if (item["system"], item["against"]) in COMPARED
+    ]
 
 
 def _generator_rows(pattern: str | None, published: Path | None, common: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -255,8 +257,15 @@ def _generator_rows(pattern: str | None, published: Path | None, common: Mapping
         kept = [min(entries, key=lambda entry: entry["eval_dev_loss"]) for entries in scored if entries]
         for metric, name in zip(GENERATOR_METRICS, ("loss", "mask", "error"), strict=True) if kept else ():
             values = [entry[f"eval_dev_{name}"] for entry in kept]
-            known = {"system": system, "set": "dev", "metric": metric, "seeds": [] if system == PUBLISHED else sorted(paths)}
-            rows.append(new_row(common, **known, value=rounded(np.mean(values)), values=[rounded(value) for value in values]))
+            known = {
+                "system": system,
+                "set": "dev",
+                "metric": metric,
+                "seeds": [] if system == PUBLISHED else sorted(paths),
+            }
+            rows.append(
+                new_row(common, **known, value=rounded(np.mean(values)), values=[rounded(value) for value in values])
+            )
     return rows
 
 

@@ -86,11 +86,7 @@ def collect_results(
         rows += share_rows(shares, common)
     if not rows:
         raise InputError("there is nothing to collect; give --scores, --classifier or --masked-shares")
-    run = {
-        **run_fields(common),
-        "seeds": sorted(all_seeds),
-        "settings": settings or {},
-    }
+    run = {**run_fields(common), "seeds": sorted(all_seeds), "settings": settings or {}}
     write_results(out, replace(read_results(out), {"rows": rows, "comparisons": compared, "runs": [run]}))
     logger.info("%d rows and %d comparisons of %s are in %s", len(rows), len(compared), corpus, out)
 

@@ -111,7 +111,10 @@ def _less(work: list[Chunk], chunk: int, together: str) -> str:
     if chunk:
         return f"or lower --chunk {chunk}"
     if together:
-        return "or make the sets smaller in stage 1 (--train-limit, --dev-limit, --test-limit, --most-per-accent, --most-per-gender)"
+        return (
+            "or make the sets smaller in stage 1 (--train-limit, --dev-limit, --test-limit, --most-per-accent,"
+            " --most-per-gender)"
+        )
     return "or decode a part at a time with --chunk"
 
 

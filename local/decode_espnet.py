@@ -44,7 +44,10 @@ def decode_espnet(
         raise InputError(f"--features names {len(sources)} folders but --out {len(targets)}; give one for each")
     recognisers = models.split() * (len(sources) if len(models.split()) == 1 else 1)
     if len(recognisers) != len(sources):
-        raise InputError(f"--models names {len(recognisers)} recognisers for {len(sources)} folders of features; give one, or one for each")
+        raise InputError(
+            f"--models names {len(recognisers)} recognisers for {len(sources)} folders of features; give one, or one"
+            " for each"
+        )
     dimensions = {model: read_config(Path(model))["input_size"] for model in dict.fromkeys(recognisers)}
     loaded: tuple[Path, BeamSearch] | None = None
     for model, source, target in zip(map(Path, recognisers), map(Path, sources), map(Path, targets), strict=True):
@@ -60,7 +63,10 @@ def decode_espnet(
                 continue
             archive = Archive(scp)
             if len(archive) and dimension_of(archive) != dimensions[str(model)]:
-                raise InputError(f"{scp} has {dimension_of(archive)} values a frame but {model} was trained on {dimensions[str(model)]}; give the features that it was trained on")
+                raise InputError(
+                    f"{scp} has {dimension_of(archive)} values a frame but {model} was trained on"
+                    f" {dimensions[str(model)]}; give the features that it was trained on"
+                )
             if loaded is None or loaded[0] != model:
                 loaded = model, BeamSearch(model, search, lm, device)
             with step:

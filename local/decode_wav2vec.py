@@ -55,14 +55,23 @@ def decode_wav2vec(
     try:
         folders = [Path(folder) for folder in shlex.split(models)]
     except ValueError:
-        raise InputError(f"--models has a quote that is not closed: {models}; put each name with a quote or a space in it in quotes of the other kind") from None
+        raise InputError(
+            f"--models has a quote that is not closed: {models}; put each name with a quote or a space in it in quotes"
+            " of the other kind"
+        ) from None
     for model in folders:
         loaded = None
         for name in sets.split():
             waveforms = Waveforms(data / name, packed / name if packed else None, scaled)
             step = Step(
                 model / out / name / "step.json",
-                {"beam": beam, "lm_weight": lm_weight, "word_bonus": word_bonus, "scaled": scaled, "sound": waveforms.identity()},
+                {
+                    "beam": beam,
+                    "lm_weight": lm_weight,
+                    "word_bonus": word_bonus,
+                    "scaled": scaled,
+                    "sound": waveforms.identity(),
+                },
                 inputs=[*waveforms.inputs, *(model / file for file in (*FILES, "tokens.txt")), *([lm] if lm else [])],
                 outputs=[model / out / name / "text"],
             )

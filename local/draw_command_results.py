@@ -8,8 +8,8 @@ from salience import program
 from salience.errors import InputError
 from salience.report.cells import Row, distinct, snr_name
 from salience.report.command_figures import swept_rates
-from salience.report.figures import rate_bars
 from salience.report.command_tables import CLEAN, MEAN, METRIC
+from salience.report.figures import rate_bars
 from salience.report.masks_figures import rates_by_snr
 from salience.scoring.results import read_results
 

@@ -59,16 +59,10 @@ def draw_figures(
         for fields, path in find(histories):
             points = [(entry["step"], entry[value]) for entry in read_json(path) if value in entry]
             if points:
-                curves[f"{fields.get('system', '')}/{fields.get('fold', '')}{fields.get('seed', '')}"] = (
-                    points
-                )
+                curves[f"{fields.get('system', '')}/{fields.get('fold', '')}{fields.get('seed', '')}"] = points
         if curves:
             training_curves(
-                curves,
-                out / f"training_{value}.png",
-                ylabel,
-                title="Training, a line a seed",
-                synthetic=synthetic,
+                curves, out / f"training_{value}.png", ylabel, title="Training, a line a seed", synthetic=synthetic
             )
     if data is not None and features is not None and maps is not None and masked is not None:
         _draw_triptychs(out, synthetic, data, Archive(features), Archive(maps), Archive(masked), examples)

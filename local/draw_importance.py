@@ -135,8 +135,7 @@ def mixture(
     )
     window = torch.hann_window(WINDOW)
     sounds = {
-        name: torch.istft(spectrum, WINDOW, HOP, window=window, length=SAMPLES)[0]
-        for name, spectrum in mixed.items()
+        name: torch.istft(spectrum, WINDOW, HOP, window=window, length=SAMPLES)[0] for name, spectrum in mixed.items()
     }
     return Mixture(example, sounds)
 

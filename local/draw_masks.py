@@ -13,13 +13,7 @@ from salience.data.signals import read_utterance
 from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.files import read_json
-from salience.report.masks_figures import (
-    frequency_curve,
-    mask_overlays,
-    mask_training,
-    rates_by_snr,
-    sweep_panels,
-)
+from salience.report.masks_figures import frequency_curve, mask_overlays, mask_training, rates_by_snr, sweep_panels
 from salience.report.tables import snr_name
 from salience.scoring.noise_masks import frequency_importance, mean_of_seeds
 from salience.scoring.results import matches, read_results
@@ -62,9 +56,7 @@ def draw_masks(
         if (run["corpus"], run["synthetic"]) == (corpus, synthetic):
             judged_by = run["judged_by"]
     rates = [
-        row
-        for row in rows
-        if (row["metric"], row["normaliser"]) == tuple(judged_by.values()) and not row["accent"]
+        row for row in rows if (row["metric"], row["normaliser"]) == tuple(judged_by.values()) and not row["accent"]
     ]
     _draw_sweeps(out, synthetic, rates, rows)
     _draw_noise(out, synthetic, rates)
@@ -163,8 +155,8 @@ def _levels(samples: np.ndarray, size: int, hop: int) -> np.ndarray:
     # Imported here: it takes a second, and most of the pictures do without torch.
     import torch
 
-    from salience.features.stft import stft
     from salience.features.fbank import INT16
+    from salience.features.stft import stft
 
     power = stft(INT16 * torch.from_numpy(samples)[None], size, hop)[0].abs().square().numpy()
     return 10 * np.log10(np.maximum(power, 1.0))

@@ -215,9 +215,7 @@ def _draw_maps(
             path, title = out / f"{name}_{key}.png", f"{name.replace('_', ', ')}\n{said}"
             if symbols is None:
                 saliency = _map_of(archive, key, len(signal), 1)[:, 0]
-                saliency_panels(
-                    signal, _levels(signal), SHIFT / RATE, saliency, FRAMES, path, title, synthetic
-                )
+                saliency_panels(signal, _levels(signal), SHIFT / RATE, saliency, FRAMES, path, title, synthetic)
             else:
                 names = symbols[key].split()
                 saliency = _map_of(archive, key, len(signal), len(names))

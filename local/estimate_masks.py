@@ -58,12 +58,16 @@ def estimate_masks(
     """
     pairs = list(zip(estimators.split(), out.split(), strict=False))
     if len(estimators.split()) != len(out.split()):
-        raise InputError(f"--estimators names {len(estimators.split())} folders and --out {len(out.split())}; give as many")
+        raise InputError(
+            f"--estimators names {len(estimators.split())} folders and --out {len(out.split())}; give as many"
+        )
     for folder, place in ((Path(a), Path(b)) for a, b in pairs):
         model = None
         if check_space:
             model = load_estimator(folder, device)
-            samples = torch.tensor([round(u.duration * RATE) for name in sets.split() for u in read_data_dir(data / name)])
+            samples = torch.tensor(
+                [round(u.duration * RATE) for name in sets.split() for u in read_data_dir(data / name)]
+            )
             needed = archive_bytes(model.frames(samples).tolist(), model.sizes.bins, compress)
             require_space(place, (place / name for name in sets.split()), needed, "the masks")
         for name in sets.split():
@@ -73,7 +77,13 @@ def estimate_masks(
             table = place / name / f"noise_proportion.{job}"
             step = Step(
                 prefix.with_name(f"mask.{job}.step.json"),
-                {"jobs": jobs, "dither": noise.dither, "compress": compress, "longest": longest, "audio": audio_fingerprint(u.audio for u in utterances)},
+                {
+                    "jobs": jobs,
+                    "dither": noise.dither,
+                    "compress": compress,
+                    "longest": longest,
+                    "audio": audio_fingerprint(u.audio for u in utterances),
+                },
                 inputs=[share, folder / "model.safetensors", folder / "config.json"],
                 outputs=[prefix.with_name(f"mask.{job}.scp"), table],
             )
@@ -87,9 +97,13 @@ def estimate_masks(
                     speech = torch.from_numpy(dithered(signal, noise.dither, "evaluation", utterance.id))
                     mask = mask_of(model, speech, device)
                     silence = torch.zeros(max(int(longest * RATE) - len(signal), 0)).numpy()
-                    padded = torch.cat([speech, torch.from_numpy(dithered(silence, noise.dither, "padding", utterance.id))])
+                    padded = torch.cat(
+                        [speech, torch.from_numpy(dithered(silence, noise.dither, "padding", utterance.id))]
+                    )
                     writer.write(utterance.id, mask.numpy())
-                    shares[utterance.id] = f"{noise_proportion(mask):.6f} {noise_proportion(mask_of(model, padded, device)):.6f}"
+                    shares[utterance.id] = (
+                        f"{noise_proportion(mask):.6f} {noise_proportion(mask_of(model, padded, device)):.6f}"
+                    )
                 write_table(table, shares)
             logger.info("wrote %d masks to %s", len(shares), prefix.parent)
 

@@ -40,7 +40,9 @@ class Kind(NamedTuple):
 
 KINDS = {
     "logmel": Kind(logmel.log_mel, logmel.num_frames, (logmel.BINS, 128), logmel.FRAMES_30S),
-    "fbank": Kind(lambda audios, bins, device: fbank.fbank_of_audios(audios, device=device), fbank.num_frames, (fbank.BINS,)),
+    "fbank": Kind(
+        lambda audios, bins, device: fbank.fbank_of_audios(audios, device=device), fbank.num_frames, (fbank.BINS,)
+    ),
 }
 
 
@@ -80,7 +82,9 @@ def extract_features(
         raise InputError(f"--kind {kind} has {' or '.join(map(str, possible))} bins, not {bins}; correct --bins")
     if check_space:
         lengths = [num_frames(round(u.duration * RATE)) for name in sets.split() for u in read_data_dir(data / name)]
-        require_space(out, (out / name for name in sets.split()), archive_bytes(lengths, bins, compress), "the features")
+        require_space(
+            out, (out / name for name in sets.split()), archive_bytes(lengths, bins, compress), "the features"
+        )
     for name in sets.split():
         share = data / name / f"split{jobs}" / str(job)
         prefix = out / name / f"feats.{job}"
@@ -89,7 +93,9 @@ def extract_features(
         step = Step(
             prefix.with_name(f"feats.{job}.step.json"),
             {
-                "kind": kind, "jobs": jobs, "compress": compress,
+                "kind": kind,
+                "jobs": jobs,
+                "compress": compress,
                 "audio": audio_fingerprint(u.audio for u in utterances),
                 **({} if bins == possible[0] else {"bins": bins}),
             },

@@ -57,8 +57,18 @@ MODULES = {
 
 def main(
     corpus: Literal[
-        "librispeech", "edacc", "common_voice", "common_voice_catalan", "common_voice_persian", "fsdd", "an4", "speech_commands", "musan", "qut_noise",
-        "pdid", "recordings",
+        "librispeech",
+        "edacc",
+        "common_voice",
+        "common_voice_catalan",
+        "common_voice_persian",
+        "fsdd",
+        "an4",
+        "speech_commands",
+        "musan",
+        "qut_noise",
+        "pdid",
+        "recordings",
     ],
     target: Path,
     root: Path | None = None,

@@ -76,10 +76,23 @@ def finetune_wav2vec(
     step = Step(
         out / "step.json",
         {
-            "start": start, "size": size, "variant": variant, "masking": masking, "learning": learning, "training": training, "normaliser": normaliser,
-            "scaled": scaled, "seed": seed, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
+            "start": start,
+            "size": size,
+            "variant": variant,
+            "masking": masking,
+            "learning": learning,
+            "training": training,
+            "normaliser": normaliser,
+            "scaled": scaled,
+            "seed": seed,
+            "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
         },
-        inputs=[tokens, *(path for name, w in sets.items() for path in (*w.inputs, data / name / "text")), *([maps] if mapped else [])] + files_of(start),
+        inputs=[
+            tokens,
+            *(path for name, w in sets.items() for path in (*w.inputs, data / name / "text")),
+            *([maps] if mapped else []),
+            *files_of(start),
+        ],
         outputs=[out / name for name in (*FILES, "tokens.txt", "history.json")],
         partial=out / "checkpoints",
     )
@@ -92,15 +105,28 @@ def finetune_wav2vec(
         unknown = sum(numbers.count(symbols.unknown) for numbers in targets.values()) / sum(map(len, targets.values()))
         logger.info("%d utterances; %.2f %% of their symbols are [UNK]", len(targets), 100 * unknown)
         model = open_ctc(start, symbols, size, seed)
-        long = sum(least_frames(numbers) > frames_of(model.config, sets[train_set].samples[key]) for key, numbers in targets.items())
+        long = sum(
+            least_frames(numbers) > frames_of(model.config, sets[train_set].samples[key])
+            for key, numbers in targets.items()
+        )
         if long:
             logger.info("%d utterances have more symbols than frames, so that nothing is learnt from them", long)
         finish = prepare(model, learning)
         masker = LatentMasker(variant, masking, Archive(maps) if mapped else {}, seed)
         utterances = TranscribedUtterances(sets[train_set], targets, model.config, masker)
         history = train(
-            Wav2VecCTC(model), utterances, utterances.lengths, partial(collate, config=model.config),
-            DevRates(sets[dev_set], dev, symbols, training.batch_size), "eval_dev_cer", False, out, training, seed, ngpu, learning.rate,
+            Wav2VecCTC(model),
+            utterances,
+            utterances.lengths,
+            partial(collate, config=model.config),
+            DevRates(sets[dev_set], dev, symbols, training.batch_size),
+            "eval_dev_cer",
+            False,
+            out,
+            training,
+            seed,
+            ngpu,
+            learning.rate,
         )
         if is_first_process():
             save_model(finish().cpu(), out, symbols)
@@ -116,7 +142,10 @@ def texts_of(waveforms: Waveforms, name: str) -> dict[str, str]:
     texts = {key: normalise(utterance.text) for key, utterance in waveforms.utterances.items()}
     for key, text in texts.items():
         if not text:
-            raise InputError(f"{waveforms.data}/text: {key} has no words after the normaliser {name}; remove it with utils/fix_data_dir.sh")
+            raise InputError(
+                f"{waveforms.data}/text: {key} has no words after the normaliser {name}; remove it with"
+                " utils/fix_data_dir.sh"
+            )
     return texts
 
 
@@ -128,7 +157,9 @@ class DevRates:
 
     def __call__(self, network: Wav2VecCTC) -> dict[str, float]:
         decode = greedy(self.symbols)
-        said = {key: decode(scores) for key, scores in log_probabilities(network.model, self.waveforms, self.batch_size)}
+        said = {
+            key: decode(scores) for key, scores in log_probabilities(network.model, self.waveforms, self.batch_size)
+        }
         references = list(self.references.values())
         hypotheses = [said[key] for key in self.references]
         wer, cer = 100 * jiwer.wer(references, hypotheses), 100 * jiwer.cer(references, hypotheses)

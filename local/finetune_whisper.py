@@ -19,7 +19,15 @@ from salience.files import write_json
 from salience.masking.apply import Masker, open_maps
 from salience.masking.policies import Masking
 from salience.models.whisper import (
-    MINI, TooLong, WhisperForTraining, check_bins, load_model, new_model, save_model, target_tokens, tokenizer_of,
+    MINI,
+    TooLong,
+    WhisperForTraining,
+    check_bins,
+    load_model,
+    new_model,
+    save_model,
+    target_tokens,
+    tokenizer_of,
 )
 from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
@@ -86,8 +94,15 @@ def finetune_whisper(
     step = Step(
         out / "step.json",
         {
-            "variant": variant, "masks": masks, "masking": masking, "training": training, "language": language,
-            "full_context": full_context, "seed": seed, "longest": longest, "dev_utterances": dev_utterances,
+            "variant": variant,
+            "masks": masks,
+            "masking": masking,
+            "training": training,
+            "language": language,
+            "full_context": full_context,
+            "seed": seed,
+            "longest": longest,
+            "dev_utterances": dev_utterances,
             "model": model,
             **({"skip_long_texts": True} if skip_long_texts else {}),
         },
@@ -114,11 +129,21 @@ def finetune_whisper(
             augment = Masker(variant, masking, loaded, seed).apply
         utterances = list(tokens)
         train_data = AugmentedUtterances(utterances, Archive(archive_path), tokens, augment)
-        dev_score = _DevScore(data / dev_set, features / dev_set, language, full_context, longest, dev_utterances, training.batch_size)
+        dev_score = _DevScore(
+            data / dev_set, features / dev_set, language, full_context, longest, dev_utterances, training.batch_size
+        )
         history = train(
-            WhisperForTraining(whisper), train_data, [int(counts[u]) for u in utterances] * 2,
-            partial(collate, end=tokenizer.eot, full_context=full_context, most=2 * whisper.dims.n_audio_ctx), dev_score,
-            "eval_dev_wer", False, out, training, seed, ngpu,
+            WhisperForTraining(whisper),
+            train_data,
+            [int(counts[u]) for u in utterances] * 2,
+            partial(collate, end=tokenizer.eot, full_context=full_context, most=2 * whisper.dims.n_audio_ctx),
+            dev_score,
+            "eval_dev_wer",
+            False,
+            out,
+            training,
+            seed,
+            ngpu,
         )
         if is_first_process():
             whisper.short_context = not full_context
@@ -135,7 +160,9 @@ def _targets(data: Path, tokenizer: Tokenizer, limit: int, skip_long: bool) -> d
     skipped = []
     for utterance in read_data_dir(data):
         if not utterance.text.strip():
-            raise InputError(f"{data}/text: {utterance.id} has an empty transcript; remove it with utils/fix_data_dir.sh")
+            raise InputError(
+                f"{data}/text: {utterance.id} has an empty transcript; remove it with utils/fix_data_dir.sh"
+            )
         try:
             targets[utterance.id] = target_tokens(tokenizer, utterance.text.lower(), limit)
         except TooLong as error:
@@ -157,13 +184,20 @@ def _targets(data: Path, tokenizer: Tokenizer, limit: int, skip_long: bool) -> d
 class _DevScore:
     """WER in percent of a model on the dev set, both sides lower case."""
 
-    def __init__(self, data: Path, features: Path, language: str, full_context: bool, longest: int, most: int, batch_size: int) -> None:
+    def __init__(
+        self, data: Path, features: Path, language: str, full_context: bool, longest: int, most: int, batch_size: int
+    ) -> None:
         records = read_data_dir(data)[: most or None]
         counts = read_table(features / "utt2num_frames")
         self.references = {u.id: " ".join(u.text.lower().split()) for u in records}
         self.frames = {u.id: int(counts[u.id]) for u in records}
         self.archive = Archive(features / "feats.scp")
-        self.options = {"language": language, "full_context": full_context, "longest": longest, "batch_size": batch_size}
+        self.options = {
+            "language": language,
+            "full_context": full_context,
+            "longest": longest,
+            "batch_size": batch_size,
+        }
 
     def __call__(self, network: WhisperForTraining) -> dict[str, float]:
         hypotheses = dict(transcribe(network.model, self.archive, self.frames, **self.options))

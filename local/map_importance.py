@@ -22,7 +22,13 @@ BATCH = 256
 
 
 def map_importance(
-    packed: Path, generator: Path, out: Path, sets: str = "train dev test", compress: bool = True, device: str = "cpu", check_space: bool = True
+    packed: Path,
+    generator: Path,
+    out: Path,
+    sets: str = "train dev test",
+    compress: bool = True,
+    device: str = "cpu",
+    check_space: bool = True,
 ) -> None:
     """Write OUT/SET/mask.ark and mask.scp.
 
@@ -40,12 +46,16 @@ def map_importance(
     """
     if check_space:
         clips = sum(len(read_packed(packed / name)) for name in sets.split())
-        require_space(out, (out / name for name in sets.split()), archive_bytes([FRAMES] * clips, BINS, compress), "the masks")
+        require_space(
+            out, (out / name for name in sets.split()), archive_bytes([FRAMES] * clips, BINS, compress), "the masks"
+        )
     model = None
     for name in sets.split():
         step = Step(
-            out / name / "step.json", {"compress": compress},
-            inputs=[packed / name / "step.json", generator / "model.safetensors"], outputs=[out / name / "mask.scp"],
+            out / name / "step.json",
+            {"compress": compress},
+            inputs=[packed / name / "step.json", generator / "model.safetensors"],
+            outputs=[out / name / "mask.scp"],
         )
         if step.is_done():
             continue

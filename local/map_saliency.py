@@ -68,7 +68,11 @@ def map_saliency(
     """
     model = load_classifier(classifier, device)
     if check_space:
-        columns = [columns_for(int(frames)) for name in sets.split() for frames in read_table(features / name / "utt2num_frames").values()]
+        columns = [
+            columns_for(int(frames))
+            for name in sets.split()
+            for frames in read_table(features / name / "utt2num_frames").values()
+        ]
         needed = len(KINDS) * archive_bytes(columns, model.settings.bins // STRIDE, compress)
         require_space(out, (out / kind / name for kind in KINDS for name in sets.split()), needed, "the maps")
     for name in sets.split():
@@ -88,7 +92,8 @@ def map_saliency(
         utterances = sorted((u.id for u in read_data_dir(share)), key=lambda u: (int(frames[u]), u))
         with step, ExitStack() as stack:
             writers = {
-                kind: stack.enter_context(ArchiveWriter(out / kind / name / f"saliency.{job}", compress)) for kind in KINDS
+                kind: stack.enter_context(ArchiveWriter(out / kind / name / f"saliency.{job}", compress))
+                for kind in KINDS
             }
             for batch in bar(chunked(utterances, batch_size), f"maps of {name}", -(-len(utterances) // batch_size)):
                 matrices = [archive[utterance] for utterance in batch]
@@ -100,7 +105,9 @@ def map_saliency(
                 with torch.no_grad():
                     maps = model.feature_maps(padded)
                 gradcam, gradcam_plus, _ = cam_maps(maps, model.head, classes)
-                for utterance, matrix, *pair in zip(batch, matrices, gradcam.cpu().numpy(), gradcam_plus.cpu().numpy(), strict=True):
+                for utterance, matrix, *pair in zip(
+                    batch, matrices, gradcam.cpu().numpy(), gradcam_plus.cpu().numpy(), strict=True
+                ):
                     columns = min(columns_for(len(matrix)), pair[0].shape[1])
                     for kind, native in zip(KINDS, pair, strict=False):
                         writers[kind].write(utterance, native[:, :columns].T)

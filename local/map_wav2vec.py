@@ -93,7 +93,9 @@ def map_wav2vec(
     if check_space:
         spoken = [u for name in sets.split() for u in _first(read_data_dir(data / name), most_per_accent)]
         # A map for each symbol, if for any; there are at most as many as characters.
-        sizes = [round(u.duration * FRAMES_A_SECOND + 1) * (max(1, len(u.text)) if per_character else 1) for u in spoken]
+        sizes = [
+            round(u.duration * FRAMES_A_SECOND + 1) * (max(1, len(u.text)) if per_character else 1) for u in spoken
+        ]
         places = (out / kind / task / name for kind in KINDS for name in sets.split())
         require_space(out, places, len(KINDS) * archive_bytes(sizes, 1, compress), "the maps")
     suffix = f".{job}" if jobs else ""
@@ -106,16 +108,30 @@ def map_wav2vec(
         step = Step(
             folders[0] / f"saliency{suffix}.step.json",
             {
-                "jobs": jobs, "target": target, "per_character": per_character, "most_per_accent": most_per_accent, "normaliser": normaliser, "compress": compress, "scaled": scaled,
+                "jobs": jobs,
+                "target": target,
+                "per_character": per_character,
+                "most_per_accent": most_per_accent,
+                "normaliser": normaliser,
+                "compress": compress,
+                "scaled": scaled,
                 "sound": waveforms.identity(),
             },
-            inputs=[*waveforms.inputs, *(place / table for table in ("text", "utt2accent", "spk2gender")), *(model / file for file in FILES)],
+            inputs=[
+                *waveforms.inputs,
+                *(place / table for table in ("text", "utt2accent", "spk2gender")),
+                *(model / file for file in FILES),
+            ],
             outputs=[folder / f"saliency{suffix}.scp" for folder in folders],
         )
         if step.is_done():
             continue
         if explainer is None:
-            explainer = ClassExplainer(model, device, target, task) if of_classes else CTCExplainer(model, device, target, per_character, normaliser)
+            explainer = (
+                ClassExplainer(model, device, target, task)
+                if of_classes
+                else CTCExplainer(model, device, target, per_character, normaliser)
+            )
         with step, ExitStack() as stack:
             writers = [stack.enter_context(ArchiveWriter(folder / f"saliency{suffix}", compress)) for folder in folders]
             names: dict[str, str] = {}
@@ -130,9 +146,14 @@ def map_wav2vec(
                     write_json(
                         folder / "saliency.json",
                         {
-                            "method": kind, "layer": f"feature_extractor.conv_layers.{len(explainer.model.config.conv_dim) - 1}", "target": target,
-                            "per_character": per_character, "signed": False, "range": [0, 1],
-                            "samples_per_frame": int(np.prod(explainer.model.config.conv_stride)), "checkpoint": fingerprint(model / "model.safetensors"),
+                            "method": kind,
+                            "layer": f"feature_extractor.conv_layers.{len(explainer.model.config.conv_dim) - 1}",
+                            "target": target,
+                            "per_character": per_character,
+                            "signed": False,
+                            "range": [0, 1],
+                            "samples_per_frame": int(np.prod(explainer.model.config.conv_stride)),
+                            "checkpoint": fingerprint(model / "model.safetensors"),
                         },
                     )
         logger.info("wrote maps of each kind for %d utterances to %s/*/%s/%s", len(names), out, task, name)
@@ -166,7 +187,11 @@ class ClassExplainer:
             classes = torch.tensor([labels[key] for key in keys], device=self.device) if labels else None
             *pair, logits = class_maps(self.model, signals, real, classes)
             for row, key in enumerate(keys):
-                yield key, tuple(rows[row, None, : frames[row]].cpu().numpy() for rows in pair), known[int(logits[row].argmax())]
+                yield (
+                    key,
+                    tuple(rows[row, None, : frames[row]].cpu().numpy() for rows in pair),
+                    known[int(logits[row].argmax())],
+                )
 
 
 class CTCExplainer:
@@ -179,10 +204,17 @@ class CTCExplainer:
 
     def maps(self, waveforms: Waveforms, batch_size: int) -> Maps:
         """Those of a set, one an utterance or one a symbol."""
-        spoken = {key: self._spoken(waveforms, key, scores) for key, scores in log_probabilities(self.model, waveforms, batch_size)}
+        spoken = {
+            key: self._spoken(waveforms, key, scores)
+            for key, scores in log_probabilities(self.model, waveforms, batch_size)
+        }
         waveforms.keep(key for key, said in spoken.items() if said is not None)
         if len(waveforms) < len(spoken):
-            logger.info("%d utterances of %s have more symbols than frames and no map", len(spoken) - len(waveforms), waveforms.data)
+            logger.info(
+                "%d utterances of %s have more symbols than frames and no map",
+                len(spoken) - len(waveforms),
+                waveforms.data,
+            )
         for keys in batches_of_equals(waveforms.samples, 1 if self.per_character else batch_size):
             signals, real, frames = _batch(waveforms, keys, self.model.config, self.device)
             if not self.per_character:
@@ -193,8 +225,15 @@ class CTCExplainer:
             said = spoken[keys[0]]
             # Where nothing is written, one map of zeros.
             wanted = [[one] for one in said] or [[]]
-            pairs = [ctc_maps(self.model, signals.expand(len(part), -1), real.expand(len(part), -1), part) for part in chunked(wanted, batch_size)]
-            yield keys[0], tuple(torch.cat(rows)[:, : frames[0]].cpu().numpy() for rows in zip(*pairs, strict=True)), self._names(said)
+            pairs = [
+                ctc_maps(self.model, signals.expand(len(part), -1), real.expand(len(part), -1), part)
+                for part in chunked(wanted, batch_size)
+            ]
+            yield (
+                keys[0],
+                tuple(torch.cat(rows)[:, : frames[0]].cpu().numpy() for rows in zip(*pairs, strict=True)),
+                self._names(said),
+            )
 
     def _names(self, said: list[Spoken]) -> str:
         return " ".join(self.symbols.symbols[one.symbol] for one in said) or self.symbols.symbols[self.symbols.blank]
@@ -209,11 +248,17 @@ class CTCExplainer:
         return aligned_symbols(scores, symbols, self.symbols.blank, f"{waveforms.data}: {key}")
 
 
-def _batch(waveforms: Waveforms, keys: list[str], config: Wav2Vec2Config, device: str) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+def _batch(
+    waveforms: Waveforms, keys: list[str], config: Wav2Vec2Config, device: str
+) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     """Signals and which samples are real, (batch, samples), and each utterance's frames."""
     signals = [waveforms[key] for key in keys]
     padded, real = pad_signals(signals, padded_samples(max(waveforms.samples[key] for key in keys)))
-    return torch.from_numpy(padded).to(device), torch.from_numpy(real).to(device), [int(frames_of(config, len(signal))) for signal in signals]
+    return (
+        torch.from_numpy(padded).to(device),
+        torch.from_numpy(real).to(device),
+        [int(frames_of(config, len(signal))) for signal in signals],
+    )
 
 
 if __name__ == "__main__":

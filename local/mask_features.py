@@ -82,7 +82,12 @@ def mask_features(
                     if writer is not None:
                         writer.write(utterance.id, apply_mask(matrix, keep, masking.fill))
                 write_table(place / f"masked_share.{job}", shares)
-            logger.info("%s: masked %.1f %% of %d utterances", place, 100 * sum(map(float, shares.values())) / len(shares), len(shares))
+            logger.info(
+                "%s: masked %.1f %% of %d utterances",
+                place,
+                100 * sum(map(float, shares.values())) / len(shares),
+                len(shares),
+            )
 
 
 def _bytes(features: Path, compress: bool) -> int:

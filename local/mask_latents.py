@@ -29,7 +29,10 @@ def mask_latents(maps: Path, out: Path, variant: str, masking: LatentMasking = L
         seed: Of the masks, as in the training.
     """
     step = Step(
-        out / "step.json", {"variant": variant, "masking": masking, "seed": seed}, inputs=[maps], outputs=[out / "mask.scp", out / "masked_share"]
+        out / "step.json",
+        {"variant": variant, "masking": masking, "seed": seed},
+        inputs=[maps],
+        outputs=[out / "mask.scp", out / "masked_share"],
     )
     if step.is_done():
         return

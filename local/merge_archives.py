@@ -26,7 +26,11 @@ def merge_archives(folder: Path, sets: str, name: str, jobs: int, data: Path | N
     """
     for set_name in sets.split():
         place = folder / set_name
-        step = Step(place / f"{name}.step.json", {"jobs": jobs}, outputs=[place / each for each in (f"{name}.scp", *tables.split())])
+        step = Step(
+            place / f"{name}.step.json",
+            {"jobs": jobs},
+            outputs=[place / each for each in (f"{name}.scp", *tables.split())],
+        )
         parts = [place / f"{name}.{job}.scp" for job in range(1, jobs + 1)]
         # Always done: it takes no time.  The record is for those that read the result.
         with step:
@@ -35,8 +39,8 @@ def merge_archives(folder: Path, sets: str, name: str, jobs: int, data: Path | N
                 missing = read_table(data / set_name / "utt2spk").keys() - read_table(place / f"{name}.scp").keys()
                 if missing:
                     raise InputError(
-                        f"{place / f'{name}.scp'} lacks {len(missing)} utterances of {data / set_name}, first {min(missing)};"
-                        " run the stage again"
+                        f"{place / f'{name}.scp'} lacks {len(missing)} utterances of {data / set_name}, first"
+                        f" {min(missing)}; run the stage again"
                     )
             for table in tables.split():
                 joined: dict[str, str] = {}

@@ -78,8 +78,15 @@ def mix_noise(
     places = {draw: Path(out.replace("{draw}", draw)) for draw in draws.split()}
     if check_space and places:
         samples = [round(u.duration * RATE) for name in sets.split() for u in read_data_dir(data / name)]
-        needed = len(places) * archive_bytes(map(num_frames, samples), BINS, compress=False) + (SAMPLE * sum(samples) if audio else 0)
-        require_space(places[draws.split()[0]], (place / name for place in places.values() for name in sets.split()), needed, "the noisy features")
+        needed = len(places) * archive_bytes(map(num_frames, samples), BINS, compress=False) + (
+            SAMPLE * sum(samples) if audio else 0
+        )
+        require_space(
+            places[draws.split()[0]],
+            (place / name for place in places.values() for name in sets.split()),
+            needed,
+            "the noisy features",
+        )
     for draw, folder in places.items():
         for name in sets.split():
             place = folder / name
@@ -88,7 +95,16 @@ def mix_noise(
             with_audio = audio and draw == draws.split()[0]
             step = Step(
                 place / "step.json",
-                {"gain": noise.gain, "snr": snr, "dither": noise.dither, "draw": draw, "sizes": sizes, "audio": with_audio, "recordings": audio_fingerprint(u.audio for u in utterances), **({} if speech else {"speech": False})},
+                {
+                    "gain": noise.gain,
+                    "snr": snr,
+                    "dither": noise.dither,
+                    "draw": draw,
+                    "sizes": sizes,
+                    "audio": with_audio,
+                    "recordings": audio_fingerprint(u.audio for u in utterances),
+                    **({} if speech else {"speech": False}),
+                },
                 inputs=[data / name, *([from_masks / "mask.scp"] if from_masks else [])],
                 outputs=[place / "feats.scp", place / "utt2num_frames", place / "noise_proportion"],
             )
@@ -105,7 +121,9 @@ def mix_noise(
                     white = white_noise(len(signal), "evaluation", utterance.id, draw)
                     mask = archive[original] if archive is not None else None
                     loudness = gain_for(signal, white, _ratio(ratios, utterance.id, draw)) if ratios else noise.gain
-                    heard = signal if speech else dithered(np.zeros_like(signal), noise.dither, "evaluation", utterance.id)
+                    heard = (
+                        signal if speech else dithered(np.zeros_like(signal), noise.dither, "evaluation", utterance.id)
+                    )
                     noisy = heard + loudness * _through(white, mask, sizes, utterance.id)
                     matrix = fbank(torch.from_numpy(noisy)[None])[0].numpy()
                     writer.write(utterance.id, matrix)
@@ -113,7 +131,10 @@ def mix_noise(
                     if with_audio:
                         _write_audio(place / "audio" / f"{utterance.id}.flac", noisy)
                 write_table(place / "utt2num_frames", counts)
-                write_table(place / "noise_proportion", {u.id: _share(shares, uniq.get(u.id, u.id), from_masks) for u in utterances})
+                write_table(
+                    place / "noise_proportion",
+                    {u.id: _share(shares, uniq.get(u.id, u.id), from_masks) for u in utterances},
+                )
             logger.info("wrote %d noisy utterances to %s", len(counts), place)
 
 
@@ -148,8 +169,13 @@ def _through(noise: np.ndarray, mask: np.ndarray | None, sizes: dict[str, Any] |
     if mask is None or sizes is None:
         return noise
     if mask.shape[0] != 1 + len(noise) // sizes["hop"]:
-        raise InputError(f"the mask of {utterance} has {mask.shape[0]} frames, and its audio {1 + len(noise) // sizes['hop']}; run stage 4 again")
-    return masked_noise(torch.from_numpy(noise)[None], torch.tensor(mask)[None], sizes["window"], sizes["hop"], sizes.get("depth", 0.0))[0].numpy()
+        raise InputError(
+            f"the mask of {utterance} has {mask.shape[0]} frames, and its audio {1 + len(noise) // sizes['hop']}; run"
+            " stage 4 again"
+        )
+    return masked_noise(
+        torch.from_numpy(noise)[None], torch.tensor(mask)[None], sizes["window"], sizes["hop"], sizes.get("depth", 0.0)
+    )[0].numpy()
 
 
 def _write_audio(path: Path, signal: np.ndarray) -> None:

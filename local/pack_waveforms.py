@@ -32,14 +32,20 @@ def pack_waveforms(data: Path, out: Path, sets: str, long: str = "", check_space
             raise InputError(f"{data / name} holds no utterance; run stage 1 again")
         step = Step(
             out / name / "step.json",
-            {"rate": RATE, "width": SAMPLES if name in sets.split() else None, "audio": audio_fingerprint(u.audio for u in utterances)},
+            {
+                "rate": RATE,
+                "width": SAMPLES if name in sets.split() else None,
+                "audio": audio_fingerprint(u.audio for u in utterances),
+            },
             inputs=[data / name / table for table in ("wav.scp", "segments")],
             outputs=[out / name / "signals.npy", out / name / "utterances"],
         )
         if not step.is_done():
             waiting.append((name, utterances, step))
     if check_space and waiting:
-        sizes = [packed_bytes(utterances, RATE, SAMPLES if name in sets.split() else None) for name, utterances, _ in waiting]
+        sizes = [
+            packed_bytes(utterances, RATE, SAMPLES if name in sets.split() else None) for name, utterances, _ in waiting
+        ]
         # A set that is being packed takes its room twice.
         require_space(out, [], sum(sizes) + max(sizes), "the waveforms")
     for name, utterances, step in waiting:

@@ -34,8 +34,11 @@ def perturb_speed(source: Path, target: Path, factors: str) -> None:
             # Without segments the recording is the utterance, so it is renamed with it.
             recording = utterance.recording if utterance.start is not None else f"sp{factor}-{utterance.id}"
             copy = replace(
-                utterance, id=f"sp{factor}-{utterance.id}", speaker=f"sp{factor}-{utterance.speaker}",
-                recording=recording, duration=utterance.duration / float(factor),
+                utterance,
+                id=f"sp{factor}-{utterance.id}",
+                speaker=f"sp{factor}-{utterance.speaker}",
+                recording=recording,
+                duration=utterance.duration / float(factor),
             )
             copies.append(copy)
             speeds[copy.id] = factor

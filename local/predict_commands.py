@@ -63,15 +63,21 @@ def predict_commands(
     if wrong:
         raise InputError(f"--snrs is {snrs!r}; give numbers of dB")
     recogniser = None
-    for name, snr, target in [(n, None, out) for n in sets.split()] + [(n, s, out_noisy) for n in noisy.split() for s in snrs.split()]:
+    for name, snr, target in [(n, None, out) for n in sets.split()] + [
+        (n, s, out_noisy) for n in noisy.split() for s in snrs.split()
+    ]:
         table = data / name / "noise"
         mixed = snr is not None and table.exists()
         clean = packed / ("test" if mixed else name if snr is None else f"{name}/{snr}")
         folder = target / (name if snr is None else f"{snr}/{name}")
-        noises = [packed / n / "step.json" for n in ("noise_test", "noise_other") if (packed / n).is_dir()] if mixed else []
+        noises = (
+            [packed / n / "step.json" for n in ("noise_test", "noise_other") if (packed / n).is_dir()] if mixed else []
+        )
         step = Step(
-            folder / "step.json", {"snr": snr},
-            inputs=[model / "model.safetensors", clean / "step.json", *([table] if mixed else []), *noises], outputs=[folder / "text"],
+            folder / "step.json",
+            {"snr": snr},
+            inputs=[model / "model.safetensors", clean / "step.json", *([table] if mixed else []), *noises],
+            outputs=[folder / "text"],
         )
         if step.is_done():
             continue
@@ -88,7 +94,11 @@ class Noise:
     """The noise that belongs to each utterance of a set, cut to its length."""
 
     def __init__(self, table: Path, packed: Path, source: Packed) -> None:
-        pools = [read_packed(packed / name) for name in ("noise_test", "noise_other") if (packed / name / "utterances").exists()]
+        pools = [
+            read_packed(packed / name)
+            for name in ("noise_test", "noise_other")
+            if (packed / name / "utterances").exists()
+        ]
         place = {key: (pool, row) for pool in pools for row, key in enumerate(pool.ids)}
         lines = read_table(table)
         self.source = source
@@ -100,7 +110,9 @@ class Noise:
                 raise InputError(f"{table} names no noise for {key} that stage 2 has packed; run stages 1 and 2 again")
             pool, row = place[noise]
             if int(first) + samples > pool.samples[row]:
-                raise InputError(f"{table}: the noise of {key}, {noise}, ends before the utterance does; run stage 1 again")
+                raise InputError(
+                    f"{table}: the noise of {key}, {noise}, ends before the utterance does; run stage 1 again"
+                )
             self.parts.append((pool.signals, int(pool.starts[row]) + int(first)))
 
     def cut(self, rows: Tensor) -> Tensor:
@@ -114,7 +126,9 @@ class Noise:
 
 
 @torch.no_grad()
-def predict(recogniser: nn.Module, source: Packed, device: str, noise: Noise | None = None, snr: float = 0.0) -> dict[str, str]:
+def predict(
+    recogniser: nn.Module, source: Packed, device: str, noise: Noise | None = None, snr: float = 0.0
+) -> dict[str, str]:
     """The word heard in each utterance."""
     heard = {}
     for rows in _batches(len(source)):
@@ -123,7 +137,9 @@ def predict(recogniser: nn.Module, source: Packed, device: str, noise: Noise | N
             waveforms = at_snr(waveforms, noise.cut(rows).to(device), snr)
         samples = torch.from_numpy(source.samples[rows]).to(device)
         chosen = recogniser(decibels(spectra(waveforms, samples))).argmax(1).tolist()
-        heard |= {source.ids[row]: recogniser.config.words[word] for row, word in zip(rows.tolist(), chosen, strict=True)}
+        heard |= {
+            source.ids[row]: recogniser.config.words[word] for row, word in zip(rows.tolist(), chosen, strict=True)
+        }
     return heard
 
 

@@ -18,7 +18,15 @@ from salience.files import read_json, write_json
 from salience.models.wav2vec import FILES, files_of, load_trained, open_start, save_model
 from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, train
-from salience.training.wav2vec_pretraining import Crops, Health, Objective, Phase, PretrainingUtterances, Wav2VecPretraining, collate
+from salience.training.wav2vec_pretraining import (
+    Crops,
+    Health,
+    Objective,
+    Phase,
+    PretrainingUtterances,
+    Wav2VecPretraining,
+    collate,
+)
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -72,8 +80,17 @@ def pretrain_wav2vec(
     step = Step(
         out / "step.json",
         {
-            "phases": phases, "start": start, "continued": continued, "size": size, "objective": objective, "crops": crops, "scaled": scaled,
-            "training": training, "seed": seed, "dev_set": dev_set, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
+            "phases": phases,
+            "start": start,
+            "continued": continued,
+            "size": size,
+            "objective": objective,
+            "crops": crops,
+            "scaled": scaled,
+            "training": training,
+            "seed": seed,
+            "dev_set": dev_set,
+            "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
         },
         inputs=[path for waveforms in sets.values() for path in waveforms.inputs] + files_of(start) + earlier,
         outputs=[out / name for name in (*FILES, "history.json")],
@@ -98,20 +115,35 @@ def pretrain_wav2vec(
                 learnt = PretrainingUtterances(chosen, model.config, objective, crops, f"{seed}, phase {number}")
                 dev = PretrainingUtterances([sets[dev_set]], model.config, objective, crops, seed)
                 logger.info(
-                    "%d utterances, %.2f hours; %d shorter than %g s are left out", len(learnt), total_hours(chosen), learnt.dropped,
+                    "%d utterances, %.2f hours; %d shorter than %g s are left out",
+                    len(learnt),
+                    total_hours(chosen),
+                    learnt.dropped,
                     crops.shortest,
                 )
                 updates = max((record["update"] for record in history), default=0)
                 network = Wav2VecPretraining(model, objective, training.accumulate, updates)
                 records = train(
-                    network, learnt, learnt.lengths, partial(collate, config=model.config), Health(dev, training.batch_size),
-                    None if legacy else "eval_dev_accuracy", True, folder, replace(training, learning_rate=phase.learning_rate, epochs=phase.epochs), seed, ngpu,
+                    network,
+                    learnt,
+                    learnt.lengths,
+                    partial(collate, config=model.config),
+                    Health(dev, training.batch_size),
+                    None if legacy else "eval_dev_accuracy",
+                    True,
+                    folder,
+                    replace(training, learning_rate=phase.learning_rate, epochs=phase.epochs),
+                    seed,
+                    ngpu,
                 )
                 if is_first_process():
                     save_model(model.cpu(), folder)
                     if legacy:
                         [record for record in records if "eval_dev_accuracy" in record][-1]["kept"] = True
-                    write_json(folder / "history.json", [{"phase": number, "update": updates + r["step"], **r} for r in records])
+                    write_json(
+                        folder / "history.json",
+                        [{"phase": number, "update": updates + r["step"], **r} for r in records],
+                    )
                     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
                 if torch.distributed.is_initialized():
                     torch.distributed.barrier()

@@ -54,9 +54,7 @@ def report_results(
             pictures = {p.stem.replace("_", " "): p for p in sorted(figures.glob("*.png"))}
         lines = _read(examples, "--examples").splitlines() if examples is not None else []
         with whole_file(html) as handle:
-            handle.write(
-                render.html(parts, title, text, pictures, [line for line in lines if "->" in line][:EXAMPLES])
-            )
+            handle.write(render.html(parts, title, text, pictures, [line for line in lines if "->" in line][:EXAMPLES]))
         logger.info("the report is %s", html.resolve())
     for part in parts:
         if corpus in (None, part.corpus) and synthetic in (None, part.synthetic):
@@ -95,11 +93,7 @@ def _draw_bars(rows: list[dict], runs: list[dict], parts: list[Section], folder:
             systems: dict[str, dict[str, tuple[float, float, float]]] = {}
             for row in mine:
                 if row["normaliser"] == name:
-                    systems.setdefault(row["system"], {})[row["set"]] = (
-                        row["value"],
-                        row["low"],
-                        row["high"],
-                    )
+                    systems.setdefault(row["system"], {})[row["set"]] = (row["value"], row["low"], row["high"])
             kind = "raw" if name.startswith("raw") else "normalised" if name == normalisers[-1] else name.split()[0]
             label = f"{part.corpus.replace(' ', '_')}{'_synthetic' if part.synthetic else ''}"
             rate_bars(

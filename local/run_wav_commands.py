@@ -41,7 +41,10 @@ def run_wav_commands(source: Path, target: Path, allow: bool = False) -> None:
     if not allow:
         for key, command in commands.items():
             logger.info("%s: %s", key, command)
-        raise InputError(f"{source / 'wav.scp'} holds {len(commands)} commands, shown above; run them with --allow true if you trust whoever wrote them")
+        raise InputError(
+            f"{source / 'wav.scp'} holds {len(commands)} commands, shown above; run them with --allow true if you trust"
+            " whoever wrote them"
+        )
     audio = target / "audio"
     audio.mkdir(parents=True, exist_ok=True)
     ran = 0
@@ -70,7 +73,13 @@ def run_wav_commands(source: Path, target: Path, allow: bool = False) -> None:
     stale = [path for path in audio.iterdir() if OURS.fullmatch(path.name) and path.name not in kept]
     for path in stale:
         path.unlink()
-    logger.info("wrote %s: ran %d commands, kept the audio of %d, removed %d files", target, ran, len(commands) - ran, len(stale))
+    logger.info(
+        "wrote %s: ran %d commands, kept the audio of %d, removed %d files",
+        target,
+        ran,
+        len(commands) - ran,
+        len(stale),
+    )
 
 
 def _run(command: str, path: Path, shown: str) -> None:

@@ -52,8 +52,11 @@ def score_generator(
         out / "step.json",
         {"weights": weights, "snr": snr, "batch_size": training.batch_size, "seed": seed},
         inputs=[
-            data / dev_set / "text", packed / dev_set / "step.json", packed / noise / "step.json",
-            generator / "model.safetensors", recogniser / "model.safetensors",
+            data / dev_set / "text",
+            packed / dev_set / "step.json",
+            packed / noise / "step.json",
+            generator / "model.safetensors",
+            recogniser / "model.safetensors",
         ],
         outputs=[out / "history.json"],
     )

@@ -68,14 +68,7 @@ def score_words(
 
 
 def score_set(
-    ref: Path,
-    hyp: Path,
-    utt2spk: Path,
-    out: Path,
-    utt2accent: Path | None = None,
-    *,
-    normaliser: str,
-    lowercase: bool,
+    ref: Path, hyp: Path, utt2spk: Path, out: Path, utt2accent: Path | None = None, *, normaliser: str, lowercase: bool
 ) -> None:
     """Score one set."""
     plain, plain_version = resolve("raw")
@@ -90,7 +83,12 @@ def score_set(
     truncated = hyp.with_name("truncated")
     optional = (utt2accent, truncated if truncated.exists() else None)
     inputs = [ref, hyp, utt2spk, *(path for path in optional if path is not None)]
-    step = Step(out / "step.json", {"normalisers": names}, inputs, [out / name for name in [*OUTPUTS, *(f"alignments_{kind}.txt" for kind in names)]])
+    step = Step(
+        out / "step.json",
+        {"normalisers": names},
+        inputs,
+        [out / name for name in [*OUTPUTS, *(f"alignments_{kind}.txt" for kind in names)]],
+    )
     if step.is_done():
         return
     joined = join_by_id(read_table(ref), read_table(hyp), str(hyp))
@@ -138,13 +136,7 @@ def score_set(
         _write(out / "counts.json", json.dumps(counts, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-OUTPUTS = (
-    "wer",
-    "cer",
-    "ref.trn",
-    "hyp.trn",
-    "counts.json",
-)
+OUTPUTS = ("wer", "cer", "ref.trn", "hyp.trn", "counts.json")
 
 
 def _column(path: Path, ids: list[str]) -> list[str]:

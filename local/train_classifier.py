@@ -73,7 +73,8 @@ def train_classifier(
         out / "step.json",
         {"sizes": sizes, "training": training, "specaugment": specaugment, "seed": seed},
         inputs=[p for n in names for p in (data / n, features / n / "feats.scp")],
-        outputs=[out / f for f in ("model.safetensors", "config.json", "history.json")] + [out / f"accent-cnn.{n}.json" for n in names[1:]],
+        outputs=[out / f for f in ("model.safetensors", "config.json", "history.json")]
+        + [out / f"accent-cnn.{n}.json" for n in names[1:]],
         partial=out / "checkpoints",
     )
     if step.is_done():
@@ -102,7 +103,17 @@ def train_classifier(
             }
 
         history = train(
-            model, learning, sets[train_set].frames, partial(collate, frames=sizes.frames), dev_score, "eval_dev_macro_f1", True, out, training, seed, ngpu
+            model,
+            learning,
+            sets[train_set].frames,
+            partial(collate, frames=sizes.frames),
+            dev_score,
+            "eval_dev_macro_f1",
+            True,
+            out,
+            training,
+            seed,
+            ngpu,
         )
         if not is_first_process():
             return
@@ -110,11 +121,16 @@ def train_classifier(
         write_json(out / "history.json", history)
         control = duration_control(sets[train_set])
         for name in names[1:]:
-            answers = {"accent-cnn": predict(model, sets[name], device_batch).argmax(1).tolist(), "duration-only": control(sets[name])}
+            answers = {
+                "accent-cnn": predict(model, sets[name], device_batch).argmax(1).tolist(),
+                "duration-only": control(sets[name]),
+            }
             for system, chosen in answers.items():
                 scores = scores_of(chosen, sets[name], classes)
                 write_json(out / f"{system}.{name}.json", scores)
-                logger.info("%s on %s: accuracy %.1f %%, macro F1 %.1f %%", system, name, scores["accuracy"], scores["macro_f1"])
+                logger.info(
+                    "%s on %s: accuracy %.1f %%, macro F1 %.1f %%", system, name, scores["accuracy"], scores["macro_f1"]
+                )
     remove_checkpoints(out)
 
 
@@ -129,7 +145,9 @@ class AccentSet:
         self.frames = [int(counts[u.id]) for u in self.utterances]
         for utterance in self.utterances:
             if utterance.accent is None:
-                raise InputError(f"{data}/utt2accent has no line for {utterance.id}; the classifier needs an accent for each")
+                raise InputError(
+                    f"{data}/utt2accent has no line for {utterance.id}; the classifier needs an accent for each"
+                )
         self.accents = [str(u.accent) for u in self.utterances]
         self.labels: list[int] = []
 
@@ -137,7 +155,10 @@ class AccentSet:
         """Turn accents into class numbers; one that training lacks is an InputError."""
         for utterance, accent in zip(self.utterances, self.accents, strict=True):
             if accent not in classes:
-                raise InputError(f"{self.name}/utt2accent: {utterance.id} has the accent {accent!r}, which the training set lacks ({', '.join(classes)})")
+                raise InputError(
+                    f"{self.name}/utt2accent: {utterance.id} has the accent {accent!r}, which the training set lacks"
+                    f" ({', '.join(classes)})"
+                )
         self.labels = [classes.index(accent) for accent in self.accents]
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -193,7 +214,7 @@ def predict(model: AccentCNN, source: AccentSet, batch_size: int) -> torch.Tenso
     return logits
 
 
-def duration_control(source: AccentSet):  # noqa: ANN201
+def duration_control(source: AccentSet):
     """A classifier that sees only how long an utterance is: padding to 30 s shows that to the CNN too."""
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     pipeline.fit(_durations(source), source.labels)
@@ -208,8 +229,11 @@ def _durations(source: AccentSet) -> np.ndarray:
 def scores_of(chosen: list[int], source: AccentSet, classes: tuple[str, ...]) -> dict[str, object]:
     """Accuracy, macro F1, accuracy a speaker and confusion matrix of one set."""
     return classification_scores(
-        ids=[u.id for u in source.utterances], truth=source.accents, predicted=[classes[c] for c in chosen],
-        speakers=[u.speaker for u in source.utterances], labels=classes,
+        ids=[u.id for u in source.utterances],
+        truth=source.accents,
+        predicted=[classes[c] for c in chosen],
+        speakers=[u.speaker for u in source.utterances],
+        labels=classes,
     )
 
 

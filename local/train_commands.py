@@ -64,7 +64,13 @@ def train_commands(
     step = Step(
         out / "step.json",
         {"kind": kind, "augmentation": augmentation, "training": training, "seed": seed},
-        inputs=[data / "words", *inputs, *([packed / noise / "step.json"] if noisy else []), *([masks] if masked else []), *([init / "model.safetensors"] if init else [])],
+        inputs=[
+            data / "words",
+            *inputs,
+            *([packed / noise / "step.json"] if noisy else []),
+            *([masks] if masked else []),
+            *([init / "model.safetensors"] if init else []),
+        ],
         outputs=[out / name for name in ("model.safetensors", "config.json", "history.json")],
         partial=out / "checkpoints",
     )
@@ -107,7 +113,12 @@ def dev_scorer(dev: CommandSet) -> Callable[[nn.Module], dict[str, float]]:
     """A function that scores a network on clean dev clips."""
 
     def score(network: CommandTraining) -> dict[str, float]:
-        logits = torch.cat([network.recogniser(decibels(dev.spectra(rows))) for rows in torch.arange(len(dev), device=dev.labels.device).split(SCORING_BATCH)])
+        logits = torch.cat(
+            [
+                network.recogniser(decibels(dev.spectra(rows)))
+                for rows in torch.arange(len(dev), device=dev.labels.device).split(SCORING_BATCH)
+            ]
+        )
         return {
             "dev_loss": nn.functional.cross_entropy(logits, dev.labels).item(),
             "dev_error": 100 * (logits.argmax(1) != dev.labels).float().mean().item(),

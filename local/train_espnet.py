@@ -9,8 +9,21 @@ from salience import program
 from salience.data.tokens import Tokenizer
 from salience.steps import Step, is_first_process
 from salience.training.espnet import (
-    LONGEST, check_gpus, check_start, check_statistics, dimension_of, keep_beside_model, parts_of_model, process_settings, remove_checkpoints, start_weights,
-    token_settings, train, transcribed_set, wait_for_all, write_shapes,
+    LONGEST,
+    check_gpus,
+    check_start,
+    check_statistics,
+    dimension_of,
+    keep_beside_model,
+    parts_of_model,
+    process_settings,
+    remove_checkpoints,
+    start_weights,
+    token_settings,
+    train,
+    transcribed_set,
+    wait_for_all,
+    write_shapes,
 )
 
 logger = logging.getLogger("train_espnet")
@@ -60,8 +73,13 @@ def train_espnet(
         out / "step.json",
         {"training": training, "seed": seed, "train_set": train_set, "dev_set": dev_set},
         inputs=[
-            data / train_set / "text", data / dev_set / "text", *archives.values(), cmvn, tokens / "tokens.txt",
-            tokens / "bpe.model", *([init / "model.pth"] if init else []),
+            data / train_set / "text",
+            data / dev_set / "text",
+            *archives.values(),
+            cmvn,
+            tokens / "tokens.txt",
+            tokens / "bpe.model",
+            *([init / "model.pth"] if init else []),
         ],
         outputs=[out / "model.pth", out / "config.yaml", out / "history.json"],
         partial=out / "checkpoints",
@@ -84,7 +102,11 @@ def train_espnet(
         settings: dict[str, Any] = {
             "fold_length": [LONGEST, LONGEST],
             "normalize": "global_mvn",
-            **training, **token_settings(Tokenizer(out)), "seed": seed, **process_settings(ngpu), "input_size": dimension,
+            **training,
+            **token_settings(Tokenizer(out)),
+            "seed": seed,
+            **process_settings(ngpu),
+            "input_size": dimension,
             "init_param": start_weights(init, training.get("normalize", "global_mvn")) if init else [],
         }
         if settings["normalize"] == "global_mvn":
@@ -93,7 +115,8 @@ def train_espnet(
             texts, archive = sets[name]
             shapes = out / "checkpoints" / "shapes" / theirs
             settings[f"{theirs}_data_path_and_name_and_type"] = [
-                [str(archives[name]), "speech", "kaldi_ark"], [str(shapes / "text"), "text", "text"],
+                [str(archives[name]), "speech", "kaldi_ark"],
+                [str(shapes / "text"), "text", "text"],
             ]
             settings[f"{theirs}_shape_file"] = write_shapes(shapes, texts, tokenizer, archive)
         from espnet2.bin import asr_train

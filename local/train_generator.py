@@ -81,8 +81,17 @@ def train_generator(
         network = GeneratorTraining(MaskGenerator(), listener, learnt, pieces, weights, snr).to(device)
         draws = Draws(len(learnt), len(pieces), Augmentation(method="noise"), seed)
         history = train(
-            network, draws, [1] * len(learnt), same, importance_scorer(dev, len(pieces), training.batch_size, seed, legacy),
-            "eval_dev_loss", False, out, training, seed, ngpu,
+            network,
+            draws,
+            [1] * len(learnt),
+            same,
+            importance_scorer(dev, len(pieces), training.batch_size, seed, legacy),
+            "eval_dev_loss",
+            False,
+            out,
+            training,
+            seed,
+            ngpu,
         )
         if not is_first_process():
             return

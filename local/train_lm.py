@@ -10,7 +10,17 @@ from salience.data.tables import read_table
 from salience.data.tokens import Tokenizer
 from salience.errors import InputError
 from salience.steps import Step, is_first_process
-from salience.training.espnet import LONGEST, check_gpus, keep_beside_model, process_settings, remove_checkpoints, token_settings, train, wait_for_all, write_shapes
+from salience.training.espnet import (
+    LONGEST,
+    check_gpus,
+    keep_beside_model,
+    process_settings,
+    remove_checkpoints,
+    token_settings,
+    train,
+    wait_for_all,
+    write_shapes,
+)
 
 logger = logging.getLogger("train_lm")
 
@@ -59,7 +69,11 @@ def train_lm(
         wait_for_all()
         keep_beside_model(out, tokenizer.list, tokens / "bpe.model")
         settings: dict[str, Any] = {
-            "fold_length": [LONGEST], **training, **token_settings(Tokenizer(out)), "seed": seed, **process_settings(ngpu),
+            "fold_length": [LONGEST],
+            **training,
+            **token_settings(Tokenizer(out)),
+            "seed": seed,
+            **process_settings(ngpu),
         }
         for name in files:
             shapes = out / "checkpoints" / "shapes" / name

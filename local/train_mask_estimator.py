@@ -22,7 +22,15 @@ from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, lo
 from salience.scoring.alignment import character_counts
 from salience.scoring.wer import rate
 from salience.steps import Step, is_first_process
-from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, Listener, NoisyUtterances, collate, exchanged
+from salience.training.bubbles import (
+    BubbleNetwork,
+    BubbleNoise,
+    BubbleWeights,
+    Listener,
+    NoisyUtterances,
+    collate,
+    exchanged,
+)
 from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
 
 logger = logging.getLogger("train_mask_estimator")
@@ -71,8 +79,14 @@ def train_mask_estimator(
     step = Step(
         out / "step.json",
         {
-            "listener": listener.kind, "sizes": sizes, "weights": weights, "noise": noise, "training": training, "allowance": allowance,
-            "seed": seed, **({"leak": leak} if leak else {}),
+            "listener": listener.kind,
+            "sizes": sizes,
+            "weights": weights,
+            "noise": noise,
+            "training": training,
+            "allowance": allowance,
+            "seed": seed,
+            **({"leak": leak} if leak else {}),
             **({"language": listener.language} if listener.kind == "whisper" else {}),
         },
         inputs=[data / train_set, data / dev_set, listener.weights, *([init / "model.safetensors"] if init else [])],
@@ -94,8 +108,17 @@ def train_mask_estimator(
         network = BubbleNetwork(estimator, recogniser, weights, noise, leak).to(device)
         score = dev_scorer(sets[dev_set], recogniser, training.batch_size, allowance)
         history = train(
-            network, sets[train_set], [len(s) for s in sets[train_set].signals], collate, score,
-            "eval_dev_choice", True, out, training, seed, ngpu,
+            network,
+            sets[train_set],
+            [len(s) for s in sets[train_set].signals],
+            collate,
+            score,
+            "eval_dev_choice",
+            True,
+            out,
+            training,
+            seed,
+            ngpu,
         )
         if not is_first_process():
             return
@@ -109,14 +132,21 @@ def read_signals(folder: Path, recogniser: Listener, dither: float, seed: int) -
     utterances = read_data_dir(folder)
     for utterance in utterances:
         if (reason := recogniser.check(utterance.text)) is not None:
-            raise InputError(f"{folder}/text: the text of {utterance.id} cannot be learnt, for {reason}; remove it with utils/fix_data_dir.sh or use another recogniser")
+            raise InputError(
+                f"{folder}/text: the text of {utterance.id} cannot be learnt, for {reason}; remove it with"
+                " utils/fix_data_dir.sh or use another recogniser"
+            )
     signals = [INT16 * read_utterance(u, RATE) for u in utterances]
     return NoisyUtterances([u.id for u in utterances], signals, [u.text for u in utterances], dither, seed)
 
 
 def statistics(source: NoisyUtterances, sizes: MaskEstimatorSizes) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of each bin's log power over all frames of a set."""
-    total, squares, count = torch.zeros(sizes.bins, dtype=torch.float64), torch.zeros(sizes.bins, dtype=torch.float64), 0
+    total, squares, count = (
+        torch.zeros(sizes.bins, dtype=torch.float64),
+        torch.zeros(sizes.bins, dtype=torch.float64),
+        0,
+    )
     for index in range(len(source)):
         values = log_power(torch.from_numpy(source[0, index].speech)[None], sizes)[0].double()
         total, squares, count = total + values.sum(0), squares + values.square().sum(0), count + len(values)
@@ -124,7 +154,9 @@ def statistics(source: NoisyUtterances, sizes: MaskEstimatorSizes) -> tuple[torc
     return mean.float(), (squares / count - mean.square()).clamp(min=1e-6).sqrt().float()
 
 
-def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, allowance: float) -> Callable[[nn.Module], dict[str, float]]:
+def dev_scorer(
+    source: NoisyUtterances, recogniser: Listener, batch_size: int, allowance: float
+) -> Callable[[nn.Module], dict[str, float]]:
     """A function that scores a network on the dev set, with the noise of epoch 0 each time."""
     order = np.argsort([len(s) for s in source.signals], kind="stable").tolist()
     batches = list(chunked(order, batch_size))
@@ -152,7 +184,10 @@ def dev_scorer(source: NoisyUtterances, recogniser: Listener, batch_size: int, a
         proportion = 100 * float(np.mean(shares))
         excess = cer["own"] - clean_cer[0]
         return {
-            "dev_cer": cer["own"], "dev_other_cer": cer["other"], "dev_clean_cer": clean_cer[0], "dev_noise_proportion": proportion,
+            "dev_cer": cer["own"],
+            "dev_other_cer": cer["other"],
+            "dev_clean_cer": clean_cer[0],
+            "dev_noise_proportion": proportion,
             "dev_choice": proportion if excess <= allowance else -excess,
         }
 

@@ -18,7 +18,18 @@ from salience.data.waveforms import RATE, Waveforms, batches_of_equals, labels_o
 from salience.errors import InputError
 from salience.files import write_json
 from salience.models.wav2vec import (
-    FILES, Learning, class_scores, context, feature_maps, files_of, labels_of, numbers_of, open_classifier, prepare, real_frames, save_model,
+    FILES,
+    Learning,
+    class_scores,
+    context,
+    feature_maps,
+    files_of,
+    labels_of,
+    numbers_of,
+    open_classifier,
+    prepare,
+    real_frames,
+    save_model,
 )
 from salience.randomness import generator
 from salience.scoring.classification import classification_scores
@@ -71,10 +82,22 @@ def train_wav2vec_classifier(
     step = Step(
         out / "step.json",
         {
-            "labels": labels, "start": start, "size": size, "learning": learning, "training": training, "longest": longest, "scaled": scaled,
-            "seed": seed, "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
+            "labels": labels,
+            "start": start,
+            "size": size,
+            "learning": learning,
+            "training": training,
+            "longest": longest,
+            "scaled": scaled,
+            "seed": seed,
+            "sound": {name: waveforms.identity() for name, waveforms in sets.items()},
         },
-        inputs=[path for name, w in sets.items() for path in (*w.inputs, data / name / ("utt2accent" if labels == "accent" else "spk2gender"))] + files_of(start),
+        inputs=[
+            path
+            for name, w in sets.items()
+            for path in (*w.inputs, data / name / ("utt2accent" if labels == "accent" else "spk2gender"))
+        ]
+        + files_of(start),
         outputs=[out / name for name in (*FILES, "history.json", *(f"wav2vec.{name}.json" for name in names[1:]))],
         partial=out / "checkpoints",
     )
@@ -84,7 +107,9 @@ def train_wav2vec_classifier(
     classes = sorted(set(truth[train_set].values()))
     if len(classes) < 2:
         raise InputError(f"{data / train_set} holds one {labels} only; a classifier needs two or more")
-    numbers = {name: numbers_of(list(found.values()), classes, list(found), data / name) for name, found in truth.items()}
+    numbers = {
+        name: numbers_of(list(found.values()), classes, list(found), data / name) for name, found in truth.items()
+    }
     with step:
         model = open_classifier(start, classes, size, seed)
         finish = prepare(model, learning)
@@ -100,7 +125,18 @@ def train_wav2vec_classifier(
 
         learnt = LabelledUtterances(sets[train_set], numbers[train_set], round(longest * RATE), seed)
         history = train(
-            Classifier(model), learnt, learnt.lengths, collate, dev_score, "eval_dev_macro_f1", True, out, training, seed, ngpu, learning.rate
+            Classifier(model),
+            learnt,
+            learnt.lengths,
+            collate,
+            dev_score,
+            "eval_dev_macro_f1",
+            True,
+            out,
+            training,
+            seed,
+            ngpu,
+            learning.rate,
         )
         if is_first_process():
             model = finish().cpu()
@@ -109,7 +145,9 @@ def train_wav2vec_classifier(
             for name in names[1:]:
                 scores = scores_of(model, sets[name], truth[name], training.batch_size)
                 write_json(out / f"wav2vec.{name}.json", scores)
-                logger.info("wav2vec on %s: accuracy %.1f %%, macro F1 %.1f %%", name, scores["accuracy"], scores["macro_f1"])
+                logger.info(
+                    "wav2vec on %s: accuracy %.1f %%, macro F1 %.1f %%", name, scores["accuracy"], scores["macro_f1"]
+                )
     if is_first_process():
         remove_checkpoints(out)
 
@@ -128,14 +166,20 @@ class LabelledUtterances(Dataset[tuple[np.ndarray, int]]):
     def __getitem__(self, where: tuple[int, int]) -> tuple[np.ndarray, int]:
         epoch, index = where
         signal = self.waveforms[self.ids[index]]
-        start = int(generator(self.seed, self.ids[index], epoch, "part").integers(max(len(signal) - self.longest, 0) + 1))
+        start = int(
+            generator(self.seed, self.ids[index], epoch, "part").integers(max(len(signal) - self.longest, 0) + 1)
+        )
         return signal[start : start + self.longest], self.numbers[index]
 
 
 def collate(items: Sequence[tuple[np.ndarray, int]]) -> dict[str, Tensor]:
     """A batch padded to its longest utterance."""
     signals, real = pad_signals([signal for signal, _ in items])
-    return {"signals": torch.from_numpy(signals), "real": torch.from_numpy(real), "labels": torch.tensor([label for _, label in items])}
+    return {
+        "signals": torch.from_numpy(signals),
+        "real": torch.from_numpy(real),
+        "labels": torch.tensor([label for _, label in items]),
+    }
 
 
 class Classifier(nn.Module):
@@ -151,7 +195,9 @@ class Classifier(nn.Module):
 
     def forward(self, signals: Tensor, real: Tensor, labels: Tensor) -> dict[str, Tensor]:
         frames = real_frames(self.model.config, real)
-        logits = class_scores(self.model, context(self.model.wav2vec2, feature_maps(self.model.wav2vec2, signals), frames), frames)
+        logits = class_scores(
+            self.model, context(self.model.wav2vec2, feature_maps(self.model.wav2vec2, signals), frames), frames
+        )
         return {"loss": nn.functional.cross_entropy(logits.float(), labels)}
 
 
@@ -162,20 +208,27 @@ def predict(model: Wav2Vec2ForSequenceClassification, waveforms: Waveforms, batc
     device = model.classifier.weight.device
     rows = {}
     for keys in batches_of_equals(waveforms.samples, batch_size):
-        padded, real = pad_signals([waveforms[key] for key in keys], padded_samples(max(waveforms.samples[key] for key in keys)))
+        padded, real = pad_signals(
+            [waveforms[key] for key in keys], padded_samples(max(waveforms.samples[key] for key in keys))
+        )
         logits = model(torch.from_numpy(padded).to(device), attention_mask=torch.from_numpy(real).to(device)).logits
         rows |= dict(zip(keys, logits.float().cpu(), strict=True))
     return torch.stack([rows[key] for key in waveforms])
 
 
-def scores_of(model: Wav2Vec2ForSequenceClassification, waveforms: Waveforms, truth: dict[str, str], batch_size: int) -> dict[str, object]:
+def scores_of(
+    model: Wav2Vec2ForSequenceClassification, waveforms: Waveforms, truth: dict[str, str], batch_size: int
+) -> dict[str, object]:
     """Accuracy, macro F1, accuracy a speaker and confusion matrix of one set; the saved labels count."""
     classes = labels_of(model)
     numbers_of(list(truth.values()), classes, list(truth), waveforms.data)
     chosen = predict(model, waveforms, batch_size).argmax(1).tolist()
     return classification_scores(
-        ids=list(truth), truth=list(truth.values()), predicted=[classes[number] for number in chosen],
-        speakers=[waveforms.utterances[key].speaker for key in truth], labels=classes,
+        ids=list(truth),
+        truth=list(truth.values()),
+        predicted=[classes[number] for number in chosen],
+        speakers=[waveforms.utterances[key].speaker for key in truth],
+        labels=classes,
     )
 
 

@@ -20,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Callable
+from typing import IO
 
 import submit
 
@@ -120,9 +121,7 @@ def run_tasks(
     folder, base = queue_place(request)
     scheduler_log = folder / f"{base}.log"
     script = folder / f"{base}.sh"
-    script.write_text(
-        job_script(request, scheduler, tasks, ends), encoding="utf-8", errors="surrogateescape"
-    )
+    script.write_text(job_script(request, scheduler, tasks, ends), encoding="utf-8", errors="surrogateescape")
     scheduler_log.write_text("")
     with held(ends) as number:
         job = submit_job([*options, str(script)], scheduler, request, scheduler_log, number, stop)
@@ -250,9 +249,7 @@ def configured(options: dict[str, str], scheduler: Scheduler) -> tuple[list[str]
             if kind == "command" and rest.strip():
                 commands.append([os.path.expandvars(word) for word in shlex.split(rest)])
             elif kind == "option" and setting:
-                described[setting[1], setting[2]] = [
-                    os.path.expandvars(word) for word in shlex.split(setting[3])
-                ]
+                described[setting[1], setting[2]] = [os.path.expandvars(word) for word in shlex.split(setting[3])]
             elif kind == "default" and setting:
                 chosen[setting[1]] = setting[2]
             elif line:
@@ -375,9 +372,7 @@ def submit_job(
                 words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
             )
         except OSError as error:
-            raise submit.UsageError(
-                f"cannot run {words[0]} ({error.strerror}); is this a submit host?"
-            ) from None
+            raise submit.UsageError(f"cannot run {words[0]} ({error.strerror}); is this a submit host?") from None
         found = re.search(scheduler.job_id, answer.stdout, re.MULTILINE) if answer.returncode == 0 else None
         try:
             if found:
@@ -396,8 +391,7 @@ def submit_job(
             break
     if not stop.is_set():
         print(
-            f"{request.program}: refused {len(RETRY_AFTER) + 1} times, given up, see {scheduler_log}",
-            file=sys.stderr,
+            f"{request.program}: refused {len(RETRY_AFTER) + 1} times, given up, see {scheduler_log}", file=sys.stderr
         )
     return None
 
@@ -468,7 +462,7 @@ def said(query: list[str], job: str) -> subprocess.CompletedProcess[str] | None:
     try:
         return subprocess.run(
             [word or job for word in query],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, timeout=PATIENCE,
+            capture_output=True, text=True, start_new_session=True, timeout=PATIENCE,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None

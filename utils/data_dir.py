@@ -55,12 +55,8 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--non-print", action="store_true", help="text may hold unprintable characters")
     parser.add_argument("--no-spk-sort", action="store_true", help="utt2spk need not be sorted by speaker too")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="no utterance may be longer")
-    parser.add_argument(
-        "--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does"
-    )
-    parser.add_argument(
-        "--max-tokens", type=int, default=448, help="with --tokenizer: no target may be longer (448)"
-    )
+    parser.add_argument("--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does")
+    parser.add_argument("--max-tokens", type=int, default=448, help="with --tokenizer: no target may be longer (448)")
     for what in ("speaker", "sentence"):
         parser.add_argument(
             f"--disjoint-{what}s",
@@ -69,9 +65,7 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
             metavar="DIR",
             help=f"this one must share no {what} (may be repeated)",
         )
-    parser.add_argument(
-        "--need-gb", type=float, metavar="GB", help="free disk space that the next stage needs"
-    )
+    parser.add_argument("--need-gb", type=float, metavar="GB", help="free disk space that the next stage needs")
 
 
 def require_valid(folder: Path, options: argparse.Namespace, prog: str) -> None:
@@ -141,13 +135,9 @@ def subset_main(parser: Parser) -> None:
     modes.add_argument("--first", action="store_true", help="the first ones")
     modes.add_argument("--last", action="store_true", help="the last ones")
     modes.add_argument("--shortest", action="store_true", help="the shortest ones")
-    modes.add_argument(
-        "--speakers", action="store_true", help="whole speakers, until there are at least so many"
-    )
+    modes.add_argument("--speakers", action="store_true", help="whole speakers, until there are at least so many")
     modes.add_argument("--per-spk", action="store_true", help="so many of each speaker")
-    modes.add_argument(
-        "--spk-list", type=Path, metavar="FILE", help="all of the speakers in its first column"
-    )
+    modes.add_argument("--spk-list", type=Path, metavar="FILE", help="all of the speakers in its first column")
     modes.add_argument("--utt-list", type=Path, metavar="FILE", help="the utterances in its first column")
     parser.add_argument("dir", nargs="+", help="source, number where one is due, and target")
     args = parser.parse_args()
@@ -158,9 +148,7 @@ def subset_main(parser: Parser) -> None:
     if from_list:
         keep = transforms.listed(source, from_list, speakers=bool(args.spk_list))
     else:
-        mode = next(
-            (m for m in ("first", "last", "shortest", "speakers", "per_spk") if getattr(args, m)), "spread"
-        )
+        mode = next((m for m in ("first", "last", "shortest", "speakers", "per_spk") if getattr(args, m)), "spread")
         keep = transforms.choose(source, mode.replace("_", "-"), int(args.dir[1]))
     print(f"{parser.prog}: {transforms.subset(source, target, keep)} utterances in {target}")
 
@@ -205,9 +193,7 @@ def copy_main(parser: Parser) -> None:
     """Copy a data directory, renaming utterances and speakers, and validate the copy."""
     for kind in ("utt", "spk"):
         for place in ("prefix", "suffix"):
-            parser.add_argument(
-                f"--{kind}-{place}", default="", metavar="TEXT", help=f"added to every {kind} id"
-            )
+            parser.add_argument(f"--{kind}-{place}", default="", metavar="TEXT", help=f"added to every {kind} id")
     parser.add_argument(
         "--validate-opts", default="", metavar="'OPTION ...'", help="options of validate_data_dir.sh for the copy"
     )
@@ -270,12 +256,9 @@ def spk2utt_to_utt2spk_main(parser: Parser) -> None:
 def split_scp_main(parser: Parser) -> None:
     """Split the lines of a table, in order, into files; or print one part of it."""
     parser.usage = (
-        "%(prog)s [--utt2spk=FILE] <in> <out1> <out2> ...\n"
-        "       %(prog)s -j <parts> <part> [--one-based] <in> [<out>]"
+        "%(prog)s [--utt2spk=FILE] <in> <out1> <out2> ...\n       %(prog)s -j <parts> <part> [--one-based] <in> [<out>]"
     )
-    parser.add_argument(
-        "-j", nargs=2, type=int, metavar=("PARTS", "PART"), help="only this part; the first is 0"
-    )
+    parser.add_argument("-j", nargs=2, type=int, metavar=("PARTS", "PART"), help="only this part; the first is 0")
     parser.add_argument("--one-based", action="store_true", help="with -j: the first part is 1")
     parser.add_argument("--utt2spk", type=Path, metavar="FILE", help="do not cut within speakers")
     parser.add_argument("files", nargs="+", type=input_file)

@@ -14,9 +14,9 @@ import select
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 SHOWN_LINES = 15
 """So many last lines of the first log that failed are printed."""
@@ -106,9 +106,7 @@ def parse(program: str, given: list[str]) -> Request:
             name, first = task_range[1], int(task_range[2])
             last = int(task_range[3] or first)
             if not 1 <= first <= last:
-                raise UsageError(
-                    f"invalid job range {word}: it must start at 1 or above and not end before its start"
-                )
+                raise UsageError(f"invalid job range {word}: it must start at 1 or above and not end before its start")
             rest.pop(0)
         elif re.fullmatch(r"[A-Za-z_]\w*=[^/]*:[^/]*", word, re.ASCII):
             raise UsageError(f"invalid job range {word}: write it like JOB=1:8")
@@ -194,12 +192,16 @@ def make_log_dirs(request: Request, tasks: list[int]) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot make the folder {folder} for the log ({error.strerror}); free room or correct the path") from None
+            raise UsageError(
+                f"cannot make the folder {folder} for the log ({error.strerror}); free room or correct the path"
+            ) from None
 
 
 def unwritable(what: object, error: OSError) -> str:
     """What to do about a file that takes no more."""
-    remedy = "free some and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+    remedy = (
+        "free some and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+    )
     return f"cannot write {what} ({error.strerror}); {remedy}"
 
 

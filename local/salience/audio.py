@@ -105,7 +105,11 @@ def read_audio(
         BadAudio: the file is missing, not audio, damaged, cut off or without samples in that part
         InputError: the path is a command or a device
     """
-    part = "" if start is None and end is None else f" from {start or 0:.2f} s to {'its end' if end is None else f'{end:.2f} s'}"
+    part = (
+        ""
+        if start is None and end is None
+        else f" from {start or 0:.2f} s to {'its end' if end is None else f'{end:.2f} s'}"
+    )
     resampled = _Resampled(path, rate, part)
     with _opened(path) as source:
         for block_rate, block in source.blocks(start or 0.0, end, max_damaged):
@@ -135,7 +139,8 @@ def change_speed(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
 
     if shutil.which("sox") is None:
         raise InputError(
-            "speed perturbation needs the program sox; install it (Debian: apt-get install sox) or leave out --speed-factors"
+            "speed perturbation needs the program sox; install it (Debian: apt-get install sox) or leave out"
+            " --speed-factors"
         )
     import sox
 
@@ -249,7 +254,9 @@ class _Plain:
         if head[:4] not in PLAIN:
             return None
         if head.startswith(b"NIST") and (coding := COMPRESSED.search(head)):
-            raise BadAudio(path, f"is compressed ({coding[1].decode('ascii', 'replace')}), which cannot be read", SPH2PIPE)
+            raise BadAudio(
+                path, f"is compressed ({coding[1].decode('ascii', 'replace')}), which cannot be read", SPH2PIPE
+            )
         try:
             handle.seek(0)
             file = soundfile.SoundFile(_name(path) or handle)
@@ -276,7 +283,10 @@ class _Plain:
             except soundfile.SoundFileError:
                 last = 0
             if not last:
-                raise BadAudio(self.path, f"is cut off or damaged: the last of the {frames} samples its header promises cannot be read")
+                raise BadAudio(
+                    self.path,
+                    f"is cut off or damaged: the last of the {frames} samples its header promises cannot be read",
+                )
         return AudioInfo(frames / file.samplerate, file.samplerate, file.channels, file.subtype)
 
     def blocks(self, start: float, end: float | None, max_damaged: float) -> Iterator[tuple[int, np.ndarray]]:
@@ -302,7 +312,10 @@ class _Plain:
             yield rate, block[max(0, first - place) :].mean(axis=1)
             place += len(block)
         if place < last and file.seekable():
-            raise BadAudio(self.path, f"is cut off or damaged: {place} of the {file.frames} samples its header promises can be read")
+            raise BadAudio(
+                self.path,
+                f"is cut off or damaged: {place} of the {file.frames} samples its header promises can be read",
+            )
 
 
 def _name(path: Path) -> str | None:
@@ -541,7 +554,9 @@ class _Coded:
                     damaged, said = damaged + 1, str(error.strerror)
                     # At most a second: what is damaged may lie about its length.
                     lost = min(_samples(packet, container), rate)
-                    held.append(np.zeros((len(held[-1]), lost), held[-1].dtype) if held else np.zeros((1, lost), np.float32))
+                    held.append(
+                        np.zeros((len(held[-1]), lost), held[-1].dtype) if held else np.zeros((1, lost), np.float32)
+                    )
                     continue
                 for frame in frames:
                     if frame.sample_rate != rate or len(held) == JOINED:
@@ -558,9 +573,13 @@ class _Coded:
                 if is_mpeg:
                     self._check_last(last)
         if damaged > max_damaged * packets:
-            raise BadAudio(self.path, f"is damaged or cut off: {damaged} of {packets} packets cannot be decoded ({said})")
+            raise BadAudio(
+                self.path, f"is damaged or cut off: {damaged} of {packets} packets cannot be decoded ({said})"
+            )
         if damaged:
-            logger.warning("%s: silence replaces %d of %d packets, which are damaged (%s)", self.path, damaged, packets, said)
+            logger.warning(
+                "%s: silence replaces %d of %d packets, which are damaged (%s)", self.path, damaged, packets, said
+            )
 
 
 def _channels(frame: Any) -> np.ndarray:
@@ -679,11 +698,15 @@ def _ogg_links(path: Path, handle: BinaryIO) -> list[tuple[int, int]]:
         was_first = is_first
         place += 27 + head[26] + sum(head[27 : 27 + head[26]])
     if place != size and (place > size or size - place < 27):
-        raise BadAudio(path, f"is cut off: it has {size} of the {max(place, size + 1)} bytes that its last page ends with")
+        raise BadAudio(
+            path, f"is cut off: it has {size} of the {max(place, size + 1)} bytes that its last page ends with"
+        )
     return list(itertools.pairwise([*starts, size]))
 
 
 def _past_end(path: Path, length: float, end: float | None) -> BadAudio:
     return BadAudio(
-        path, f"ends at {length:.2f} s, before the segment's end at {end:.2f} s", "fetch the recording again or correct segments"
+        path,
+        f"ends at {length:.2f} s, before the segment's end at {end:.2f} s",
+        "fetch the recording again or correct segments",
     )

@@ -116,7 +116,7 @@ def foreign(path: Path, fault: str, remedy: str, absent: str = "check the path")
         raise InputError(f"{path} does not exist; {absent}") from None
     except Exception as error:
         # A name that does not exist is a bug of ours, whatever the bytes are.
-        if isinstance(error, NameError) or isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, NameError) or (isinstance(error, OSError) and error.errno in FULL):
             raise
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
@@ -163,7 +163,9 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def require_space(out: Path, parts: Iterable[Path], needed: int, what: str, free: Callable[[Path], int] = free_bytes) -> None:
+def require_space(
+    out: Path, parts: Iterable[Path], needed: int, what: str, free: Callable[[Path], int] = free_bytes
+) -> None:
     """Raise InputError unless what will be written fits on the disk of `out`.
 
     `needed` are the bytes of all of it, and `parts` the folders in `out`
@@ -173,8 +175,8 @@ def require_space(out: Path, parts: Iterable[Path], needed: int, what: str, free
     there, room = sum(map(used_bytes, parts)), free(out)
     if needed - there > room:
         raise InputError(
-            f"{what} need {_gigabytes(needed)} in {out}, where {_gigabytes(there)} of them are and {_gigabytes(room)} are free;"
-            " free some, choose another folder, or try it all the same with --check-space false"
+            f"{what} need {_gigabytes(needed)} in {out}, where {_gigabytes(there)} of them are and {_gigabytes(room)}"
+            " are free; free some, choose another folder, or try it all the same with --check-space false"
         )
 
 

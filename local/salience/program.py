@@ -12,7 +12,9 @@ from salience.errors import InputError
 from salience.files import FULL, read_yaml
 from salience.steps import stage_of
 
-THE_STAGE = re.compile(r"run the stages? (?:that writes? (?:it|them|the \w+) )?again|run the stages? that writes? (?:it|them|the \w+)")
+THE_STAGE = re.compile(
+    r"run the stages? (?:that writes? (?:it|them|the \w+) )?again|run the stages? that writes? (?:it|them|the \w+)"
+)
 """How the library, which knows no stages, says what to do about a file."""
 
 
@@ -51,7 +53,10 @@ def main(function: Callable[..., Any]) -> None:
     except Exception as error:
         if not _disk_is_full(error):
             raise
-        sys.exit(f"{program}: no space left on the disk for {_unwritten(error)}; free some and run the same command again, what is done stays done")
+        sys.exit(
+            f"{program}: no space left on the disk for {_unwritten(error)}; free some and run the same command again,"
+            " what is done stays done"
+        )
 
 
 def _with_stage(message: str) -> str:

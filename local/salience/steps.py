@@ -133,7 +133,10 @@ def _check_size(path: Path, size: int, record: Mapping[str, Any]) -> None:
     if not path.is_file():
         raise InputError(f"{path} does not exist any more; {again}")
     if path.stat().st_size != size:
-        raise InputError(f"{path} has {path.stat().st_size} bytes, and {size} when it was written: it was cut off or changed; {again}")
+        raise InputError(
+            f"{path} has {path.stat().st_size} bytes, and {size} when it was written: it was cut off or changed;"
+            f" {again}"
+        )
 
 
 def _again(stage: object) -> str:
@@ -289,7 +292,15 @@ def commit() -> str:
     """The commit the programs run from, with `+` when the working tree differs from it."""
     here = Path(__file__).parent
     # Results are data: a recipe rewrites its own RESULTS while it runs, which changes no program.
-    watched = ["--", ":(top)local", ":(top)utils", ":(top)conf", ":(top)egs/*/conf", ":(top)egs/*/local", ":(top)egs/*/run.sh"]
+    watched = [
+        "--",
+        ":(top)local",
+        ":(top)utils",
+        ":(top)conf",
+        ":(top)egs/*/conf",
+        ":(top)egs/*/local",
+        ":(top)egs/*/run.sh",
+    ]
     try:
         name = subprocess.run(
             ["git", "rev-parse", "--short=10", "HEAD"], cwd=here, capture_output=True, text=True, check=True

@@ -27,7 +27,12 @@ Pair = tuple[Tensor, int]
 
 
 def bench_commands(
-    batch_size: int = 64, batches: int = 4, repetitions: int = 3, workers: int = 0, device: str = "cpu", out: Path | None = None
+    batch_size: int = 64,
+    batches: int = 4,
+    repetitions: int = 3,
+    workers: int = 0,
+    device: str = "cpu",
+    out: Path | None = None,
 ) -> None:
     """Rows for an epoch of clips of up to a second with noise, with the recogniser's training and without.
 
@@ -57,7 +62,9 @@ def bench_commands(
             draws[kind] = Draws(len(clips), len(pieces), augmentation, seed=1)
             for precision in ("float32", "bfloat16"):
                 torch.manual_seed(1)
-                training = CommandTraining(build_recogniser("paper", WORDS), commands, augmentation, pieces, masks).to(device)
+                training = CommandTraining(build_recogniser("paper", WORDS), commands, augmentation, pieces, masks).to(
+                    device
+                )
                 trainings[kind, precision] = training, torch.optim.Adam(training.parameters(), weight_decay=1e-4)
         torch.manual_seed(1)
         plain = _Plain(build_recogniser("paper", WORDS)).to(device)
@@ -100,9 +107,12 @@ def bench_commands(
 
         seconds = best_seconds(
             {
-                "our features": lambda: our_features("none"), "through masks": lambda: our_features("own"),
-                "their features": their_features, "our step": lambda: our_step("none", "float32"),
-                "our step through masks": lambda: our_step("own", "float32"), "their step": their_step,
+                "our features": lambda: our_features("none"),
+                "through masks": lambda: our_features("own"),
+                "their features": their_features,
+                "our step": lambda: our_step("none", "float32"),
+                "our step through masks": lambda: our_step("own", "float32"),
+                "their step": their_step,
                 "our step in bfloat16": lambda: our_step("none", "bfloat16"),
                 "our step through masks in bfloat16": lambda: our_step("own", "bfloat16"),
             },
@@ -114,8 +124,11 @@ def bench_commands(
     peer = f"files and DataLoader, {workers} workers" if workers else "files and DataLoader"
     rows = [
         Row(
-            f"{about}, {what}", f"{speed[ours]:.0f} utt/s", f"{peer} {speed[theirs]:.0f} utt/s",
-            speed[ours] / speed[theirs], aim,
+            f"{about}, {what}",
+            f"{speed[ours]:.0f} utt/s",
+            f"{peer} {speed[theirs]:.0f} utt/s",
+            speed[ours] / speed[theirs],
+            aim,
         )
         for what, ours, theirs, aim in (
             ("without the model", "our features", "their features", None),

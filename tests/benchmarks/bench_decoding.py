@@ -58,27 +58,35 @@ def bench_decoding(utterances: int = 64, repetitions: int = 3, out: Path | None 
     def loop() -> None:
         hypotheses["loop"] = [
             whisper.transcribe(
-                model, audio, language="en", temperature=0.0, without_timestamps=True, fp16=False,
-                condition_on_previous_text=False, sample_len=LONGEST,
+                model,
+                audio,
+                language="en",
+                temperature=0.0,
+                without_timestamps=True,
+                fp16=False,
+                condition_on_previous_text=False,
+                sample_len=LONGEST,
             )["text"]
             for audio in audios.values()
         ]
 
     with torch.inference_mode():
-        seconds = best_seconds(
-            {"short": lambda: ours(False), "loop": loop, "full": lambda: ours(True)}, repetitions
-        )
+        seconds = best_seconds({"short": lambda: ours(False), "loop": loop, "full": lambda: ours(True)}, repetitions)
     encoding = tokenizer_of(model, "en")
     tokens = {name: np.mean([len(encoding.encode(text)) for text in found]) for name, found in hypotheses.items()}
     title = f"decoding {utterances} utterances of {np.mean([len(a) for a in audios.values()]) / 16000:.1f} s, {about}"
     peer = f"whisper.transcribe, loop {seconds['loop']:.2f} s ({tokens['loop']:.0f} tokens each)"
     rows = [
         Row(
-            f"{title}, {how}", f"{seconds[name]:.2f} s ({tokens[key]:.0f} tokens each)", peer,
-            seconds["loop"] / seconds[name], aim,
+            f"{title}, {how}",
+            f"{seconds[name]:.2f} s ({tokens[key]:.0f} tokens each)",
+            peer,
+            seconds["loop"] / seconds[name],
+            aim,
         )
         for name, key, how, aim in (
-            ("short", "ours False", "own length", 4), ("full", "ours True", "padded to 30 s", None)
+            ("short", "ours False", "own length", 4),
+            ("full", "ours True", "padded to 30 s", None),
         )
     ]
     write_rows(rows, out)

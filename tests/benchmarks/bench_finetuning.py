@@ -14,7 +14,11 @@ from measure import Row, best_seconds, write_rows
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
-    Seq2SeqTrainer, Seq2SeqTrainingArguments, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
 )
 from transformers.trainer_callback import PrinterCallback
 from whisper.model import ModelDimensions
@@ -26,8 +30,16 @@ from salience.training.trainer import TrainingSettings, train
 from salience.training.whisper_data import AugmentedUtterances, collate
 
 TINY = ModelDimensions(
-    n_mels=80, n_audio_ctx=1500, n_audio_state=384, n_audio_head=6, n_audio_layer=4,
-    n_vocab=51865, n_text_ctx=448, n_text_state=384, n_text_head=6, n_text_layer=4,
+    n_mels=80,
+    n_audio_ctx=1500,
+    n_audio_state=384,
+    n_audio_head=6,
+    n_audio_layer=4,
+    n_vocab=51865,
+    n_text_ctx=448,
+    n_text_state=384,
+    n_text_head=6,
+    n_text_layer=4,
 )
 WARM_UP = 1
 """Updates that are not counted: the first allocates."""
@@ -72,9 +84,16 @@ def _row(name: str, dims: ModelDimensions, batch_size: int, updates: int, repeti
             model = WhisperForTraining(new_model(dims, 1))
             clock = _Clock(model)
             train(
-                model, dataset, [len(features[u]) for u in half] * 2,
-                partial(collate, end=tokenizer.eot, full_context=False), lambda _: {"dev_wer": 0.0},
-                "eval_dev_wer", False, Path(folder) / str(next(tries)), settings, seed=1,
+                model,
+                dataset,
+                [len(features[u]) for u in half] * 2,
+                partial(collate, end=tokenizer.eot, full_context=False),
+                lambda _: {"dev_wer": 0.0},
+                "eval_dev_wer",
+                False,
+                Path(folder) / str(next(tries)),
+                settings,
+                seed=1,
             )
             speeds["ours"].append(batch_size / clock.seconds())
 
@@ -104,21 +123,35 @@ class _Clock:
 
 def _config(dims: ModelDimensions, start: int, end: int) -> WhisperConfig:
     return WhisperConfig(
-        vocab_size=dims.n_vocab, num_mel_bins=dims.n_mels, d_model=dims.n_audio_state,
-        encoder_layers=dims.n_audio_layer, encoder_attention_heads=dims.n_audio_head, encoder_ffn_dim=4 * dims.n_audio_state,
-        decoder_layers=dims.n_text_layer, decoder_attention_heads=dims.n_text_head, decoder_ffn_dim=4 * dims.n_text_state,
-        max_source_positions=dims.n_audio_ctx, max_target_positions=dims.n_text_ctx,
-        decoder_start_token_id=start, bos_token_id=end, eos_token_id=end, pad_token_id=end,
+        vocab_size=dims.n_vocab,
+        num_mel_bins=dims.n_mels,
+        d_model=dims.n_audio_state,
+        encoder_layers=dims.n_audio_layer,
+        encoder_attention_heads=dims.n_audio_head,
+        encoder_ffn_dim=4 * dims.n_audio_state,
+        decoder_layers=dims.n_text_layer,
+        decoder_attention_heads=dims.n_text_head,
+        decoder_ffn_dim=4 * dims.n_text_state,
+        max_source_positions=dims.n_audio_ctx,
+        max_target_positions=dims.n_text_ctx,
+        decoder_start_token_id=start,
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
     )
 
 
 def _seq2seq_recipe(
-    model: WhisperForConditionalGeneration, features: dict[str, np.ndarray], tokens: dict[str, list[int]],
-    folder: Path, settings: TrainingSettings,
+    model: WhisperForConditionalGeneration,
+    features: dict[str, np.ndarray],
+    tokens: dict[str, list[int]],
+    folder: Path,
+    settings: TrainingSettings,
 ) -> None:
     """Fine-tuning as transformers' documentation shows it: every utterance prepared at 30 s, labels padded with -100."""
     prepared = [
-        {"input_features": pad_frames(features[u], FRAMES_30S, SILENCE).T.copy(), "labels": tokens[u][1:]} for u in features
+        {"input_features": pad_frames(features[u], FRAMES_30S, SILENCE).T.copy(), "labels": tokens[u][1:]}
+        for u in features
     ]
     extractor = WhisperFeatureExtractor()
 
@@ -129,9 +162,18 @@ def _seq2seq_recipe(
         return {"input_features": batch["input_features"], "labels": torch.tensor(labels)}
 
     arguments = Seq2SeqTrainingArguments(
-        output_dir=str(folder), per_device_train_batch_size=settings.batch_size, num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate, warmup_steps=settings.warmup, weight_decay=settings.weight_decay,
-        max_grad_norm=settings.gradient_clip, use_cpu=True, seed=1, save_strategy="no", report_to=[], disable_tqdm=True,
+        output_dir=str(folder),
+        per_device_train_batch_size=settings.batch_size,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.gradient_clip,
+        use_cpu=True,
+        seed=1,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
         remove_unused_columns=False,
     )
     trainer = Seq2SeqTrainer(model, arguments, train_dataset=_Listed(prepared), data_collator=collator)

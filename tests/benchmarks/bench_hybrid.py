@@ -46,11 +46,15 @@ def bench_hybrid(utterances: int = 12, frames: int = 250, out: Path | None = Non
             model.zero_grad()
             values.append(step(how, frozen))
         torch.testing.assert_close(*values, rtol=1e-2, atol=1e-4 * float(values[1].abs().max()))
-        seconds = best_seconds({"ours": lambda f=frozen: step(padded_lstm(), f), "theirs": lambda f=frozen: step(nullcontext(), f)}, 3)
+        seconds = best_seconds(
+            {"ours": lambda f=frozen: step(padded_lstm(), f), "theirs": lambda f=frozen: step(nullcontext(), f)}, 3
+        )
         rows.append(
             Row(
                 f"hybrid of table 1's sizes, {what}, {utterances} utterances of up to {frames / 100:.1f} s",
-                f"{seconds['ours']:.2f} s", f"ESPnet {seconds['theirs']:.2f} s", seconds["theirs"] / seconds["ours"],
+                f"{seconds['ours']:.2f} s",
+                f"ESPnet {seconds['theirs']:.2f} s",
+                seconds["theirs"] / seconds["ours"],
             )
         )
     write_rows(rows, out)

@@ -57,8 +57,10 @@ def bench_logmel(utterances: int = 60, repetitions: int = 5, out: Path | None = 
         with torch.inference_mode():
             seconds = best_seconds(
                 {
-                    "our dump": our_dump, "their dump": their_dump,
-                    "our transform": our_transform, "their transform": their_transform,
+                    "our dump": our_dump,
+                    "their dump": their_dump,
+                    "our transform": our_transform,
+                    "their transform": their_transform,
                 },
                 repetitions,
             )
@@ -66,9 +68,11 @@ def bench_logmel(utterances: int = 60, repetitions: int = 5, out: Path | None = 
         assert all(np.abs(ours[key] - theirs[key]).max() < 1e-4 for key in theirs)
     rows = [
         Row(
-            f"log-mel {what} ({len(files)} utterances, {about})", f"{seconds[f'our {part}']:.2f} s",
+            f"log-mel {what} ({len(files)} utterances, {about})",
+            f"{seconds[f'our {part}']:.2f} s",
             f"openai-whisper, loop {seconds[f'their {part}']:.2f} s",
-            seconds[f"their {part}"] / seconds[f"our {part}"], aim=2,
+            seconds[f"their {part}"] / seconds[f"our {part}"],
+            aim=2,
         )
         for part, what in (("dump", "dump: files in, archive out"), ("transform", "transform alone"))
     ]

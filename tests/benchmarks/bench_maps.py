@@ -80,7 +80,9 @@ def bench_maps(utterances: int = 48, long_utterances: int = 8, repetitions: int 
         write_set(folder / "data", "long", files[:long_utterances])
         _fill_30s(folder / "features", "natural", "long", sorted(read_table(folder / "data/long/utt2spk")))
         rows = _rows(folder, "natural", model, f"{len(files)} utterances, {about}", repetitions, has_aims=True)
-        rows += _rows(folder, "long", model, f"{long_utterances} of 30 s, no padding to skip", repetitions, has_aims=False)
+        rows += _rows(
+            folder, "long", model, f"{long_utterances} of 30 s, no padding to skip", repetitions, has_aims=False
+        )
     write_rows(rows, out)
 
 
@@ -138,8 +140,11 @@ def _rows(folder: Path, name: str, model: AccentCNN, about: str, repetitions: in
 
     seconds = best_seconds(
         {
-            "ours": ours, "bare": bare, "captum": captum,
-            "batch": lambda: gradcam_package(BATCH), "loop": lambda: gradcam_package(1),
+            "ours": ours,
+            "bare": bare,
+            "captum": captum,
+            "batch": lambda: gradcam_package(BATCH),
+            "loop": lambda: gradcam_package(1),
         },
         repetitions,
     )
@@ -157,8 +162,12 @@ def _rows(folder: Path, name: str, model: AccentCNN, about: str, repetitions: in
             )
         ),
         Row(
-            title, f"{mine:.2f} s", f"one forward and layer gradient {seconds['bare']:.2f} s",
-            mine / seconds["bare"], 1.3 if has_aims else None, at_most=True,
+            title,
+            f"{mine:.2f} s",
+            f"one forward and layer gradient {seconds['bare']:.2f} s",
+            mine / seconds["bare"],
+            1.3 if has_aims else None,
+            at_most=True,
         ),
     ]
 

@@ -43,8 +43,12 @@ def bench_memory(per_length: int = 32, out: Path | None = None) -> None:
         peaks = [_dump(folder / str(times), folder, files, times) for times in (1, TIMES)]
     rows = [
         Row(
-            f"peak memory of {verb}, {TIMES} times {len(files)} utterances", f"{peaks[1][verb]:.0f} MB",
-            f"{peaks[0][verb]:.0f} MB for {len(files)}", peaks[1][verb] / peaks[0][verb], aim=1.1, at_most=True,
+            f"peak memory of {verb}, {TIMES} times {len(files)} utterances",
+            f"{peaks[1][verb]:.0f} MB",
+            f"{peaks[0][verb]:.0f} MB for {len(files)}",
+            peaks[1][verb] / peaks[0][verb],
+            aim=1.1,
+            at_most=True,
         )
         for verb in peaks[0]
     ]
@@ -64,21 +68,35 @@ def _dump(work: Path, models: Path, files: list[Path], copies: int) -> dict[str,
     """Peak memory in MB of each program on one corpus."""
     write_set(work / "data", "set", files, copies)
     data, features, maps = f"--data={work}/data", f"--features={work}/features", f"{work}/maps"
-    peaks = {
-        "extract_features": _run("extract_features", data, "--sets=set", f"--out={work}/features"),
-    }
-    _run("merge_archives", f"--folder={work}/features", "--sets=set", "--name=feats", "--jobs=1", "--tables=utt2num_frames")
+    peaks = {"extract_features": _run("extract_features", data, "--sets=set", f"--out={work}/features")}
+    _run(
+        "merge_archives",
+        f"--folder={work}/features",
+        "--sets=set",
+        "--name=feats",
+        "--jobs=1",
+        "--tables=utt2num_frames",
+    )
     peaks["map_saliency"] = _run(
         "map_saliency", data, features, "--sets=set", f"--classifier={models}/classifier", f"--out={maps}"
     )
     for kind in ("gradcam", "gradcam++", "random"):
         _run("merge_archives", f"--folder={maps}/{kind}", "--sets=set", "--name=saliency", "--jobs=1")
     peaks["mask_features"] = _run(
-        "mask_features", data, features, f"--maps={maps}", "--sets=set", "--variants=gradcam++ random-mask",
+        "mask_features",
+        data,
+        features,
+        f"--maps={maps}",
+        "--sets=set",
+        "--variants=gradcam++ random-mask",
         f"--out={work}/masked",
     )
     peaks["decode_whisper"] = _run(
-        "decode_whisper", f"--model={models}/whisper.pt", features, "--sets=set", f"--out={work}/hypotheses",
+        "decode_whisper",
+        f"--model={models}/whisper.pt",
+        features,
+        "--sets=set",
+        f"--out={work}/hypotheses",
         "--longest=10",
     )
     return peaks

@@ -30,9 +30,7 @@ def bench_scoring(pairs: int = 100_000, out: Path | None = None) -> None:
         output, slow = _timed(theirs, references, hypotheses)
         fast = min(fast, _timed(ours, references, hypotheses)[1])
         assert counts.sum(axis=0).tolist()[1:] == [output.insertions, output.deletions, output.substitutions]
-        rows.append(
-            Row(f"scoring {pairs} pairs, {name}", f"{fast:.2f} s", f"jiwer {slow:.2f} s", slow / fast, aim=3)
-        )
+        rows.append(Row(f"scoring {pairs} pairs, {name}", f"{fast:.2f} s", f"jiwer {slow:.2f} s", slow / fast, aim=3))
     write_rows(rows, out)
 
 

@@ -35,7 +35,11 @@ def write_set(data: Path, name: str, files: list[Path], copies: int = 1) -> None
     """data/NAME and its one part, with each file as `copies` utterances."""
     utterances = [
         Utterance(
-            id=f"{file.stem}-{copy}", speaker=file.stem, audio=file, text="", recording=f"{file.stem}-{copy}",
+            id=f"{file.stem}-{copy}",
+            speaker=file.stem,
+            audio=file,
+            text="",
+            recording=f"{file.stem}-{copy}",
             duration=soundfile.info(file).duration,
         )
         for file in files

@@ -50,7 +50,7 @@ def _circumstances() -> list[str]:
     return [
         f"{_processor()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads for both sides, "
         f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB; "
-        f"{time.strftime('%Y-%m-%d')}; commit {commit()}; Python {platform.python_version()}, {versions}.",
+        f"{time.strftime('%Y-%m-%d')}; commit {commit()}; Python {platform.python_version()}, {versions}."
     ]
 
 
@@ -69,7 +69,9 @@ def _table(rows: list[Row]) -> list[str]:
         met = {None: "", True: "yes", False: "**no**"}[row.is_met()]
         cells.append([row.what, row.ours, row.peer, f"{row.ratio:.2f}", aim, met])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in cells]
+    lines = [
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 

@@ -32,7 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             parameters = item.callspec.params if hasattr(item, "callspec") else {}
-            name = parameters.get("engine") or next(name for name in ("slurm", "grid_engine") if name in item.fixturenames)
+            name = parameters.get("engine") or next(
+                name for name in ("slurm", "grid_engine") if name in item.fixturenames
+            )
             item.add_marker(pytest.mark.xdist_group(name))
 
 

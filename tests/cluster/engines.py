@@ -82,7 +82,7 @@ def running_engine(script: str, submitter: str, backend: str, programs: list[str
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_for(what: str, condition, seconds: float = 30.0):  # noqa: ANN001, ANN201
+def wait_for(what: str, condition, seconds: float = 30.0):
     """The first true answer of a condition."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -18,12 +18,27 @@ def test_an_array(engine, place):
     """Every line of the logs, working directory, path.sh, and the environment with whatever a value may hold."""
     Path("path.sh").write_text("export FROM_PATH=sourced\n")
     odd = "two words, a = b;\n'a second line' $HOME \"é\""
-    show = ["--num-threads", "2", "JOB=1:3", "log/x.JOB.log", "echo", "JOB:", "$FROM_PATH;", "pwd;", "echo", '"$ODD";', "echo", "wrong", ">&2"]
+    show = [
+        "--num-threads",
+        "2",
+        "JOB=1:3",
+        "log/x.JOB.log",
+        "echo",
+        "JOB:",
+        "$FROM_PATH;",
+        "pwd;",
+        "echo",
+        '"$ODD";',
+        "echo",
+        "wrong",
+        ">&2",
+    ]
     engine.run(*show, ODD=odd)
     for task in (1, 2, 3):
         log = Path(f"log/x.{task}.log").read_text()
         assert re.fullmatch(
-            rf"# Running on \S+\n# echo {task}: \$FROM_PATH; pwd; echo \"\$ODD\"; echo wrong >&2\n# Started at {DATE}\n#\n"
+            rf"# Running on \S+\n# echo {task}: \$FROM_PATH; pwd; echo \"\$ODD\"; echo wrong >&2\n# Started at"
+            rf" {DATE}\n#\n"
             rf"{task}: sourced\n{re.escape(str(place))}\n{re.escape(odd)}\nwrong\n"
             rf"# Accounting: time=\d+ threads=2\n# Ended \(code 0\) at {DATE}, elapsed time \d+ seconds\n",
             log,
@@ -32,14 +47,43 @@ def test_an_array(engine, place):
 
 
 def test_one_job_with_pipes_and_a_name_that_begins_with_a_digit(engine, place):
-    engine.run("log/1 and 2.log", "echo", "a", "|", "tr", "a", "b", ">", "out;", "printf", "[%s]", "two words", "$UNSET", '"q" \'s\'')
+    engine.run(
+        "log/1 and 2.log",
+        "echo",
+        "a",
+        "|",
+        "tr",
+        "a",
+        "b",
+        ">",
+        "out;",
+        "printf",
+        "[%s]",
+        "two words",
+        "$UNSET",
+        "\"q\" 's'",
+    )
     assert Path("out").read_text() == "b\n"
-    assert '\n[two words]["q" \'s\']\n' in Path("log/1 and 2.log").read_text()
+    assert "\n[two words][\"q\" 's']\n" in Path("log/1 and 2.log").read_text()
 
 
 def test_what_failed_in_an_array_can_be_run_again_alone(engine, place):
     """Which, why, how to go on, exit code 1; and what runs again is an array with a hole."""
-    said = engine.run("JOB=1:4", "log/f.JOB.log", "echo", "cause", "JOB;", "test", "$((JOB % 2))", "=", "1", "-o", "-e", "mended", code=1)
+    said = engine.run(
+        "JOB=1:4",
+        "log/f.JOB.log",
+        "echo",
+        "cause",
+        "JOB;",
+        "test",
+        "$((JOB % 2))",
+        "=",
+        "1",
+        "-o",
+        "-e",
+        "mended",
+        code=1,
+    )
     assert f"{engine.submitter}: 2 / 4 failed, log is in log/f.*.log\n" in said
     assert "the last lines of log/f.2.log:\n" in said and "\n    cause 2\n" in said and "# Ended (code 1)" in said
     again = re.search(r"to run only what failed again: (.*)", said)[1]
@@ -51,7 +95,10 @@ def test_what_failed_in_an_array_can_be_run_again_alone(engine, place):
 
 
 def test_a_long_command_and_names_of_the_job_script_in_the_environment(engine, place):
-    own = dict.fromkeys(["stopped", "ends", "task", "command", "log", "result", "NO_TASK", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID"], "7")
+    own = dict.fromkeys(
+        ["stopped", "ends", "task", "command", "log", "result", "NO_TASK", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID"],
+        "7",
+    )
     words = ["echo", "$log", "$result;", "echo", *["word"] * 40000, "|", "wc", "-w"]
     engine.run("log/long.log", *words, **own)
     engine.run("JOB=1:2", "log/array.JOB.log", *words, **own)
@@ -91,7 +138,14 @@ RESOURCES = ["--mem", "2G", "--num-threads", "2", "--time", "0:10:0", "--gpu", "
 def test_resources_reach_slurm(slurm, place):
     slurm.run(*RESOURCES, "log/r.log", "scontrol", "show", "job", "$SLURM_JOB_ID;", "echo", "threads=$OMP_NUM_THREADS")
     log = Path("log/r.log").read_text()
-    for words in ("MinMemoryNode=2G", "NumCPUs=2", "TimeLimit=00:10:00", "gres:gpu:1", "Partition=everyone", "threads=2"):
+    for words in (
+        "MinMemoryNode=2G",
+        "NumCPUs=2",
+        "TimeLimit=00:10:00",
+        "gres:gpu:1",
+        "Partition=everyone",
+        "threads=2",
+    ):
         assert re.search(rf"\b{re.escape(words)}\b", log), (words, log)
 
 
@@ -103,7 +157,8 @@ def test_resources_reach_grid_engine(grid_engine, place):
 
 
 SITE = {
-    "slurm": """
+    "slurm": (
+        """
 # As sites have it for Kaldi.
 command sbatch --export=PATH
 option time=* --time $0
@@ -116,8 +171,10 @@ default gpu=0
 option gpu=0 -p everyone
 option gpu=* -p gpu --gres=gpu:$0
 option queue=* --partition=$0 --comment 'the site''s own'
-""",
-    "sge": """
+"""
+    ),
+    "sge": (
+        """
 # As sites have it for Kaldi.
 command qsub -v PATH -cwd -S /bin/bash -j y -l arch=*64*
 option mem=* -l mem_free=$0,ram_free=$0
@@ -129,7 +186,8 @@ default gpu=0
 option gpu=0 -q all.q
 option gpu=* -l gpu=$0 -q all.q
 option queue=* -q $0 -A 'the_site'
-""",
+"""
+    ),
 }
 
 
@@ -137,7 +195,10 @@ def test_a_sites_own_configuration(engine, place):
     Path("conf").mkdir()
     Path("conf/slurm.conf" if engine.backend == "slurm" else "conf/queue.conf").write_text(SITE[engine.backend])
     if engine.backend == "slurm":
-        show, words = ["scontrol", "show", "job", "$SLURM_JOB_ID"], ["Partition=gpu", "Comment=the sites own", "MinMemoryCPU=1G"]
+        show, words = (
+            ["scontrol", "show", "job", "$SLURM_JOB_ID"],
+            ["Partition=gpu", "Comment=the sites own", "MinMemoryCPU=1G"],
+        )
         queue = "gpu"
     else:
         show, words = ["qstat", "-j", "$JOB_ID"], ["account:                    the_site", "all.q", "arch=*64*"]
@@ -158,7 +219,10 @@ def test_only_path_arrives_where_a_site_passes_nothing_else(engine, place):
 
 def running(path: str) -> int:
     """The process that a job says it is."""
-    return wait_for(f"{path} with a number", lambda: Path(path).exists() and Path(path).read_text().strip() and int(Path(path).read_text()))
+    return wait_for(
+        f"{path} with a number",
+        lambda: Path(path).exists() and Path(path).read_text().strip() and int(Path(path).read_text()),
+    )
 
 
 def is_alive(pid: int) -> bool:
@@ -200,12 +264,30 @@ def test_the_job_of_a_killed_submitter_is_cancelled_before_the_next(engine, plac
 
 def test_a_job_that_vanished_is_noticed_within_a_minute(engine, place):
     """One is cancelled by others; one is killed with all its processes; one takes too long; one of an array is cancelled while the other runs."""
+
     def sleeper(name: str, *options: str) -> subprocess.Popen[str]:
-        return engine.start("--config", "once.conf", *options, f"log/{name}.log", "echo", "$$", ">", f"{name}.new;", "mv", f"{name}.new", f"{name};", "sleep", "300")
+        return engine.start(
+            "--config",
+            "once.conf",
+            *options,
+            f"log/{name}.log",
+            "echo",
+            "$$",
+            ">",
+            f"{name}.new;",
+            "mv",
+            f"{name}.new",
+            f"{name};",
+            "sleep",
+            "300",
+        )
 
     # A site that lets Slurm start lost jobs again would see it run once more.
-    Path("once.conf").write_text("command sbatch --export=ALL --no-requeue\n" if engine.backend == "slurm" else "command qsub -V -cwd -S /bin/bash -j y\n"
-                                 "option time=* -l h_rt=$0\n")
+    Path("once.conf").write_text(
+        "command sbatch --export=ALL --no-requeue\n"
+        if engine.backend == "slurm"
+        else "command qsub -V -cwd -S /bin/bash -j y\noption time=* -l h_rt=$0\n"
+    )
     cancelled = sleeper("cancelled")
     pid = running("cancelled")
     engine.cancel(submitted("log/q/cancelled.log"))
@@ -221,18 +303,42 @@ def test_a_job_that_vanished_is_noticed_within_a_minute(engine, place):
     if engine.backend == "sge":
         # Slurm's shortest limit is a minute.
         processes.append(sleeper("long", "--time", "0:0:3"))
-    array = engine.start("--config", "once.conf", "JOB=1:2", "log/array.JOB.log", "touch", "began.JOB;", "while", "[", "!", "-e", "go", "];", "do", "sleep", "0.2;", "done")
+    array = engine.start(
+        "--config",
+        "once.conf",
+        "JOB=1:2",
+        "log/array.JOB.log",
+        "touch",
+        "began.JOB;",
+        "while",
+        "[",
+        "!",
+        "-e",
+        "go",
+        "];",
+        "do",
+        "sleep",
+        "0.2;",
+        "done",
+    )
     wait_for("the array", lambda: all(Path(f"began.{task}").exists() for task in (1, 2)))
     engine.cancel(submitted("log/q/array.log"), task=2)
     began = time.monotonic()
-    assert select.select([array.stderr], [], [], 60)[0] and array.stderr.readline() == f"{engine.submitter}: vanished, see log/array.2.log\n"
+    assert (
+        select.select([array.stderr], [], [], 60)[0]
+        and array.stderr.readline() == f"{engine.submitter}: vanished, see log/array.2.log\n"
+    )
     assert array.poll() is None
     Path("go").touch()
     processes.append(array)
     for process in processes:
         assert process.wait(began + 60 - time.monotonic()) == 1, (process.args, engine.jobs())
         said = process.stderr.read()
-        expected = ("1 / 2 failed", "no longer knows task 2 of job") if process is array else ("job failed, log is in", "no longer knows job")
+        expected = (
+            ("1 / 2 failed", "no longer knows task 2 of job")
+            if process is array
+            else ("job failed, log is in", "no longer knows job")
+        )
         assert all(words in said for words in expected), said
     wait_for("the end of its process", lambda: not is_alive(pid))
 
@@ -247,4 +353,8 @@ def ancestors(pid: int) -> list[int]:
 
 def children(pid: int) -> list[int]:
     """The processes that this one started."""
-    return [int(number) for task in Path(f"/proc/{pid}/task").iterdir() for number in (task / "children").read_text().split()]
+    return [
+        int(number)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for number in (task / "children").read_text().split()
+    ]

@@ -54,7 +54,10 @@ def program(place):
 
 def asked(folder):
     """Which (epoch, index) each process asked for, and on which node."""
-    return {path.suffix: [line.split() for line in path.read_text().splitlines()] for path in sorted(Path(folder).glob("asked.*"))}
+    return {
+        path.suffix: [line.split() for line in path.read_text().splitlines()]
+        for path in sorted(Path(folder).glob("asked.*"))
+    }
 
 
 def learnt(folder):
@@ -83,10 +86,14 @@ def test_a_preempted_training_goes_on(slurm, program):
     straight = slurm.start("log/s.log", "./learn.py", "straight", 0)
     process = slurm.start("JOB=1:1", "log/p.JOB.log", "./learn.py", "cut", 0.4)
     log = Path("log/p.1.log")
-    wait_for("the middle of the second epoch", lambda: sum(line[0] == "1" for line in asked("cut").get(".0", [])) >= 5, 300)
+    wait_for(
+        "the middle of the second epoch", lambda: sum(line[0] == "1" for line in asked("cut").get(".0", [])) >= 5, 300
+    )
     slurm.say("scontrol", "requeue", submitted("log/q/p.log"))
     # The log of the first try is there until the second one begins.
-    ended = wait_for("the end of the first try", lambda: re.search(r"ended by SIGTERM after update (\d+)", log.read_text()), 60)
+    ended = wait_for(
+        "the end of the first try", lambda: re.search(r"ended by SIGTERM after update (\d+)", log.read_text()), 60
+    )
     assert int(ended[1]) in (4, 5)  # of three in each epoch
     assert process.wait(300) == 0, process.stderr.read()
     assert re.search(rf"going on from .*checkpoint-{ended[1]}\n", log.read_text()), log.read_text()

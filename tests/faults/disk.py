@@ -20,7 +20,9 @@ from kills import STAGES, remove_results
 LARGE = 4 * 1024**3
 LEAST = 8192
 SENTENCE = re.compile(
-    r"no space left on the disk for \S.*; free some and run the same command again|No space left on device|need \S+ GB in .* are free; free some", re.I
+    r"no space left on the disk for \S.*; free some and run the same command again|No space left on device|need \S+ GB"
+    r" in .* are free; free some",
+    re.I,
 )
 
 
@@ -51,7 +53,9 @@ def enlarge(disk: Path) -> None:
     subprocess.run(["mount", "-o", f"remount,size={LARGE}", str(disk)], check=True)
 
 
-def faults_of(disk: Path, project: Path, recipe: str, expected: dict[str, str], seed: int, stages: range = STAGES) -> Iterator[str]:
+def faults_of(
+    disk: Path, project: Path, recipe: str, expected: dict[str, str], seed: int, stages: range = STAGES
+) -> Iterator[str]:
     """Try these stages; what went wrong, a line each."""
     draw = random.Random(seed)
     folder = project / "egs" / recipe
@@ -73,7 +77,11 @@ def faults_of(disk: Path, project: Path, recipe: str, expected: dict[str, str], 
             done = run(project, *options(recipe, stage))
             enlarge(disk)
             said = done.stdout + done.stderr
-            print(f"stage {stage}, {room} of {needed[stage]} bytes free: exit {done.returncode}: {last_line(done.stderr)}", flush=True)
+            print(
+                f"stage {stage}, {room} of {needed[stage]} bytes free: exit {done.returncode}:"
+                f" {last_line(done.stderr)}",
+                flush=True,
+            )
             if done.returncode == 0:
                 continue  # that much was enough after all: temporary files of the first time were not needed
             if done.returncode != 1 or "Traceback" in said or not SENTENCE.search(said):
@@ -92,7 +100,17 @@ def faults_of(disk: Path, project: Path, recipe: str, expected: dict[str, str], 
 
 def options(recipe: str, stage: int) -> list[str]:
     """Those that run one stage."""
-    return ["--egs", recipe, "--mini", "true", *QUICK.get(recipe, []), "--stage", str(stage), "--stop-stage", str(stage)]
+    return [
+        "--egs",
+        recipe,
+        "--mini",
+        "true",
+        *QUICK.get(recipe, []),
+        "--stage",
+        str(stage),
+        "--stop-stage",
+        str(stage),
+    ]
 
 
 def last_line(text: str) -> str:

@@ -40,7 +40,6 @@ def copy_of_the_project(target: Path) -> Path:
     return target
 
 
-
 def work_folder(given: Path | None) -> Path:
     """The folder that the user gave, or a new one, which is printed: what went wrong can be looked at there."""
     folder = (given or Path(tempfile.mkdtemp(prefix="salience-faults-"))).resolve()
@@ -98,7 +97,9 @@ def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
     """What a run left otherwise than another, a line each."""
     lines = [f"missing: {name}" for name in sorted(expected.keys() - found.keys())]
     lines += [f"too many: {name}" for name in sorted(found.keys() - expected.keys())]
-    return lines + [f"differs: {name}" for name in sorted(expected.keys() & found.keys()) if expected[name] != found[name]]
+    return lines + [
+        f"differs: {name}" for name in sorted(expected.keys() & found.keys()) if expected[name] != found[name]
+    ]
 
 
 def _content(path: Path) -> bytes:

@@ -102,7 +102,11 @@ def moments(kills: int, seed: int, seconds: dict[int, float]) -> list[tuple[int,
     stages = sorted(STAGES[number % len(STAGES)] for number in range(kills))
     shares = Counter(stages)
     return [
-        (-1, draw.uniform(0, 2 + 2 * stage)) if number % 10 == 9 else (stage, draw.uniform(0, 2 * seconds[stage] / shares[stage]))
+        (
+            (-1, draw.uniform(0, 2 + 2 * stage))
+            if number % 10 == 9
+            else (stage, draw.uniform(0, 2 * seconds[stage] / shares[stage]))
+        )
         for number, stage in enumerate(stages)
     ]
 
@@ -146,11 +150,15 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, help="of the moments (default: drawn, and printed)")
     parser.add_argument("--recipe", default="gsc_v2")
-    parser.add_argument("--again-from", choices=("first", "killed"), default="first", help="stage that a run begins with after a kill")
+    parser.add_argument(
+        "--again-from", choices=("first", "killed"), default="first", help="stage that a run begins with after a kill"
+    )
     parser.add_argument("--work", type=Path, help="an empty folder (default: a new temporary one, printed)")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    print(f"--kills {options.kills} --seed {seed} --recipe {options.recipe} --again-from {options.again_from}", flush=True)
+    print(
+        f"--kills {options.kills} --seed {seed} --recipe {options.recipe} --again-from {options.again_from}", flush=True
+    )
     work = work_folder(options.work)
     project = copy_of_the_project(work / "project")
     expected, seconds = undisturbed(project, options.recipe)

@@ -29,25 +29,34 @@ def write(folder: Path) -> None:
 program.main(write)
 """
 WAYS = {
-    "a table": "from salience.data.tables import write_table; write_table(folder / 'out', {str(i): 'x' * 1000 for i in range(500)})",
+    "a table": (
+        "from salience.data.tables import write_table; write_table(folder / 'out', {str(i): 'x' * 1000 for i in"
+        " range(500)})"
+    ),
     "json": "from salience.files import write_json; write_json(folder / 'out', ['x' * 1000] * 500)",
-    "an archive": """
+    "an archive": (
+        """
         from salience.features.archives import ArchiveWriter
         with ArchiveWriter(folder / "out") as writer:
             for i in range(500):
-                writer.write(str(i), np.ones((10, 80)))""",
+                writer.write(str(i), np.ones((10, 80)))"""
+    ),
     "sound": "from salience.audio import write_audio; write_audio(folder / 'out.wav', np.zeros(500_000), 16000)",
-    "packed waveforms": """
+    "packed waveforms": (
+        """
         import soundfile
         from salience.corpora.records import Utterance
         from salience.data.packed import pack
         place = Path(sys.argv[0]).with_name("long.wav")
         soundfile.write(place, np.zeros(500_000), 16000)
-        pack(folder / "out", [Utterance(id="a", speaker="a", audio=place, text="", duration=31.25, recording="a")], 16000)""",
-    "a model": """
+        pack(folder / "out", [Utterance(id="a", speaker="a", audio=place, text="", duration=31.25, recording="a")], 16000)"""
+    ),
+    "a model": (
+        """
         import torch
         from salience.files import temporary_name
-        torch.save({"w": torch.zeros(500_000)}, temporary_name(folder / "out"))""",
+        torch.save({"w": torch.zeros(500_000)}, temporary_name(folder / "out"))"""
+    ),
 }
 
 
@@ -64,9 +73,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(way, disk, 
     script = tmp_path / "write.py"
     body = textwrap.indent(textwrap.dedent(WAYS[way]).strip(), "    ")
     script.write_text(PROGRAM.format(library=str(TOP / "local"), body=body))
-    done = subprocess.run([sys.executable, str(script), "--folder", str(disk)], cwd=disk, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(script), "--folder", str(disk)], cwd=disk, capture_output=True, text=True
+    )
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("write.py: no space left on the disk for ") and "free some and run the same command again" in done.stderr
+    assert (
+        done.stderr.startswith("write.py: no space left on the disk for ")
+        and "free some and run the same command again" in done.stderr
+    )
     assert way == "a model" or f"{disk}/out" in done.stderr
     for path in disk.rglob("*"):
         if path.is_file():
@@ -80,7 +94,9 @@ SUBMITTERS = pytest.mark.parametrize("submitter", ["run.pl", "slurm.pl", "queue.
 def refused(submitter, disk, tmp_path, *command) -> str:
     """What a submitter says on the full disk; nothing else is left on it but its logs and what lies in q/."""
     environment = os.environ | install(tmp_path / "fake")
-    done = subprocess.run(words(submitter, "log", *command), cwd=disk, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        words(submitter, "log", *command), cwd=disk, env=environment, capture_output=True, text=True, timeout=60
+    )
     ends = list(disk.glob("q/*.ends"))
     for path in (disk / "log", disk / "q"):
         subprocess.run(["rm", "-rf", path], check=True)
@@ -103,7 +119,9 @@ def test_a_submitter_on_a_full_disk(submitter, disk, tmp_path):
             file.write(bytes(4096))
     said = refused(submitter, disk, tmp_path, "true")
     (disk / "full").unlink()
-    assert said.startswith(f"{submitter}: cannot write ") and said.endswith("(No space left on device); free some and run the same command again\n")
+    assert said.startswith(f"{submitter}: cannot write ") and said.endswith(
+        "(No space left on device); free some and run the same command again\n"
+    )
     assert said.count("\n") == 1 and not (tmp_path / "fake/submissions").exists()
 
 
@@ -112,8 +130,12 @@ def test_a_submitted_job_is_cancelled_when_its_number_finds_no_room(disk, tmp_pa
     sbatch = tmp_path / "fake/sbatch"
     # The disk fills while it submits.
     (tmp_path / "fake/real").write_text(sbatch.read_text())
-    sbatch.write_text(f'#!/bin/sh\ncat /dev/zero > full 2> /dev/null\nexec {sys.executable} {tmp_path}/fake/real "$@"\n')
-    done = subprocess.run(words("slurm.pl", "log", "sleep", "60"), cwd=disk, env=environment, capture_output=True, text=True, timeout=60)
+    sbatch.write_text(
+        f'#!/bin/sh\ncat /dev/zero > full 2> /dev/null\nexec {sys.executable} {tmp_path}/fake/real "$@"\n'
+    )
+    done = subprocess.run(
+        words("slurm.pl", "log", "sleep", "60"), cwd=disk, env=environment, capture_output=True, text=True, timeout=60
+    )
     subprocess.run(["rm", "-rf", *disk.iterdir()], check=True)
     assert done.returncode == 1 and "(No space left on device)" in done.stderr and done.stderr.count("\n") == 1
     assert (tmp_path / "fake/cancelled").read_text() == "77\n"

@@ -61,7 +61,9 @@ def refused(project: Path) -> str:
 def test_a_second_run_in_the_same_folders_is_refused(busy):
     project, first = busy
     said = refused(project)
-    assert f"process {first.pid} on {os.uname().nodename} since 20" in said and str(project / "egs/fsdd/exp/mini") in said
+    assert (
+        f"process {first.pid} on {os.uname().nodename} since 20" in said and str(project / "egs/fsdd/exp/mini") in said
+    )
     # The run on the real corpus has other folders.
     assert run(project, "--egs", "fsdd", "--stop-stage", "0").returncode == 0
 

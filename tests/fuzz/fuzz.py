@@ -48,8 +48,13 @@ def one_target(name: str, inputs: int, seed: int, out: Path) -> None:
         if done >= inputs:
             guard.close()
             report = {
-                "target": name, "inputs": done, "read": guard.counts["read"], "refused": guard.counts["InputError"],
-                "seconds": round(time.process_time() - start, 1), "slowest": round(guard.slowest, 3), "findings": guard.found,
+                "target": name,
+                "inputs": done,
+                "read": guard.counts["read"],
+                "refused": guard.counts["InputError"],
+                "seconds": round(time.process_time() - start, 1),
+                "slowest": round(guard.slowest, 3),
+                "findings": guard.found,
             }
             (out / f"{name}.json").write_text(json.dumps(report))
             # libFuzzer would go on.
@@ -57,9 +62,20 @@ def one_target(name: str, inputs: int, seed: int, out: Path) -> None:
 
     longest = max(map(len, seeds))
     atheris.Setup(
-        [sys.argv[0], f"-seed={seed}", f"-max_len={max(512, 3 * longest)}", "-timeout=60", "-rss_limit_mb=4096", *([f"-dict={dictionary}"] if words else []),
-         f"-artifact_prefix={out / 'findings' / name}-", "-print_final_stats=0", "-verbosity=0", str(corpus)],
-        test, enable_python_coverage=True,
+        [
+            sys.argv[0],
+            f"-seed={seed}",
+            f"-max_len={max(512, 3 * longest)}",
+            "-timeout=60",
+            "-rss_limit_mb=4096",
+            *([f"-dict={dictionary}"] if words else []),
+            f"-artifact_prefix={out / 'findings' / name}-",
+            "-print_final_stats=0",
+            "-verbosity=0",
+            str(corpus),
+        ],
+        test,
+        enable_python_coverage=True,
     )
     atheris.Fuzz()
 
@@ -69,7 +85,9 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=1_000_000, help="how many in all (a million)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--targets", nargs="*", help="only these readers")
-    parser.add_argument("--out", type=Path, default=Path(".cache/fuzz"), help="folder for findings and corpora (.cache/fuzz)")
+    parser.add_argument(
+        "--out", type=Path, default=Path(".cache/fuzz"), help="folder for findings and corpora (.cache/fuzz)"
+    )
     parser.add_argument("--one", nargs=2, metavar=("TARGET", "INPUTS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     out = args.out.resolve()
@@ -91,17 +109,24 @@ def main() -> None:
         answer.unlink(missing_ok=True)
         with open(out / f"{name}.log", "w") as log:
             ended = subprocess.run(
-                [sys.executable, __file__, "--one", name, str(inputs), "--seed", str(args.seed), "--out", str(out)], stdout=log, stderr=log, check=False
+                [sys.executable, __file__, "--one", name, str(inputs), "--seed", str(args.seed), "--out", str(out)],
+                stdout=log,
+                stderr=log,
+                check=False,
             )
         if not answer.exists():
             bad += 1
-            print(f"{name:16} ended with {ended.returncode} before its inputs were through; see {out / name}.log", flush=True)
+            print(
+                f"{name:16} ended with {ended.returncode} before its inputs were through; see {out / name}.log",
+                flush=True,
+            )
             continue
         report = json.loads(answer.read_text())
         total += report["inputs"]
         bad += len(report["findings"])
         print(
-            f"{name:16} {report['inputs']:8} {report['read']:8} {report['refused']:8} {report['seconds']:8.0f} {report['slowest']:8.3f}  {len(report['findings'])}",
+            f"{name:16} {report['inputs']:8} {report['read']:8} {report['refused']:8} {report['seconds']:8.0f}"
+            f" {report['slowest']:8.3f}  {len(report['findings'])}",
             flush=True,
         )
         for finding in report["findings"].values():

@@ -12,16 +12,38 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from salience.errors import InputError
 from targets import Target
+
+from salience.errors import InputError
 
 SECONDS = 5.0
 """Of a processor; longer is a hang."""
 MEMORY = 1 << 30
 """Bytes by which one input may raise the peak."""
 
-WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod", "os.mkfifo", "os.mknod"}
-RUNS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pickle.find_class", "socket.connect"}
+WRITES = {
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.symlink",
+    "os.link",
+    "os.truncate",
+    "os.chmod",
+    "os.mkfifo",
+    "os.mknod",
+}
+RUNS = {
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "os.forkpty",
+    "pickle.find_class",
+    "socket.connect",
+}
 
 
 class Forbidden(BaseException):

@@ -4,7 +4,20 @@ import random
 
 from targets import Target
 
-BYTES = (b"\0", b"\xff", b"\n", b" ", b"\t", b"-", b"0", b"9" * 12, b"\x80", b"\xef\xbb\xbf", "\u2028".encode(), b"\r\n")
+BYTES = (
+    b"\0",
+    b"\xff",
+    b"\n",
+    b" ",
+    b"\t",
+    b"-",
+    b"0",
+    b"9" * 12,
+    b"\x80",
+    b"\xef\xbb\xbf",
+    "\u2028".encode(),
+    b"\r\n",
+)
 
 
 def mutated(target: Target, seeds: list[bytes], draw: random.Random) -> bytes:

@@ -70,8 +70,6 @@ def sound(form: str, subtype: str | None = None, rate: int = RATE, channels: int
     return written.getvalue()
 
 
-
-
 def wav(samples: int, rate: int = RATE) -> bytes:
     written = io.BytesIO()
     soundfile.write(written, np.zeros(samples), rate, format="WAV", subtype="PCM_16")
@@ -82,8 +80,14 @@ def wav(samples: int, rate: int = RATE) -> bytes:
 
 TABLES = ("utt2spk", "wav.scp", "text", "segments", "utt2dur", "spk2gender", "utt2accent", "spk2utt", "utt2num_frames")
 DIRECTORY = joined(
-    "a-1 a\na-2 a\nb-1 b\n", "r1 r1.wav\nr2 /tmp/r2.wav\n", "a-1 one two\na-2 three\nb-1 \u0633\u0644\u0627\u0645\n",
-    "a-1 r1 0 1.5\na-2 r1 1.5 2\nb-1 r2 0.1 0.2\n", "a-1 1.5\na-2 0.5\nb-1 0.1\n", "a m\nb f\n", "a-1 x\na-2 x\nb-1 y\n", "a a-1 a-2\nb b-1\n",
+    "a-1 a\na-2 a\nb-1 b\n",
+    "r1 r1.wav\nr2 /tmp/r2.wav\n",
+    "a-1 one two\na-2 three\nb-1 \u0633\u0644\u0627\u0645\n",
+    "a-1 r1 0 1.5\na-2 r1 1.5 2\nb-1 r2 0.1 0.2\n",
+    "a-1 1.5\na-2 0.5\nb-1 0.1\n",
+    "a m\nb f\n",
+    "a-1 x\na-2 x\nb-1 y\n",
+    "a a-1 a-2\nb b-1\n",
     "a-1 150\na-2 50\nb-1 10\n",
 )
 
@@ -97,7 +101,9 @@ def data_directory(data: bytes, folder: Path) -> None:
 
 def validation(data: bytes, folder: Path) -> None:
     cut(data, folder, *TABLES)
-    assert all("\n" not in fault for fault in validate(folder, feats=False, max_duration=30, disjoint_sentences=[folder]))
+    assert all(
+        "\n" not in fault for fault in validate(folder, feats=False, max_duration=30, disjoint_sentences=[folder])
+    )
 
 
 def transformed(data: bytes, folder: Path) -> None:
@@ -105,7 +111,11 @@ def transformed(data: bytes, folder: Path) -> None:
     source = folder / "d"
     for action in (
         lambda: transforms.split(source, 2),
-        lambda: transforms.subset(source, folder / "s", transforms.choose(source, ("shortest", "per-spk", "speakers", "first")[len(data) % 4], 1)),
+        lambda: transforms.subset(
+            source,
+            folder / "s",
+            transforms.choose(source, ("shortest", "per-spk", "speakers", "first")[len(data) % 4], 1),
+        ),
         lambda: transforms.combine(folder / "c", [source, folder / "s"]),
         lambda: transforms.copy(source, folder / "p", utt_prefix="x-", spk_prefix="x-"),
         lambda: transforms.fix(source),
@@ -153,8 +163,11 @@ WAV = wav(1600)
 # Corpora.
 
 CV = (
-    "client_id\tpath\tsentence\tup_votes\taccents\tgender\tlocale\n" + "a" * 20 + "\tc1.mp3\tHello \"you.\t2\tUnited States English\tmale\ten\n",
-    "clip\tduration[ms]\nc1.mp3\t1234\n", "United States English\tus\n# no\nIrish\tirish\n",
+    "client_id\tpath\tsentence\tup_votes\taccents\tgender\tlocale\n"
+    + "a" * 20
+    + '\tc1.mp3\tHello "you.\t2\tUnited States English\tmale\ten\n',
+    "clip\tduration[ms]\nc1.mp3\t1234\n",
+    "United States English\tus\n# no\nIrish\tirish\n",
 )
 
 
@@ -179,8 +192,11 @@ def common_voice_first_release(data: bytes, folder: Path) -> None:
 
 
 EDACC = joined(
-    "PARTICIPANT_ID,How would you describe your accent in English?,What is your gender?\nE-C1-A,\"Irish, I\nthink\",Male\nE-C1-B,Italian,Female\n",
-    "E-C1-0001 E-C1 0.00 0.05\nE-C1-0002 E-C1 0.05 0.09\n", "E-C1-0001 HELLO <laugh> YOU\nE-C1-0002 NO\n", "E-C1-0001 E-C1-A\nE-C1-0002 E-C1-B\n",
+    'PARTICIPANT_ID,How would you describe your accent in English?,What is your gender?\nE-C1-A,"Irish,'
+    ' I\nthink",Male\nE-C1-B,Italian,Female\n',
+    "E-C1-0001 E-C1 0.00 0.05\nE-C1-0002 E-C1 0.05 0.09\n",
+    "E-C1-0001 HELLO <laugh> YOU\nE-C1-0002 NO\n",
+    "E-C1-0001 E-C1-A\nE-C1-0002 E-C1-B\n",
     ";; x\nE-C1 1 E-C1-A 0.0 0.04 <o> IGNORE_TIME_SEGMENT_IN_SCORING\nE-C1 1 E-C1-B 0.05 0.09 <o> no\n",
 )
 
@@ -193,8 +209,10 @@ def edacc_files(data: bytes, folder: Path) -> None:
 
 
 AN4 = joined(
-    "an4_clstk/fash/an1-fash-b\nan4_clstk/fash/an2-fash-b\n", "<s> YES </s> (an1-fash-b)\n<s> N O </s> (an2-fash-b)\n",
-    "an4test/mmxg/an3-mmxg-b\n", "TWELVE (an3-mmxg-b)\n",
+    "an4_clstk/fash/an1-fash-b\nan4_clstk/fash/an2-fash-b\n",
+    "<s> YES </s> (an1-fash-b)\n<s> N O </s> (an2-fash-b)\n",
+    "an4test/mmxg/an3-mmxg-b\n",
+    "TWELVE (an3-mmxg-b)\n",
 )
 
 
@@ -203,7 +221,14 @@ def an4_files(data: bytes, folder: Path) -> None:
         path = folder / "wav" / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(WAV)
-    cut(data, folder, "etc/an4_train.fileids", "etc/an4_train.transcription", "etc/an4_test.fileids", "etc/an4_test.transcription")
+    cut(
+        data,
+        folder,
+        "etc/an4_train.fileids",
+        "etc/an4_train.transcription",
+        "etc/an4_test.fileids",
+        "etc/an4_test.transcription",
+    )
     list(an4.utterances(folder))
 
 
@@ -244,7 +269,13 @@ def matrices() -> list[bytes]:
     """One archive of each kind, the entry at byte 4 of all."""
     matrix = np.arange(12, dtype=np.float32).reshape(4, 3)
     written = []
-    for options in ({}, {"compression_method": 2}, {"compression_method": 3}, {"compression_method": 5}, {"text": True}):
+    for options in (
+        {},
+        {"compression_method": 2},
+        {"compression_method": 3},
+        {"compression_method": 5},
+        {"text": True},
+    ):
         handle = io.BytesIO()
         kaldiio.save_ark(handle, {"key": matrix}, **options)
         written.append(handle.getvalue())
@@ -298,7 +329,11 @@ def yaml_file(data: bytes, folder: Path) -> None:
     read_yaml(folder / "c.yaml", "correct it")
 
 
-YAML = [b"a: 1\nb: [x, 2.5, null]\nc: {d: &e [1, 2], f: *e}\n", b"- !!python/object/apply:os.system [\"true\"]\n", b"a: &a [*a]\nb: 2001-01-01\n"]
+YAML = [
+    b"a: 1\nb: [x, 2.5, null]\nc: {d: &e [1, 2], f: *e}\n",
+    b'- !!python/object/apply:os.system ["true"]\n',
+    b"a: &a [*a]\nb: 2001-01-01\n",
+]
 
 
 def settings(a: int = 1, b: str = "x", c: float | None = None, d: tuple[int, ...] = ()) -> None:
@@ -384,8 +419,14 @@ def _weights() -> list[bytes]:
 
         with tempfile.TemporaryDirectory() as name:
             place = Path(name)
-            save_classifier(AccentCNN(AccentCNNConfig(frames=16, bins=16, channels=(2, 2, 2, 2), hidden=2, classes=("a", "b"))), place / "0")
-            save_recogniser(CommandRecogniser(CommandRecogniserConfig(("a", "b"), window=16, hop=8, blocks=1, kernel=3)), place / "1")
+            save_classifier(
+                AccentCNN(AccentCNNConfig(frames=16, bins=16, channels=(2, 2, 2, 2), hidden=2, classes=("a", "b"))),
+                place / "0",
+            )
+            save_recogniser(
+                CommandRecogniser(CommandRecogniserConfig(("a", "b"), window=16, hop=8, blocks=1, kernel=3)),
+                place / "1",
+            )
             save_estimator(MaskEstimator(MaskEstimatorSizes(64, 16, 2, 3, 8, 4, 2)), place / "2")
             _made.extend((place / n / "model.safetensors").read_bytes() for n in "012")
             _configs.extend((place / n / "config.json").read_bytes() for n in "012")
@@ -414,11 +455,21 @@ def ctranslate2_file(data: bytes, folder: Path) -> None:
 def ctranslate2_seeds() -> list[bytes]:
     """A Whisper of one layer a side, two bins and three tokens, all of zeros."""
     name = lambda text: struct.pack("<H", len(text) + 1) + text.encode() + b"\0"  # noqa: E731
-    layer = {"self_attention/linear_0": (12, 4), "self_attention/linear_1": (4, 4), "ffn/linear_0": (16, 4), "ffn/linear_1": (4, 16)}
+    layer = {
+        "self_attention/linear_0": (12, 4),
+        "self_attention/linear_1": (4, 4),
+        "ffn/linear_0": (16, 4),
+        "ffn/linear_1": (4, 16),
+    }
     cross = {"attention/linear_0": (4, 4), "attention/linear_1": (8, 4), "attention/linear_2": (4, 4)}
     shapes: dict[str, tuple[int, ...]] = {
-        "encoder/conv1/weight": (4, 2, 3), "encoder/conv1/bias": (4,), "encoder/conv2/weight": (4, 4, 3), "encoder/conv2/bias": (4,),
-        "decoder/embeddings/weight": (3, 4), "encoder/num_heads": (), "decoder/num_heads": (),
+        "encoder/conv1/weight": (4, 2, 3),
+        "encoder/conv1/bias": (4,),
+        "encoder/conv2/weight": (4, 4, 3),
+        "encoder/conv2/bias": (4,),
+        "decoder/embeddings/weight": (3, 4),
+        "encoder/num_heads": (),
+        "decoder/num_heads": (),
     }
     for side, linears in (("encoder", layer), ("decoder", layer | cross)):
         shapes[f"{side}/position_encodings/encodings"] = (2, 4)
@@ -445,7 +496,9 @@ def huggingface_config(data: bytes, folder: Path) -> None:
     (folder / "config.json").write_bytes(data)
     # Those of the sizes below.
     weights = sketch(ModelDimensions(2, 2, 4, 1, 1, 3, 2, 4, 1, 1)).state_dict()
-    save_file({huggingface_name(name): zeros_like(tensor) for name, tensor in weights.items()}, folder / "model.safetensors")
+    save_file(
+        {huggingface_name(name): zeros_like(tensor) for name, tensor in weights.items()}, folder / "model.safetensors"
+    )
     open_model(str(folder))
 
 
@@ -463,8 +516,16 @@ def torch_seeds() -> list[bytes]:
     from whisper.model import ModelDimensions, Whisper
 
     dims = {
-        "n_mels": 2, "n_audio_ctx": 2, "n_audio_state": 4, "n_audio_head": 1, "n_audio_layer": 1, "n_vocab": 3, "n_text_ctx": 2, "n_text_state": 4,
-        "n_text_head": 1, "n_text_layer": 1,
+        "n_mels": 2,
+        "n_audio_ctx": 2,
+        "n_audio_state": 4,
+        "n_audio_head": 1,
+        "n_audio_layer": 1,
+        "n_vocab": 3,
+        "n_text_ctx": 2,
+        "n_text_state": 4,
+        "n_text_head": 1,
+        "n_text_layer": 1,
     }
     written = []
     for content, zipped in (
@@ -503,19 +564,31 @@ def unpacked(data: bytes, folder: Path) -> None:
         for place, folders, names in os.walk(folder):
             for name in (*folders, *names):
                 path = os.path.join(place, name)
-                assert not os.path.islink(path) and (os.path.isdir(path) or os.path.isfile(path)), f"{path} is a link or a device"
+                assert not os.path.islink(path) and (os.path.isdir(path) or os.path.isfile(path)), (
+                    f"{path} is a link or a device"
+                )
                 total += os.lstat(path).st_size if name in names else 0
         assert total <= most + len(data) and sorted(os.listdir(folder)) in (["archive"], ["archive", "out"])
 
 
 def tar_seeds() -> list[bytes]:
     written = []
-    for mode, form in (("w", tarfile.GNU_FORMAT), ("w", tarfile.PAX_FORMAT), ("w", tarfile.USTAR_FORMAT), ("w:gz", tarfile.GNU_FORMAT), ("w:xz", tarfile.PAX_FORMAT)):
+    for mode, form in (
+        ("w", tarfile.GNU_FORMAT),
+        ("w", tarfile.PAX_FORMAT),
+        ("w", tarfile.USTAR_FORMAT),
+        ("w:gz", tarfile.GNU_FORMAT),
+        ("w:xz", tarfile.PAX_FORMAT),
+    ):
         handle = io.BytesIO()
         with tarfile.open(fileobj=handle, mode=mode, format=form) as tar:
             for name, kind, target in (
-                ("d", tarfile.DIRTYPE, ""), ("d/f", tarfile.REGTYPE, ""), ("l", tarfile.SYMTYPE, "d/f"), ("h", tarfile.LNKTYPE, "d/f"),
-                ("e", tarfile.SYMTYPE, "../../e"), ("dev", tarfile.CHRTYPE, ""),
+                ("d", tarfile.DIRTYPE, ""),
+                ("d/f", tarfile.REGTYPE, ""),
+                ("l", tarfile.SYMTYPE, "d/f"),
+                ("h", tarfile.LNKTYPE, "d/f"),
+                ("e", tarfile.SYMTYPE, "../../e"),
+                ("dev", tarfile.CHRTYPE, ""),
             ):
                 member = tarfile.TarInfo(name)
                 member.type, member.linkname = kind, target
@@ -597,34 +670,89 @@ TARGETS = {
     "data_directory": Target(data_directory, lambda: DIRECTORY, 6, (b"nan", b"inf", b"1e999", b"-1", CUT)),
     "validation": Target(validation, lambda: DIRECTORY, 3, (b"nan", b"inf", b"<s>", CUT)),
     "transforms": Target(transformed, lambda: DIRECTORY, 1, (CUT,)),
-    "wav_scp": Target(wav_scp, lambda: [b"r1 r1.wav\n", b"r1 touch executed |\n", b"r1 -\n", b"r1 /dev/zero\n"], 10, (b"|", b"/dev/stdin", b"a" * 300)),
-    "common_voice_first_release": Target(common_voice_first_release, lambda: [FIRST_CV.encode()], 8, (b",", b'"', LONG.encode())),
+    "wav_scp": Target(
+        wav_scp,
+        lambda: [b"r1 r1.wav\n", b"r1 touch executed |\n", b"r1 -\n", b"r1 /dev/zero\n"],
+        10,
+        (b"|", b"/dev/stdin", b"a" * 300),
+    ),
+    "common_voice_first_release": Target(
+        common_voice_first_release, lambda: [FIRST_CV.encode()], 8, (b",", b'"', LONG.encode())
+    ),
     "common_voice": Target(common_voice_tables, lambda: joined(*CV), 8, (b"\t", LONG.encode(), "\u00b2".encode(), CUT)),
     "edacc": Target(edacc_files, lambda: EDACC, 6, (b"nan", b"inf", b'"', b"\r", b"\0", CUT)),
     "an4": Target(an4_files, lambda: AN4, 4, (b"..", b"/", b"a" * 300, CUT)),
-    "speech_commands": Target(commands_lists, lambda: joined("yes/aa_nohash_0.wav\n", "yes/ab_nohash_0.wav\n"), 6, (b"_nohash_", CUT)),
-    "fsdd": Target(fsdd_metadata, lambda: [b"metadata = {\n 'jackson': {'gender': 'male', 'accent': 'USA/neutral', 'language': 'english'},\n}\n"], 4, (b"{[]: 1}", b"(" * 300, LONG.encode())),
-    "librispeech": Target(librispeech_files, lambda: joined("; x\n84 | F | dev-clean | 8 | A | B\n", "84-121-0000 GO DO\n"), 4, (b"/", b"a" * 300, CUT)),
+    "speech_commands": Target(
+        commands_lists, lambda: joined("yes/aa_nohash_0.wav\n", "yes/ab_nohash_0.wav\n"), 6, (b"_nohash_", CUT)
+    ),
+    "fsdd": Target(
+        fsdd_metadata,
+        lambda: [b"metadata = {\n 'jackson': {'gender': 'male', 'accent': 'USA/neutral', 'language': 'english'},\n}\n"],
+        4,
+        (b"{[]: 1}", b"(" * 300, LONG.encode()),
+    ),
+    "librispeech": Target(
+        librispeech_files,
+        lambda: joined("; x\n84 | F | dev-clean | 8 | A | B\n", "84-121-0000 GO DO\n"),
+        4,
+        (b"/", b"a" * 300, CUT),
+    ),
     "pdid": Target(pdid_metadata, lambda: [PDID.encode()], 6, (b"\t", b"nan", b"..", b"a" * 300)),
     "archive": Target(archive, matrices, 12, (b"\0B", b"FM ", b"CM ", b"PKL", b"NPY", b"\xff\xff\xff\x7f")),
-    "scp": Target(scp, lambda: [b"key a.ark:4\nk2 a.ark:4[0:2]\nk3 a.ark:4[0:1,1:2]\n", b"key a.ark\nk2 a.ark[0:2,:]\nk3\ta:b.ark:4\n", b"key touch executed |\n", b"key -\n", b"key /dev/zero:3\n"], 5, (b"|", b"[", b":", LONG.encode())),
+    "scp": Target(
+        scp,
+        lambda: [
+            b"key a.ark:4\nk2 a.ark:4[0:2]\nk3 a.ark:4[0:1,1:2]\n",
+            b"key a.ark\nk2 a.ark[0:2,:]\nk3\ta:b.ark:4\n",
+            b"key touch executed |\n",
+            b"key -\n",
+            b"key /dev/zero:3\n",
+        ],
+        5,
+        (b"|", b"[", b":", LONG.encode()),
+    ),
     "packed": Target(packed, packed_seeds, 4, (CUT, b"-1", LONG.encode())),
     "yaml": Target(yaml_file, lambda: YAML, 5, (b"!!python/name:os.system", b"&a", b"*a", b"[" * 400, LONG.encode())),
-    "configuration": Target(configuration, lambda: [b"a: 3\nb: y\nc: 1.5\nd: [1, 2]\n", *YAML], 1, (b"&a", b"*a", LONG.encode())),
+    "configuration": Target(
+        configuration, lambda: [b"a: 3\nb: y\nc: 1.5\nd: [1, 2]\n", *YAML], 1, (b"&a", b"*a", LONG.encode())
+    ),
     "json": Target(json_file, lambda: [b'{"config": {"a": 1}, "inputs": {}}', b"[1]"], 4, (b"[" * 2000, LONG.encode())),
     "lists": Target(lists, lambda: [b"<blank>\n<unk>\na\n<sos/eos>\n", b"[PAD]\n[UNK]\n|\na\n"], 6),
     "safetensors": Target(safetensors_file, safetensors_seeds, 3, (b"F32", b"U8", b"[0,", b"9" * 20)),
     "model_sizes": Target(model_sizes, model_sizes_seeds, 0.6, (b"999999999", b"-1", b"0", b"null", b"[]")),
     "torch": Target(torch_file, torch_seeds, 0.2),
-    "ctranslate2": Target(ctranslate2_file, ctranslate2_seeds, 1, (b"\xff\xff\xff\xff", b"\0\0\0\0", b"layer_9", b"_scale")),
-    "huggingface_config": Target(huggingface_config, lambda: [HUGGINGFACE_CONFIG], 0.1, (b"999999999", b"-1", b"null", b"[]", b"1e9")),
-    "wav2vec_config": Target(wav2vec_config, lambda: [b'{"model_type": "wav2vec2", "num_hidden_layers": 1, "hidden_size": 4}'], 0.05, (b"99999999999", b"-1", b"null", b"[]")),
-    "tar": Target(unpacked, tar_seeds, 8, (b"../", b"\x80\0\0\0\0\0\0\0", b"\xff" * 12, b"77777777777\0", b"ustar\x0000", b"20 size=-512\n")),
+    "ctranslate2": Target(
+        ctranslate2_file, ctranslate2_seeds, 1, (b"\xff\xff\xff\xff", b"\0\0\0\0", b"layer_9", b"_scale")
+    ),
+    "huggingface_config": Target(
+        huggingface_config, lambda: [HUGGINGFACE_CONFIG], 0.1, (b"999999999", b"-1", b"null", b"[]", b"1e9")
+    ),
+    "wav2vec_config": Target(
+        wav2vec_config,
+        lambda: [b'{"model_type": "wav2vec2", "num_hidden_layers": 1, "hidden_size": 4}'],
+        0.05,
+        (b"99999999999", b"-1", b"null", b"[]"),
+    ),
+    "tar": Target(
+        unpacked,
+        tar_seeds,
+        8,
+        (b"../", b"\x80\0\0\0\0\0\0\0", b"\xff" * 12, b"77777777777\0", b"ustar\x0000", b"20 size=-512\n"),
+    ),
     "zip": Target(unpacked, zip_seeds, 5, (b"../", b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06")),
-    "wav": Target(audio, audio_of(("WAV", "PCM_16", 8000, 1), ("WAV", "FLOAT", 8000, 2), ("WAV", "MS_ADPCM", 8000, 1)), 4, (b"data", b"fmt ", b"\xff\xff\xff\xff")),
-    "sphere": Target(audio, audio_of(("NIST", "PCM_16", 8000, 1), ("NIST", "ULAW", 8000, 1)), 4, (b"sample_count -i ", b"9" * 30)),
+    "wav": Target(
+        audio,
+        audio_of(("WAV", "PCM_16", 8000, 1), ("WAV", "FLOAT", 8000, 2), ("WAV", "MS_ADPCM", 8000, 1)),
+        4,
+        (b"data", b"fmt ", b"\xff\xff\xff\xff"),
+    ),
+    "sphere": Target(
+        audio, audio_of(("NIST", "PCM_16", 8000, 1), ("NIST", "ULAW", 8000, 1)), 4, (b"sample_count -i ", b"9" * 30)
+    ),
     "flac": Target(audio, audio_of(("FLAC", "PCM_16", 8000, 1)), 2, (b"\xff" * 5,)),
     "mp3": Target(audio, mp3_seeds, 2, (b"\xff\xfb", b"Xing", b"ID3", b"TAG")),
-    "ogg": Target(audio, audio_of(("OGG", "VORBIS", 8000, 1), ("OGG", "OPUS", 8000, 1)), 2, (b"OggS", b"\2\0", b"\xff" * 5)),
+    "ogg": Target(
+        audio, audio_of(("OGG", "VORBIS", 8000, 1), ("OGG", "OPUS", 8000, 1)), 2, (b"OggS", b"\2\0", b"\xff" * 5)
+    ),
     "mp4": Target(audio, mp4_seeds, 2, (b"mdat", b"moov", b"\0\0\0\1", b"\xff\xff\xff\xff")),
 }

@@ -59,7 +59,9 @@ def copy_with_a_run(finished: Path, recipe: str, target: Path) -> Path:
     project = copy_of_the_project(target)
     for name in ("data", "dump", "exp", "downloads"):
         shutil.copytree(
-            finished / "egs" / recipe / name, project / "egs" / recipe / name, symlinks=True,
+            finished / "egs" / recipe / name,
+            project / "egs" / recipe / name,
+            symlinks=True,
             copy_function=os.link if name == "downloads" else shutil.copy2,
         )
     return project
@@ -82,7 +84,12 @@ def test_every_stage_runs(row, projects):
     rates = {
         (r["system"], r["set"]): r
         for r in rows
-        if r["metric"] == row["metric"] and not r.get("accent") and not r.get("gender") and r["snr"] is None and not r.get("weight") and not r.get("sweep")
+        if r["metric"] == row["metric"]
+        and not r.get("accent")
+        and not r.get("gender")
+        and r["snr"] is None
+        and not r.get("weight")
+        and not r.get("sweep")
     }
     assert set(rates) == {(system, name) for system in shlex.split(row["systems"]) for name in row["sets"].split()}
     # On speech like that of their training set these recognisers stay usable; a model that broke would not.
@@ -94,9 +101,17 @@ def test_every_stage_runs(row, projects):
 def test_noise_everywhere_is_worse_than_none(projects):
     folder = projects("an4")[0] / "egs/an4/exp/mini"
     rows = json.loads((folder / "results.json").read_text())["rows"]
-    cer = {r["system"]: r["value"] for r in rows if r["metric"] == "cer" and r["set"] == "test" and r["snr"] is None and not r.get("weight")}
+    cer = {
+        r["system"]: r["value"]
+        for r in rows
+        if r["metric"] == "cer" and r["set"] == "test" and r["snr"] is None and not r.get("weight")
+    }
     assert cer["full-noise"] > cer["clean"] + 20
-    shares = {r["system"]: r["value"] for r in rows if r["metric"] == "noise_proportion" and r["set"] == "test" and not r.get("weight")}
+    shares = {
+        r["system"]: r["value"]
+        for r in rows
+        if r["metric"] == "noise_proportion" and r["set"] == "test" and not r.get("weight")
+    }
     assert shares["clean"] == 0 and shares["full-noise"] == 100 and 0 < shares["masked-noise"] < 100
 
 
@@ -107,9 +122,13 @@ def test_a_second_round_goes_on_from_the_first(projects, monkeypatch):
     exp = folder / "exp/mini"
     learnt = exp / "noisy/through-masks/seed1/train_twice/feats.scp"
     listener = json.loads((exp / "robust_round2/seed1/step.json").read_text())
-    assert {str(path.relative_to(folder)) for path in (learnt, exp / "robust/seed1/model.pth")} <= set(listener["inputs"])
+    assert {str(path.relative_to(folder)) for path in (learnt, exp / "robust/seed1/model.pth")} <= set(
+        listener["inputs"]
+    )
     estimator = json.loads((exp / "estimator_round2/seed1/step.json").read_text())
-    assert {"exp/mini/estimator/seed1/model.safetensors", "exp/mini/robust_round2/seed1/model.pth"} <= set(estimator["inputs"])
+    assert {"exp/mini/estimator/seed1/model.safetensors", "exp/mini/robust_round2/seed1/model.pth"} <= set(
+        estimator["inputs"]
+    )
     assert estimator["config"]["noise"]["rise"] == 0
     # Every utterance as it is, and once more through its own mask of the first round.
     clean, twice = (kaldiio.load_scp(str(path)) for path in (folder / "dump/mini/train/feats.scp", learnt))
@@ -132,7 +151,26 @@ def test_subwords_a_language_model_and_masks_without_a_leak(projects, tmp_path):
     settings["sizes"] |= {"kernels": 8, "hidden": 16}
     settings["training"]["epochs"] = 1
     (folder / "conf/mini/no_leak.yaml").write_text(yaml.safe_dump(settings))
-    options = ["--egs", "an4", "--mini", "true", "--token-type", "bpe", "--use-lm", "true", "--robust", "false", "--rounds", "1", "--estimator-config", "conf/mini/no_leak.yaml", "--sweeps", "", "--retrained", ""]
+    options = [
+        "--egs",
+        "an4",
+        "--mini",
+        "true",
+        "--token-type",
+        "bpe",
+        "--use-lm",
+        "true",
+        "--robust",
+        "false",
+        "--rounds",
+        "1",
+        "--estimator-config",
+        "conf/mini/no_leak.yaml",
+        "--sweeps",
+        "",
+        "--retrained",
+        "",
+    ]
     done = run(project, *options, "--stage", "1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     exp = folder / "exp/mini"
@@ -144,7 +182,11 @@ def test_subwords_a_language_model_and_masks_without_a_leak(projects, tmp_path):
     for condition, draw in (("clean", 0), ("masked-noise", 1), ("noise-alone", 1), ("full-noise", 1)):
         record = json.loads((exp / f"decode_no_leak/{condition}/seed1/draw{draw}/test/step.json").read_text())
         assert {"exp/mini/lm/model.pth", "exp/mini/listener/seed1/model.pth"} <= set(record["inputs"])
-    settings = next(run["settings"] for run in json.loads((exp / "results.json").read_text())["runs"] if run["corpus"] == "AN4, no_leak")
+    settings = next(
+        run["settings"]
+        for run in json.loads((exp / "results.json").read_text())["runs"]
+        if run["corpus"] == "AN4, no_leak"
+    )
     assert settings["language model"] is True and settings["robust"] is False
     assert json.loads((exp / "estimator_no_leak/seed1/step.json").read_text())["config"]["leak"] == 2.5
     mixed = json.loads((exp / "noisy_no_leak/masked-noise/seed1/draw1/test/step.json").read_text())
@@ -154,7 +196,11 @@ def test_subwords_a_language_model_and_masks_without_a_leak(projects, tmp_path):
 @of("gsc_v2")
 def test_noise_harms_a_recogniser_of_clean_commands(projects):
     folder = projects("gsc_v2")[0] / "egs/gsc_v2/exp/mini"
-    rows = [r for r in json.loads((folder / "results.json").read_text())["rows"] if r["metric"] == "error" and r["system"] == "baseline" and not r.get("sweep")]
+    rows = [
+        r
+        for r in json.loads((folder / "results.json").read_text())["rows"]
+        if r["metric"] == "error" and r["system"] == "baseline" and not r.get("sweep")
+    ]
     error = {(r["set"], r["snr"]): r["value"] for r in rows}
     for name in ("test_musan", "test_qut"):
         assert error[name, 0] > error["test", None] + 20
@@ -166,11 +212,25 @@ def test_each_system_of_commands_is_trained_as_it_is_called(projects):
     folder = projects("gsc_v2")[0] / "egs/gsc_v2/exp/mini"
     masked = {"method": "noise", "masks": "own"}
     asked = {
-        "baseline": {}, "continue-clean": {}, "specaugment": {"method": "specaugment"}, "null": {"method": "noise"},
-        "conventional-0": {"method": "noise", "snr": 0.0}, "conventional-15": {"method": "noise", "snr": 15.0},
-        "importantaug": masked, "other-map": {**masked, "masks": "other"}, "binarised-10": {**masked, "percent": 10.0, "everywhere": 0.0},
+        "baseline": {},
+        "continue-clean": {},
+        "specaugment": {"method": "specaugment"},
+        "null": {"method": "noise"},
+        "conventional-0": {"method": "noise", "snr": 0.0},
+        "conventional-15": {"method": "noise", "snr": 15.0},
+        "importantaug": masked,
+        "other-map": {**masked, "masks": "other"},
+        "binarised-10": {**masked, "percent": 10.0, "everywhere": 0.0},
     }
-    plain = {"method": "none", "snr": -12.5, "masks": "none", "percent": 0.0, "shift": 30, "everywhere": 0.5, "per": "batch"}
+    plain = {
+        "method": "none",
+        "snr": -12.5,
+        "masks": "none",
+        "percent": 0.0,
+        "shift": 30,
+        "everywhere": 0.5,
+        "per": "batch",
+    }
     assert {path.name for path in (folder / "recogniser").iterdir()} == {*asked, "log"}
     for name, options in asked.items():
         record = json.loads((folder / "recogniser" / name / "seed1/step.json").read_text())
@@ -199,32 +259,70 @@ def test_options_of_the_commands_recipe(projects, tmp_path):
     for name in ("musan_0", "QUT_0"):
         (published / f"speech_command_test_{name}_dB").symlink_to(folder / clean)
     done = run(
-        project, "--egs", "gsc_v2", "--mini", "true", "--stage", "1", "--kind", "bc-resnet-1", "--per", "utterance",
-        "--systems", "importantaug", "--sweep-snrs", "none", "--binarised", "none", "--snrs", "0", "--published-checkpoint", str(checkpoint),
-        "--published-musan", str(published), "--published-qut", str(published),
+        project,
+        "--egs",
+        "gsc_v2",
+        "--mini",
+        "true",
+        "--stage",
+        "1",
+        "--kind",
+        "bc-resnet-1",
+        "--per",
+        "utterance",
+        "--systems",
+        "importantaug",
+        "--sweep-snrs",
+        "none",
+        "--binarised",
+        "none",
+        "--snrs",
+        "0",
+        "--published-checkpoint",
+        str(checkpoint),
+        "--published-musan",
+        str(published),
+        "--published-qut",
+        str(published),
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     results = json.loads((folder / "exp/mini/results.json").read_text())
     label = "Speech Commands, 8 words, bc-resnet-1, masks moved per utterance"
     # Beside the results of the run before, none of which is in these.
     assert [run["corpus"] for run in results["runs"]] == ["Speech Commands, 8 words", label]
-    error = {(r["system"], r["set"], r["snr"]): r["value"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "error"}
-    places = [("dev", None), ("test", None), *((name, snr) for name in ("test_musan", "test_qut") for snr in (0, "mean"))]
+    error = {
+        (r["system"], r["set"], r["snr"]): r["value"]
+        for r in results["rows"]
+        if r["corpus"] == label and r["metric"] == "error"
+    }
+    places = [
+        ("dev", None),
+        ("test", None),
+        *((name, snr) for name in ("test_musan", "test_qut") for snr in (0, "mean")),
+    ]
     assert set(error) == {(system, *place) for system in ("baseline", "importantaug", "published") for place in places}
     for system, name, snr in error:
         assert name == "dev" or error[system, name, snr] == error[system, "test", None]
-    assert {r["system"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "mask_mean"} == {"of this run", "published"}
+    assert {r["system"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "mask_mean"} == {
+        "of this run",
+        "published",
+    }
     exp = folder / "exp/mini"
     record = json.loads((exp / "recogniser_bc-resnet-1_per-utterance/importantaug/seed1/step.json").read_text())
     assert record["config"]["kind"] == "bc-resnet-1" and record["config"]["augmentation"]["per"] == "utterance"
-    assert {"exp/mini/masks/seed1/train/mask.scp", "exp/mini/recogniser_bc-resnet-1/baseline/seed1/model.safetensors"} <= set(record["inputs"])
+    assert {
+        "exp/mini/masks/seed1/train/mask.scp",
+        "exp/mini/recogniser_bc-resnet-1/baseline/seed1/model.safetensors",
+    } <= set(record["inputs"])
     assert (exp / "published/masks/dev/mask.scp").exists()
 
 
 @of("cv_ca")
 def test_pretraining_on_catalan_learns_and_does_not_collapse(projects):
     folder = projects("cv_ca")[0] / "egs/cv_ca/exp/mini"
-    last = [e for e in json.loads((folder / "pretrained/seed1/history.json").read_text()) if "eval_dev_accuracy" in e][-1]
+    last = [e for e in json.loads((folder / "pretrained/seed1/history.json").read_text()) if "eval_dev_accuracy" in e][
+        -1
+    ]
     assert last["eval_dev_accuracy"] > 2.5 * last["eval_dev_chance"]
     assert last["eval_dev_perplexity"] > 20 and last["eval_dev_frame_cosine"] < 0.9
     assert 0.4 < last["eval_dev_masked_share"] < 0.6
@@ -237,7 +335,10 @@ def test_pretraining_on_catalan_helps_the_recogniser(projects):
     cer = {
         r["system"]: r["values"]
         for r in rows
-        if r["metric"] == "cer" and r["normaliser"].startswith("catalan") and not r.get("accent") and not r.get("gender")
+        if r["metric"] == "cer"
+        and r["normaliser"].startswith("catalan")
+        and not r.get("accent")
+        and not r.get("gender")
     }
     (own,), (random_start,) = cer["own"], cer["random"]
     # At equal updates, with which either start begins to write.  In four runs the gap was 9 to 28 points: the last bits of
@@ -256,9 +357,15 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
     conf = folder / "conf/chunks"
     shutil.copytree(folder / "conf/mini", conf)
     # Few clips beside the chunk, three epochs: time enough to be killed in the middle.
-    text = (conf / "pretraining.yaml").read_text().replace("sets: unlabelled labelled_train", "sets: unlabelled labelled_dev")
+    text = (
+        (conf / "pretraining.yaml")
+        .read_text()
+        .replace("sets: unlabelled labelled_train", "sets: unlabelled labelled_dev")
+    )
     assert "unlabelled labelled_dev" in text
-    (conf / "pretraining.yaml").write_text(re.sub(r"epochs: \d+", "epochs: 3", re.sub(r"score_every: \d+", "score_every: 1", text)))
+    (conf / "pretraining.yaml").write_text(
+        re.sub(r"epochs: \d+", "epochs: 3", re.sub(r"score_every: \d+", "score_every: 1", text))
+    )
     clips = len((reference / "data/mini/unlabelled/utt2spk").read_text().splitlines())
     size = clips // 3 + 1
     # Less than everything by more than a chunk: at most one chunk of three fits beside the sets with labels.
@@ -271,7 +378,9 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
         """Run until a file is there, then kill everything; the most bytes below dump at any moment, and the output."""
         most, began = 0, time.monotonic()
         with open(tmp_path / "log", "w+") as log:
-            process = subprocess.Popen(command, cwd=project, env=environment(), stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                command, cwd=project, env=environment(), stdout=log, stderr=log, start_new_session=True
+            )
             while process.poll() is None and not there.exists() and time.monotonic() < began + 600:
                 most = max(most, used_bytes(dump))
                 time.sleep(0.02)
@@ -361,7 +470,9 @@ def test_masks_of_the_control_have_the_same_area(projects):
 def test_a_second_run_does_nothing(projects):
     project, _ = projects("fsdd")
     folder = project / "egs/fsdd"
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.ark")} | {p: p.stat().st_mtime_ns for p in folder.rglob("model.*")}
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.ark")} | {
+        p: p.stat().st_mtime_ns for p in folder.rglob("model.*")
+    }
     done = run(project, "--egs", "fsdd", *options_of("fsdd"), "--stop-stage", "8")
     assert done.returncode == 0, done.stderr[-2000:]
     assert before == {path: path.stat().st_mtime_ns for path in before}
@@ -369,7 +480,14 @@ def test_a_second_run_does_nothing(projects):
 
 def test_a_stage_out_of_order_says_which_one_is_missing(tmp_path):
     project = copy_of_the_project(tmp_path / "p")
-    for stage, wanted in (("2", "stage 1"), ("3", "stage 1"), ("4", "stage 3"), ("5", "stage 4"), ("7", "stage 6"), ("8", "stage 7")):
+    for stage, wanted in (
+        ("2", "stage 1"),
+        ("3", "stage 1"),
+        ("4", "stage 3"),
+        ("5", "stage 4"),
+        ("7", "stage 6"),
+        ("8", "stage 7"),
+    ):
         done = run(project, "--egs", "fsdd", "--mini", "true", "--stage", stage, "--stop-stage", stage)
         assert done.returncode == 1
         assert wanted in done.stderr and "Traceback" not in done.stderr
@@ -386,17 +504,29 @@ def test_options_are_checked(tmp_path):
         (["--egs", "fsdd", "--check-space", "maybe"], "true or false"),
         (["--egs", "fsdd", "--nj", "0"], "--nj must be at least 1"),
         (["--egs", "an4", "--sweep-points", "0"], "--sweep-points must be at least 1"),
-        (["--egs", "an4", "--estimator-config", "conf/my own.yaml"], "--estimator-config takes a file whose name has letters, "),
+        (
+            ["--egs", "an4", "--estimator-config", "conf/my own.yaml"],
+            "--estimator-config takes a file whose name has letters, ",
+        ),
         (["--egs", "fsdd", "--conf", "/JOB/conf"], "--conf takes a path without JOB in it"),
         (["--egs", "gsc_v2", "--snrs", "0 x"], "--snrs takes numbers of dB such as -12.5 0 20, not 'x'"),
         (["--egs", "gsc_v2", "--snrs", "nan"], "--snrs takes numbers"),
-        (["--egs", "gsc_v2", "--sweep-snrs", "5 5.0"], "--sweep-snrs takes numbers of dB such as -5 0 15, or none, not '5.0'"),
+        (
+            ["--egs", "gsc_v2", "--sweep-snrs", "5 5.0"],
+            "--sweep-snrs takes numbers of dB such as -5 0 15, or none, not '5.0'",
+        ),
         (["--egs", "gsc_v2", "--sweep-snrs", "15 0 15"], "--sweep-snrs has 15 twice"),
         (["--egs", "gsc_v2", "--sweep-snrs", "none"], "the sweep chooses the SNR of conventional"),
-        (["--egs", "gsc_v2", "--binarised", "150"], "--binarised takes percentages above 0 and below 100, or none, not '150'"),
+        (
+            ["--egs", "gsc_v2", "--binarised", "150"],
+            "--binarised takes percentages above 0 and below 100, or none, not '150'",
+        ),
         (["--egs", "gsc_v2", "--binarised", "-5"], "--binarised takes percentages"),
         (["--egs", "gsc_v2", "--binarised", "0"], "--binarised takes percentages"),
-        (["--egs", "gsc_v2", "--systems", "null importantAug"], "--systems takes some of continue-clean, specaugment, "),
+        (
+            ["--egs", "gsc_v2", "--systems", "null importantAug"],
+            "--systems takes some of continue-clean, specaugment, ",
+        ),
         (["--egs", "gsc_v2", "--sweep-seeds", "7"], "--sweep-seeds takes some of --seeds, 1 2 3 4 5, not '7'"),
         (["--egs", "gsc_v2", "--per", "clip"], "--per takes batch or utterance, not 'clip'"),
     ):
@@ -417,10 +547,25 @@ def test_numbers_among_the_options_are_checked(tmp_path):
         for name in sorted(set(numbers) - seen):
             option = f"--{name.replace('_', '-')}"
             done = run(project, "--egs", script.parent.name, "--mini", "true", "--stage", "9", option, "1 b")
-            assert done.returncode == 1 and done.stderr.startswith(f"{script.parent.name}/run.sh: {option} takes "), (option, done.stderr)
+            assert done.returncode == 1 and done.stderr.startswith(f"{script.parent.name}/run.sh: {option} takes "), (
+                option,
+                done.stderr,
+            )
             assert len(done.stderr.splitlines()) == 1
             seen.add(name)
-    assert seen > {"stage", "ngpu", "seeds", "sweep_points", "snrs", "train_snr", "max_disk_gb", "beam", "dev_limit", "speed_factors", "standard_train"}
+    assert seen > {
+        "stage",
+        "ngpu",
+        "seeds",
+        "sweep_points",
+        "snrs",
+        "train_snr",
+        "max_disk_gb",
+        "beam",
+        "dev_limit",
+        "speed_factors",
+        "standard_train",
+    }
 
 
 def used_bytes(folder: Path) -> int:
@@ -452,13 +597,17 @@ def scores(folder: Path) -> dict[str, str]:
 
 def begun(output: str) -> dict[int, datetime]:
     """When each stage of a run began, as the run says."""
-    return {int(number): datetime.fromisoformat(when) for when, number in re.findall(r"^(\S+) stage (\d+): ", output, re.M)}
+    return {
+        int(number): datetime.fromisoformat(when) for when, number in re.findall(r"^(\S+) stage (\d+): ", output, re.M)
+    }
 
 
 def kill_in_stage(stage: int, seconds: float, command: list[str], project: Path, log: Path) -> None:
     """Run until a stage has lasted so long, or is over, and kill everything."""
     with open(log, "w") as output:
-        process = subprocess.Popen(command, cwd=project, env=environment(), stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=project, env=environment(), stdout=output, stderr=output, start_new_session=True
+        )
     end = float("inf")
     while process.poll() is None and time.monotonic() < end:
         last = max(begun(log.read_text()), default=-1)
@@ -506,7 +655,7 @@ REAL_CLIPS = {
 @pytest.mark.parametrize("recipe", REAL_CLIPS)
 def test_real_clips_come_through_stages_0_to_2(recipe, tmp_path):
     """As Common Voice makes them, with none refused; without train.tsv, dev.tsv and test.tsv, and alone."""
-    language, sizes = REAL_CLIPS[recipe]
+    _language, sizes = REAL_CLIPS[recipe]
     root = Path(os.environ["SALIENCE_TEST_DATA"]) / "common_voice_6.1_sample"
     if not root.exists():
         pytest.skip(f"the optional test data {root} is not here")

@@ -40,7 +40,9 @@ def write_directory(folder: Path, utterances: int, seed: int) -> None:
     names = ("utt2spk", "spk2utt", "text", "wav.scp", "utt2dur", "utt2accent", "utt2num_frames")
     files = {name: open(data / name, "w") for name in names}
     hyp = open(folder / "hyp", "w")
-    parts = [(open(dump / f"feats.{job}.scp", "w"), open(dump / f"utt2num_frames.{job}", "w")) for job in range(1, JOBS + 1)]
+    parts = [
+        (open(dump / f"feats.{job}.scp", "w"), open(dump / f"utt2num_frames.{job}", "w")) for job in range(1, JOBS + 1)
+    ]
     for first in range(0, utterances, PER_SPEAKER):
         speaker = f"s{first // PER_SPEAKER:07d}"
         keys = [f"{speaker}-{number:07d}" for number in range(first, min(first + PER_SPEAKER, utterances))]
@@ -68,14 +70,42 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     tool = [sys.executable, str(TOP / "utils/data_dir.py")]
     yield "validate", [*tool, "validate_data_dir", "--no-feats", "--max-duration", "30", "data/train"]
     yield f"split into {JOBS}", [*tool, "split_data", "data/train", str(JOBS)]
-    yield f"merge {JOBS} parts", [
-        sys.executable, str(TOP / "local/merge_archives.py"), "--folder", "dump", "--sets", "train", "--name", "feats", "--jobs", str(JOBS),
-        "--data", "data", "--tables", "utt2num_frames",
-    ]
-    yield "score (WER, CER)", [
-        sys.executable, str(TOP / "local/score_words.py"), "--ref", "data/train/text", "--hyp", "hyp", "--utt2spk", "data/train/utt2spk",
-        "--utt2accent", "data/train/utt2accent", "--out", "score",
-    ]
+    yield (
+        f"merge {JOBS} parts",
+        [
+            sys.executable,
+            str(TOP / "local/merge_archives.py"),
+            "--folder",
+            "dump",
+            "--sets",
+            "train",
+            "--name",
+            "feats",
+            "--jobs",
+            str(JOBS),
+            "--data",
+            "data",
+            "--tables",
+            "utt2num_frames",
+        ],
+    )
+    yield (
+        "score (WER, CER)",
+        [
+            sys.executable,
+            str(TOP / "local/score_words.py"),
+            "--ref",
+            "data/train/text",
+            "--hyp",
+            "hyp",
+            "--utt2spk",
+            "data/train/utt2spk",
+            "--utt2accent",
+            "data/train/utt2accent",
+            "--out",
+            "score",
+        ],
+    )
 
 
 # Peak memory of a started process begins with that of the process that starts it, and the one that runs the tests is
@@ -95,7 +125,14 @@ def measured(step: str, command: list[str], folder: Path) -> Measured:
     start = time.monotonic()
     environment = os.environ | {"PYTHONPATH": str(TOP / "local"), "OMP_NUM_THREADS": "1"}
     with open(folder / "log", "ab") as log:
-        said = subprocess.run([sys.executable, "-S", "-c", START, *command], cwd=folder, stdout=subprocess.PIPE, stderr=log, env=environment, check=True)
+        said = subprocess.run(
+            [sys.executable, "-S", "-c", START, *command],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            check=True,
+        )
     code, processor_seconds, peak = said.stdout.split()
     if int(code):
         sys.exit(f"{step} ended with {int(code)}: {(folder / 'log').read_text()[-2000:]}")
@@ -135,7 +172,11 @@ def main() -> None:
     print(f"{args.utterances} utterances, seed {args.seed}, in {folder}", flush=True)
     try:
         for row in run(folder.resolve(), args.utterances, args.seed):
-            print(f"{row.step:20} {row.seconds:7.1f} s {row.processor_seconds:7.1f} s of a processor {row.peak_mb:7.0f} MB", flush=True)
+            print(
+                f"{row.step:20} {row.seconds:7.1f} s {row.processor_seconds:7.1f} s of a processor"
+                f" {row.peak_mb:7.0f} MB",
+                flush=True,
+            )
     finally:
         if args.folder is None:
             shutil.rmtree(folder)

@@ -26,8 +26,16 @@ from salience.models.whisper import new_model
 torch.set_num_threads(1)
 
 TINY = ModelDimensions(
-    n_mels=80, n_audio_ctx=1500, n_audio_state=32, n_audio_head=2, n_audio_layer=1,
-    n_vocab=51865, n_text_ctx=448, n_text_state=32, n_text_head=2, n_text_layer=1,
+    n_mels=80,
+    n_audio_ctx=1500,
+    n_audio_state=32,
+    n_audio_head=2,
+    n_audio_layer=1,
+    n_vocab=51865,
+    n_text_ctx=448,
+    n_text_state=32,
+    n_text_head=2,
+    n_text_layer=1,
 )
 """The smallest Whisper with the full vocabulary: a forward pass takes milliseconds."""
 
@@ -63,7 +71,12 @@ def talkative(seed: int = 0) -> Whisper:
 
 
 def write_set(
-    folder: Path, name: str, audio: Mapping[str, np.ndarray], accents: Sequence[str] = ("a", "b"), texts: Sequence[str] = ("one two", "three"), rate: int = 16000
+    folder: Path,
+    name: str,
+    audio: Mapping[str, np.ndarray],
+    accents: Sequence[str] = ("a", "b"),
+    texts: Sequence[str] = ("one two", "three"),
+    rate: int = 16000,
 ) -> list[Utterance]:
     """A data directory with its recordings and the share of one job, folder/data/NAME[/split1/1]."""
     utterances = []
@@ -73,8 +86,13 @@ def write_set(
         soundfile.write(path, samples, rate)
         utterances.append(
             Utterance(
-                id=key, speaker=key.split("-")[0], audio=path, text=texts[number % len(texts)], duration=len(samples) / rate,
-                recording=key, accent=accents[number % len(accents)],
+                id=key,
+                speaker=key.split("-")[0],
+                audio=path,
+                text=texts[number % len(texts)],
+                duration=len(samples) / rate,
+                recording=key,
+                accent=accents[number % len(accents)],
             )
         )
     for place in (folder / "data" / name, folder / "data" / name / "split1" / "1"):

@@ -14,10 +14,17 @@ from salience.models.commands import save_recogniser
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes
 from salience.models.whisper import save_model
 
-SMALL = MaskEstimatorSizes(window=128, hop=32, kernels=6, kernel_time=5, kernel_frequency=16, stride_frequency=8, hidden=10)
+SMALL = MaskEstimatorSizes(
+    window=128, hop=32, kernels=6, kernel_time=5, kernel_frequency=16, stride_frequency=8, hidden=10
+)
 OPTIONS = {
-    "sizes.window": 128, "sizes.hop": 32, "sizes.kernels": 6, "sizes.kernel_time": 5, "sizes.kernel_frequency": 16,
-    "sizes.stride_frequency": 8, "sizes.hidden": 10,
+    "sizes.window": 128,
+    "sizes.hop": 32,
+    "sizes.kernels": 6,
+    "sizes.kernel_time": 5,
+    "sizes.kernel_frequency": 16,
+    "sizes.stride_frequency": 8,
+    "sizes.hidden": 10,
 }
 """The same sizes as options of the program."""
 WORDS = ("down", "left", "up")
@@ -50,7 +57,9 @@ def constant(logit: float, sizes: MaskEstimatorSizes = SMALL) -> MaskEstimator:
 
 def speech(seed: int, samples: int) -> np.ndarray:
     """Bursts of coloured noise between -1 and 1, (samples,)."""
-    loudness = np.interp(np.arange(samples), np.linspace(0, samples, 12), np.random.default_rng(seed).uniform(0.02, 1.0, 12))
+    loudness = np.interp(
+        np.arange(samples), np.linspace(0, samples, 12), np.random.default_rng(seed).uniform(0.02, 1.0, 12)
+    )
     return (0.1 * np.convolve(noise(seed, samples), [1.0, 0.6, 0.3], "same") * loudness).clip(-1, 1).astype(np.float32)
 
 
@@ -74,16 +83,27 @@ def write_hybrid(folder: Path, monkeypatch: pytest.MonkeyPatch, bins: int = 80) 
         write_table(folder / "data" / name / "text", {key: texts[key] for key in keys})
         if name == "train":
             stacked = np.concatenate(matrices)[:, :bins].astype(np.float64)
-            np.savez(folder / "dump/cmvn.npz", count=len(stacked), sum=stacked.sum(0), sum_square=np.square(stacked).sum(0))
+            np.savez(
+                folder / "dump/cmvn.npz", count=len(stacked), sum=stacked.sum(0), sum_square=np.square(stacked).sum(0)
+            )
     run_program(monkeypatch, "prepare_tokens", text="data/train/text", out="data/tokens")
     masking = {"apply_time_warp": False, "freq_mask_width_range": [0, 2], "time_mask_width_range": [0, 5]}
     encoder = SETTINGS["encoder_conf"] | {"num_layers": 2, "subsample": [2, 1], "dropout": 0.2}
-    changed = {"max_epoch": 1, "keep_nbest_models": 1, "specaug": "specaug", "specaug_conf": masking, "encoder_conf": encoder}
+    changed = {
+        "max_epoch": 1,
+        "keep_nbest_models": 1,
+        "specaug": "specaug",
+        "specaug_conf": masking,
+        "encoder_conf": encoder,
+    }
     # ESPnet notes the paths of statistics and tokens as they were given.
     train_toy(monkeypatch, SETTINGS | changed, out=folder / "exp/hybrid")
     # After an epoch it hardly listens: larger weights make its answers depend on what it hears.
     weights = torch.load(folder / "exp/hybrid/model.pth", weights_only=True)
-    torch.save({name: tensor * (3 if tensor.dim() > 1 else 1) for name, tensor in weights.items()}, folder / "exp/hybrid/model.pth")
+    torch.save(
+        {name: tensor * (3 if tensor.dim() > 1 else 1) for name, tensor in weights.items()},
+        folder / "exp/hybrid/model.pth",
+    )
     return folder / "exp/hybrid"
 
 
@@ -96,5 +116,7 @@ def write_whisper(folder: Path) -> Path:
 def write_commands(folder: Path, seed: int = 1) -> Path:
     """A recogniser of three words with random weights; its folder."""
     torch.manual_seed(seed)
-    save_recogniser(CommandRecogniser(CommandRecogniserConfig(words=WORDS, window=128, hop=64, blocks=2)), folder / "commands")
+    save_recogniser(
+        CommandRecogniser(CommandRecogniserConfig(words=WORDS, window=128, hop=64, blocks=2)), folder / "commands"
+    )
     return folder / "commands"

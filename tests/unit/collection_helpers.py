@@ -42,10 +42,14 @@ def write(path: Path, sound: np.ndarray, rate: int = RATE) -> Path:
     return path
 
 
-def run(out: Path, jobs: int = 1, reference: Path | None = None, settings: Settings | None = None, **recordings: Path) -> Path:
+def run(
+    out: Path, jobs: int = 1, reference: Path | None = None, settings: Settings | None = None, **recordings: Path
+) -> Path:
     """Both programs of the collection, the jobs one after the other; returns the folder of the result."""
     settings = settings or Settings()
     for job in range(1, jobs + 1):
         program(COLLECT).collect_recordings(out / "recordings", settings, job=job, jobs=jobs, **recordings)
-    program(MERGE).merge_collection(out / "recordings", out / "pdid", settings, reference=reference, synthetic=True, **recordings)
+    program(MERGE).merge_collection(
+        out / "recordings", out / "pdid", settings, reference=reference, synthetic=True, **recordings
+    )
     return out / "pdid"

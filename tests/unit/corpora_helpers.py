@@ -32,9 +32,7 @@ def listing(root: Path) -> dict[str, tuple[int, int]]:
 
 def contents(root: Path) -> dict[str, bytes]:
     """Every file below `root` with its bytes."""
-    return {
-        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
-    }
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 @contextmanager

@@ -14,7 +14,11 @@ SETTINGS = {
     "encoder": "rnn",
     "encoder_conf": {"num_layers": 1, "hidden_size": 12, "output_size": 12, "subsample": [2]},
     "decoder": "rnn",
-    "decoder_conf": {"num_layers": 1, "hidden_size": 12, "att_conf": {"atype": "location", "adim": 12, "aconv_chans": 2, "aconv_filts": 5}},
+    "decoder_conf": {
+        "num_layers": 1,
+        "hidden_size": 12,
+        "att_conf": {"atype": "location", "adim": 12, "aconv_chans": 2, "aconv_filts": 5},
+    },
     "model_conf": {"ctc_weight": 0.5},
     "optim": "adadelta",
     "optim_conf": {"lr": 1.0, "rho": 0.95, "eps": 1.0e-4},
@@ -52,7 +56,9 @@ def write_toy_recipe(folder: Path, sizes: dict[str, int] | None = None) -> None:
         write_features(folder, name, {key: features for key, (_, features) in toys.items()})
         if number == 0:
             stacked = np.concatenate([features for _, features in toys.values()]).astype(np.float64)
-            np.savez(folder / "dump/cmvn.npz", count=len(stacked), sum=stacked.sum(0), sum_square=np.square(stacked).sum(0))
+            np.savez(
+                folder / "dump/cmvn.npz", count=len(stacked), sum=stacked.sum(0), sum_square=np.square(stacked).sum(0)
+            )
 
 
 def prepare_tokens(monkeypatch: pytest.MonkeyPatch, **options: object) -> None:
@@ -63,7 +69,11 @@ def prepare_tokens(monkeypatch: pytest.MonkeyPatch, **options: object) -> None:
 def train_toy(monkeypatch: pytest.MonkeyPatch, settings: dict[str, object] | None = None, **options: object) -> None:
     """Train out of the working directory with SETTINGS, some of them changed."""
     defaults = {
-        "data": "data", "features": "dump", "tokens": "data/tokens", "cmvn": "dump/cmvn.npz", "out": "exp/a b/seed1",
+        "data": "data",
+        "features": "dump",
+        "tokens": "data/tokens",
+        "cmvn": "dump/cmvn.npz",
+        "out": "exp/a b/seed1",
         "training": SETTINGS | (settings or {}),
     }
     chosen = defaults | options

@@ -88,7 +88,14 @@ for name in os.listdir(calls):
 def install(folder: Path) -> dict[str, str]:
     """Write the commands of both into the folder, where they also leave what they saw; the variables with which they are found."""
     folder.mkdir()
-    for name, text in {"qsub": QSUB, "sbatch": QSUB, "qstat": QSTAT, "squeue": QSTAT, "qdel": QDEL, "scancel": QDEL}.items():
+    for name, text in {
+        "qsub": QSUB,
+        "sbatch": QSUB,
+        "qstat": QSTAT,
+        "squeue": QSTAT,
+        "qdel": QDEL,
+        "scancel": QDEL,
+    }.items():
         file = folder / name
         file.write_text(f"#!{sys.executable}\n{text}")
         file.chmod(file.stat().st_mode | stat.S_IXUSR)

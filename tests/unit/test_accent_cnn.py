@@ -33,7 +33,9 @@ def test_the_papers_sizes():
         assert model.head(maps).shape == (1, 5)
     assert model.classify[1].in_features == 239_360 == 256 * 5 * 187
     convolutions = 32 * 10 + 64 * (32 * 9 + 1) + 128 * (64 * 9 + 1) + 256 * (128 * 9 + 1)
-    assert sum(p.numel() for p in model.parameters()) == convolutions + (239_360 + 1) * 128 + (128 + 1) * 5 == 31_026_693
+    assert (
+        sum(p.numel() for p in model.parameters()) == convolutions + (239_360 + 1) * 128 + (128 + 1) * 5 == 31_026_693
+    )
 
 
 @pytest.mark.parametrize("frames", [16, 64, 104, 304])
@@ -79,7 +81,9 @@ def test_more_padding_in_the_batch_changes_nothing():
     model = classifier()
     features = noise(4, (70, 80))
     with torch.no_grad():
-        logits = [model(torch.from_numpy(pad_frames(features, n, -1.0))[None])["logits"] for n in (71, 72, 100, 303, 304)]
+        logits = [
+            model(torch.from_numpy(pad_frames(features, n, -1.0))[None])["logits"] for n in (71, 72, 100, 303, 304)
+        ]
     for other in logits[1:]:
         torch.testing.assert_close(other, logits[0], rtol=1e-5, atol=1e-5)
 
@@ -125,7 +129,17 @@ def test_a_classifier_is_saved_whole(tmp_path, batch_norm):
         assert torch.equal(loaded(features)["logits"], model(features)["logits"])
 
 
-@pytest.mark.parametrize("change", [{"hidden": 8}, {"channels": [4, 6, 6, 6]}, {"batch_norm": True}, {"classes": ["a"]}, {"layers": 3}, {"frames": "x"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden": 8},
+        {"channels": [4, 6, 6, 6]},
+        {"batch_norm": True},
+        {"classes": ["a"]},
+        {"layers": 3},
+        {"frames": "x"},
+    ],
+)
 def test_another_architecture_is_one_sentence(tmp_path, change):
     save_classifier(classifier(), tmp_path)
     write_json(tmp_path / "config.json", read_json(tmp_path / "config.json") | change)

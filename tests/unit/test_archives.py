@@ -18,11 +18,12 @@ from salience.features.archives import Archive, ArchiveWriter, merge_scps
 from salience.specifiers import parse_specifier
 from salience.steps import fingerprint
 
-keys = st.text(st.characters(blacklist_categories=["Zs", "Zl", "Zp", "Cc", "Cs", "Cf"]), min_size=1, max_size=12).filter(
-    lambda key: id_fault(key.encode()) is None
-)
+keys = st.text(
+    st.characters(blacklist_categories=["Zs", "Zl", "Zp", "Cc", "Cs", "Cf"]), min_size=1, max_size=12
+).filter(lambda key: id_fault(key.encode()) is None)
 matrices = arrays.arrays(
-    np.float32, arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20),
+    np.float32,
+    arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20),
     elements=st.floats(-1e6, 1e6, width=32),
 )
 
@@ -127,7 +128,9 @@ def test_a_truncated_archive_is_refused_where_it_is_cut(tmp_path, compress):
     for end in range(start, len(whole)):
         (tmp_path / "feats.ark").write_bytes(whole[:end])
         assert Archive(scp)["a"].shape == (9, 5)
-        with pytest.raises(InputError, match=r"entry of b at .*feats\.ark:\d+ is (corrupt|no matrix).*run the stage") as caught:
+        with pytest.raises(
+            InputError, match=r"entry of b at .*feats\.ark:\d+ is (corrupt|no matrix).*run the stage"
+        ) as caught:
             Archive(scp)["b"]
         assert "\n" not in str(caught.value)
 
@@ -151,7 +154,12 @@ def test_a_damaged_header_is_refused(tmp_path):
     scp = written(tmp_path, {"a": noise(1, (6, 5))})
     ark = tmp_path / "feats.ark"
     whole = ark.read_bytes()
-    for damaged in (b"a \0BXX " + whole[7:], b"a " + whole[4:], b"a \0BFM \x04\xff\xff\xff\x7f" + whole[12:], bytes(len(whole))):
+    for damaged in (
+        b"a \0BXX " + whole[7:],
+        b"a " + whole[4:],
+        b"a \0BFM \x04\xff\xff\xff\x7f" + whole[12:],
+        bytes(len(whole)),
+    ):
         ark.write_bytes(damaged)
         with pytest.raises(InputError, match="entry of a at .* is (corrupt|no matrix)"):
             Archive(scp)["a"]
@@ -184,7 +192,13 @@ def test_every_specifier_is_read_and_its_archive_known(tmp_path, monkeypatch, na
 
     def write(seed: int) -> np.ndarray:
         matrix = noise(seed, (9, 5))
-        content = b"\0BFM \x04" + (9).to_bytes(4, "little") + b"\x04" + (5).to_bytes(4, "little") + matrix.astype("<f4").tobytes()
+        content = (
+            b"\0BFM \x04"
+            + (9).to_bytes(4, "little")
+            + b"\x04"
+            + (5).to_bytes(4, "little")
+            + matrix.astype("<f4").tobytes()
+        )
         path.write_bytes(b"x" * offset + content)
         return matrix
 
@@ -208,7 +222,9 @@ def test_a_range_may_pass_the_end_by_two_rows_as_in_kaldi(tmp_path, wanted, foun
     if isinstance(found, int):
         assert Archive(scp)["a"].shape == (found, 5)
     else:
-        with pytest.raises(InputError, match=rf"entry of a at .* asks for {found}, and the matrix has .*; correct the range$"):
+        with pytest.raises(
+            InputError, match=rf"entry of a at .* asks for {found}, and the matrix has .*; correct the range$"
+        ):
             Archive(scp)["a"]
 
 
@@ -217,7 +233,9 @@ def test_a_range_may_pass_the_end_by_two_rows_as_in_kaldi(tmp_path, wanted, foun
 def test_a_name_before_an_offset_may_be_any(name, rest):
     found = parse_specifier(f"/{name}.ark{rest}")
     assert found.file == f"/{name}.ark" and found.offset == (7 if ":7" in rest else 0)
-    assert found.rows == ((0, 9) if "[0:9" in rest else (None, None)) and found.columns == ((2, 5) if "2:5" in rest else (None, None))
+    assert found.rows == ((0, 9) if "[0:9" in rest else (None, None)) and found.columns == (
+        (2, 5) if "2:5" in rest else (None, None)
+    )
 
 
 def test_what_is_missing_is_named(tmp_path):

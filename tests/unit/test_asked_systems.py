@@ -42,9 +42,26 @@ class Project:
     def run(self, recipe: str, stages: str, *words: str, code: int = 0) -> list[list[str]]:
         """The programs that these stages call, with their options; `said` is what the recipe says."""
         self.calls.unlink(missing_ok=True)
-        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")}
-        command = [self.top / "run.sh", "--egs", recipe, "--mini", "true", "--stage", stages[0], "--stop-stage", stages[-1], *words]
-        done = subprocess.run(command, cwd=self.top, env=kept | {"CALLS": str(self.calls)}, capture_output=True, text=True)
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")
+        }
+        command = [
+            self.top / "run.sh",
+            "--egs",
+            recipe,
+            "--mini",
+            "true",
+            "--stage",
+            stages[0],
+            "--stop-stage",
+            stages[-1],
+            *words,
+        ]
+        done = subprocess.run(
+            command, cwd=self.top, env=kept | {"CALLS": str(self.calls)}, capture_output=True, text=True
+        )
         assert done.returncode == code, done.stdout + done.stderr
         self.said = done.stdout + done.stderr
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
@@ -70,9 +87,20 @@ def test_zero_shot_needs_test_sets_and_a_model(project: Project, recipe: str) ->
     project.has(recipe, *(f"exp/mini{fold}/whisper/zero-shot/seed0/score/{name}/counts.json" for name in sets.split()))
     calls = project.run(recipe, "39", "--systems", "zero-shot")
     assert project.passed() == ["3", "4", "5", "6"]
-    assert [call[0] for call in calls] == ["make_mini_whisper.sh", "decode_whisper.py", "score_words.py", "collect_results.py", "draw_figures.py", "report_results.py"]
+    assert [call[0] for call in calls] == [
+        "make_mini_whisper.sh",
+        "decode_whisper.py",
+        "score_words.py",
+        "collect_results.py",
+        "draw_figures.py",
+        "report_results.py",
+    ]
     decode, score, collect, draw, report = calls[1:]
-    assert option(score, "--hyp") == f"{option(decode, '--out')}/{{set}}/text" == f"exp/mini{fold}/whisper/zero-shot/seed0/decode/{{set}}/text"
+    assert (
+        option(score, "--hyp")
+        == f"{option(decode, '--out')}/{{set}}/text"
+        == f"exp/mini{fold}/whisper/zero-shot/seed0/decode/{{set}}/text"
+    )
     assert option(collect, "--only") == "zero-shot/0" and option(collect, "--sets") == sets
     assert not {"--classifier", "--masked-shares", "--maps", "--histories"} & {*collect, *draw}
     assert option(report, "--examples").startswith(f"exp/mini{fold}/whisper/zero-shot/seed0/score/")
@@ -83,22 +111,38 @@ def test_zero_shot_needs_test_sets_and_a_model(project: Project, recipe: str) ->
     [("zero-shot plain", "345", ["finetune_whisper.py"]), ("plain specaugment", "34", ["mask_features.py", "finetune_whisper.py"]),
      ("plain gradcam++", "", ["train_classifier.py", "map_saliency.py", "mask_features.py", "finetune_whisper.py"])],
 )  # fmt: skip
-def test_a_stage_that_no_system_needs_is_passed(project: Project, systems: str, passed: str, programs: list[str]) -> None:
+def test_a_stage_that_no_system_needs_is_passed(
+    project: Project, systems: str, passed: str, programs: list[str]
+) -> None:
     recipe, kinds = "librispeech_edacc", "gradcam gradcam++ random".split()
     project.has(recipe, "data/mini/asr_train/utt2spk", "dump/mini/asr_train/feats.scp", "data/mini/ls/utt2spk")
     if "gradcam++" in systems:
         assert project.run(recipe, "3", "--systems", systems, code=1) == []
-        assert "there is no " in project.said and "leave out the systems whose masks come from its classifier (gradcam++) with --systems" in project.said
-        project.has(recipe, "data/mini/cls_train/utt2spk", "dump/mini/cls_train/feats.scp", "exp/mini/classifier/model.safetensors")
+        assert (
+            "there is no " in project.said
+            and "leave out the systems whose masks come from its classifier (gradcam++) with --systems" in project.said
+        )
+        project.has(
+            recipe,
+            "data/mini/cls_train/utt2spk",
+            "dump/mini/cls_train/feats.scp",
+            "exp/mini/classifier/model.safetensors",
+        )
         project.has(recipe, *(f"exp/mini/saliency/{kind}/asr_train/saliency.scp" for kind in kinds))
     calls = project.run(recipe, "36", "--systems", systems, "--nj", "1")
     assert project.passed() == list(passed)
     called = dict.fromkeys(call[0] for call in calls)
-    assert [name for name in called if name in {"train_classifier.py", "map_saliency.py", "mask_features.py", "finetune_whisper.py"}] == programs
+    assert [
+        name
+        for name in called
+        if name in {"train_classifier.py", "map_saliency.py", "mask_features.py", "finetune_whisper.py"}
+    ] == programs
     variants = [option(call, "--variant") for call in calls if call[0] == "finetune_whisper.py"]
     assert sorted(variants) == sorted(set(systems.split()) - {"zero-shot"})
     # Nor are sets made ready that only other systems need.
-    (extract,) = [call for call in project.run(recipe, "2", "--systems", systems, "--nj", "1") if call[0] == "extract_features.py"]
+    (extract,) = [
+        call for call in project.run(recipe, "2", "--systems", systems, "--nj", "1") if call[0] == "extract_features.py"
+    ]
     assert option(extract, "--sets").split() == [*(["cls_train"] if "gradcam++" in systems else []), "asr_train", "ls"]
 
 
@@ -107,20 +151,39 @@ def test_what_other_systems_seeds_and_folds_left_is_not_scored(project: Project,
     sets, fold = ACCENTS[recipe]
     name = sets.split()[0]
     whisper = f"exp/mini{fold}/whisper"
-    project.has(recipe, *(f"data/mini{fold}/{name}/utt2spk" for name in sets.split()), f"{whisper}/plain/seed1/model.pt", f"{whisper}/plain/seed2/model.pt")
+    project.has(
+        recipe,
+        *(f"data/mini{fold}/{name}/utt2spk" for name in sets.split()),
+        f"{whisper}/plain/seed1/model.pt",
+        f"{whisper}/plain/seed2/model.pt",
+    )
     # Without hypotheses of the set, and with.
-    project.has(recipe, f"{whisper}/gradcam/seed1/decode/old/text", f"{whisper}/plain/seed3/decode/{name}/text", f"{whisper}/plain/seed0/score/{name}/counts.json")
+    project.has(
+        recipe,
+        f"{whisper}/gradcam/seed1/decode/old/text",
+        f"{whisper}/plain/seed3/decode/{name}/text",
+        f"{whisper}/plain/seed0/score/{name}/counts.json",
+    )
     options = ["--systems", "zero-shot plain", "--seeds", "1 2"]
     calls = project.run(recipe, "78", *options)
     scored = [option(call, "--out") for call in calls if call[0] == "score_words.py"]
     asked = ["zero-shot/seed0", "plain/seed1", "plain/seed2"]
     assert sorted(scored) == sorted(f"{whisper}/{one}/score/{{set}}" for one in asked)
     project.run(recipe, "9", *options, code=1)
-    assert f"{whisper}/zero-shot/seed0/score/{name}/counts.json does not exist; stage 8, after stage 7, writes it" in project.said
-    project.has(recipe, *(f"{whisper}/{one}/score/{each}/counts.json" for one in asked for each in sets.split()), "exp/mini/report/figures/old.png")
+    assert (
+        f"{whisper}/zero-shot/seed0/score/{name}/counts.json does not exist; stage 8, after stage 7, writes it"
+        in project.said
+    )
+    project.has(
+        recipe,
+        *(f"{whisper}/{one}/score/{each}/counts.json" for one in asked for each in sets.split()),
+        "exp/mini/report/figures/old.png",
+    )
     calls = {call[0]: call for call in project.run(recipe, "9", *options)}
     assert option(calls["collect_results.py"], "--only") == "zero-shot/0 plain/1 plain/2"
-    assert option(calls["draw_figures.py"], "--histories").endswith("/whisper/{system:plain}/seed{seed:1|2}/history.json")
+    assert option(calls["draw_figures.py"], "--histories").endswith(
+        "/whisper/{system:plain}/seed{seed:1|2}/history.json"
+    )
     if fold:
         assert option(calls["collect_results.py"], "--scores").startswith("exp/mini/{fold:german}/whisper/")
     assert not (project.top / "egs" / recipe / "exp/mini/report/figures/old.png").exists()
@@ -142,7 +205,10 @@ def test_an4_without_sweeps_and_retraining(project: Project) -> None:
     collect = project.run("an4", "9", *options)[0]
     assert collect[0] == "collect_bubble_results.py" and not {"--sweeps", "--retrained"} & set(collect)
     project.run("an4", "9", "--sweeps", "asr", "--retrained", "", code=1)
-    assert "exp/mini/sweeps_round2/asr/0.1/seed1/score/test/counts.json does not exist; stage 8, after stage 7, writes it" in project.said
+    assert (
+        "exp/mini/sweeps_round2/asr/0.1/seed1/score/test/counts.json does not exist; stage 8, after stage 7, writes it"
+        in project.said
+    )
 
 
 def test_each_sweep_of_an4_has_logs_of_its_own(project: Project) -> None:
@@ -160,15 +226,26 @@ def test_each_sweep_of_an4_has_logs_of_its_own(project: Project) -> None:
         logs = {path: path.read_text() for path in exp.rglob("*.log")}
         assert seen.items() <= logs.items()
         new = {path.relative_to(exp) for path in logs.keys() - seen.keys()}
-        assert {path.name.partition(".")[0] for path in new} == {"train", "estimate", "mix"} and all(path.parts[0] == "sweeps" for path in new)
+        assert {path.name.partition(".")[0] for path in new} == {"train", "estimate", "mix"} and all(
+            path.parts[0] == "sweeps" for path in new
+        )
         seen = logs
 
 
 def test_an4_scores_what_stage_7_lists(project: Project) -> None:
     decode, left = "exp/mini/decode/log/lines", "exp/mini/decode/clean/seed9/draw0/dev/text"
-    project.has("an4", decode, left, "exp/mini/sweeps/mask/0.04/seed1/decode/dev/text", "exp/mini/sweeps/asr/2/seed1/masks/dev/noise_proportion")
+    project.has(
+        "an4",
+        decode,
+        left,
+        "exp/mini/sweeps/mask/0.04/seed1/decode/dev/text",
+        "exp/mini/sweeps/asr/2/seed1/masks/dev/noise_proportion",
+    )
     project.has("an4", "exp/mini/sweeps/asr/2/seed1/masks/test/noise_proportion")
-    lines = ["exp/mini/decode/clean/seed1/draw0 exp/mini/sweeps/asr/2/seed1/decode", "exp/mini/decode_retrained/baseline/seed1/clean"]
+    lines = [
+        "exp/mini/decode/clean/seed1/draw0 exp/mini/sweeps/asr/2/seed1/decode",
+        "exp/mini/decode_retrained/baseline/seed1/clean",
+    ]
     (project.top / "egs/an4" / decode).write_text("".join(f"--models 'a' --out '{places}'\n" for places in lines))
     calls = project.run("an4", "8", "--rounds", "1")
     assert [(option(call, "--hyp"), option(call, "--of")) for call in calls] == [
@@ -192,8 +269,24 @@ def test_commands_that_another_run_listed_are_left_alone(project: Project) -> No
     project.run("gsc_v2", "8", *options, code=1)
     assert "exp/mini/decode/log/dev_alone does not exist; stage 7 writes it" in project.said
     for name in ("baseline", "null"):
-        project.has("gsc_v2", *(f"exp/mini/{place}" for place in (f"recogniser/{name}/seed1/model.safetensors", f"decode/{name}/seed1/dev/text", f"score/{name}/seed1/dev/counts.json")))
-    project.has("gsc_v2", "exp/mini/decode/importantaug/seed1/dev/text", "exp/mini/decode/null/seed7/dev/text", "data/mini/words", "data/mini/sizes.json")
+        project.has(
+            "gsc_v2",
+            *(
+                f"exp/mini/{place}"
+                for place in (
+                    f"recogniser/{name}/seed1/model.safetensors",
+                    f"decode/{name}/seed1/dev/text",
+                    f"score/{name}/seed1/dev/counts.json",
+                )
+            ),
+        )
+    project.has(
+        "gsc_v2",
+        "exp/mini/decode/importantaug/seed1/dev/text",
+        "exp/mini/decode/null/seed7/dev/text",
+        "data/mini/words",
+        "data/mini/sizes.json",
+    )
     calls = project.run("gsc_v2", "78", *options)
     assert [option(call, "--only") for call in calls if call[0] == "score_commands.py"] == ["baseline/1 null/1"] * 2
     project.run("gsc_v2", "9", "--systems", "importantaug", *options[2:], code=1)

@@ -38,7 +38,9 @@ def test_samples_come_back_exactly(tmp_path):
 def test_a_segment_is_that_part(tmp_path):
     samples = np.round(noise(2, 3 * 8000).clip(-3, 3) * 8000) / 32768
     soundfile.write(tmp_path / "a.flac", samples, 8000)
-    np.testing.assert_array_equal(read_audio(tmp_path / "a.flac", 8000, 0.5, 1.25), samples[4000:10000].astype(np.float32))
+    np.testing.assert_array_equal(
+        read_audio(tmp_path / "a.flac", 8000, 0.5, 1.25), samples[4000:10000].astype(np.float32)
+    )
 
 
 def test_channels_are_averaged(tmp_path):
@@ -76,7 +78,9 @@ def test_a_truncated_file_is_refused(tmp_path, form, share):
     path = tmp_path / f"cut.{form}"
     soundfile.write(path, 0.1 * noise(5, 2 * RATE), RATE)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(InputError, match=rf"cut\.{form} (is cut off|cannot be decoded).*fetch the file again") as caught:
+    with pytest.raises(
+        InputError, match=rf"cut\.{form} (is cut off|cannot be decoded).*fetch the file again"
+    ) as caught:
         read_audio(path, RATE)
     assert "\n" not in str(caught.value)
 

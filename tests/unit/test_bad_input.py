@@ -48,7 +48,9 @@ def done(tmp_path_factory):
         write_features(folder, name, {key: noise(n, (40, 80)) for n, key in enumerate(KEYS)})
     save_classifier(classifier(2, frames=48), folder / "exp/classifier")
     save_model(talkative(1), folder / "whisper.pt")
-    sizes = mask_estimator.MaskEstimatorSizes(window=128, hop=32, kernels=6, kernel_time=5, kernel_frequency=16, stride_frequency=8, hidden=10)
+    sizes = mask_estimator.MaskEstimatorSizes(
+        window=128, hop=32, kernels=6, kernel_time=5, kernel_frequency=16, stride_frequency=8, hidden=10
+    )
     mask_estimator.save_estimator(mask_estimator.MaskEstimator(sizes), folder / "exp/estimator")
     mask_generator.save_generator(mask_generator.MaskGenerator(), folder / "exp/generator")
     wav2vec.save_model(tiny(transformers.Wav2Vec2ForSequenceClassification, num_labels=2), folder / "exp/wav2vec")
@@ -63,24 +65,51 @@ def recipe(done, tmp_path, monkeypatch):
     for name in ("train", "dev"):
         for place in (Path("data", name), Path("data", name, "split1/1")):
             write_table(place / "wav.scp", {key: f"audio/{key}.wav" for key in KEYS})
-        write_table(Path("dump", name, "feats.scp"), {
-            key: specifier.replace(str(done), str(tmp_path / "recipe"))
-            for key, specifier in read_table(Path("dump", name, "feats.scp")).items()
-        })
+        write_table(
+            Path("dump", name, "feats.scp"),
+            {
+                key: specifier.replace(str(done), str(tmp_path / "recipe"))
+                for key, specifier in read_table(Path("dump", name, "feats.scp")).items()
+            },
+        )
     return tmp_path / "recipe"
 
 
 OPTIONS = {
     "extract_features": {"data": "data", "sets": "train", "out": "new"},
     "train_classifier": {
-        "data": "data", "features": "dump", "out": "new", "train_set": "train", "dev_set": "dev", "test_sets": "dev",
-        "sizes.frames": 48, "sizes.channels": "[2,2,2,2]", "sizes.hidden": 4, "training.epochs": 2, "training.batch_size": 3,
+        "data": "data",
+        "features": "dump",
+        "out": "new",
+        "train_set": "train",
+        "dev_set": "dev",
+        "test_sets": "dev",
+        "sizes.frames": 48,
+        "sizes.channels": "[2,2,2,2]",
+        "sizes.hidden": 4,
+        "training.epochs": 2,
+        "training.batch_size": 3,
     },
     "map_saliency": {"data": "data", "features": "dump", "sets": "train", "classifier": "exp/classifier", "out": "new"},
-    "mask_features": {"data": "data", "features": "dump", "maps": "maps", "sets": "train", "variants": "specaugment", "out": "new"},
+    "mask_features": {
+        "data": "data",
+        "features": "dump",
+        "maps": "maps",
+        "sets": "train",
+        "variants": "specaugment",
+        "out": "new",
+    },
     "finetune_whisper": {
-        "data": "data", "features": "dump", "out": "new", "model": "whisper.pt", "variant": "specaugment", "train_set": "train",
-        "dev_set": "dev", "training.epochs": 1, "training.batch_size": 6, "longest": 2,
+        "data": "data",
+        "features": "dump",
+        "out": "new",
+        "model": "whisper.pt",
+        "variant": "specaugment",
+        "train_set": "train",
+        "dev_set": "dev",
+        "training.epochs": 1,
+        "training.batch_size": 6,
+        "longest": 2,
     },
     "decode_whisper": {"model": "whisper.pt", "features": "dump", "sets": "train", "out": "new", "longest": 2},
     "export_whisper": {"model": "whisper.pt", "out": "new"},
@@ -103,10 +132,14 @@ def says(monkeypatch, program, **options) -> str:
     assert isinstance(message, str) and message.startswith(f"{program}.py: ") and "\n" not in message
     after = contents(Path())
     # Checkpoints come, stay and go: the same command goes on from them.
-    before, after = ({n: c for n, c in files.items() if not n.startswith("new/checkpoints/")} for files in (before, after))
+    before, after = (
+        {n: c for n, c in files.items() if not n.startswith("new/checkpoints/")} for files in (before, after)
+    )
     assert {name: after.get(name) for name in before} == before
     new = [name for name in after if name not in before]
-    assert not [name for name in new if name.endswith((".tmp", ".scp", ".ark", ".pt", "model.safetensors", "text", "step.json"))], new
+    assert not [
+        name for name in new if name.endswith((".tmp", ".scp", ".ark", ".pt", "model.safetensors", "text", "step.json"))
+    ], new
     return message.removeprefix(f"{program}.py: ")
 
 
@@ -119,7 +152,10 @@ def test_what_is_broken_below_works_whole(recipe, monkeypatch, program):
 
 def test_missing_audio(recipe, monkeypatch):
     Path("audio/s2-a.wav").unlink()
-    assert says(monkeypatch, "extract_features") == "audio/s2-a.wav does not exist; check the corpus root and run stage 1 again, or leave it out"
+    assert (
+        says(monkeypatch, "extract_features")
+        == "audio/s2-a.wav does not exist; check the corpus root and run stage 1 again, or leave it out"
+    )
 
 
 @pytest.mark.parametrize("form", ["WAV", "FLAC"])
@@ -190,7 +226,8 @@ def test_a_transcript_that_no_model_holds(recipe, monkeypatch):
     content = Path("data/train/text").read_text()
     Path("data/train/text").write_text(content.replace("s2-a one two\n", f"s2-a {'word ' * 500}\n"))
     assert re.fullmatch(
-        r"data/train/text: s2-a: the text 'word .* has 504 tokens with the prompt, over the 448 that the model's decoder reads; leave out such"
+        r"data/train/text: s2-a: the text 'word .* has 504 tokens with the prompt, over the 448 that the model's"
+        r" decoder reads; leave out such"
         r" utterances with --skip-long-texts true, in a recipe skip_long_texts: true in conf/finetune.yaml",
         says(monkeypatch, "finetune_whisper"),
     )
@@ -203,40 +240,58 @@ def test_long_transcripts_are_left_out_where_that_is_asked_for(recipe, monkeypat
     run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"skip_long_texts": "true"})
     assert "left out 1 utterances of more than 448 tokens, first s2-a" in caplog.text and Path("new/model.pt").exists()
     Path("data/train/text").write_text("".join(f"{key} {'word ' * 500}\n" for key in KEYS))
-    assert says(monkeypatch, "finetune_whisper", skip_long_texts="true", out="other").startswith("data/train/text: every utterance has more than 448 tokens")
+    assert says(monkeypatch, "finetune_whisper", skip_long_texts="true", out="other").startswith(
+        "data/train/text: every utterance has more than 448 tokens"
+    )
 
 
 def test_a_special_token_in_a_transcript(recipe, monkeypatch):
     content = Path("data/train/text").read_text()
     Path("data/train/text").write_text(content.replace("s2-a one two\n", "s2-a <|EN|>one\n"))
-    assert says(monkeypatch, "finetune_whisper") == (
-        "data/train/text: s2-a: the text '<|en|>one' has Whisper's special token <|en|>; remove it from the text"
+    assert (
+        says(monkeypatch, "finetune_whisper")
+        == "data/train/text: s2-a: the text '<|en|>one' has Whisper's special token <|en|>; remove it from the text"
     )
 
 
 @pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper", "check_whisper"])
 def test_a_language_that_the_model_does_not_know(recipe, monkeypatch, program):
-    assert says(monkeypatch, program, language="fa-IR") == "this Whisper knows no language 'fa-IR'; give --language a code such as en, fa or ca"
+    assert (
+        says(monkeypatch, program, language="fa-IR")
+        == "this Whisper knows no language 'fa-IR'; give --language a code such as en, fa or ca"
+    )
     save_model(new_model(replace(TINY, n_vocab=51864), 1), Path("english.pt"))
-    assert says(monkeypatch, program, language="fa", model="english.pt").startswith("this Whisper knows English only, not 'fa'")
+    assert says(monkeypatch, program, language="fa", model="english.pt").startswith(
+        "this Whisper knows English only, not 'fa'"
+    )
 
 
 @pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper"])
 def test_features_of_other_bins_than_the_model_reads(recipe, monkeypatch, program):
     save_model(new_model(replace(TINY, n_mels=128, n_vocab=51866), 1), Path("large.pt"))
-    assert says(monkeypatch, program, model="large.pt") == (
-        "dump/train/feats.scp has features of 80 mel bins, and the model reads 128; run the stage that writes it again, with this model"
+    assert (
+        says(monkeypatch, program, model="large.pt")
+        == "dump/train/feats.scp has features of 80 mel bins, and the model reads 128; run the stage that writes it"
+        " again, with this model"
     )
 
 
 def test_features_of_other_bins_than_the_classifier_reads(recipe, monkeypatch):
     write_features(Path(), "train", {key: noise(n, (40, 128)) for n, key in enumerate(KEYS)})
-    assert says(monkeypatch, "map_saliency") == "the classifier reads 80 bins, and the features have 128; train it again on these features (stage 3)"
+    assert (
+        says(monkeypatch, "map_saliency")
+        == "the classifier reads 80 bins, and the features have 128; train it again on these features (stage 3)"
+    )
 
 
 def test_bins_that_no_model_reads(recipe, monkeypatch):
-    assert says(monkeypatch, "extract_features", bins=100) == "--kind logmel has 80 or 128 bins, not 100; correct --bins"
-    assert says(monkeypatch, "extract_features", bins=128, kind="fbank") == "--kind fbank has 80 bins, not 128; correct --bins"
+    assert (
+        says(monkeypatch, "extract_features", bins=100) == "--kind logmel has 80 or 128 bins, not 100; correct --bins"
+    )
+    assert (
+        says(monkeypatch, "extract_features", bins=128, kind="fbank")
+        == "--kind fbank has 80 bins, not 128; correct --bins"
+    )
 
 
 def spoil(key: str, how: str) -> None:
@@ -252,7 +307,9 @@ def spoil(key: str, how: str) -> None:
         ark = Path("dump/train/feats.ark")
         content, offset = ark.read_bytes(), int(table[key].rsplit(":", 1)[1])
         # Either the entry's header is not one, or the file ends within the last entry.
-        ark.write_bytes(content[:offset] + b"garbage" + content[offset + 7 :] if how == "corrupt" else content[: offset + 500])
+        ark.write_bytes(
+            content[:offset] + b"garbage" + content[offset + 7 :] if how == "corrupt" else content[: offset + 500]
+        )
 
 
 READERS = ("train_classifier", "map_saliency", "mask_features", "finetune_whisper", "decode_whisper")
@@ -264,7 +321,9 @@ def test_features_that_cannot_be_used(recipe, monkeypatch, program, how):
     spoil("s3-b", how)
     message = says(monkeypatch, program)
     assert message.startswith("dump/train/feats.scp: the entry of s3-b at ")
-    assert ("holds a NaN" if how == "nan" else "is corrupt") in message and "run the stage that writes it again" in message
+    assert (
+        "holds a NaN" if how == "nan" else "is corrupt"
+    ) in message and "run the stage that writes it again" in message
 
 
 @pytest.mark.parametrize("program", READERS)
@@ -278,13 +337,19 @@ def test_a_checkpoint_of_another_architecture(recipe, monkeypatch, program):
     torch.save({"model": {"classify.weight": torch.zeros(3, 3)}}, "other.pt")
     Path("bytes.pt").write_bytes(np.random.default_rng(1).bytes(1000))
     for path in ("other.pt", "bytes.pt"):
-        assert says(monkeypatch, program, model=path).startswith(f"{path} is no Whisper checkpoint that this version can load")
-    assert says(monkeypatch, program, model="none.pt").startswith("none.pt is neither a file nor a folder nor one of Whisper's models")
+        assert says(monkeypatch, program, model=path).startswith(
+            f"{path} is no Whisper checkpoint that this version can load"
+        )
+    assert says(monkeypatch, program, model="none.pt").startswith(
+        "none.pt is neither a file nor a folder nor one of Whisper's models"
+    )
 
 
 def test_a_classifier_of_another_architecture(recipe, monkeypatch):
     write_json(Path("exp/classifier/config.json"), read_json(Path("exp/classifier/config.json")) | {"hidden": 99})
-    assert says(monkeypatch, "map_saliency").startswith("exp/classifier holds no accent classifier of this architecture")
+    assert says(monkeypatch, "map_saliency").startswith(
+        "exp/classifier holds no accent classifier of this architecture"
+    )
 
 
 def test_an_utterance_longer_than_the_classifier(recipe, monkeypatch):
@@ -307,12 +372,17 @@ def test_a_label_the_classifier_never_saw(recipe, monkeypatch):
     for place in ("data/train", "data/train/split1/1", "data/dev"):
         write_table(Path(place, "utt2accent"), read_table(Path(place, "utt2accent")) | {"s2-a": "Martian"})
     message = says(monkeypatch, "map_saliency", target="true")
-    assert "s2-a has the accent 'Martian', which the classifier never saw (a, b)" in message and "--target predicted" in message
+    assert (
+        "s2-a has the accent 'Martian', which the classifier never saw (a, b)" in message
+        and "--target predicted" in message
+    )
     # The predicted class needs no label.
     run_program(monkeypatch, "map_saliency", **OPTIONS["map_saliency"] | {"out": "predicted"})
     for place in ("data/train", "data/train/split1/1"):
         write_table(Path(place, "utt2accent"), read_table(Path(place, "utt2accent")) | {"s2-a": "a"})
-    assert "dev/utt2accent: s2-a has the accent 'Martian', which the training set lacks (a, b)" in says(monkeypatch, "train_classifier")
+    assert "dev/utt2accent: s2-a has the accent 'Martian', which the training set lacks (a, b)" in says(
+        monkeypatch, "train_classifier"
+    )
 
 
 def test_an_utterance_without_an_accent(recipe, monkeypatch):
@@ -323,12 +393,21 @@ def test_an_utterance_without_an_accent(recipe, monkeypatch):
 
 
 def test_maps_that_a_variant_needs(recipe, monkeypatch):
-    assert says(monkeypatch, "finetune_whisper", variant="gradcam") == "the variant gradcam needs --maps, the folder that stage 4 wrote"
-    assert says(monkeypatch, "finetune_whisper", variant="gradcam", masks="fixed").startswith("--masks fixed needs --masked")
-    assert says(monkeypatch, "mask_features", variants="gradcam").startswith("maps/gradcam/train/saliency.scp does not exist")
+    assert (
+        says(monkeypatch, "finetune_whisper", variant="gradcam")
+        == "the variant gradcam needs --maps, the folder that stage 4 wrote"
+    )
+    assert says(monkeypatch, "finetune_whisper", variant="gradcam", masks="fixed").startswith(
+        "--masks fixed needs --masked"
+    )
+    assert says(monkeypatch, "mask_features", variants="gradcam").startswith(
+        "maps/gradcam/train/saliency.scp does not exist"
+    )
 
 
-@pytest.mark.parametrize("options", [{"seed": "x"}, {"no_such_option": 1}, {"variant": ""}, {"masks": "sometimes"}, {"language": "xx"}])
+@pytest.mark.parametrize(
+    "options", [{"seed": "x"}, {"no_such_option": 1}, {"variant": ""}, {"masks": "sometimes"}, {"language": "xx"}]
+)
 def test_options_that_make_no_sense(recipe, monkeypatch, options):
     says(monkeypatch, "finetune_whisper", **options)
 
@@ -338,15 +417,27 @@ def test_jobs_that_left_something_out(recipe, monkeypatch):
     table = read_table(Path("new/train/feats.1.scp"))
     table.pop("s2-a")
     write_table(Path("new/train/feats.1.scp"), table)
-    with pytest.raises(SystemExit, match=r"^merge_archives\.py: new/train/feats\.scp lacks 1 utterances of data/train, first s2-a; run the stage again$"):
+    with pytest.raises(
+        SystemExit,
+        match=(
+            r"^merge_archives\.py: new/train/feats\.scp lacks 1 utterances of data/train, first s2-a; run the stage"
+            r" again$"
+        ),
+    ):
         run_program(monkeypatch, "merge_archives", folder="new", sets="train", name="feats", jobs=1, data="data")
     with pytest.raises(SystemExit, match=r"new/train/feats\.2\.scp does not exist"):
         run_program(monkeypatch, "merge_archives", folder="new", sets="train", name="feats", jobs=2)
 
 
 ESTIMATING = {
-    "extract_features": "the features", "map_saliency": "the maps", "mask_features": "the masked features", "estimate_masks": "the masks",
-    "map_importance": "the masks", "map_wav2vec": "the maps", "pack_waveforms": "the waveforms", "mix_noise": "the noisy features",
+    "extract_features": "the features",
+    "map_saliency": "the maps",
+    "mask_features": "the masked features",
+    "estimate_masks": "the masks",
+    "map_importance": "the masks",
+    "map_wav2vec": "the maps",
+    "pack_waveforms": "the waveforms",
+    "mix_noise": "the noisy features",
 }
 """Programs that first estimate the disk they need, and for what."""
 
@@ -356,7 +447,9 @@ def test_no_more_is_written_than_was_estimated(recipe, monkeypatch, program):
     estimated = []
     monkeypatch.setattr("salience.files.require_space", lambda out, parts, needed, what: estimated.append(needed))
     run_program(monkeypatch, program, **OPTIONS[program])
-    written = sum(path.stat().st_size for path in Path("new").rglob("*") if path.suffix in (".ark", ".scp", ".npy", ".flac"))
+    written = sum(
+        path.stat().st_size for path in Path("new").rglob("*") if path.suffix in (".ark", ".scp", ".npy", ".flac")
+    )
     # Packing takes its room twice, and entries of archives get more than they need.
     assert written <= sum(estimated) < 2.1 * written + 512 * 2 * len(KEYS) * 4
 
@@ -369,7 +462,10 @@ def test_what_does_not_fit_the_disk_is_not_begun(recipe, monkeypatch, program, w
     run_program(monkeypatch, program, **OPTIONS[program] | {"check_space": "false"})
 
 
-FULL = re.compile(r"(?:\w+\.py: )?no space left on the disk for (\S+|what \S+ is to hold); free some and run the same command again, what is done stays done")
+FULL = re.compile(
+    r"(?:\w+\.py: )?no space left on the disk for (\S+|what \S+ is to hold); free some and run the same command again,"
+    r" what is done stays done"
+)
 
 
 def fill_disk(monkeypatch, after: int) -> None:
@@ -498,7 +594,11 @@ def test_masks_of_stage_5_train_the_recogniser(recipe, monkeypatch):
         return example
 
     monkeypatch.setattr(whisper_data.AugmentedUtterances, "__getitem__", watch)
-    run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"masks": "fixed", "masked": "masked", "training.epochs": 2})
+    run_program(
+        monkeypatch,
+        "finetune_whisper",
+        **OPTIONS["finetune_whisper"] | {"masks": "fixed", "masked": "masked", "training.epochs": 2},
+    )
     clean, masked = Archive(Path("dump/train/feats.scp")), Archive(Path("masked/specaugment/train/feats.scp"))
     assert len(seen) == 24
     for _, index, features in seen:
@@ -509,11 +609,18 @@ def shell(program: str, **options: object) -> subprocess.CompletedProcess[str]:
     """A program as a stage starts it."""
     words = [f"--{name.replace('_', '-')}={value}" for name, value in (OPTIONS[program] | options).items()]
     environment = os.environ | {"PYTHONPATH": str(TOP / "local"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, TOP / "local" / f"{program}.py", *words], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        [sys.executable, TOP / "local" / f"{program}.py", *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
-    ("program", "what"), [("extract_features", "missing audio"), ("mask_features", "corrupt"), ("mask_features", "full disk")]
+    ("program", "what"),
+    [("extract_features", "missing audio"), ("mask_features", "corrupt"), ("mask_features", "full disk")],
 )
 def test_from_the_shell(recipe, program, what):
     """Exit 1, nothing on standard output, the sentence as the last line of standard error, no traceback."""

@@ -52,7 +52,14 @@ def test_the_stages_are_those_of_table_1():
     for layer in (model.head, *model.blocks, model.tail):
         layer.register_forward_hook(lambda _, __, out: shapes.append(tuple(out.shape[1:])))
     model(torch.zeros(1, 257, 126))
-    expected = [(16, 20, 126), *2 * [(8, 20, 126)], *2 * [(12, 10, 126)], *4 * [(16, 5, 126)], *4 * [(20, 5, 126)], (32, 1, 126)]
+    expected = [
+        (16, 20, 126),
+        *2 * [(8, 20, 126)],
+        *2 * [(12, 10, 126)],
+        *4 * [(16, 5, 126)],
+        *4 * [(20, 5, 126)],
+        (32, 1, 126),
+    ]
     assert shapes == expected
     assert [block.temporal.dilation[1] for block in model.blocks] == [1, 1, 2, 2, 4, 4, 4, 4, 8, 8, 8, 8]
 
@@ -76,13 +83,21 @@ def test_a_block_is_equation_3(channels_in, channels, stride):
     start = x
     if stride == 2:
         conv, norm, _ = block.transition
-        start = functional.batch_norm(torch.einsum("oi,bift->boft", conv.weight[:, :, 0, 0], x), norm.running_mean, norm.running_var, norm.weight, norm.bias).relu()
+        start = functional.batch_norm(
+            torch.einsum("oi,bift->boft", conv.weight[:, :, 0, 0], x),
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+        ).relu()
     kernel, padded = block.frequency[0].weight[:, 0, :, 0], functional.pad(start, (0, 0, 1, 1))
     planes = sum(kernel[:, k, None, None] * padded[:, :, k : k + 10][:, :, ::stride] for k in range(3))
     planes = block.frequency[1](planes)
     mean, kernel = functional.pad(planes.mean(2), (2, 2)), block.temporal.weight[:, 0, 0]
     frames = sum(kernel[:, k, None] * mean[:, :, 2 * k : 2 * k + 9] for k in range(3))
-    frames = functional.batch_norm(frames, block.norm.running_mean, block.norm.running_var, block.norm.weight, block.norm.bias)
+    frames = functional.batch_norm(
+        frames, block.norm.running_mean, block.norm.running_var, block.norm.weight, block.norm.bias
+    )
     broadcast = torch.einsum("oi,bit->bot", block.pointwise.weight[:, :, 0, 0], frames * frames.sigmoid())[:, :, None]
     expected = planes + broadcast + (x if stride == 1 else 0)
     torch.testing.assert_close(block(x), expected.relu())
@@ -123,8 +138,15 @@ def test_folders_of_either_kind_are_read_again(tmp_path, name):
     # As a teacher too.
     listener = open_listener(ListenerChoice("commands", tmp_path / "model"))
     samples, signals = torch.tensor([16000, 12000]), 32768 * waveforms(2)
-    own = torch.cat([model(model.decibels(waveforms(2)[n : n + 1, :length])) for n, length in enumerate((16000, 12000))])
-    torch.testing.assert_close(listener.loss(signals, samples, ["no", "up"]), functional.cross_entropy(own, torch.tensor([1, 2])), rtol=1e-4, atol=1e-4)
+    own = torch.cat(
+        [model(model.decibels(waveforms(2)[n : n + 1, :length])) for n, length in enumerate((16000, 12000))]
+    )
+    torch.testing.assert_close(
+        listener.loss(signals, samples, ["no", "up"]),
+        functional.cross_entropy(own, torch.tensor([1, 2])),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_a_folder_that_names_no_kind_is_the_papers(tmp_path):
@@ -135,7 +157,15 @@ def test_a_folder_that_names_no_kind_is_the_papers(tmp_path):
     assert isinstance(load_recogniser(tmp_path), CommandRecogniser)
 
 
-@pytest.mark.parametrize("text", ['{"kind": "other", "words": ["a"]}', '{"kind": "bc-resnet", "words": ["a"], "blocks": 5}', "[]", '{"kind": "bc-resnet", "words": ["a"], "tau": 2}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "other", "words": ["a"]}',
+        '{"kind": "bc-resnet", "words": ["a"], "blocks": 5}',
+        "[]",
+        '{"kind": "bc-resnet", "words": ["a"], "tau": 2}',
+    ],
+)
 def test_a_broken_folder_is_one_sentence(tmp_path, text):
     save_recogniser(build_recogniser("bc-resnet-1", ["a"]), tmp_path)
     (tmp_path / "config.json").write_text(text)

@@ -17,7 +17,9 @@ def speech():
 
 def test_all_but_the_bubbles_is_drowned(speech):
     torch.manual_seed(1)
-    noisy, lengths = Bubbles(probability=1.0, most=1, narrowest=10, widest=10, whole=1.0, gain=(3000, 3000))(speech, torch.full((8,), 100))
+    noisy, lengths = Bubbles(probability=1.0, most=1, narrowest=10, widest=10, whole=1.0, gain=(3000, 3000))(
+        speech, torch.full((8,), 100)
+    )
     assert lengths.tolist() == [100] * 8
     same = torch.isclose(noisy, speech)
     for row in same:

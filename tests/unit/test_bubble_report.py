@@ -19,13 +19,7 @@ from salience.features.archives import ArchiveWriter
 from salience.randomness import generator
 from salience.report import masks_figures
 from salience.report.tables import aims_table, sections
-from salience.scoring.noise_masks import (
-    frequency_importance,
-    importance_rows,
-    peaks,
-    proportion_rows,
-    read_proportions,
-)
+from salience.scoring.noise_masks import frequency_importance, importance_rows, peaks, proportion_rows, read_proportions
 from salience.scoring.results import matches, read_results, read_scores, split
 
 TOP = Path(__file__).resolve().parents[2]
@@ -39,12 +33,7 @@ COMMON = {
 }
 IDS = [f"s{speaker:02}-an{utterance}-b" for speaker in range(12) for utterance in range(3)]
 SNRS = ("clean", "20", "10", "0")
-SWEEPS = {
-    "asr": (0.1, 0.5, 2),
-    "mask": (0.04, 0.7, 11.37),
-    "entropy": (1, 5, 25.71),
-    "smoothness": (1, 100, 10000),
-}
+SWEEPS = {"asr": (0.1, 0.5, 2), "mask": (0.04, 0.7, 11.37), "entropy": (1, 5, 25.71), "smoothness": (1, 100, 10000)}
 
 
 def program(name: str, *options: object, cwd: Path) -> subprocess.CompletedProcess:
@@ -81,10 +70,7 @@ def errors_of(path: Path) -> np.ndarray:
 
 
 def proportions(path: Path, share: float) -> None:
-    write_table(
-        path,
-        {key: f"{share + 0.001 * place:.6f} {min(1, share + 0.03):.6f}" for place, key in enumerate(IDS)},
-    )
+    write_table(path, {key: f"{share + 0.001 * place:.6f} {min(1, share + 0.03):.6f}" for place, key in enumerate(IDS)})
 
 
 def band_mask(frames: int, bins: int = 513) -> np.ndarray:
@@ -105,8 +91,7 @@ def conditions(top: Path) -> None:
                 scored(top / f"score/noise-alone/seed{seed}/draw{draw}", name, 0.8)
                 scored(top / f"score/full-noise/seed{seed}/draw{draw}", name, 1.2)
                 proportions(
-                    top / f"noisy/masked-noise/seed{seed}/draw{draw}/{name}/noise_proportion",
-                    0.9 + 0.01 * draw,
+                    top / f"noisy/masked-noise/seed{seed}/draw{draw}/{name}/noise_proportion", 0.9 + 0.01 * draw
                 )
 
 
@@ -115,18 +100,12 @@ def everything(top: Path) -> None:
     for number, system in enumerate(("baseline", "retrain-clean", "retrain-everywhere", "retrain-spared")):
         for seed in (1, 2, 3):
             for place, snr in enumerate(SNRS):
-                scored(
-                    top / f"score_retrained/{system}/seed{seed}/{snr}",
-                    "test",
-                    0.1 + (0.2 - 0.05 * number) * place,
-                )
+                scored(top / f"score_retrained/{system}/seed{seed}/{snr}", "test", 0.1 + (0.2 - 0.05 * number) * place)
     for weight, values in SWEEPS.items():
         for place, value in enumerate(values):
             for name in ("dev", "test"):
                 scored(top / f"sweeps/{weight}/{value}/seed1/score", name, 0.1 + 0.05 * place)
-                proportions(
-                    top / f"sweeps/{weight}/{value}/seed1/noise_proportion.{name}", 0.8 + 0.05 * place
-                )
+                proportions(top / f"sweeps/{weight}/{value}/seed1/noise_proportion.{name}", 0.8 + 0.05 * place)
     for seed in (1, 2):
         with ArchiveWriter(top / f"masks/seed{seed}/test/mask") as archive:
             for key in IDS[:4]:
@@ -147,11 +126,7 @@ def everything(top: Path) -> None:
     rng = np.random.default_rng(4)
     for key in IDS[:4]:
         seconds = np.arange(94 * 256 - 256) / 16000
-        tone = (
-            0.2
-            * np.sin(2 * np.pi * (500 + 200 * np.sin(5 * seconds)) * seconds)
-            * (np.sin(9 * seconds) > -0.5)
-        )
+        tone = 0.2 * np.sin(2 * np.pi * (500 + 200 * np.sin(5 * seconds)) * seconds) * (np.sin(9 * seconds) > -0.5)
         (top / "wav").mkdir(exist_ok=True)
         soundfile.write(top / f"wav/{key}.wav", tone + 0.001 * rng.standard_normal(len(tone)), 16000)
     tables = {
@@ -164,15 +139,17 @@ def everything(top: Path) -> None:
         write_table(top / "data/test" / table, {key: value(key) for key in IDS[:4]})
 
 
-COLLECT = (
-    "--out results.json --corpus AN4 --synthetic true --command ./run.sh "
+COLLECT = [
+    *"--out results.json --corpus AN4 --synthetic true --command ./run.sh "
     "--scores score/{system}/seed{seed}/draw{draw}/{set} "
     "--proportions noisy/{system}/seed{seed}/draw{draw}/{set}/noise_proportion "
     "--retrained score_retrained/{system}/seed{seed}/{snr}/{set} "
     "--sweeps sweeps/{weight}/{value}/seed{seed}/score/{set} "
     "--sweep-proportions sweeps/{weight}/{value}/seed{seed}/noise_proportion.{set} "
-    "--masks masks/seed{seed}/test/mask.scp"
-).split() + ["--paper", str(TOP / "egs/an4/conf/paper.yaml")]
+    "--masks masks/seed{seed}/test/mask.scp".split(),
+    "--paper",
+    str(TOP / "egs/an4/conf/paper.yaml"),
+]
 REPORT = "--results results.json --out RESULTS.md --html report.html --figures figures".split()
 DRAW = (
     "--out figures --synthetic true --results results.json --corpus AN4 "
@@ -190,9 +167,7 @@ def run(top: Path, *steps: tuple[str, list[str]]) -> str:
 def test_draws_are_averaged_within_their_seed(tmp_path: Path):
     pattern = f"{tmp_path}/{{system}}/seed{{seed}}/draw{{draw}}/{{set}}"
     files = [
-        scored(tmp_path / f"masked/seed{seed}/draw{draw}", "test", 0.1 * draw)
-        for seed in (1, 2)
-        for draw in (1, 2, 3)
+        scored(tmp_path / f"masked/seed{seed}/draw{draw}", "test", 0.1 * draw) for seed in (1, 2) for draw in (1, 2, 3)
     ]
     scored(tmp_path / "clean/seed1/draw0", "test", 0.1)
     scores = read_scores(pattern)["test"]
@@ -215,11 +190,7 @@ def test_a_pattern_is_split_by_what_it_names(tmp_path: Path):
     assert split(f"{tmp_path}/{{system}}/{{set}}", "snr") == [({}, f"{tmp_path}/{{system}}/{{set}}")]
     for value in ("0.5", "10", "2"):
         (tmp_path / "sweeps/mask" / value).mkdir(parents=True)
-    assert [p["value"] for p, _ in split(f"{tmp_path}/sweeps/{{weight}}/{{value}}", "weight", "value")] == [
-        0.5,
-        2,
-        10,
-    ]
+    assert [p["value"] for p, _ in split(f"{tmp_path}/sweeps/{{weight}}/{{value}}", "weight", "value")] == [0.5, 2, 10]
 
 
 def test_a_pattern_may_name_what_it_stands_for(tmp_path: Path):
@@ -227,7 +198,12 @@ def test_a_pattern_may_name_what_it_stands_for(tmp_path: Path):
         for snr in ("clean", "0", "10"):
             (tmp_path / f"seed{seed}/{snr}").mkdir(parents=True)
     pattern = f"{tmp_path}/seed{{seed:1|2}}/{{snr:clean|10}}"
-    assert {(fields["seed"], fields["snr"]) for fields, _ in matches(pattern)} == {("1", "clean"), ("1", "10"), ("2", "clean"), ("2", "10")}
+    assert {(fields["seed"], fields["snr"]) for fields, _ in matches(pattern)} == {
+        ("1", "clean"),
+        ("1", "10"),
+        ("2", "clean"),
+        ("2", "10"),
+    }
     parts = split(pattern, "snr")
     assert [fields for fields, _ in parts] == [{"snr": "clean"}, {"snr": 10}]
     assert [fields for fields, _ in matches(parts[0][1])] == [{"seed": "1"}, {"seed": "2"}]
@@ -237,13 +213,24 @@ def test_a_pattern_may_name_what_it_stands_for(tmp_path: Path):
 def test_what_other_runs_left_changes_nothing(tmp_path: Path):
     """Seeds, draws, ratios and values that the patterns do not name."""
     named = [
-        word.replace("{seed}", "{seed:1|2}").replace("{draw}", "{draw:0|1}").replace("{snr}", "{snr:clean|10}").replace("{value}", "{value:0.1|2|1|5}")
+        word.replace("{seed}", "{seed:1|2}")
+        .replace("{draw}", "{draw:0|1}")
+        .replace("{snr}", "{snr:clean|10}")
+        .replace("{value}", "{value:0.1|2|1|5}")
         for word in COLLECT
     ]
     everything(tmp_path)
     run(tmp_path, ("collect_bubble_results.py", named))
     rows = read_results(tmp_path / "results.json")["rows"]
-    for left in ("score/*/seed3", "score/*/*/draw2", "noisy/*/seed3", "noisy/*/*/draw2", "score_retrained/*/seed3", "score_retrained/*/*/20", "score_retrained/*/*/0"):
+    for left in (
+        "score/*/seed3",
+        "score/*/*/draw2",
+        "noisy/*/seed3",
+        "noisy/*/*/draw2",
+        "score_retrained/*/seed3",
+        "score_retrained/*/*/20",
+        "score_retrained/*/*/0",
+    ):
         for folder in tmp_path.glob(left):
             shutil.rmtree(folder)
     for folder in tmp_path.glob("sweeps/*/*"):
@@ -264,11 +251,7 @@ def test_proportions_count_points_on_real_frames_and_utterances_when_padded(tmp_
         write_table(tmp_path / f"draw{draw}/test", dict(zip(("a-1", "b-1"), shares)))
     found = read_proportions(f"{tmp_path}/draw{{draw}}/{{set}}")["test"][""]
     real, padded = proportion_rows("test", {"masked-noise": found}, COMMON, {"a-1": 300, "b-1": 100})
-    assert (real["metric"], real["value"], real["n"]) == (
-        "noise_proportion",
-        80.0,
-        2,
-    )  # (0.9 * 300 + 0.5 * 100) / 400
+    assert (real["metric"], real["value"], real["n"]) == ("noise_proportion", 80.0, 2)  # (0.9 * 300 + 0.5 * 100) / 400
     assert (padded["metric"], padded["value"]) == ("noise_proportion_padded", 77.5)  # (0.95 + 0.6) / 2
     assert proportion_rows("test", {"masked-noise": found}, COMMON)[0]["value"] == 70.0
     with pytest.raises(InputError, match="frames of b-1 is not known"):
@@ -287,27 +270,18 @@ def test_bands_and_peaks_are_where_the_mask_is_open():
         for r in importance_rows("test", "m", {1: curve}, COMMON)
         if "band" in r
     }
-    open_bins = (
-        np.sum((curve.hertz > 300) & (curve.hertz < 700)),
-        np.sum((curve.hertz > 1600) & (curve.hertz < 1800)),
-    )
+    open_bins = (np.sum((curve.hertz > 300) & (curve.hertz < 700)), np.sum((curve.hertz > 1600) & (curve.hertz < 1800)))
     assert rows[(0, 1000), "important_points"] == pytest.approx(100 * open_bins[0] / sum(open_bins), abs=0.01)
-    assert rows[(1500, 2000), "important_points"] == pytest.approx(
-        100 * open_bins[1] / sum(open_bins), abs=0.01
-    )
+    assert rows[(1500, 2000), "important_points"] == pytest.approx(100 * open_bins[1] / sum(open_bins), abs=0.01)
     assert rows[(1000, 1500), "important_share"] == 0
     assert rows[(2000, 4000), "mean_importance"] == pytest.approx(5, abs=0.01)
-    assert sum(value for (_, metric), value in rows.items() if metric == "band_points") == pytest.approx(
-        100, abs=0.01
-    )
+    assert sum(value for (_, metric), value in rows.items() if metric == "band_points") == pytest.approx(100, abs=0.01)
     # Frames count alike, whichever utterance they are of.
     mixed = frequency_importance([np.zeros((30, 5)), np.ones((10, 5))])
     assert mixed.importance.tolist() == [0.75] * 5
     flat = frequency_importance([np.ones((10, 513))])
     assert peaks(flat) == []
-    assert not any(
-        row["metric"] == "important_points" for row in importance_rows("test", "m", {1: flat}, COMMON)
-    )
+    assert not any(row["metric"] == "important_points" for row in importance_rows("test", "m", {1: flat}, COMMON))
     low = np.ones((10, 513))
     low[:, :20] = 0
     assert peaks(frequency_importance([low]))[0][0] < 300
@@ -323,35 +297,23 @@ def test_aims_are_reached_by_what_was_measured():
         item({"at_least": 90.5}, 88.0),
         item({"above": 100}, 100.0),
     ]
-    assert [row[-1] for row in aims_table(items, "raw 1").rows] == [
-        "yes",
-        "no, by 0.03",
-        "no, by 2.50",
-        "no, by 0.00",
-    ]
+    assert [row[-1] for row in aims_table(items, "raw 1").rows] == ["yes", "no, by 0.03", "no, by 2.50", "no, by 0.00"]
 
 
 def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
     everything(tmp_path)
     printed = run(
-        tmp_path,
-        ("collect_bubble_results.py", COLLECT),
-        ("draw_masks.py", DRAW),
-        ("report_results.py", REPORT),
+        tmp_path, ("collect_bubble_results.py", COLLECT), ("draw_masks.py", DRAW), ("report_results.py", REPORT)
     )
     results = read_results(tmp_path / "results.json")
     rows = results["rows"]
 
     def value(**wanted: object) -> float:
-        (found,) = (
-            r for r in rows if all(r.get(key) == wanted.get(key) for key in (*wanted, "snr", "weight"))
-        )
+        (found,) = (r for r in rows if all(r.get(key) == wanted.get(key) for key in (*wanted, "snr", "weight")))
         return found["value"]
 
     clean = (
-        np.mean([errors_of(p).sum() for p in tmp_path.glob("score/clean/*/*/test/counts.json")])
-        / (20 * len(IDS))
-        * 100
+        np.mean([errors_of(p).sum() for p in tmp_path.glob("score/clean/*/*/test/counts.json")]) / (20 * len(IDS)) * 100
     )
     assert value(system="clean", set="test", metric="cer") == pytest.approx(clean, abs=1e-3)
     assert value(system="clean", set="dev", metric="noise_proportion") == 0
@@ -432,12 +394,7 @@ def test_every_number_of_the_tables_is_a_rows_or_its_complement(tmp_path: Path):
 
 def test_what_a_run_did_not_make_is_left_out_and_said(tmp_path: Path):
     conditions(tmp_path)
-    run(
-        tmp_path,
-        ("collect_bubble_results.py", COLLECT),
-        ("draw_masks.py", DRAW[:8]),
-        ("report_results.py", REPORT),
-    )
+    run(tmp_path, ("collect_bubble_results.py", COLLECT), ("draw_masks.py", DRAW[:8]), ("report_results.py", REPORT))
     page = (tmp_path / "RESULTS.md").read_text()
     assert "**Not in this run: retrained recognisers, sweeps of the weights, masks.**" in page
     assert "| masked-noise |" in page and "recogniser |" not in page and "Weight of the loss" not in page
@@ -447,9 +404,7 @@ def test_what_a_run_did_not_make_is_left_out_and_said(tmp_path: Path):
 def test_no_scores_at_all_is_one_sentence(tmp_path: Path):
     failed = program("collect_bubble_results.py", *COLLECT, cwd=tmp_path)
     assert failed.returncode == 1
-    assert (
-        failed.stderr.strip().splitlines()[-1].startswith("collect_bubble_results.py: nothing matches score/")
-    )
+    assert failed.stderr.strip().splitlines()[-1].startswith("collect_bubble_results.py: nothing matches score/")
 
 
 def test_an_utterance_that_is_not_there_cannot_be_drawn(tmp_path: Path):

@@ -14,7 +14,17 @@ from salience.features.fbank import INT16
 from salience.features.stft import stft
 from salience.masking.noise import white_noise
 from salience.models.mask_estimator import MaskEstimator
-from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, NoisyUtterances, bubble_loss, collate, dithered, exchanged, leak
+from salience.training.bubbles import (
+    BubbleNetwork,
+    BubbleNoise,
+    BubbleWeights,
+    NoisyUtterances,
+    bubble_loss,
+    collate,
+    dithered,
+    exchanged,
+    leak,
+)
 from salience.training.trainer import TrainingSettings, train
 
 ALL = BubbleWeights(asr=0.7, mask=3.0, entropy=1.3, smoothness=2.1)
@@ -34,23 +44,37 @@ def slow_loss(logits, frames, asr, weights):
                 if f > 0:
                     steps += abs(m - row[f - 1])
         points = own * len(matrix[0])
-        total += -weights.mask / points * masks - weights.entropy / points * entropies + weights.smoothness / points * steps
+        total += (
+            -weights.mask / points * masks - weights.entropy / points * entropies + weights.smoothness / points * steps
+        )
     return weights.asr * asr + total / len(frames)
 
 
-@pytest.mark.parametrize("weights", [
-    ALL, replace(NONE, asr=2.0), replace(NONE, mask=2.0), replace(NONE, entropy=2.0), replace(NONE, smoothness=2.0), BubbleWeights(),
-])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        ALL,
+        replace(NONE, asr=2.0),
+        replace(NONE, mask=2.0),
+        replace(NONE, entropy=2.0),
+        replace(NONE, smoothness=2.0),
+        BubbleWeights(),
+    ],
+)
 def test_the_loss_is_that_of_the_equations(weights):
     logits = 3 * np.random.default_rng(1).standard_normal((3, 7, 5))
     frames = [7, 2, 4]
-    found, parts = bubble_loss(torch.from_numpy(logits), torch.tensor(frames), torch.tensor(4.2, dtype=torch.float64), weights)
+    found, parts = bubble_loss(
+        torch.from_numpy(logits), torch.tensor(frames), torch.tensor(4.2, dtype=torch.float64), weights
+    )
     assert float(found) == pytest.approx(slow_loss(logits.tolist(), frames, 4.2, weights), rel=1e-9)
     assert set(parts) == {"asr", "mask", "entropy", "smoothness"} and min(map(float, parts.values())) > 0.05
     # What lies beyond the ends does not count.
     beyond = torch.arange(7)[None, :, None] >= torch.tensor(frames)[:, None, None]
     filled = torch.where(beyond, 5.0, torch.from_numpy(logits))
-    assert float(bubble_loss(filled, torch.tensor(frames), parts["asr"], weights)[0]) == pytest.approx(float(found), rel=1e-12)
+    assert float(bubble_loss(filled, torch.tensor(frames), parts["asr"], weights)[0]) == pytest.approx(
+        float(found), rel=1e-12
+    )
 
 
 def test_the_weights_are_the_papers_best():
@@ -73,7 +97,9 @@ def test_entropy_is_finite_where_the_mask_is_saturated(size, sign):
 
 
 def test_the_gradient_of_the_loss_is_that_of_finite_differences():
-    logits = (2 * torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))).requires_grad_()
+    logits = (
+        2 * torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    ).requires_grad_()
     frames = torch.tensor([3, 2])
 
     def loss(values):
@@ -92,7 +118,9 @@ class Deaf:
 def examples(*lengths):
     """A batch of dithered speech with noise."""
     signals = [INT16 * speech(n, samples) for n, samples in enumerate(lengths)]
-    data = NoisyUtterances([f"u{n}" for n in range(len(lengths))], signals, [f"T{n}" for n in range(len(lengths))], 6.25, seed=1)
+    data = NoisyUtterances(
+        [f"u{n}" for n in range(len(lengths))], signals, [f"T{n}" for n in range(len(lengths))], 6.25, seed=1
+    )
     return collate([data[0, index] for index in range(len(data))])
 
 
@@ -100,7 +128,9 @@ def test_the_gradient_through_mask_mixture_and_listener_is_that_of_finite_differ
     sizes = replace(SMALL, window=32, hop=8, kernel_frequency=6, stride_frequency=3, hidden=3, kernels=2, kernel_time=3)
     batch = examples(90, 61)
     # Noise about as loud as the speech: with much more, nearly all of the gradient would lie at a few points.
-    network = BubbleNetwork(estimator(sizes=sizes).train(), Deaf(), replace(ALL, asr=5.0), BubbleNoise(gain=2000.0)).double()
+    network = BubbleNetwork(
+        estimator(sizes=sizes).train(), Deaf(), replace(ALL, asr=5.0), BubbleNoise(gain=2000.0)
+    ).double()
     batch |= {name: batch[name].double() for name in ("speech", "noise")}
     parameters = list(network.parameters())
     generator = torch.Generator().manual_seed(2)
@@ -144,7 +174,9 @@ def test_a_mask_of_ones_lets_all_noise_through_and_one_of_zeros_none():
 @torch.no_grad()
 def test_half_a_mask_is_half_the_noise():
     batch = examples(1500)
-    half = BubbleNetwork(constant(0.0), None, ALL, BubbleNoise(gain=300.0)).added(batch["noise"], batch["speech"], batch["samples"])[0]
+    half = BubbleNetwork(constant(0.0), None, ALL, BubbleNoise(gain=300.0)).added(
+        batch["noise"], batch["speech"], batch["samples"]
+    )[0]
     torch.testing.assert_close(half, 150 * batch["noise"], atol=1e-2, rtol=0)
 
 
@@ -153,7 +185,9 @@ def test_a_mask_on_a_logarithmic_scale_is_noise_of_so_many_decibels():
     batch = examples(1500)
     for logit, decibels in ((200.0, 0), (0.0, -20), (-200.0, -40)):
         model = constant(logit, replace(SMALL, depth=40.0))
-        added = BubbleNetwork(model, None, ALL, BubbleNoise()).added(batch["noise"], batch["speech"], batch["samples"])[0]
+        added = BubbleNetwork(model, None, ALL, BubbleNoise()).added(batch["noise"], batch["speech"], batch["samples"])[
+            0
+        ]
         level = 20 * torch.log10(added.std() / (50_000 * batch["noise"]).std())
         assert float(level) == pytest.approx(decibels, abs=0.01)
 
@@ -163,9 +197,11 @@ def test_what_is_added_does_not_depend_on_the_batch():
     network = BubbleNetwork(estimator(), None, ALL, BubbleNoise(gain=5000.0))
     batch = examples(*LENGTHS)
     together, logits, _ = network.added(batch["noise"], batch["speech"], batch["samples"])
-    assert 0.1 < torch.sigmoid(logits).std()
+    assert torch.sigmoid(logits).std() > 0.1
     for row, own in enumerate(LENGTHS):
-        alone = network.added(*(batch[name][row : row + 1, :own] for name in ("noise", "speech")), batch["samples"][row : row + 1])[0]
+        alone = network.added(
+            *(batch[name][row : row + 1, :own] for name in ("noise", "speech")), batch["samples"][row : row + 1]
+        )[0]
         torch.testing.assert_close(together[row, :own], alone[0], atol=1.0, rtol=0)
         assert not together[row, own:].any()
 
@@ -181,7 +217,9 @@ def test_dither_and_noise_depend_on_seed_utterance_and_epoch_only():
         for index, place in enumerate((1, 2, 0)):
             np.testing.assert_array_equal(other[epoch, place].speech, one[epoch, index].speech)
             np.testing.assert_array_equal(other[epoch, place].noise, one[epoch, index].noise)
-    assert not np.array_equal(one[0, 0].noise, one[1, 0].noise) and not np.array_equal(one[0, 0].speech, one[1, 0].speech)
+    assert not np.array_equal(one[0, 0].noise, one[1, 0].noise) and not np.array_equal(
+        one[0, 0].speech, one[1, 0].speech
+    )
     assert not np.array_equal(one[0, 0].noise, data(seed=2)[0, 0].noise)
     assert not np.array_equal(one[0, 0].noise[:300], one[0, 1].noise[:300])
     np.testing.assert_array_equal(data(dither=0.0)[3, 1].speech, signals[1])
@@ -225,7 +263,9 @@ def planted_masks(folder, band_of, signal_of):
     model = trained(folder, listener, texts, signal_of, BubbleWeights()).estimator
     with torch.no_grad():
         new = [torch.from_numpy(signal_of(100 + n, 1500))[None] for n in range(4)]
-        return [torch.sigmoid(model(model.log_power(x), model.frames(torch.tensor([1500]))))[0].mean(dim=0) for x in new]
+        return [
+            torch.sigmoid(model(model.log_power(x), model.frames(torch.tensor([1500]))))[0].mean(dim=0) for x in new
+        ]
 
 
 def length_of(n):
@@ -240,11 +280,31 @@ def trained(folder, listener, texts, signal_of, weights, leak=0.0):
     model = MaskEstimator(SMALL)
     model.set_normalisation(*local_program("train_mask_estimator").statistics(data, SMALL))
     settings = TrainingSettings(
-        epochs=50, batch_size=8, optimizer="adadelta", learning_rate=1.0, epsilon=1e-5, weight_decay=0.0, schedule="constant", warmup=0.0,
-        gradient_clip=5.0, score_every=50, precision="float32",
+        epochs=50,
+        batch_size=8,
+        optimizer="adadelta",
+        learning_rate=1.0,
+        epsilon=1e-5,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup=0.0,
+        gradient_clip=5.0,
+        score_every=50,
+        precision="float32",
     )
     network = BubbleNetwork(model, listener, weights, BubbleNoise(), leak)
-    train(network, data, [len(s) for s in signals], collate, lambda network: {"dev_choice": 0.0}, "eval_dev_choice", True, folder, settings, seed=1)
+    train(
+        network,
+        data,
+        [len(s) for s in signals],
+        collate,
+        lambda network: {"dev_choice": 0.0},
+        "eval_dev_choice",
+        True,
+        folder,
+        settings,
+        seed=1,
+    )
     return network.eval()
 
 
@@ -279,7 +339,9 @@ def test_a_leak_counts_what_is_understood_and_hardly_rewards_nonsense():
     losses = torch.tensor([1e-6, 0.6, 6 * math.log(2), 30.0], dtype=torch.float64, requires_grad=True)
     found = torch.stack([leak(loss, texts) for loss in losses])
     # Six characters an utterance; p of each is exp(-loss / 6).
-    assert found[1:].tolist() == pytest.approx([-6 * math.log(1 - math.exp(-x / 6)) for x in (0.6, 6 * math.log(2), 30.0)])
+    assert found[1:].tolist() == pytest.approx(
+        [-6 * math.log(1 - math.exp(-x / 6)) for x in (0.6, 6 * math.log(2), 30.0)]
+    )
     slopes = torch.autograd.grad(found.sum(), losses)[0]
     # At an even chance of each character, a nat heard with the speech and a nat understood without it weigh the same.
     assert float(slopes[2]) == pytest.approx(-1) and -0.01 < float(slopes[3]) < 0 and torch.isfinite(slopes).all()
@@ -289,8 +351,16 @@ def test_other_speech_is_that_of_the_next_one_with_another_text():
     samples = torch.tensor([5, 3, 4])
     speech = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0], [9, 10, 11, 12, 0]], dtype=torch.float32)
     assert exchanged(speech, samples, ["A", "B", "C"]).tolist() == [[6, 7, 8, 6, 7], [9, 10, 11, 0, 0], [1, 2, 3, 4, 0]]
-    assert exchanged(speech, samples, ["A", "A", "C"]).tolist() == [[9, 10, 11, 12, 9], [9, 10, 11, 0, 0], [1, 2, 3, 4, 0]]
-    assert exchanged(speech, samples, ["A", "A", "A"]).tolist() == [[5, 4, 3, 2, 1], [8, 7, 6, 0, 0], [12, 11, 10, 9, 0]]
+    assert exchanged(speech, samples, ["A", "A", "C"]).tolist() == [
+        [9, 10, 11, 12, 9],
+        [9, 10, 11, 0, 0],
+        [1, 2, 3, 4, 0],
+    ]
+    assert exchanged(speech, samples, ["A", "A", "A"]).tolist() == [
+        [5, 4, 3, 2, 1],
+        [8, 7, 6, 0, 0],
+        [12, 11, 10, 9, 0],
+    ]
     assert exchanged(speech[:1], samples[:1], ["A"]).tolist() == [[5, 4, 3, 2, 1]]
 
 
@@ -309,7 +379,9 @@ def test_the_leak_is_of_the_same_noise_over_other_speech():
     weighed = BubbleNetwork(model, Recording(), ALL, BubbleNoise(gain=300.0), leak=1.7)(**batch)["loss"]
     (own, texts), (others, again) = heard[1:]
     assert texts == again == batch["texts"]
-    torch.testing.assert_close(own - batch["speech"], others - exchanged(batch["speech"], batch["samples"], texts), atol=1e-2, rtol=0)
+    torch.testing.assert_close(
+        own - batch["speech"], others - exchanged(batch["speech"], batch["samples"], texts), atol=1e-2, rtol=0
+    )
     expected = 1.7 * leak(Deaf().loss(others, batch["samples"], texts), texts)
     assert expected > 1
     torch.testing.assert_close((weighed - plain).detach(), expected, rtol=1e-4, atol=0)
@@ -336,6 +408,7 @@ class Reader:
 @pytest.mark.parametrize("weight", [0.0, 10.0])
 def test_a_leak_keeps_an_estimator_from_writing_what_it_has_heard(tmp_path, weight):
     """Without it the noise says over any speech which class its own was; with it only the own speech does."""
+
     def signal(n, samples):
         hum = 2000 * np.cos(2 * np.pi * (44, 58)[n % 2] / SMALL.window * np.arange(samples))
         return (INT16 * speech(n, samples) + hum).astype(np.float32)
@@ -347,7 +420,9 @@ def test_a_leak_keeps_an_estimator_from_writing_what_it_has_heard(tmp_path, weig
     with torch.no_grad():
         added = network.added(batch["noise"], batch["speech"], batch["samples"])[0]
         others = exchanged(batch["speech"], batch["samples"], texts)
-        own, other = (float(Reader().loss(below + added, batch["samples"], texts)) for below in (batch["speech"], others))
+        own, other = (
+            float(Reader().loss(below + added, batch["samples"], texts)) for below in (batch["speech"], others)
+        )
     # Chance is 0.69.
     assert own < 0.4 and (other < 0.4 if weight == 0 else other > 1)
 
@@ -389,7 +464,9 @@ class Marked:
 
 
 def scored():
-    data = NoisyUtterances(["a", "b", "c"], [noise(n, size) for n, size in enumerate((600, 200, 400))], Marked.TEXTS, 1.0, seed=1)
+    data = NoisyUtterances(
+        ["a", "b", "c"], [noise(n, size) for n, size in enumerate((600, 200, 400))], Marked.TEXTS, 1.0, seed=1
+    )
     state = Marked(data)
     return state, local_program("train_mask_estimator").dev_scorer(data, state, 2, allowance=10.0)
 
@@ -411,17 +488,20 @@ def test_dev_scores_are_those_of_the_noisy_dev_set():
         assert all(torch.equal(x, y) for x, y in zip(one, again, strict=True))
 
 
-@pytest.mark.parametrize(("states", "best"), [
-    # (letters wrong in each text, share of noise): most noise within the allowance ...
-    ([(0, 50), (1, 60), (2, 100)], 1),
-    ([(1, 60), (0, 50), (2, 100)], 0),
-    ([(0, 70), (1, 60), (3, 100)], 0),
-    # ... and where none is within it, the fewest errors, whatever the noise.
-    ([(4, 100), (3, 90), (2, 10)], 2),
-    ([(2, 10), (4, 100), (3, 90)], 0),
-    # One that is within it goes before all others, even without noise.
-    ([(2, 100), (1, 0)], 1),
-])
+@pytest.mark.parametrize(
+    ("states", "best"),
+    [
+        # (letters wrong in each text, share of noise): most noise within the allowance ...
+        ([(0, 50), (1, 60), (2, 100)], 1),
+        ([(1, 60), (0, 50), (2, 100)], 0),
+        ([(0, 70), (1, 60), (3, 100)], 0),
+        # ... and where none is within it, the fewest errors, whatever the noise.
+        ([(4, 100), (3, 90), (2, 10)], 2),
+        ([(2, 10), (4, 100), (3, 90)], 0),
+        # One that is within it goes before all others, even without noise.
+        ([(2, 100), (1, 0)], 1),
+    ],
+)
 def test_the_choice_is_most_noise_within_the_allowance_or_else_fewest_errors(states, best):
     state, score = scored()
     choices = []

@@ -44,7 +44,9 @@ class Recipe:
         self.top, self.folder, self.calls = top, top / "egs" / "cv_ca", top / "calls"
         left = ("data", "dump", "exp", "downloads")
         for name, without in {"conf": (), "utils": (), "local": (), "egs/cv_ca": left}.items():
-            shutil.copytree(TOP / name, top / name, ignore=shutil.ignore_patterns("__pycache__", *without), symlinks=True)
+            shutil.copytree(
+                TOP / name, top / name, ignore=shutil.ignore_patterns("__pycache__", *without), symlinks=True
+            )
         for name in ("path.sh", "run.sh", "requirements.txt"):
             shutil.copy2(TOP / name, top / name)
         (top / ".venv").symlink_to((TOP / ".venv").resolve())
@@ -57,7 +59,11 @@ class Recipe:
                 keys = [f"s-{name}{n}" for n in range(6)]
                 lines = [f"s {' '.join(keys)}"] if table == "spk2utt" else [f"{key} {value}" for key in keys]
                 (place / table).write_text("\n".join(lines) + "\n")
-        self.has("dump/mini/labelled_train/utterances", "data/mini/vocabulary/tokens.txt", "exp/mini/saliency/gradcam/accent/labelled_train/saliency.scp")
+        self.has(
+            "dump/mini/labelled_train/utterances",
+            "data/mini/vocabulary/tokens.txt",
+            "exp/mini/saliency/gradcam/accent/labelled_train/saliency.scp",
+        )
 
     def has(self, *names: str) -> None:
         for name in names:
@@ -90,7 +96,13 @@ def recipe(tmp_path: Path) -> Recipe:
 
 def test_what_makes_the_corpus_smaller_or_larger_reaches_the_preparation(recipe: Recipe) -> None:
     recipe.has("downloads/mini/common_voice_catalan/root.txt")
-    limits = {"--train-limit": "5", "--most-per-gender": "6", "--labelled-tables": "train", "--unlabelled-tables": "", "--unlabelled-data": "some speech"}
+    limits = {
+        "--train-limit": "5",
+        "--most-per-gender": "6",
+        "--labelled-tables": "train",
+        "--unlabelled-tables": "",
+        "--unlabelled-data": "some speech",
+    }
     (call,) = recipe.called("prepare_sets.py", "1", *(word for option in limits.items() for word in option))
     assert call | limits | {"--unlabelled-data": f"{recipe.top}/some speech"} == call
     # Both reports then count the sentences that preparation.txt counts.
@@ -105,15 +117,35 @@ def test_a_start_that_is_none_stops_the_run(recipe: Recipe) -> None:
 
 
 def test_starts_from_a_folder_variants_vocabulary_and_beam(recipe: Recipe) -> None:
-    recipe.has("mine/config.json", "data/mini/vocabulary/legacy/tokens.txt", "exp/mini/pretrained/seed1/model.safetensors")
-    options = ["--starts", "own spanish", "--spanish", "egs/cv_ca/mine", "--variants", "plain specaugment random-mask", "--seeds", "1 2"]
+    recipe.has(
+        "mine/config.json", "data/mini/vocabulary/legacy/tokens.txt", "exp/mini/pretrained/seed1/model.safetensors"
+    )
+    options = [
+        "--starts",
+        "own spanish",
+        "--spanish",
+        "egs/cv_ca/mine",
+        "--variants",
+        "plain specaugment random-mask",
+        "--seeds",
+        "1 2",
+    ]
     options += ["--legacy-vocabulary", "true", "--beam", "7"]
     masks = recipe.called("mask_latents.py", "5", *options)
     assert [mask["--variant"] for mask in masks] == ["specaugment", "random-mask"]
     calls = recipe.called("finetune_wav2vec.py", "6", *options)
     mine, own = str(recipe.folder / "mine"), "exp/mini/pretrained/seed1"
     found = sorted((call["--start"], call["--variant"], call["--seed"]) for call in calls)
-    assert found == sorted([(own, "plain", "1"), (own, "specaugment", "1"), (own, "random-mask", "1"), (mine, "plain", "1"), (own, "plain", "2"), (mine, "plain", "2")])
+    assert found == sorted(
+        [
+            (own, "plain", "1"),
+            (own, "specaugment", "1"),
+            (own, "random-mask", "1"),
+            (mine, "plain", "1"),
+            (own, "plain", "2"),
+            (mine, "plain", "2"),
+        ]
+    )
     assert {call["--tokens"] for call in calls} == {"data/mini/vocabulary/legacy/tokens.txt"}
     decoded = recipe.called("decode_wav2vec.py", "7", *options)
     # Two jobs, as --nj says by itself; each model once.
@@ -133,25 +165,55 @@ def test_starts_are_looked_for_before_anything_is_learnt(recipe: Recipe) -> None
 def test_what_other_runs_left_is_neither_scored_nor_reported(recipe: Recipe) -> None:
     asked = ["own/plain/1", "own/gradcam/1", "own/plain/2"]
     options = ["--starts", "own", "--seeds", "1 2"]
-    recipe.has("exp/mini/pretrained/seed1/model.safetensors", "exp/mini/ctc/spanish/plain/seed1/decode/labelled_test/text", "exp/mini/ctc/own/gradcam/seed9/decode/old/text")
-    assert "exp/mini/ctc/log/decode does not exist; stage 7 writes it" in (recipe.run("8", *options, code=1), recipe.said)[1]
-    places = [f"exp/mini/ctc/{start}/{variant}/seed{seed}" for start, variant, seed in (one.split("/") for one in asked)]
+    recipe.has(
+        "exp/mini/pretrained/seed1/model.safetensors",
+        "exp/mini/ctc/spanish/plain/seed1/decode/labelled_test/text",
+        "exp/mini/ctc/own/gradcam/seed9/decode/old/text",
+    )
+    assert (
+        "exp/mini/ctc/log/decode does not exist; stage 7 writes it"
+        in (recipe.run("8", *options, code=1), recipe.said)[1]
+    )
+    places = [
+        f"exp/mini/ctc/{start}/{variant}/seed{seed}" for start, variant, seed in (one.split("/") for one in asked)
+    ]
     assert [call["--out"] for call in recipe.called("finetune_wav2vec.py", "6", *options, "--nj", "1")] == places
-    assert sorted(call["--out"] for call in recipe.called("score_words.py", "78", *options)) == sorted(f"{place}/score/{{set}}" for place in places)
+    assert sorted(call["--out"] for call in recipe.called("score_words.py", "78", *options)) == sorted(
+        f"{place}/score/{{set}}" for place in places
+    )
     # Another start was trained once, and pictures of it were drawn.
-    recipe.has("exp/mini/report/figures/old.png", "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt")
+    recipe.has(
+        "exp/mini/report/figures/old.png", "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt"
+    )
     calls = {call[0]: dict(zip(call[1::2], call[2::2], strict=False)) for call in recipe.run("9", *options)}
     assert calls["collect_wav2vec_results.py"]["--only"] == calls["draw_wav2vec.py"]["--only"] == " ".join(asked)
-    assert calls["collect_wav2vec_results.py"]["--classifiers"] == "exp/mini/classifier/{task}/{start:own}/seed{seed:1}/wav2vec.{set}.json"
+    assert (
+        calls["collect_wav2vec_results.py"]["--classifiers"]
+        == "exp/mini/classifier/{task}/{start:own}/seed{seed:1}/wav2vec.{set}.json"
+    )
     assert calls["collect_wav2vec_results.py"]["--pretraining"] == "exp/mini/pretrained/seed{seed:1}/history.json"
-    assert calls["report_results.py"]["--examples"] == "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt"
+    assert (
+        calls["report_results.py"]["--examples"]
+        == "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt"
+    )
     assert not (recipe.folder / "exp/mini/report/figures/old.png").exists()
 
 
 def test_what_no_start_and_no_variant_needs_is_passed(recipe: Recipe) -> None:
     recipe.has("mine/config.json")
-    options = ["--starts", "random spanish", "--variant-start", "spanish", "--spanish", "egs/cv_ca/mine", "--variants", "plain specaugment"]
-    assert [call["--sets"] for call in recipe.called("decode_chunks.py", "2", *options) if "--together" not in call] == []
+    options = [
+        "--starts",
+        "random spanish",
+        "--variant-start",
+        "spanish",
+        "--spanish",
+        "egs/cv_ca/mine",
+        "--variants",
+        "plain specaugment",
+    ]
+    assert [
+        call["--sets"] for call in recipe.called("decode_chunks.py", "2", *options) if "--together" not in call
+    ] == []
     assert {call[0] for call in recipe.run("3", *options)} == {"check_start.py", "train_wav2vec_classifier.py"}
     assert "nothing is pretrained: neither --starts nor --variant-start names own" in recipe.said
     for name in ("accent_train", "gender_train"):
@@ -167,7 +229,10 @@ def test_what_no_start_and_no_variant_needs_is_passed(recipe: Recipe) -> None:
 
 def pretrained(recipe: Recipe) -> dict[str, str]:
     """What each model of the pretraining says that it was learnt from."""
-    return {str(path.parent.relative_to(recipe.folder / "exp/mini/pretrained")): path.read_text().strip() for path in recipe.folder.glob("exp/mini/pretrained/**/config.json")}
+    return {
+        str(path.parent.relative_to(recipe.folder / "exp/mini/pretrained")): path.read_text().strip()
+        for path in recipe.folder.glob("exp/mini/pretrained/**/config.json")
+    }
 
 
 def test_chunks_are_learnt_from_once_until_an_option_changes(recipe: Recipe) -> None:
@@ -176,7 +241,9 @@ def test_chunks_are_learnt_from_once_until_an_option_changes(recipe: Recipe) -> 
     conf.write_text("phases: [{sets: unlabelled, epochs: 1}, {sets: labelled_train unlabelled, epochs: 1}]\n")
     words = ["--chunk", "3"]
     calls = recipe.called("pretrain_wav2vec.py", "23", *words)
-    assert [call["--start"] for call in calls] == ["random", f"{chunks}/chunk1"] and [call["--continued"] for call in calls] == ["false", "true"]
+    assert [call["--start"] for call in calls] == ["random", f"{chunks}/chunk1"] and [
+        call["--continued"] for call in calls
+    ] == ["false", "true"]
     link = recipe.folder / "exp/mini/pretrained/seed1"
     assert link.is_symlink() and (link / "config.json").read_text() == f"after {chunks}/chunk1\n"
     expected = "phases: [{sets: unlabelled_chunk, epochs: 1}, {sets: labelled_train unlabelled_chunk, epochs: 1}]\n"
@@ -215,7 +282,10 @@ def test_corpora_that_lack_accents_genders_or_a_part(recipe: Recipe) -> None:
     for name in ("accent_dev", "gender_train", "gender_dev", "gender_test"):
         shutil.rmtree(data / name)
     assert recipe.run("3", code=1) == recipe.run("4", code=1) == []
-    assert "data/mini: run stage 1, or, if data/mini/preparation.txt says why it made none, give --variants plain" in recipe.said
+    assert (
+        "data/mini: run stage 1, or, if data/mini/preparation.txt says why it made none, give --variants plain"
+        in recipe.said
+    )
     recipe.run("35", "--variants", "plain")
     assert [line for line in recipe.said.splitlines() if "there is no classifier" in line] == [
         f"there is no classifier {name}: not all of its sets have clips (data/mini/preparation.txt says why)"

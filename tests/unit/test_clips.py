@@ -33,14 +33,29 @@ def sound(path: Path, seconds: float = 1.0, rate: int = RATE) -> Path:
 
 
 def utterance(path: Path, **fields: object) -> Utterance:
-    return Utterance(**{"id": path.stem, "speaker": path.stem, "audio": path, "text": "a", "duration": UNKNOWN, "recording": path.stem, **fields})  # type: ignore[arg-type]
+    return Utterance(
+        **{
+            "id": path.stem,
+            "speaker": path.stem,
+            "audio": path,
+            "text": "a",
+            "duration": UNKNOWN,
+            "recording": path.stem,
+            **fields,
+        }
+    )  # type: ignore[arg-type]
 
 
 def damage(folder: Path) -> dict[str, Path]:
     """Five bad files in `folder`, each bad in its own way, by what the reason must say."""
     cut = sound(folder / "cut.wav", 2)
     cut.write_bytes(cut.read_bytes()[:20000])
-    bad = {"does not exist": folder / "gone.wav", "is empty": folder / "nothing.wav", "cannot be decoded": folder / "text.wav", "cut off": cut}
+    bad = {
+        "does not exist": folder / "gone.wav",
+        "is empty": folder / "nothing.wav",
+        "cannot be decoded": folder / "text.wav",
+        "cut off": cut,
+    }
     bad["is empty"].write_bytes(b"")
     bad["cannot be decoded"].write_text("this is a sentence, and no sound at all\n" * 10)
     return bad
@@ -61,11 +76,19 @@ def test_every_bad_clip_is_found_in_one_pass_with_its_reason(tmp_path: Path, cap
     for word, path in bad.items():
         assert word in reasons[str(path)]
         assert not reasons[str(path)].startswith(str(path)) and ";" in reasons[str(path)]
-    assert reasons[str(long)] == "lasts 2.00 s, and 1.85 s in the table of the corpus; fetch it again, or correct the table"
+    assert (
+        reasons[str(long)]
+        == "lasts 2.00 s, and 1.85 s in the table of the corpus; fetch it again, or correct the table"
+    )
     assert bad_before(tmp_path / "data") == sorted((*bad.values(), long))
     assert "5 of 8 clips cannot be used and are left out" in caplog.text
     clips.skip = False
-    with pytest.raises(InputError, match=r"^5 of 8 clips cannot be used \(the first: .*cut.wav .*\); \S*/data/bad_clips.tsv .*--skip-bad-clips true$"):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"^5 of 8 clips cannot be used \(the first: .*cut.wav .*\); \S*/data/bad_clips.tsv .*--skip-bad-clips true$"
+        ),
+    ):
         clips.report()
     # Nothing is bad any more.
     BadClips(tmp_path / "data").report()
@@ -92,7 +115,9 @@ def test_a_segment_beyond_its_recording_is_bad(tmp_path: Path) -> None:
     parts = [utterance(path, id=f"long-{n}", start=n, end=n + 1.5, duration=1.5) for n in range(3)]
     clips = BadClips(tmp_path)
     assert clips.usable(parts) == parts[:2]
-    assert clips.reasons == {path: "ends at 3.00 s, before the end of long-2 at 3.50 s; fetch the recording again, or correct segments"}
+    assert clips.reasons == {
+        path: "ends at 3.00 s, before the end of long-2 at 3.50 s; fetch the recording again, or correct segments"
+    }
 
 
 def test_a_name_that_is_not_utf8_is_a_bad_clip(tmp_path: Path) -> None:
@@ -101,7 +126,9 @@ def test_a_name_that_is_not_utf8_is_a_bad_clip(tmp_path: Path) -> None:
     clips = BadClips(tmp_path / "data", skip=True)
     assert [u.id for u in recordings.recordings(tmp_path, bad=clips)] == ["good"]
     clips.report()
-    assert (tmp_path / "data/bad_clips.tsv").read_text() == f"{tmp_path}/b\\xff.wav\thas a name that is not UTF-8; rename it\n"
+    assert (
+        tmp_path / "data/bad_clips.tsv"
+    ).read_text() == f"{tmp_path}/b\\xff.wav\thas a name that is not UTF-8; rename it\n"
 
 
 # Each corpus
@@ -155,12 +182,19 @@ def tiny_pdid(root: Path) -> Path:
 def tiny_common_voice(root: Path, language: str = "en") -> Path:
     """Eight contributors with three clips each; the table of durations is right."""
     header = ("client_id", "path", "sentence", "accents", "gender", "variant", "locale")
-    tables: dict[str, list[str]] = {name: ["\t".join(header)] for name in ("validated", "train", "dev", "test", "other")}
+    tables: dict[str, list[str]] = {
+        name: ["\t".join(header)] for name in ("validated", "train", "dev", "test", "other")
+    }
     lengths = ["clip\tduration[ms]"]
     (root / "clips").mkdir(parents=True)
     for number in range(24):
         name, seconds = f"common_voice_{language}_{number:02d}.mp3", 0.6 + number / 50
-        soundfile.write(root / "clips" / name, np.random.default_rng(number).normal(0, 0.1, round(seconds * RATE)), RATE, format="MP3")
+        soundfile.write(
+            root / "clips" / name,
+            np.random.default_rng(number).normal(0, 0.1, round(seconds * RATE)),
+            RATE,
+            format="MP3",
+        )
         row = "\t".join((f"{number // 3:0128x}"[::-1], name, "Una frase.", "England English", "male", "", language))
         tables["validated"].append(row)
         tables[("train", "train", "dev", "test")[number // 3 % 4]].append(row)
@@ -197,7 +231,9 @@ def test_each_recipe_finds_all_bad_clips_and_can_leave_them_out(recipe: str, tmp
     root, out = make(tmp_path / "corpus"), tmp_path / "data"
     if recipe == "gsc_v2":  # its third clip of "no" is all there is for dev, so one of "yes" takes its place
         options = {"noise": "background", "qut": living_room(tmp_path / "room")}
-        spoilt = spoil([root / "no/aaaa0000_nohash_1.wav", root / "yes/aaaa0000_nohash_1.wav", root / "no/bbbb0000_nohash_0.wav"])
+        spoilt = spoil(
+            [root / "no/aaaa0000_nohash_1.wav", root / "yes/aaaa0000_nohash_1.wav", root / "no/bbbb0000_nohash_0.wav"]
+        )
         with open(root / "testing_list.txt", "a") as handle:  # a clip for training that is gone is known to no list
             handle.write("no/aaaa0000_nohash_1.wav\n")
     else:
@@ -211,7 +247,10 @@ def test_each_recipe_finds_all_bad_clips_and_can_leave_them_out(recipe: str, tmp
     main(out, **{name: root}, **options, skip_bad_clips=True)
     assert bad_before(out) == sorted(spoilt)
     text = (out / "preparation.txt").read_text()
-    assert any(str(len(spoilt)) in line and "clips that cannot be used (bad_clips.tsv says which and why)" in line for line in text.splitlines())
+    assert any(
+        str(len(spoilt)) in line and "clips that cannot be used (bad_clips.tsv says which and why)" in line
+        for line in text.splitlines()
+    )
     used = {u.audio for folder in out.rglob("wav.scp") for u in read_data_dir(folder.parent)}
     assert used and not used & set(spoilt)
 
@@ -239,9 +278,14 @@ def test_a_clip_that_was_bad_is_used_once_it_is_whole(tmp_path: Path) -> None:
 def test_a_data_directory_that_joins_the_unlabelled_is_measured(tmp_path: Path) -> None:
     root, out, own = tiny_common_voice(tmp_path / "ca", "ca"), tmp_path / "data", tmp_path / "own"
     paths = [sound(tmp_path / f"audio/s-{n}.wav", 2) for n in range(3)]
-    write_data_dir(own, [utterance(path, speaker="s", duration=length) for path, length in zip(paths, (2.0, 2.5, 2.05), strict=True)])
+    write_data_dir(
+        own,
+        [utterance(path, speaker="s", duration=length) for path, length in zip(paths, (2.0, 2.5, 2.05), strict=True)],
+    )
     main = program("egs/cv_ca/local/prepare_sets.py").main
-    with pytest.raises(InputError, match=r"1 of 27 clips cannot be used \(the first: \S*/s-1.wav lasts 2.00 s, and 2.50 s in the table"):
+    with pytest.raises(
+        InputError, match=r"1 of 27 clips cannot be used \(the first: \S*/s-1.wav lasts 2.00 s, and 2.50 s in the table"
+    ):
         main(out, root, unlabelled_data=own)
     main(out, root, unlabelled_data=own, skip_bad_clips=True)
     assert [u.id for u in read_data_dir(out / "unlabelled")] == ["own-s-0", "own-s-2"]
@@ -287,7 +331,9 @@ def test_bad_noise_is_found_with_bad_clips(source: str, tmp_path: Path) -> None:
     clip = root / "no/aaaa0000_nohash_1.wav"
     clip.write_bytes(b"")
     options = {"noise": "background", "qut": living_room(tmp_path / "room")}
-    options |= {"noise": {"noise": str(folder)}, "musan": {"musan": folder, "noise": ""}}.get(source, {source: folder, **({"qut": None} if source == "other_noise" else {})})
+    options |= {"noise": {"noise": str(folder)}, "musan": {"musan": folder, "noise": ""}}.get(
+        source, {source: folder, **({"qut": None} if source == "other_noise" else {})}
+    )
     with pytest.raises(InputError, match="clips cannot be used"):
         prepare(tmp_path / "data", root, **{"room": None, **options})
     if source == "qut":  # the only one: reported before the clips are opened
@@ -310,7 +356,12 @@ def test_all_files_are_walked_and_no_circle(tmp_path: Path) -> None:
     (tmp_path / "disk/up").symlink_to(top)
     (top / "b/self").symlink_to(top / "b")
     (top / "gone.wav").symlink_to("nowhere")
-    assert [str(path.relative_to(top)) for path in files_below(top)] == ["a.wav", "b/x.wav", "gone.wav", "linked/c/z.wav"]
+    assert [str(path.relative_to(top)) for path in files_below(top)] == [
+        "a.wav",
+        "b/x.wav",
+        "gone.wav",
+        "linked/c/z.wav",
+    ]
     assert list(files_below(tmp_path / "none")) == []
 
 
@@ -390,4 +441,6 @@ def test_archives_made_by_macos(kind: str, tmp_path: Path) -> None:
         assert any("._" in name for name in zipfile.ZipFile(tmp_path / "archive.zip").namelist())
     download.unpack(tmp_path / f"archive.{kind}", tmp_path / "out")
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert names - {"archive.zip"} == ({"c/a.wav", "c/linked/deep/b.wav", "other/deep/b.wav"} if kind == "tar" else {"c/a.wav"})
+    assert names - {"archive.zip"} == (
+        {"c/a.wav", "c/linked/deep/b.wav", "other/deep/b.wav"} if kind == "tar" else {"c/a.wav"}
+    )

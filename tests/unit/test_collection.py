@@ -86,7 +86,9 @@ def test_each_clip_is_as_promised(work: Path) -> None:
         sound = soundfile.read(root / clip.path)[0]
         assert abs(lufs(sound) - SETTINGS.limits.loudness) < 0.5 and abs(clip.loudness - SETTINGS.limits.loudness) < 0.1
         assert np.abs(sound).max() < 1 and clip.snr >= SETTINGS.limits.snr and clip.music <= SETTINGS.limits.music
-        assert clip.utt.startswith(clip.speaker + "-") and clip.speaker.startswith(clip.recording.replace("-", "_") + "_s")
+        assert clip.utt.startswith(clip.speaker + "-") and clip.speaker.startswith(
+            clip.recording.replace("-", "_") + "_s"
+        )
         assert clip.path == f"{clip.accent}/{clip.utt}.wav" and clip.split == ""
     assert len(list(pdid.utterances(root))) == len(clips)
 
@@ -101,7 +103,11 @@ def test_no_sample_is_lost_or_doubled(work: Path, mini: Path) -> None:
             continue
         recording = read_audio(source.path, RATE, max_damaged=DAMAGED)
         cut = [(clip.start, clip.end) for clip in own]
-        cut += [(float(row["start"]), float(row["end"])) for row in rejected_of(work / "pdid") if row["recording"] == source.key]
+        cut += [
+            (float(row["start"]), float(row["end"]))
+            for row in rejected_of(work / "pdid")
+            if row["recording"] == source.key
+        ]
         cut.sort()
         assert all(a[1] <= b[0] for a, b in zip(cut, cut[1:]))
         inside = np.zeros(len(recording), dtype=bool)
@@ -125,7 +131,11 @@ def test_text_is_what_is_said_in_the_clip(work: Path, mini: Path) -> None:
     with_text = [clip for clip in clips if clip.text]
     assert len(with_text) > 0.8 * len(clips)
     for clip in with_text:
-        said = [one.text for one in known[clip.recording].utterances if one.start < clip.end - 0.2 and one.end > clip.start + 0.2]
+        said = [
+            one.text
+            for one in known[clip.recording].utterances
+            if one.start < clip.end - 0.2 and one.end > clip.start + 0.2
+        ]
         assert clip.text == " ".join(said)
 
 
@@ -135,8 +145,13 @@ def test_what_is_useless_costs_one_sentence_each(work: Path) -> None:
     assert {name: row["reason"] for name, row in whole.items()} == {
         "empty": "undecodable", "page": "undecodable", "silence": "silence", "jingle": "music",
     }  # fmt: skip
-    assert "empty.wav is empty (0 bytes)" in whole["empty"]["sentence"] and "page.mp3 cannot be decoded" in whole["page"]["sentence"]
-    assert "holds no speech" in whole["silence"]["sentence"] and "holds music and no speech" in whole["jingle"]["sentence"]
+    assert (
+        "empty.wav is empty (0 bytes)" in whole["empty"]["sentence"]
+        and "page.mp3 cannot be decoded" in whole["page"]["sentence"]
+    )
+    assert (
+        "holds no speech" in whole["silence"]["sentence"] and "holds music and no speech" in whole["jingle"]["sentence"]
+    )
     pieces = Counter(row["reason"] for row in rows if row["start"])
     assert pieces["music"] >= 1 and pieces["snr"] >= 2 and set(pieces) <= {"music", "snr", "short"}
     told = json.loads((work / "pdid/collection.json").read_text())
@@ -163,7 +178,9 @@ def test_a_reference_of_other_recordings_leaves_all_as_it_was(work: Path, mini: 
     for step, where in ((COLLECT, ["recordings"]), (MERGE, ["recordings", "pdid"])):
         function = getattr(program(step), Path(step).stem)
         with pytest.raises(InputError, match="the reference names none of the recordings"):
-            function(*(tmp_path / "w" / name for name in where), settings=SETTINGS, root=mini / "audio", reference=table)
+            function(
+                *(tmp_path / "w" / name for name in where), settings=SETTINGS, root=mini / "audio", reference=table
+            )
     assert listing(tmp_path / "w") == before
 
 
@@ -190,10 +207,14 @@ def test_summary_adds_up(work: Path) -> None:
     assert sum(told["histograms"]["speakers"]["counts"]) == 3
     assert sum(row["seconds"] for row in told["by_recording"]) == pytest.approx(3600 * told["recording_hours"], abs=0.5)
     assert sum(row["kept"] for row in told["by_recording"]) == pytest.approx(3600 * told["hours"], abs=0.5)
-    assert sum(row["rejected"] for row in told["by_recording"]) == pytest.approx(sum(row["seconds"] for row in told["rejected"]), abs=0.1)
+    assert sum(row["rejected"] for row in told["by_recording"]) == pytest.approx(
+        sum(row["seconds"] for row in told["rejected"]), abs=0.1
+    )
     assert (work / "pdid/histograms.png").read_bytes()[:4] == b"\x89PNG"
     assert Path((work / "pdid/root.txt").read_text().strip()) == work / "pdid/pdid"
-    assert told["steps"]["voice activity"].startswith("silero-vad 6") and told["steps"]["diarisation"].startswith("resemblyzer 0")
+    assert told["steps"]["voice activity"].startswith("silero-vad 6") and told["steps"]["diarisation"].startswith(
+        "resemblyzer 0"
+    )
 
 
 def test_killed_and_shared_among_jobs_it_ends_with_the_same_bytes(
@@ -248,7 +269,9 @@ def test_a_list_with_bad_lines_and_a_known_speaker(work: Path, mini: Path, tmp_p
     good = sorted(folder.rglob("programme0.*"))[0]
     other = sorted(folder.rglob("programme0.*"))[1]
     table = tmp_path / "list.tsv"
-    table.write_text(f"{good}\tYazd city\tZahra / guest-1\n{other}\tLori\n{other}\tYazdi\n{folder}/x.wav\n{folder}/none.wav\tLori\n")
+    table.write_text(
+        f"{good}\tYazd city\tZahra / guest-1\n{other}\tLori\n{other}\tYazdi\n{folder}/x.wav\n{folder}/none.wav\tLori\n"
+    )
     (tmp_path / "out/recordings/old").mkdir(parents=True)
     (tmp_path / "out/recordings/old/outcome.json").write_text("{}")
     out = run(tmp_path / "out", table=table)

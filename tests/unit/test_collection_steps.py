@@ -118,7 +118,10 @@ def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, conte
         with av.open(str(path), "w") as film:
             picture = film.add_stream("mpeg4", rate=25)
             picture.width = picture.height = 64
-            for packet in (*picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")), *picture.encode(None)):
+            for packet in (
+                *picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")),
+                *picture.encode(None),
+            ):
                 film.mux(packet)
     with pytest.raises(InputError, match=message) as error:
         read_audio(path, RATE, max_damaged=recording.DAMAGED)
@@ -126,7 +129,9 @@ def test_what_cannot_be_decoded_is_one_sentence(tmp_path: Path, name: str, conte
 
 
 @pytest.mark.parametrize("bad", [1, 9, 10])
-def test_damaged_packets_become_silence_up_to_a_share(tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: int) -> None:
+def test_damaged_packets_become_silence_up_to_a_share(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: int
+) -> None:
     """Up to 9 of 939 packets; what follows stays where it was."""
     import av
 
@@ -190,7 +195,9 @@ def test_pieces_follow_each_other_and_keep_to_the_limits(script: list) -> None:
     samples = np.random.default_rng(0).standard_normal(length).astype(np.float32)
     (stretch,) = cutting.stretches(turns, [], 1.5, 0.15, length)
     pieces = cutting.cut(stretch, samples, 3, 30, 7)
-    assert pieces[0][0] == stretch.start <= turns[0].start and pieces[-1][1] == stretch.end >= turns[-1].end - cutting.GRID
+    assert (
+        pieces[0][0] == stretch.start <= turns[0].start and pieces[-1][1] == stretch.end >= turns[-1].end - cutting.GRID
+    )
     assert all(a[1] == b[0] for a, b in zip(pieces, pieces[1:]))
     assert all(edge % cutting.GRID == 0 for piece in pieces for edge in piece)
     if spans.seconds(stretch.span) >= 3:
@@ -240,7 +247,9 @@ def test_loudness_is_that_of_the_standard(level: float) -> None:
 @given(st.floats(-75, 0), st.integers(0, 5), st.floats(-30, -18))
 def test_gain_reaches_the_target(level: float, seed: int, target: float) -> None:
     random = np.random.default_rng(seed)
-    sound = random.standard_normal(5 * RATE) * np.repeat(10 ** (random.uniform(-2, 0, 10)), RATE // 2) * 10 ** (level / 20)
+    sound = (
+        random.standard_normal(5 * RATE) * np.repeat(10 ** (random.uniform(-2, 0, 10)), RATE // 2) * 10 ** (level / 20)
+    )
     gain, reached = gain_to(target, sound)
     if gain:
         assert reached == pytest.approx(target, abs=0.1) and lufs(sound * gain) == pytest.approx(target, abs=0.5)
@@ -301,7 +310,11 @@ def test_every_reason_can_be_given() -> None:
 
 def test_music_is_found_alone_and_under_noise_and_nowhere_else() -> None:
     random = np.random.default_rng(0)
-    played = np.interp(np.arange(10 * RATE), np.arange(10 * mini_recordings.RATE) * RATE / mini_recordings.RATE, mini_recordings.music(10, -20, 1))
+    played = np.interp(
+        np.arange(10 * RATE),
+        np.arange(10 * mini_recordings.RATE) * RATE / mini_recordings.RATE,
+        mini_recordings.music(10, -20, 1),
+    )
     noise = random.standard_normal(30 * RATE) * 0.01
     sound = noise.copy()
     sound[10 * RATE : 20 * RATE] += played
@@ -311,12 +324,16 @@ def test_music_is_found_alone_and_under_noise_and_nowhere_else() -> None:
     assert music.music(np.zeros(20 * RATE, np.float32), 2.2) == []
     assert music.music(np.zeros(100, np.float32), 2.2) == []
     # A tone that wanders, as a voice does, is no music.
-    wandering = np.sin(np.cumsum(2 * np.pi * (500 + 100 * np.sin(np.arange(20 * RATE) / RATE * 9)) / RATE)).astype(np.float32)
+    wandering = np.sin(np.cumsum(2 * np.pi * (500 + 100 * np.sin(np.arange(20 * RATE) / RATE * 9)) / RATE)).astype(
+        np.float32
+    )
     assert music.music(wandering * 0.1, 2.2) == []
 
 
 def test_music_at_the_end_reaches_the_end() -> None:
-    sound = np.concatenate([tone(8.0) + tone(8.0, 1500) + tone(8.0, 2200) + tone(8.0, 2900) + tone(8.0, 4000), np.zeros(100)])
+    sound = np.concatenate(
+        [tone(8.0) + tone(8.0, 1500) + tone(8.0, 2200) + tone(8.0, 2900) + tone(8.0, 4000), np.zeros(100)]
+    )
     assert music.music(sound.astype(np.float32), 2.2) == [(0, len(sound))]
 
 
@@ -332,11 +349,25 @@ def touch(root: Path, *names: str) -> Path:
 
 def test_a_folder_an_accent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    root = touch(tmp_path / "audio", "Lori/a b.wav", "Lori/deep/c.MP3", "Yazdi/d.flac", "Yazdi/.hidden.wav", "Yazdi/notes.txt", "Yazdi/x.txt")
+    root = touch(
+        tmp_path / "audio",
+        "Lori/a b.wav",
+        "Lori/deep/c.MP3",
+        "Yazdi/d.flac",
+        "Yazdi/.hidden.wav",
+        "Yazdi/notes.txt",
+        "Yazdi/x.txt",
+    )
     touch(root, "loose.wav", ".trash/e.wav", "README")
     found, rejected = sources.from_folder(root)
-    assert [(s.key, s.accent, s.speaker) for s in found] == [("Lori-a_b", "Lori", None), ("Lori-deep-c", "Lori", None), ("Yazdi-d", "Yazdi", None)]
-    assert [(r.recording, r.reason, r.sentence) for r in rejected] == [("loose", "list", f"{root}/loose.wav lies in no accent's folder; move it into one")]
+    assert [(s.key, s.accent, s.speaker) for s in found] == [
+        ("Lori-a_b", "Lori", None),
+        ("Lori-deep-c", "Lori", None),
+        ("Yazdi-d", "Yazdi", None),
+    ]
+    assert [(r.recording, r.reason, r.sentence) for r in rejected] == [
+        ("loose", "list", f"{root}/loose.wav lies in no accent's folder; move it into one")
+    ]
     assert f"{root}: 3 files are no recordings by their ending (.txt 2, none 1)" in caplog.text
     for name in ("nothing", "Yazdi"):
         with pytest.raises(InputError, match="holds no <accent>/<recording>"):
@@ -355,7 +386,9 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     found, rejected = sources.from_folder(root)
     assert [s.key for s in found] == ["Kurdish-a", "Kurdish-b"]
     # Those of Lori are Kurdish as well by the last link.
-    assert {r.recording for r in rejected if r.reason == "two accents"} == {f"Kurdish-over-{name}" for name in ("c", "d", "gone", "self")}
+    assert {r.recording for r in rejected if r.reason == "two accents"} == {
+        f"Kurdish-over-{name}" for name in ("c", "d", "gone", "self")
+    }
 
 
 def test_names_that_no_table_or_file_can_hold_cost_one_row_each(tmp_path: Path) -> None:
@@ -369,9 +402,14 @@ def test_names_that_no_table_or_file_can_hold_cost_one_row_each(tmp_path: Path) 
     assert [s.key for s in found] == ["Lori-good"]
     assert [r.reason for r in rejected] == ["name"] * 4
     said = " ".join(r.sentence for r in rejected)
-    assert "c\\xff.wav: the name is not UTF-8; rename it" in said and said.count("longer than files may have; shorten the path") == 3
+    assert (
+        "c\\xff.wav: the name is not UTF-8; rename it" in said
+        and said.count("longer than files may have; shorten the path") == 3
+    )
     table = tmp_path / "list.tsv"
-    table.write_bytes(b"audio/Lori/good.wav\tLori\naudio/Lori/c\xff.wav\tLori\na.wav\tY\xe9zdi\nb.wav\t" + b"L" * 300 + b"\n\xfe\n")
+    table.write_bytes(
+        b"audio/Lori/good.wav\tLori\naudio/Lori/c\xff.wav\tLori\na.wav\tY\xe9zdi\nb.wav\t" + b"L" * 300 + b"\n\xfe\n"
+    )
     found, rejected = sources.from_list(table)
     assert [s.key for s in found] == ["audio-Lori-good"]
     assert sorted(r.reason for r in rejected) == ["list", "name", "name", "name"]
@@ -434,7 +472,9 @@ NAMES = st.text("ab-/_ .1", min_size=1, max_size=5).filter(str.strip)
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(NAMES, NAMES | st.none()), min_size=1, max_size=6))
-def test_ids_are_sorted_by_speaker_whatever_names_are_given(tmp_path_factory: pytest.TempPathFactory, lines: list) -> None:
+def test_ids_are_sorted_by_speaker_whatever_names_are_given(
+    tmp_path_factory: pytest.TempPathFactory, lines: list
+) -> None:
     """Ids as Kaldi wants them: no two alike, and sorted by speaker as well."""
     table = tmp_path_factory.mktemp("list") / "list.tsv"
     table.write_text("".join(f"{path.strip()}.wav\tLori\t{speaker or ''}\n" for path, speaker in lines))
@@ -450,15 +490,23 @@ def test_ids_are_sorted_by_speaker_whatever_names_are_given(tmp_path_factory: py
 
 def test_one_bad_line_leaves_the_rest(tmp_path: Path) -> None:
     table = tmp_path / "list.tsv"
-    table.write_text("# path accent speaker\na.wav\tLori\tAnna B\nb.wav\n\nc.wav\tLori\nc.wav\tYazdi\nd.wav\tYazdi\nd.wav\tYazdi\n/x/d.mp3\tYazdi\ne.wav\t\tf\n")
+    table.write_text(
+        "# path accent speaker\na.wav\tLori\tAnna"
+        " B\nb.wav\n\nc.wav\tLori\nc.wav\tYazdi\nd.wav\tYazdi\nd.wav\tYazdi\n/x/d.mp3\tYazdi\ne.wav\t\tf\n"
+    )
     found, rejected = sources.from_list(table)
     assert [(s.key, s.path, s.accent, s.speaker) for s in found] == [("a", tmp_path / "a.wav", "Lori", "Anna_B")]
     said = {one.recording: (one.reason, one.sentence) for one in rejected}
-    assert said["b.wav"] == ("list", f"{table}:3 is not a path, an accent and perhaps a speaker, parted by tabs; complete the line")
+    assert said["b.wav"] == (
+        "list",
+        f"{table}:3 is not a path, an accent and perhaps a speaker, parted by tabs; complete the line",
+    )
     assert said["e.wav"][0] == "list"
     assert said["c"][0] == "two accents" and f"has the accents Lori and Yazdi ({table}:5, {table}:6)" in said["c"][1]
     assert said["d"][0] == "list" and "would both be called d" in said["d"][1]
-    with pytest.raises(InputError, match="none.tsv is missing; correct the path, or write the list of recordings there"):
+    with pytest.raises(
+        InputError, match="none.tsv is missing; correct the path, or write the list of recordings there"
+    ):
         sources.from_list(tmp_path / "none.tsv")
     (tmp_path / "none.tsv").write_text("# nothing\n")
     with pytest.raises(InputError, match="none.tsv lists no recording"):
@@ -495,9 +543,19 @@ def test_a_perfect_collection_scores_all() -> None:
     truth = known((1.0, 4.0, "x", ""), (4.5, 8.0, "y", ""), (8.0, 12.0, "y", ""))
     truth["a"].music = [(13 * RATE, 15 * RATE)]
     said = [u.span for u in truth["a"].utterances]
-    found = reference.Found(20 * RATE, said, [(13 * RATE, 15 * RATE)], [(*said[0], 1), (*said[1], 2), (*said[2], 2)], said)
+    found = reference.Found(
+        20 * RATE, said, [(13 * RATE, 15 * RATE)], [(*said[0], 1), (*said[1], 2), (*said[2], 2)], said
+    )
     result = reference.compare({"a": found}, truth)
-    for name in ("coverage_clips", "coverage_speech", "speech_precision", "speaker_accuracy", "speaker_count", "music_precision", "music_recall"):
+    for name in (
+        "coverage_clips",
+        "coverage_speech",
+        "speech_precision",
+        "speaker_accuracy",
+        "speaker_count",
+        "music_precision",
+        "music_recall",
+    ):
         assert result[name] == 100, name
     for kind in ("tolerance", "speech_tolerance"):
         for own in result[kind].values():
@@ -506,7 +564,9 @@ def test_a_perfect_collection_scores_all() -> None:
 
 def test_mistakes_cost_what_they_should() -> None:
     truth = known((1.0, 5.0, "x", ""), (5.0, 9.0, "y", ""))
-    half = reference.Found(20 * RATE, [(1 * RATE, 5 * RATE)], [], [(1 * RATE, 9 * RATE, 1)], [(1 * RATE, 5 * RATE), (12 * RATE, 16 * RATE)])
+    half = reference.Found(
+        20 * RATE, [(1 * RATE, 5 * RATE)], [], [(1 * RATE, 9 * RATE, 1)], [(1 * RATE, 5 * RATE), (12 * RATE, 16 * RATE)]
+    )
     result = reference.compare({"a": half, "b": half}, truth)
     # Found: 1, the gap of 5 to 12, and 16; known: 1, 5 and 9.
     assert result["recordings"] == 1 and result["tolerance"]["0.25"]["precision"] == pytest.approx(66.67)
@@ -537,7 +597,12 @@ def test_short_words_are_part_of_the_text() -> None:
 
     assert text(0.8, 8.2) == "one yes two" and text(0.8, 4.5) == "one yes"
     # A cut through it leaves it to the side that has more of it.
-    assert text(0.8, 4.4) == "one yes" and text(4.4, 8.2) == "two" and text(0.8, 4.35) == "one" and text(4.35, 8.2) == "yes two"
+    assert (
+        text(0.8, 4.4) == "one yes"
+        and text(4.4, 8.2) == "two"
+        and text(0.8, 4.35) == "one"
+        and text(4.35, 8.2) == "yes two"
+    )
 
 
 def test_a_reference_that_is_missing_or_of_others_is_one_sentence(tmp_path: Path) -> None:
@@ -567,10 +632,14 @@ def test_multicast_becomes_a_list_and_a_reference(tmp_path: Path) -> None:
     (tmp_path / "audio").mkdir()
     write(tmp_path / "audio/mc_x_t1.wav", tone(1.0))
     (tmp_path / "texts.csv").write_text("ID,Speaker\nt1,PS01\nt2,PS02\n")
-    (tmp_path / "utterances.csv").write_text('ID,Primary_Text,Audio_Start,Audio_End,Text_ID\nu1,"yek, do",100,1500,t1\nu2,se,0,10,t2\n')
+    (tmp_path / "utterances.csv").write_text(
+        'ID,Primary_Text,Audio_Start,Audio_End,Text_ID\nu1,"yek, do",100,1500,t1\nu2,se,0,10,t2\n'
+    )
     program("egs/cv_fa_pdid/local/list_multicast.py").list_multicast(tmp_path, tmp_path / "out", "Lori")
     found, rejected = sources.from_list(tmp_path / "out/recordings.tsv")
-    assert [(s.key, s.accent, s.speaker, s.path.is_file()) for s in found] == [("mc_x_t1", "Lori", None, True)] and not rejected
+    assert [(s.key, s.accent, s.speaker, s.path.is_file()) for s in found] == [
+        ("mc_x_t1", "Lori", None, True)
+    ] and not rejected
     truth = reference.read_reference(tmp_path / "out/reference.tsv")
     assert list(truth) == ["mc_x_t1"] and truth["mc_x_t1"].utterances == [reference.Said(0.1, 1.5, "PS01", "")]
     (tmp_path / "texts.csv").write_text("ID\nt1\n")
@@ -594,10 +663,19 @@ def test_real_narratives_have_speech_and_no_music() -> None:
     ("call", "message"),
     [
         (lambda x: voice.speech(x, "pyannote", 0.5, 0.2), "needs the package pyannote.audio.*or take --vad silero"),
-        (lambda x: speakers.diarise(x, [(0, RATE)], "pyannote", 0.4), "needs the package pyannote.audio.*or take --diariser resemblyzer"),
+        (
+            lambda x: speakers.diarise(x, [(0, RATE)], "pyannote", 0.4),
+            "needs the package pyannote.audio.*or take --diariser resemblyzer",
+        ),
         (lambda x: separation.separate(x, [(0, RATE)], "demucs"), "needs the package demucs.*or take --separator none"),
-        (lambda x: voice.speech(x, "webrtc", 0.5, 0.2), "no voice activity detector webrtc; --vad takes silero or pyannote"),
-        (lambda x: speakers.diarise(x, [(0, RATE)], "silero", 0.4), "no diariser silero; --diariser takes resemblyzer or pyannote"),
+        (
+            lambda x: voice.speech(x, "webrtc", 0.5, 0.2),
+            "no voice activity detector webrtc; --vad takes silero or pyannote",
+        ),
+        (
+            lambda x: speakers.diarise(x, [(0, RATE)], "silero", 0.4),
+            "no diariser silero; --diariser takes resemblyzer or pyannote",
+        ),
         (lambda x: separation.separate(x, [], "spleeter"), "no separator spleeter; --separator takes none or demucs"),
     ],
 )
@@ -636,7 +714,9 @@ def test_pyannote_is_asked_and_understood(monkeypatch: pytest.MonkeyPatch) -> No
 
     def pipeline(model: str):
         asked.append(model)
-        return lambda sound: Answer() if sound["waveform"].shape == (1, 3 * RATE) and sound["sample_rate"] == RATE else None
+        return lambda sound: (
+            Answer() if sound["waveform"].shape == (1, 3 * RATE) and sound["sample_rate"] == RATE else None
+        )
 
     fake_pyannote(monkeypatch, pipeline)
     sound = np.zeros(3 * RATE, np.float32)
@@ -701,7 +781,10 @@ def test_checkpoints_of_named_models_are_read_as_weights_alone(monkeypatch: pyte
     for name, module in (("pyannote.audio.core", types.ModuleType("pyannote.audio.core")), (task.__name__, task)):
         monkeypatch.setitem(sys.modules, name, module)
     assert named.load_pyannote("plain", "diarisation", "--diariser resemblyzer")["specifications"].classes == ["speech"]
-    refusal = r"^pyannote's evil holds more than weights \((posix|os)\.mkdir\), which could run any code and is not loaded; name another model, or take --diariser"
+    refusal = (
+        r"^pyannote's evil holds more than weights \((posix|os)\.mkdir\), which could run any code and is not loaded;"
+        r" name another model, or take --diariser"
+    )
     with pytest.raises(InputError, match=refusal):
         named.load_pyannote("evil", "diarisation", "--diariser resemblyzer")
 
@@ -709,7 +792,13 @@ def test_checkpoints_of_named_models_are_read_as_weights_alone(monkeypatch: pyte
     pretrained.get_model = load  # type: ignore[attr-defined]
     for name, module in (("demucs", types.ModuleType("demucs")), (pretrained.__name__, pretrained)):
         monkeypatch.setitem(sys.modules, name, module)
-    with pytest.raises(InputError, match=r"^Demucs' evil holds more than weights .* or take a newer Demucs, which fetches weights alone, or --separator none$"):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"^Demucs' evil holds more than weights .* or take a newer Demucs, which fetches weights alone, or"
+            r" --separator none$"
+        ),
+    ):
         named.load_demucs("evil", "--separator none")
     assert not (tmp_path / "executed").exists()
     # Nothing else of the process is changed.
@@ -728,14 +817,20 @@ def test_demucs_replaces_what_lies_over_music(monkeypatch: pytest.MonkeyPatch) -
         return torch.stack([0 * mixture, 0.5 * mixture], dim=1)
 
     apply.apply_model = apply_model  # type: ignore[attr-defined]
-    for name, module in (("demucs", types.ModuleType("demucs")), ("demucs.pretrained", pretrained), ("demucs.apply", apply)):
+    for name, module in (
+        ("demucs", types.ModuleType("demucs")),
+        ("demucs.pretrained", pretrained),
+        ("demucs.apply", apply),
+    ):
         monkeypatch.setitem(sys.modules, name, module)
     named.load_demucs.cache_clear()
     sound = tone(6.0, 300, 0.4).astype(np.float32)
     freed = separation.separate(sound, [(2 * RATE, 3 * RATE)], "demucs")
     assert np.array_equal(freed[: 2 * RATE], sound[: 2 * RATE]) and np.array_equal(freed[3 * RATE :], sound[3 * RATE :])
     assert np.abs(freed[2 * RATE : 3 * RATE] - 0.5 * sound[2 * RATE : 3 * RATE]).max() < 0.01
-    assert separation.separate(sound, [], "demucs") is sound and separation.separate(sound, [(0, RATE)], "none") is sound
+    assert (
+        separation.separate(sound, [], "demucs") is sound and separation.separate(sound, [(0, RATE)], "none") is sound
+    )
 
 
 def test_music_that_a_separator_removed_was_there_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,13 @@ import pytest
 import soundfile
 import torch
 import yaml
-from command_helpers import SNRS, everything, generators, scored, spread
-from PIL import Image
-
 from collect_command_results import collect_command_results
+from command_helpers import SNRS, everything, generators, scored, spread
 from draw_command_results import draw_command_results
 from draw_importance import draw_importance, mixture
+from PIL import Image
 from report_results import report_results
+
 from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.packed import pack, read_packed
@@ -67,7 +67,14 @@ def test_rows_and_comparisons_hold_what_was_planted():
     everything(Path())
     results = collect()
     # Half a percent an utterance; seeds 1, 2, 3 make 1, 2, 3 more errors.
-    expected = {"baseline": 26, "continue-clean": 3.5, "conventional": 16, "null": 6, "importantaug": 6, "published": 22}
+    expected = {
+        "baseline": 26,
+        "continue-clean": 3.5,
+        "conventional": 16,
+        "null": 6,
+        "importantaug": 6,
+        "published": 22,
+    }
     for system, rate in expected.items():
         assert value(results, system, "test") == rate
     assert value(results, "importantaug", "test_musan", 0) == 36 and value(results, "importantaug", "test_qut", 0) == 46
@@ -101,7 +108,9 @@ def test_rows_and_comparisons_hold_what_was_planted():
         **dict.fromkeys(("importantaug", "null", "other-map"), -12.5),
         "conventional": 10,
     }
-    (published,) = [row for row in results["rows"] if (row["system"], row["set"], row["snr"]) == ("published", "test", None)]
+    (published,) = [
+        row for row in results["rows"] if (row["system"], row["set"], row["snr"]) == ("published", "test", None)
+    ]
     assert published["seeds"] == [] and published["paper"] is None
 
 
@@ -109,8 +118,8 @@ def test_the_statement_says_what_was_planted():
     everything(Path())
     (section,) = sections(collect())
     answer = (
-        "importantaug beats conventional, baseline and other-map; importantaug does not beat continue-clean: it is worse; "
-        "whether importantaug beats null cannot be told."
+        "importantaug beats conventional, baseline and other-map; importantaug does not beat continue-clean: it is"
+        " worse; whether importantaug beats null cannot be told."
     )
     assert section.statement[:3] == [
         f"On the clean test set, {answer}",
@@ -118,11 +127,12 @@ def test_the_statement_says_what_was_planted():
         f"In out-of-domain noise (test_qut), mean over SNRs, {answer}",
     ]
     (said,) = [text for text in section.statement if text.startswith("Against baseline in in-domain")]
-    assert said == (
-        "Against baseline in in-domain noise (test_musan), mean over SNRs: it is better. 36.00 % against 56.00 %, "
-        "difference -20.00 points or -35.7 % of the errors (95 % interval -20.00 to -20.00, p < 0.001). Better in 3 of 3 "
-        "seeds, differences -20.00 to -20.00. Of 3 SNRs by themselves, it is better at 3 (at 3 in every "
-        "seed), worse at 0 (at 0 in every seed)."
+    assert (
+        said
+        == "Against baseline in in-domain noise (test_musan), mean over SNRs: it is better. 36.00 % against 56.00 %,"
+        " difference -20.00 points or -35.7 % of the errors (95 % interval -20.00 to -20.00, p < 0.001). Better in 3"
+        " of 3 seeds, differences -20.00 to -20.00. Of 3 SNRs by themselves, it is better at 3 (at 3 in every seed),"
+        " worse at 0 (at 0 in every seed)."
     )
     (said,) = [text for text in section.statement if text.startswith("Null against conventional on the clean")]
     assert "it is better. 6.00 % against 16.00 %, difference -10.00 points" in said
@@ -174,15 +184,21 @@ def test_one_seed_and_other_seeds_are_said():
 
 def test_a_loss_in_most_seeds_is_not_passed_over():
     rivals = ("null", "conventional", "baseline")
-    rows = [{"system": s, "set": "test", "snr": None, "value": v} for s, v in (("importantaug", 34.0), *((rival, 22.0) for rival in rivals))]
+    rows = [
+        {"system": s, "set": "test", "snr": None, "value": v}
+        for s, v in (("importantaug", 34.0), *((rival, 22.0) for rival in rivals))
+    ]
     losses = {"null": [20, 18, 16, -2, 8], "conventional": [20, 18, 16, 2, -4], "baseline": [1, -1, -1, -1, -1]}
     compared = [comparison(12.0, 9.8, 14.6, seeds, rival) for rival, seeds in losses.items()]
     said = statement(rows, compared, {})
-    assert said[0] == (
-        "On the clean test set, importantaug is worse on average than null (in 4 of 5 seeds), conventional (in 4 of 5 seeds) "
-        "and baseline (in 1 of 5 seeds)."
+    assert (
+        said[0]
+        == "On the clean test set, importantaug is worse on average than null (in 4 of 5 seeds), conventional (in 4 of"
+        " 5 seeds) and baseline (in 1 of 5 seeds)."
     )
-    assert said[2].startswith("Against conventional on the clean test set: it is worse on average, in 4 of 5 seeds. 34.00 % against 22.00 %")
+    assert said[2].startswith(
+        "Against conventional on the clean test set: it is worse on average, in 4 of 5 seeds. 34.00 % against 22.00 %"
+    )
 
 
 def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
@@ -208,7 +224,10 @@ def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
         rf"^\| conventional \| 10 \| 16\.00 {spans} \| 6\.52 \|",
         rf"^\| published \| – \| 22\.00 {spans} \| – \| – \|$",
         r"^\| system \| -12\.5 dB \| 0 dB \| 20 dB \| mean \| seeds \|$",
-        r"^\| importantaug \| 51\.0 \| 36\.0 \| 21\.0 \| 36\.0 \| 1, 2, 3 \|\n\| importantaug, paper \| 43\.5 \| 13\.3 \| 5\.7 \| – ",
+        (
+            r"^\| importantaug \| 51\.0 \| 36\.0 \| 21\.0 \| 36\.0 \| 1, 2, 3 \|\n\| importantaug, paper \| 43\.5 \|"
+            r" 13\.3 \| 5\.7 \| – "
+        ),
         r"^\| null \| 61\.0 \| 46\.0 \| 31\.0 \| 46\.0 \| 1, 2, 3 \|\n\| null, paper \| 72\.3 \| 24\.8 \| 6\.8 \|",
         rf"^\| 1 \| 6\.50 {spans} \| 5\.12 \| 6\.50 {spans} \| 4\.94 \|",
         r"^\| conventional, from null \| -10\.00 \(-10\.00 to -10\.00, 3 of 3\) \|",
@@ -244,7 +263,7 @@ def test_every_figure_of_the_paper_stands_in_its_table():
     assert dev["conventional"] == swept["conventional-15"]
     for name in ("in_domain", "out_of_domain"):
         assert set(known[name]) == {"baseline", "conventional", "importantaug", "null"}
-        for system, rates in known[name].items():
+        for _system, rates in known[name].items():
             assert list(rates) == [-12.5, -10, 0, 10, 20, 30, 40]
             assert sorted(rates.values(), reverse=True) == list(rates.values())
             assert all(rates[snr] >= known[name]["importantaug"][snr] for snr in rates)
@@ -293,7 +312,8 @@ def test_one_training_that_chose_the_ratio_is_said():
     (section,) = sections(collect())
     (table,) = [table for table in section.main if table.title.startswith("Table 1")]
     assert table.note.endswith(
-        "One training of each SNR, with seed 1, chose 10 dB for the system conventional of all seeds; another seed may choose another SNR."
+        "One training of each SNR, with seed 1, chose 10 dB for the system conventional of all seeds; another seed may"
+        " choose another SNR."
     )
 
 
@@ -328,7 +348,13 @@ def test_what_earlier_runs_left_is_not_in_the_tables():
     only = [f"{system}/{seed}" for system in systems for seed in (1, 2)]
     only += ["conventional-20/1", "conventional--10/1", "binarised-70/2"]
     results = collect(only=" ".join(only), noisy="score_noisy/{system}/seed{seed}/{snr:0|20}/{set}")
-    assert {row["system"] for row in results["rows"]} == {*systems, "conventional", "conventional-20", "conventional--10", "binarised-70"}
+    assert {row["system"] for row in results["rows"]} == {
+        *systems,
+        "conventional",
+        "conventional-20",
+        "conventional--10",
+        "binarised-70",
+    }
     seeds = {(row["system"], row.get("sweep")): row["seeds"] for row in results["rows"] if row["metric"] == "error"}
     assert {key: value for key, value in seeds.items() if key[1] is None} == {
         (system, None): [1, 2] for system in ("baseline", "conventional", "null", "importantaug")
@@ -363,7 +389,11 @@ def speech_and_noise(top: Path) -> None:
         soundfile.write(top / f"{word}.wav", tone, 16000)
         key = f"s{place}-{word}-0"
         seconds = samples / 16000
-        utterances.append(Utterance(id=key, speaker=f"s{place}", audio=top / f"{word}.wav", text=word, duration=seconds, recording=key))
+        utterances.append(
+            Utterance(
+                id=key, speaker=f"s{place}", audio=top / f"{word}.wav", text=word, duration=seconds, recording=key
+            )
+        )
     soundfile.write(top / "noise.wav", 0.1 * np.random.default_rng(1).standard_normal(16000), 16000)
     piece = Utterance(id="hum", speaker="hum", audio=top / "noise.wav", text="", duration=1.0, recording="hum")
     for name, records in (("test", utterances), ("noise_train", [piece])):
@@ -392,7 +422,9 @@ def test_figure_2_and_its_sound(tmp_path: Path):
         "noise": Path("dump/noise_train"),
         "masks": Path("masks/mask.scp"),
     }
-    draw_importance(Path("figures"), True, **options, audio=Path("audio"), histories="generator/seed{seed}/history.json")
+    draw_importance(
+        Path("figures"), True, **options, audio=Path("audio"), histories="generator/seed{seed}/history.json"
+    )
     names = {"importance_s0-go-0.png", "importance_s1-up-0.png", "generator_training.png"}
     assert {path.name for path in Path("figures").glob("*")} == names
     for path in Path("figures").glob("*.png"):
@@ -415,14 +447,20 @@ def test_the_picture_shows_what_training_hears(tmp_path: Path):
     mask = np.ones((126, 257), np.float32)
     mask[:, 20:50] = 0
     example = mixture("s0-go-0", "go", mask, source, pieces, -12.5, 0, 1).example
-    clean = decibels(spectra(torch.from_numpy(source.rows(16000)[[0]] / np.float32(32768)), torch.tensor([16000])))[0].numpy()
+    clean = decibels(spectra(torch.from_numpy(source.rows(16000)[[0]] / np.float32(32768)), torch.tensor([16000])))[
+        0
+    ].numpy()
     np.testing.assert_allclose(example.clean, clean, atol=1e-4)
     # Unrolled, the spared band is clean speech and the rest is not.
     np.testing.assert_allclose(example.mixture[20:50], clean[20:50], atol=1e-3)
     assert np.abs(example.mixture[60:] - clean[60:]).mean() > 10
     assert (example.importance[20:50] == 1).all() and example.importance.mean() == pytest.approx(30 / 257)
     assert (example.rolled == example.importance).all()
-    moved = {mixture(key, "go", mask, source, pieces, -12.5, 30, seed).example.moved for key in source.ids for seed in (1, 2, 3)}
+    moved = {
+        mixture(key, "go", mask, source, pieces, -12.5, 30, seed).example.moved
+        for key in source.ids
+        for seed in (1, 2, 3)
+    }
     assert len(moved) > 3
     with pytest.raises(InputError, match="the mask of s0-go-0 is 94 x 257; run stage 4 again"):
         mixture("s0-go-0", "go", mask[:94], source, pieces, -12.5, 30, 1)

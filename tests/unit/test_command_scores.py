@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_helpers import IDS, SPEAKERS, data_dir, heard, scored, spread
+from score_commands import score_commands
 
 from salience.errors import InputError
 from salience.scoring.results import comparisons, mean_over, rate_rows, read_scores
-from score_commands import score_commands
 
 COMMON = {"corpus": "toy", "synthetic": True, "recogniser": "paper", "command": "c", "commit": "a", "date": "d"}
 HYP = "decode/{system}/seed{seed}/{set}/text"
@@ -48,9 +48,20 @@ def test_what_nobody_asks_for_is_not_scored():
     """What an earlier run left may be of other utterances."""
     data_dir(Path("data/test"))
     noisy = "noisy/{system}/seed{seed}/{snr}/{set}"
-    for system, seed, snr, name in (("null", 1, 0, "test"), ("null", 2, 0, "test"), ("old", 1, 0, "test"), ("null", 1, 5, "test"), ("null", 1, 0, "gone")):
+    for system, seed, snr, name in (
+        ("null", 1, 0, "test"),
+        ("null", 2, 0, "test"),
+        ("old", 1, 0, "test"),
+        ("null", 1, 5, "test"),
+        ("null", 1, 0, "gone"),
+    ):
         heard(Path(noisy.format(system=system, seed=seed, snr=snr, set=name)) / "text")
-    score_commands(Path("data"), noisy.replace("{snr}/{set}", "{snr:-5|0}/{set:dev|test}/text"), f"of_{noisy}", only="null/1 baseline/2")
+    score_commands(
+        Path("data"),
+        noisy.replace("{snr}/{set}", "{snr:-5|0}/{set:dev|test}/text"),
+        f"of_{noisy}",
+        only="null/1 baseline/2",
+    )
     assert [str(path) for path in Path("of_noisy").rglob("error")] == ["of_noisy/null/seed1/0/test/error"]
 
 
@@ -173,7 +184,12 @@ def test_systems_scored_by_different_metrics_are_no_same_test():
     scored(Path("score/a/seed1/test"), spread(3))
     scored(Path("score/b/seed1/test"), spread(3))
     value = counts("score/b/seed1/test")
-    value["raw"] = {"words": [1] * 200, "word_errors": [0] * 200, "characters": [2] * 200, "character_errors": [0] * 200}
+    value["raw"] = {
+        "words": [1] * 200,
+        "word_errors": [0] * 200,
+        "characters": [2] * 200,
+        "character_errors": [0] * 200,
+    }
     Path("score/b/seed1/test/counts.json").write_text(json.dumps(value))
     with pytest.raises(InputError, match="b and a are not scored on the same references of test"):
         read_scores(OUT)

@@ -20,15 +20,30 @@ from salience.files import read_json, write_json
 from salience.masking.importance import binarise
 from salience.models.commands import load_recogniser
 from salience.models.mask_generator import load_generator
-from salience.training.commands import MASK_LEVELS, CommandSet, GeneratorTraining, ImportanceWeights, NoisePieces, importance_scorer, read_masks
+from salience.training.commands import (
+    MASK_LEVELS,
+    CommandSet,
+    GeneratorTraining,
+    ImportanceWeights,
+    NoisePieces,
+    importance_scorer,
+    read_masks,
+)
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 WORDS = {"high": 2500.0, "low": 400.0}
 TRAINING = {
-    "epochs": 4, "batch_size": 8, "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 1e-4, "schedule": "step",
-    "step_epochs": 2, "gradient_clip": 0.0, "precision": "float32",
+    "epochs": 4,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-4,
+    "schedule": "step",
+    "step_epochs": 2,
+    "gradient_clip": 0.0,
+    "precision": "float32",
 }
 
 
@@ -49,20 +64,53 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("some commands")
     random = np.random.default_rng(0)
     for name, count in (("train", 24), ("dev", 8), ("test", 8)):
-        clips = [(word, f"{name}{n:02}-{word}", int(random.integers(6000, 16001))) for n in range(count // 2) for word in WORDS]
-        write_data_dir(folder / "data" / name, [utterance(folder, key, tone(WORDS[word], size, random), word) for word, key, size in clips])
-    write_data_dir(folder / "data/noise_train", [utterance(folder, f"n{n}", 0.1 * random.standard_normal(RATE)) for n in range(5)])
-    write_data_dir(folder / "data/noise_other", [utterance(folder, "long", 0.1 * random.standard_normal(3 * RATE), subtype="FLOAT")])
+        clips = [
+            (word, f"{name}{n:02}-{word}", int(random.integers(6000, 16001)))
+            for n in range(count // 2)
+            for word in WORDS
+        ]
+        write_data_dir(
+            folder / "data" / name,
+            [utterance(folder, key, tone(WORDS[word], size, random), word) for word, key, size in clips],
+        )
+    write_data_dir(
+        folder / "data/noise_train", [utterance(folder, f"n{n}", 0.1 * random.standard_normal(RATE)) for n in range(5)]
+    )
+    write_data_dir(
+        folder / "data/noise_other",
+        [utterance(folder, "long", 0.1 * random.standard_normal(3 * RATE), subtype="FLOAT")],
+    )
     (folder / "data/words").write_text("high\nlow\n")
     shutil.copytree(folder / "data/test", folder / "data/test_other")
-    write_table(folder / "data/test_other/noise", {key: f"long {100 * row}" for row, key in enumerate(read_table(folder / "data/test/text"))})
+    write_table(
+        folder / "data/test_other/noise",
+        {key: f"long {100 * row}" for row, key in enumerate(read_table(folder / "data/test/text"))},
+    )
     (folder / "settings.yaml").write_text(yaml.safe_dump({"training": TRAINING}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run_program(patch, "pack_waveforms", data="data", out="dump", sets="train dev test noise_train", long="noise_other")
+        run_program(
+            patch, "pack_waveforms", data="data", out="dump", sets="train dev test noise_train", long="noise_other"
+        )
         learn(patch, "baseline")
-        run_program(patch, "train_generator", config="settings.yaml", data="data", packed="dump", recogniser="exp/baseline", out="exp/generator")
-        run_program(patch, "map_importance", packed="dump", generator="exp/generator", out="exp/masks", sets="train test", compress="false")
+        run_program(
+            patch,
+            "train_generator",
+            config="settings.yaml",
+            data="data",
+            packed="dump",
+            recogniser="exp/baseline",
+            out="exp/generator",
+        )
+        run_program(
+            patch,
+            "map_importance",
+            packed="dump",
+            generator="exp/generator",
+            out="exp/masks",
+            sets="train test",
+            compress="false",
+        )
     return folder
 
 
@@ -75,7 +123,9 @@ def recipe(trained, tmp_path, monkeypatch):
 
 
 def learn(monkeypatch, name, **options):
-    run_program(monkeypatch, "train_commands", config="settings.yaml", data="data", packed="dump", out=f"exp/{name}", **options)
+    run_program(
+        monkeypatch, "train_commands", config="settings.yaml", data="data", packed="dump", out=f"exp/{name}", **options
+    )
 
 
 def refused(capsys, call):
@@ -101,10 +151,14 @@ def test_the_baseline_learns_and_its_best_epoch_is_kept(recipe):
     model = load_recogniser(recipe / "exp/baseline")
     with torch.no_grad():
         logits = model(decibels(dev.spectra(torch.arange(len(dev)))))
-    losses = [entry["eval_dev_loss"] for entry in read_json(recipe / "exp/baseline/history.json") if "eval_dev_loss" in entry]
+    losses = [
+        entry["eval_dev_loss"] for entry in read_json(recipe / "exp/baseline/history.json") if "eval_dev_loss" in entry
+    ]
     assert float(torch.nn.functional.cross_entropy(logits, dev.labels)) == pytest.approx(min(losses), rel=1e-4)
     assert len(losses) == 4
-    rates = [entry["learning_rate"] for entry in read_json(recipe / "exp/baseline/history.json") if "learning_rate" in entry]
+    rates = [
+        entry["learning_rate"] for entry in read_json(recipe / "exp/baseline/history.json") if "learning_rate" in entry
+    ]
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
 
 
@@ -114,7 +168,9 @@ def test_masks_are_the_generators(recipe):
     for row, key in enumerate(packed.ids):
         waveform = torch.from_numpy(packed.rows(16000)[row : row + 1] / np.float32(32768))
         with torch.no_grad():
-            expected = torch.sigmoid(model(decibels(spectra(waveform, torch.tensor(packed.samples[row : row + 1])))))[0].T
+            expected = torch.sigmoid(model(decibels(spectra(waveform, torch.tensor(packed.samples[row : row + 1])))))[
+                0
+            ].T
         assert archive[key].shape == (FRAMES, BINS)
         assert np.allclose(archive[key], expected, atol=1e-5)
 
@@ -122,27 +178,57 @@ def test_masks_are_the_generators(recipe):
 @pytest.mark.parametrize("legacy", ["false", "true"])
 def test_the_generators_best_epoch_is_kept(recipe, monkeypatch, legacy):
     """By equation 5 on the same noise each time, or as the published code has it, on other noise each time."""
-    run_program(monkeypatch, "train_generator", config="settings.yaml", data="data", packed="dump", recogniser="exp/baseline", out="exp/again", legacy=legacy)
+    run_program(
+        monkeypatch,
+        "train_generator",
+        config="settings.yaml",
+        data="data",
+        packed="dump",
+        recogniser="exp/baseline",
+        out="exp/again",
+        legacy=legacy,
+    )
     scores = [entry for entry in read_json(recipe / "exp/again/history.json") if "eval_dev_loss" in entry]
     assert len(scores) == 4
     best = min(range(4), key=lambda epoch: scores[epoch]["eval_dev_loss"])
     dev = CommandSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
-    network = GeneratorTraining(load_generator(recipe / "exp/again"), load_recogniser(recipe / "exp/baseline"), dev, NoisePieces(recipe / "dump/noise_train"), ImportanceWeights(), -12.5)
+    network = GeneratorTraining(
+        load_generator(recipe / "exp/again"),
+        load_recogniser(recipe / "exp/baseline"),
+        dev,
+        NoisePieces(recipe / "dump/noise_train"),
+        ImportanceWeights(),
+        -12.5,
+    )
     score = importance_scorer(dev, 5, 8, 1, legacy == "true")
     with torch.no_grad():
         found = [score(network) for _ in range(best + 1)][-1]
     assert found == pytest.approx({name: scores[best][f"eval_{name}"] for name in found}, rel=1e-3)
     if legacy == "false":
-        run_program(monkeypatch, "score_generator", config="settings.yaml", data="data", packed="dump", generator="exp/again", recogniser="exp/baseline", out="exp/scored")
+        run_program(
+            monkeypatch,
+            "score_generator",
+            config="settings.yaml",
+            data="data",
+            packed="dump",
+            generator="exp/again",
+            recogniser="exp/baseline",
+            out="exp/scored",
+        )
         (scored,) = read_json(recipe / "exp/scored/history.json")
         assert scored == pytest.approx({f"eval_{name}": value for name, value in found.items()}, rel=1e-5)
-        assert (recipe / "exp/again/model.safetensors").read_bytes() == (recipe / "exp/generator/model.safetensors").read_bytes()
+        assert (recipe / "exp/again/model.safetensors").read_bytes() == (
+            recipe / "exp/generator/model.safetensors"
+        ).read_bytes()
 
 
 NOISE = {"augmentation.method": "noise"}
 METHODS = {
-    "continue-clean": {}, "specaugment": {"augmentation.method": "specaugment"}, "null": NOISE,
-    "importantaug": {**NOISE, "augmentation.masks": "own"}, "other-map": {**NOISE, "augmentation.masks": "other"},
+    "continue-clean": {},
+    "specaugment": {"augmentation.method": "specaugment"},
+    "null": NOISE,
+    "importantaug": {**NOISE, "augmentation.masks": "own"},
+    "other-map": {**NOISE, "augmentation.masks": "other"},
     "importantaug, each clip by itself": {**NOISE, "augmentation.masks": "own", "augmentation.per": "utterance"},
     "binarised-10": {**NOISE, "augmentation.masks": "own", "augmentation.everywhere": 0, "augmentation.percent": 10},
 }
@@ -152,7 +238,9 @@ def test_every_method_goes_on_from_the_baseline_to_weights_of_its_own(recipe, mo
     for name, options in METHODS.items():
         masks = {"masks": "exp/masks/train/mask.scp"} if "augmentation.masks" in options else {}
         learn(monkeypatch, name, init="exp/baseline", **masks, **options)
-        assert read_json(recipe / "exp" / name / "step.json")["config"]["augmentation"]["method"] == options.get("augmentation.method", "none")
+        assert read_json(recipe / "exp" / name / "step.json")["config"]["augmentation"]["method"] == options.get(
+            "augmentation.method", "none"
+        )
     weights = {(recipe / "exp" / name / "model.safetensors").read_bytes() for name in ("baseline", *METHODS)}
     assert len(weights) == 1 + len(METHODS)
 
@@ -168,18 +256,31 @@ def test_masks_that_a_training_reads_are_those_of_its_clips(recipe):
     assert set(binary.unique().tolist()) == {0, MASK_LEVELS}
     for row, key in enumerate(ids):
         mask = torch.from_numpy(np.array(archive[key].T))
-        assert torch.equal(binary[row], MASK_LEVELS * binarise(mask[None], 10, frames[row : row + 1])[0].to(torch.uint8))
+        assert torch.equal(
+            binary[row], MASK_LEVELS * binarise(mask[None], 10, frames[row : row + 1])[0].to(torch.uint8)
+        )
         assert int((binary[row] == 0).sum()) == round(int(frames[row]) * BINS / 10)
         assert (plain[row] / MASK_LEVELS - mask).abs().max() <= 0.5 / MASK_LEVELS + 1e-6
 
 
 def test_a_modern_recogniser_trains_on_the_same_masks(recipe, monkeypatch):
-    learn(monkeypatch, "modern", kind="bc-resnet-1", **{"augmentation.method": "noise", "augmentation.masks": "own"}, masks="exp/masks/train/mask.scp")
+    learn(
+        monkeypatch,
+        "modern",
+        kind="bc-resnet-1",
+        **{"augmentation.method": "noise", "augmentation.masks": "own"},
+        masks="exp/masks/train/mask.scp",
+    )
     assert read_json(recipe / "exp/modern/config.json")["kind"] == "bc-resnet"
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch):
-    options = {"init": "exp/baseline", "augmentation.method": "noise", "augmentation.masks": "own", "masks": "exp/masks/train/mask.scp"}
+    options = {
+        "init": "exp/baseline",
+        "augmentation.method": "noise",
+        "augmentation.masks": "own",
+        "masks": "exp/masks/train/mask.scp",
+    }
     learn(monkeypatch, "whole", **options)
     calls = 0
     whole = CommandSet.spectra
@@ -202,8 +303,18 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch)
 
 def test_an_interrupted_generator_goes_on_with_the_noise_of_its_epoch(recipe, monkeypatch):
     """As the published code has it, there is other noise on dev in each epoch."""
+
     def learn_masks(name):
-        run_program(monkeypatch, "train_generator", config="settings.yaml", data="data", packed="dump", recogniser="exp/baseline", out=f"exp/{name}", legacy="true")
+        run_program(
+            monkeypatch,
+            "train_generator",
+            config="settings.yaml",
+            data="data",
+            packed="dump",
+            recogniser="exp/baseline",
+            out=f"exp/{name}",
+            legacy="true",
+        )
 
     learn_masks("whole")
     calls = 0
@@ -221,7 +332,14 @@ def test_an_interrupted_generator_goes_on_with_the_noise_of_its_epoch(recipe, mo
         learn_masks("cut")
     monkeypatch.setattr(GeneratorTraining, "parts", parts)
     learn_masks("cut")
-    whole, cut = ([entry["eval_dev_loss"] for entry in read_json(recipe / "exp" / name / "history.json") if "eval_dev_loss" in entry] for name in ("whole", "cut"))
+    whole, cut = (
+        [
+            entry["eval_dev_loss"]
+            for entry in read_json(recipe / "exp" / name / "history.json")
+            if "eval_dev_loss" in entry
+        ]
+        for name in ("whole", "cut")
+    )
     assert whole == cut and len(whole) == 4
     assert (recipe / "exp/cut/model.safetensors").read_bytes() == (recipe / "exp/whole/model.safetensors").read_bytes()
 
@@ -229,8 +347,19 @@ def test_an_interrupted_generator_goes_on_with_the_noise_of_its_epoch(recipe, mo
 def test_predictions_of_noisy_sets_have_the_ratio_they_say(recipe, monkeypatch):
     heard = []
     module = local_program("predict_commands")
-    monkeypatch.setattr(module, "spectra", lambda waveforms, samples: heard.append((waveforms, samples)) or spectra(waveforms, samples))
-    module.predict_commands(model=recipe / "exp/baseline", data=recipe / "data", packed=recipe / "dump", out=recipe / "exp/decode", out_noisy=recipe / "exp/noisy", sets="test", noisy="test_other", snrs="-5 20")
+    monkeypatch.setattr(
+        module, "spectra", lambda waveforms, samples: heard.append((waveforms, samples)) or spectra(waveforms, samples)
+    )
+    module.predict_commands(
+        model=recipe / "exp/baseline",
+        data=recipe / "data",
+        packed=recipe / "dump",
+        out=recipe / "exp/decode",
+        out_noisy=recipe / "exp/noisy",
+        sets="test",
+        noisy="test_other",
+        snrs="-5 20",
+    )
     truth = read_table(recipe / "data/test/text")
     assert list(read_table(recipe / "exp/decode/test/text")) == sorted(truth)
     assert set(read_table(recipe / "exp/noisy/-5/test_other/text").values()) <= set(WORDS)
@@ -249,9 +378,13 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
     masked = {"augmentation.method": "noise", "augmentation.masks": "own"}
     assert "needs --masks" in refused(capsys, lambda: learn(monkeypatch, "a", **masked))
     assert "bc-resnet-1" in refused(capsys, lambda: learn(monkeypatch, "a", kind="resnet"))
-    assert "exp/baseline is not of the kind bc-resnet-1; give the --kind" in refused(capsys, lambda: learn(monkeypatch, "a", kind="bc-resnet-1", init="exp/baseline"))
+    assert "exp/baseline is not of the kind bc-resnet-1; give the --kind" in refused(
+        capsys, lambda: learn(monkeypatch, "a", kind="bc-resnet-1", init="exp/baseline")
+    )
     for name, value in (("snr", ".inf"), ("percent", 100), ("percent", -5), ("shift", -3), ("everywhere", 1.5)):
-        assert f"--augmentation.{name} is {value}; give".replace(" .", " ") in refused(capsys, lambda name=name, value=value: learn(monkeypatch, "a", **{f"augmentation.{name}": value}))
+        assert f"--augmentation.{name} is {value}; give".replace(" .", " ") in refused(
+            capsys, lambda name=name, value=value: learn(monkeypatch, "a", **{f"augmentation.{name}": value})
+        )
     with monkeypatch.context() as patch:
         (recipe / "data/words").write_text("low\n")
         assert "'high', which the recogniser does not know" in refused(capsys, lambda: learn(patch, "a"))
@@ -260,16 +393,45 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
     write_table(recipe / "data/test_other/noise", {"test00-low": "long 0"})
 
     def decode():
-        run_program(monkeypatch, "predict_commands", model="exp/baseline", data="data", packed="dump", out="o", out_noisy="n", sets="", noisy="test_other", snrs="0")
+        run_program(
+            monkeypatch,
+            "predict_commands",
+            model="exp/baseline",
+            data="data",
+            packed="dump",
+            out="o",
+            out_noisy="n",
+            sets="",
+            noisy="test_other",
+            snrs="0",
+        )
 
     assert "names no noise for test00-high" in refused(capsys, decode)
     for snrs in ("0 x", "nan"):
-        assert f"--snrs is '{snrs}'; give numbers of dB" in refused(capsys, lambda snrs=snrs: run_program(monkeypatch, "predict_commands", model="exp/baseline", data="data", packed="dump", out="o", out_noisy="n", noisy="test_other", snrs=snrs))
-    write_table(recipe / "data/test_other/noise", {key: "long 47999" for key in read_table(recipe / "data/test/text")})
+        assert f"--snrs is '{snrs}'; give numbers of dB" in refused(
+            capsys,
+            lambda snrs=snrs: run_program(
+                monkeypatch,
+                "predict_commands",
+                model="exp/baseline",
+                data="data",
+                packed="dump",
+                out="o",
+                out_noisy="n",
+                noisy="test_other",
+                snrs=snrs,
+            ),
+        )
+    write_table(recipe / "data/test_other/noise", dict.fromkeys(read_table(recipe / "data/test/text"), "long 47999"))
     assert "ends before the utterance does" in refused(capsys, decode)
-    for name, size, words in (("long", 16001, "more than the 16000 of a command"), ("short", 256, "too few for one window")):
+    for name, size, words in (
+        ("long", 16001, "more than the 16000 of a command"),
+        ("short", 256, "too few for one window"),
+    ):
         write_data_dir(recipe / "data" / name, [utterance(recipe, f"{name}-clip", np.full(size, 0.1), "low")])
-        assert words in refused(capsys, lambda name=name: run_program(monkeypatch, "pack_waveforms", data="data", out="dump", sets=name))
+        assert words in refused(
+            capsys, lambda name=name: run_program(monkeypatch, "pack_waveforms", data="data", out="dump", sets=name)
+        )
         assert not (recipe / "dump" / name / "signals.npy").exists() and not list((recipe / "dump" / name).glob(".*"))
 
 
@@ -280,6 +442,13 @@ def test_the_snr_is_the_one_with_the_lowest_dev_error(tmp_path):
     for snr, errors in (("-10", [9, 20]), ("0", [5, 8]), ("15", [5, 8]), ("30", [2, 13])):
         for seed, error in enumerate(errors, 1):
             # The lowest error of all, but not at the lowest loss.
-            write_json(tmp_path / snr / f"{seed}.json", [{"eval_dev_loss": 2.0, "eval_dev_error": 0.0}, {"loss": 0.1}, {"eval_dev_loss": 1.0, "eval_dev_error": error}])
+            write_json(
+                tmp_path / snr / f"{seed}.json",
+                [
+                    {"eval_dev_loss": 2.0, "eval_dev_error": 0.0},
+                    {"loss": 0.1},
+                    {"eval_dev_loss": 1.0, "eval_dev_error": error},
+                ],
+            )
     choose.choose_snr(f"{tmp_path}/{{snr}}/{{seed}}.json", "-10 0 15 30", "1 2", tmp_path / "chosen")
     assert (tmp_path / "chosen").read_text() == "15\n"

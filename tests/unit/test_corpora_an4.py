@@ -149,9 +149,7 @@ WORDS = st.lists(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ'", min_size=1, max_size=8),
 
 
 @given(WORDS, st.from_regex(r"[a-z0-9]{1,5}-[a-z0-9]{1,5}-[ab]", fullmatch=True))
-def test_any_line_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, words: list[str], name: str
-) -> None:
+def test_any_line_comes_back(tmp_path_factory: pytest.TempPathFactory, words: list[str], name: str) -> None:
     path = tmp_path_factory.mktemp("lines") / "transcription"
     said = " ".join(words)
     for line in (
@@ -299,9 +297,7 @@ def test_headerless_release_is_the_same_corpus(corpus: Path, tmp_path: Path, ord
         found = Path((tmp_path / target / "root.txt").read_text().strip())
         assert samples_of(found) == samples_of(corpus)
         assert not list((tmp_path / target).rglob("*.raw"))
-        assert {path.name for path in (found / "etc").iterdir()} == {
-            path.name for path in (corpus / "etc").iterdir()
-        }
+        assert {path.name for path in (found / "etc").iterdir()} == {path.name for path in (corpus / "etc").iterdir()}
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -343,9 +339,7 @@ def test_release_with_headers_is_used_where_it_is(tiny: Path, tmp_path: Path) ->
     assert not (tmp_path / "t/an4").exists()
 
 
-def test_download_has_fallbacks_and_a_checksum(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_has_fallbacks_and_a_checksum(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len({url.split("/")[2] for url in an4.RELEASE.urls}) == 3 and len(an4.RELEASE.sha256 or "") == 64
     asked = []
 
@@ -356,7 +350,9 @@ def test_download_has_fallbacks_and_a_checksum(
             tar.add(corpus, "an4")
         return folder / archive.name
 
-    with pytest.raises(InputError, match="an4_sphere.tar.gz has the wrong sha256; fetch it again, or give it another name"):
+    with pytest.raises(
+        InputError, match="an4_sphere.tar.gz has the wrong sha256; fetch it again, or give it another name"
+    ):
         an4.fetch(tmp_path / "own", give(an4.RELEASE, tmp_path / "given", ""))
     asked.clear()
     monkeypatch.setattr(download, "download", give)

@@ -217,9 +217,15 @@ def test_random_split_leaks_and_the_report_says_so(sets: Path) -> None:
     assert not speakers(sets / "labelled_test") & known
     for kind in ("accent", "gender"):
         parts = [f"{kind}_{part}" for part in ("train", "dev", "test")]
-        apart, drawn = ([set(read_table(sets / f"{part}{end}" / "utt2spk")) for part in parts] for end in ("", "_random"))
+        apart, drawn = (
+            [set(read_table(sets / f"{part}{end}" / "utt2spk")) for part in parts] for end in ("", "_random")
+        )
         # The same clips, shared out otherwise.
-        assert set().union(*drawn) == set().union(*apart) and sum(map(len, drawn)) == len(set().union(*drawn)) and drawn != apart
+        assert (
+            set().union(*drawn) == set().union(*apart)
+            and sum(map(len, drawn)) == len(set().union(*drawn))
+            and drawn != apart
+        )
         assert speakers(sets / f"{kind}_test_random") & speakers(sets / f"{kind}_train_random")
     assert set(read_table(sets / "gender_test_random" / "spk2gender").values()) == {"f", "m"}
     assert "labelled_test: " in told and "; 0 are by speakers of it" in told
@@ -254,7 +260,9 @@ def test_legacy_accents_are_hardly_more_than_speakers(mini: Path, tmp_path: Path
 
 def test_own_table_and_limits(mini: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.tsv").write_text("nord-occidental,Tortosí\ttortosí\nca-central\tcentral\n", encoding="utf-8")
-    prepare(tmp_path / "a", mini, least_per_accent=3, most_per_accent=5, accent_table=tmp_path / "mine.tsv", test_limit=4)
+    prepare(
+        tmp_path / "a", mini, least_per_accent=3, most_per_accent=5, accent_table=tmp_path / "mine.tsv", test_limit=4
+    )
     labels = [v for p in ("train", "dev", "test") for v in read_table(tmp_path / f"a/accent_{p}/utt2accent").values()]
     assert labels.count("tortosí") == 3
     assert max(list(read_table(tmp_path / "a/accent_train/utt2accent").values()).count(a) for a in set(labels)) == 5
@@ -265,8 +273,13 @@ def test_own_table_and_limits(mini: Path, tmp_path: Path) -> None:
 
 def test_a_release_can_be_made_smaller(mini: Path, sets: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "data", mini, least_per_accent=1, random_share=0.3, seed=5, train_limit=12, most_per_gender=3)
-    small = {name: read_table(tmp_path / f"data/{name}/utt2spk") for name in ("labelled_train", "gender_train", "gender_test")}
-    assert len(small["labelled_train"]) == 12 and set(small["labelled_train"]) < set(read_table(sets / "labelled_train/utt2spk"))
+    small = {
+        name: read_table(tmp_path / f"data/{name}/utt2spk")
+        for name in ("labelled_train", "gender_train", "gender_test")
+    }
+    assert len(small["labelled_train"]) == 12 and set(small["labelled_train"]) < set(
+        read_table(sets / "labelled_train/utt2spk")
+    )
     # Nobody comes twice before all have come.
     assert len(set(small["labelled_train"].values())) == 12
     for name in ("gender_train", "gender_test"):
@@ -275,7 +288,8 @@ def test_a_release_can_be_made_smaller(mini: Path, sets: Path, tmp_path: Path) -
     # The random split shares out the same clips; a smaller one is not decoded in full for its sake.
     parts = ("train", "dev", "test")
     apart, drawn = (
-        set().union(*(read_table(tmp_path / f"data/labelled_{part}{end}/utt2spk") for part in parts)) for end in ("", "_random")
+        set().union(*(read_table(tmp_path / f"data/labelled_{part}{end}/utt2spk") for part in parts))
+        for end in ("", "_random")
     )
     assert drawn <= apart and len(apart - drawn) <= 1
 
@@ -289,11 +303,16 @@ def test_any_speech_may_join_the_unlabelled(mini: Path, sets: Path, tmp_path: Pa
     ]
     write_data_dir(tmp_path / "my speech", speech)
     (tmp_path / "my speech/utt2dur").unlink()
-    prepare(tmp_path / "data", mini, least_per_accent=1, random_share=0.3, seed=5, unlabelled_data=tmp_path / "my speech")
+    prepare(
+        tmp_path / "data", mini, least_per_accent=1, random_share=0.3, seed=5, unlabelled_data=tmp_path / "my speech"
+    )
     joined = {u.id: u for u in read_data_dir(tmp_path / "data/unlabelled")}
     # The third is too short.
     assert joined.keys() - set(read_table(sets / "unlabelled/utt2spk")) == {"my_speech-s-0", "my_speech-s-1"}
-    assert joined["my_speech-s-1"].audio == audio and (joined["my_speech-s-1"].start, joined["my_speech-s-1"].duration) == (3.0, 2.0)
+    assert joined["my_speech-s-1"].audio == audio and (
+        joined["my_speech-s-1"].start,
+        joined["my_speech-s-1"].duration,
+    ) == (3.0, 2.0)
     assert "2 utterances, without their sentences" in (tmp_path / "data/preparation.txt").read_text()
     for name in ("labelled_train", "accent_train"):
         assert contents(tmp_path / f"data/{name}") == contents(sets / name)
@@ -319,7 +338,10 @@ def test_a_clip_of_two_releases_is_taken_once_and_its_sentence_counts(tmp_path: 
     row = {"path": "common_voice_ca_7.mp3", "client_id": person(1), "sentence": "Bon dia."}
     others = [{"client_id": person(n), "gender": "male_masculine"} for n in range(2, 12)]
     release(tmp_path / "cv-corpus-1.0-x/ca", {"other": [row]})
-    release(tmp_path / "cv-corpus-2.0-x/ca", {"validated": [row, *({**o, "path": f"b{n}.mp3"} for n, o in enumerate(others))]})
+    release(
+        tmp_path / "cv-corpus-2.0-x/ca",
+        {"validated": [row, *({**o, "path": f"b{n}.mp3"} for n, o in enumerate(others))]},
+    )
     prepare(tmp_path / "data", tmp_path)
     told = (tmp_path / "data/preparation.txt").read_text()
     assert "1  rows of clips that were taken from another table" in told and "unlabelled is left out" in told
@@ -331,7 +353,10 @@ def test_who_states_two_accents_or_genders_has_none(tmp_path: Path) -> None:
         {"client_id": person(n), "variant": v, "gender": g}
         for n in range(1, 7) for v, g in (("ca-central", "male_masculine"), ("ca-balear", "female_feminine"))[n % 2 : n % 2 + 1]
     ]  # fmt: skip
-    torn = [{"client_id": person(50), "variant": "ca-central", "gender": "male"}, {"client_id": person(50), "variant": "ca-balear", "gender": "female"}]
+    torn = [
+        {"client_id": person(50), "variant": "ca-central", "gender": "male"},
+        {"client_id": person(50), "variant": "ca-balear", "gender": "female"},
+    ]
     release(tmp_path / "cv-corpus-1.0-x/ca", {"validated": [*people, *torn]})
     prepare(tmp_path / "data", tmp_path, least_per_accent=1)
     for kind in ("accent", "gender"):
@@ -408,7 +433,10 @@ def test_bad_input_is_one_sentence(tmp_path: Path, table: bool, how: str, messag
     assert not (tmp_path / "data/preparation.txt").exists()
     if skippable:
         prepare(tmp_path / "data", tmp_path, skip_bad_clips=True)
-        assert "1  clips that cannot be used (bad_clips.tsv says which and why)" in (tmp_path / "data/preparation.txt").read_text()
+        assert (
+            "1  clips that cannot be used (bad_clips.tsv says which and why)"
+            in (tmp_path / "data/preparation.txt").read_text()
+        )
     if how == "column":
         prepare(tmp_path / "data", tmp_path, other_columns="shoe_size")
 
@@ -421,7 +449,10 @@ def test_bad_input_is_one_sentence(tmp_path: Path, table: bool, how: str, messag
         ({"random_share": 1.0}, "is no share"),
         ({"test_limit": -4}, "^--test-limit -4 leaves nothing; give at least 1, or leave it out for all there is$"),
         ({"most_per_gender": 0}, "^--most-per-gender 0 leaves nothing"),
-        ({"shortest": float("nan")}, "^--shortest nan and --longest 20 are no range of seconds; give for instance 0.5 and 20$"),
+        (
+            {"shortest": float("nan")},
+            "^--shortest nan and --longest 20 are no range of seconds; give for instance 0.5 and 20$",
+        ),
         ({"shortest": -1.0}, "^--shortest -1 and"),
         ({"shortest": 3.0, "longest": 2.0}, "are no range"),
     ],
@@ -433,7 +464,10 @@ def test_bad_options(tmp_path: Path, options: dict, message: str) -> None:
 
 def test_what_left_no_clip_is_said(tmp_path: Path) -> None:
     release(tmp_path / "cv-corpus-1.0-x/ca", {"validated": [{"client_id": person(n)} for n in range(1, 8)]})
-    with pytest.raises(InputError, match=r"gives no clip with a sentence: of all tables, 7 clips under 5 s were left out; correct --shortest"):
+    with pytest.raises(
+        InputError,
+        match=r"gives no clip with a sentence: of all tables, 7 clips under 5 s were left out; correct --shortest",
+    ):
         prepare(tmp_path / "data", tmp_path, shortest=5.0)
     with pytest.raises(InputError, match=r"the tables dev are empty or not there; name others with --labelled-tables$"):
         prepare(tmp_path / "data", tmp_path, labelled_tables="dev")
@@ -495,7 +529,10 @@ def test_bound_refuses_before_anything_is_decoded(sets: Path, tmp_path: Path, qu
     for options, way in (
         ({"chunk": 5, "only": 1}, r"; raise it, or lower --chunk 5$"),
         ({}, r"; raise it, or decode a part at a time with --chunk$"),
-        ({"together": "labelled"}, r"; raise it, or make the sets smaller in stage 1 \(--train-limit, .*, --most-per-gender\)$"),
+        (
+            {"together": "labelled"},
+            r"; raise it, or make the sets smaller in stage 1 \(--train-limit, .*, --most-per-gender\)$",
+        ),
     ):
         with pytest.raises(InputError, match=way):
             decode(sets, tmp_path / "dump", "accent_train", max_disk_gb=1e-6, **options)
@@ -553,14 +590,16 @@ def test_interrupted_run_goes_on_at_its_chunk(
     decode(sets, tmp_path / "dump", "accent_train", chunk=5)
     assert len(quiet) == len(set(quiet)) == len(chunk_folders(tmp_path / "dump/accent_train"))
     decode(sets, tmp_path / "alone", "accent_train", chunk=5)
-    for one, other in zip(read_chunks(tmp_path / "dump/accent_train"), read_chunks(tmp_path / "alone/accent_train"), strict=True):
+    for one, other in zip(
+        read_chunks(tmp_path / "dump/accent_train"), read_chunks(tmp_path / "alone/accent_train"), strict=True
+    ):
         assert one.ids == other.ids and np.array_equal(one.signals, other.signals)
 
 
 def test_clips_longer_than_planned_do_not_break_the_bound(sets: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(sets / "accent_test", data / "accent_test")
-    short = {key: "0.100" for key in read_table(sets / "accent_test/utt2dur")}
+    short = dict.fromkeys(read_table(sets / "accent_test/utt2dur"), "0.100")
     (data / "accent_test/utt2dur").write_text("".join(f"{k} {v}\n" for k, v in sorted(short.items())))
     with pytest.raises(InputError, match=r"lasts .* s, and 0.10 s in utt2dur"):
         decode(data, tmp_path / "dump", "accent_test")

@@ -53,11 +53,7 @@ def test_mini_round_trip(corpus: Path) -> None:
         assert utterance.gender in ("m", "f") and utterance.text.endswith(".")
     assert any(u.text.startswith('"') for u in found), "the unbalanced quotation mark is gone"
     parts = {name: {u.speaker for u in cv.utterances(corpus, name)} for name in ("train", "dev", "test")}
-    assert (
-        not parts["train"] & parts["dev"]
-        and not parts["dev"] & parts["test"]
-        and not parts["train"] & parts["test"]
-    )
+    assert not parts["train"] & parts["dev"] and not parts["dev"] & parts["test"] and not parts["train"] & parts["test"]
 
 
 def test_mini_is_the_same_again(corpus: Path, tmp_path: Path) -> None:
@@ -67,9 +63,7 @@ def test_mini_is_the_same_again(corpus: Path, tmp_path: Path) -> None:
 
 def test_table_has_sixteen_labels_each_in_two_spellings() -> None:
     table = read_labels(cv.COMMON_ACCENT_TABLE)
-    assert (
-        set(table.values()) == LABELS and len(table) == 32 and all(table[label] == label for label in LABELS)
-    )
+    assert set(table.values()) == LABELS and len(table) == 32 and all(table[label] == label for label in LABELS)
 
 
 def test_common_accent_is_balanced_disjoint_and_repeatable(corpus: Path) -> None:
@@ -102,9 +96,7 @@ def test_speaker_with_two_accents_has_none(copy: Path) -> None:
 
 def test_old_releases_call_the_column_accent(copy: Path) -> None:
     path = copy / "validated.tsv"
-    path.write_text(
-        path.read_text().replace("\taccents\t", "\taccent\t", 1).replace("United States English\t", "us\t")
-    )
+    path.write_text(path.read_text().replace("\taccents\t", "\taccent\t", 1).replace("United States English\t", "us\t"))
     drawn = cv.common_accent(copy)
     assert {u.accent for u in drawn["test"]} == LABELS
 
@@ -115,15 +107,11 @@ def test_without_clip_durations_the_files_tell(copy: Path) -> None:
         assert 0.3 < utterance.duration < 6
 
 
-field = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\u2028\u2029\x85"), max_size=12
-)
+field = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\u2028\u2029\x85"), max_size=12)
 
 
 @given(st.lists(st.tuples(field, field, field), max_size=5))
-def test_any_fields_come_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
-) -> None:
+def test_any_fields_come_back(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]) -> None:
     path = tmp_path_factory.mktemp("table") / "validated.tsv"
     # The accent comes last: an empty field at the end of a line is still a field.
     lines = ["client_id\tpath\tsentence\taccents", *("\t".join(("c", *row)) for row in rows)]
@@ -132,8 +120,7 @@ def test_any_fields_come_back(
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
-    [("too\tfew", ":2 has 2 fields instead of 13"), ("caf\udce9" + "\t" * 12, ":2 is not UTF-8")],
+    ("line", "message"), [("too\tfew", ":2 has 2 fields instead of 13"), ("caf\udce9" + "\t" * 12, ":2 is not UTF-8")]
 )
 def test_bad_row_is_one_sentence(copy: Path, line: str, message: str) -> None:
     path = copy / "validated.tsv"
@@ -284,7 +271,7 @@ def test_another_language_or_several_releases_are_told(tmp_path: Path) -> None:
         ("می\u200cروم\u0007 خانه\u200f", "می\u200cروم خانه\u200f"),
         ("<|startoftranscript|><|en|>Hello<|0.00|> there<|endoftext|>", "Hello there"),
         ("<|e\u0007n|> so", "so"),
-        ("a < b | c > d, \"no", "a < b | c > d, \"no"),
+        ('a < b | c > d, "no', 'a < b | c > d, "no'),
     ],
 )
 def test_sentences_are_cleaned(typed: str, cleaned: str) -> None:

@@ -157,7 +157,9 @@ def test_a_new_download_must_be_the_file_of_the_first(tmp_path: Path) -> None:
         server.data = DATA[::-1]
         with pytest.raises(InputError, match="what came has the wrong sha256") as caught:
             fetch(tmp_path, url)
-        assert f"remove {record} if you trust the file that is there now" in str(caught.value) and "\n" not in str(caught.value)
+        assert f"remove {record} if you trust the file that is there now" in str(caught.value) and "\n" not in str(
+            caught.value
+        )
         assert record.read_text() == seen and [p.name for p in tmp_path.iterdir()] == [record.name]
         record.unlink()
         assert fetch(tmp_path, url).read_bytes() == DATA[::-1] and record.read_text() != seen
@@ -245,9 +247,7 @@ def test_tar_cannot_lead_out(tmp_path: Path, bad: tuple[tarfile.TarInfo, bytes])
 
 
 def test_link_inside_becomes_a_copy(tmp_path: Path) -> None:
-    path = tar_with(
-        tmp_path / "a.tar", (member("d/x"), b"hello"), (member("d/y", tarfile.SYMTYPE, "x"), b""), mode="w"
-    )
+    path = tar_with(tmp_path / "a.tar", (member("d/x"), b"hello"), (member("d/y", tarfile.SYMTYPE, "x"), b""), mode="w")
     d.unpack(path, tmp_path / "out")
     assert (tmp_path / "out/d/y").read_bytes() == b"hello" and not (tmp_path / "out/d/y").is_symlink()
 

@@ -54,11 +54,7 @@ def test_mini_round_trip(corpus: Path) -> None:
         assert 0.4 < utterance.end - utterance.start == pytest.approx(utterance.duration, abs=1e-3)
         assert utterance.duration < 30 and utterance.gender in ("m", "f")
         info = soundfile.info(utterance.audio)
-        assert (info.samplerate, info.channels, info.subtype) == (
-            32000,
-            1,
-            "PCM_16",
-        ) and utterance.end <= info.duration
+        assert (info.samplerate, info.channels, info.subtype) == (32000, 1, "PCM_16") and utterance.end <= info.duration
 
 
 def test_the_turns_are_where_the_speech_is(corpus: Path) -> None:
@@ -104,15 +100,7 @@ TABLE = {"Italian": "Italian", "American": "Mainstream US English", "Latin Ameri
 
 @pytest.mark.parametrize(
     "told",
-    [
-        "Mostly American",
-        "american",
-        "Italian mixed with American accent",
-        "Latin  American",
-        "",
-        "Ital",
-        "ITALIAN",
-    ],
+    ["Mostly American", "american", "Italian mixed with American accent", "Latin  American", "", "Ital", "ITALIAN"],
 )
 def test_accent_is_matched_as_a_whole_or_not_at_all(told: str) -> None:
     labelled, unmapped = edacc.label_speakers({"EDACC-C01-A": edacc.Background(told, "Male")}, TABLE)
@@ -143,18 +131,12 @@ def test_no_answer_is_guessed(told: str) -> None:
 
 def test_shipped_table_has_the_paper_s_accents_and_no_doubtful_word() -> None:
     table = read_labels(edacc.ACCENT_TABLE)
-    assert {"Southern British English", "Irish English", "Italian", "Egyptian", "Vietnamese"} <= set(
-        table.values()
-    )
-    assert not {"British", "English", "Neutral", "Asian", "North American", "NA", "International"} & set(
-        table
-    )
+    assert {"Southern British English", "Irish English", "Italian", "Egyptian", "Vietnamese"} <= set(table.values())
+    assert not {"British", "English", "Neutral", "Asian", "North American", "NA", "International"} & set(table)
     assert table["Latín American"] == "Latin American" and table["American"] == "Mainstream US English"
 
 
-answers = st.lists(
-    st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=15), min_size=1, max_size=5
-)
+answers = st.lists(st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=15), min_size=1, max_size=5)
 
 
 @given(answers)
@@ -167,9 +149,7 @@ def test_any_answer_comes_back(tmp_path_factory: pytest.TempPathFactory, told: l
             row = {0: f"S{number}", 5: "Female", 19: answer, 20: 'Greek, "Latin"\nand more'}
             writer.writerow([row.get(column, "") for column in range(28)])
     found = edacc.background(root)
-    assert {key: value.accent for key, value in found.items()} == {
-        f"S{n}": a.strip() for n, a in enumerate(told)
-    }
+    assert {key: value.accent for key, value in found.items()} == {f"S{n}": a.strip() for n, a in enumerate(told)}
 
 
 def replace_line(path: Path, number: int, line: bytes) -> None:
@@ -182,9 +162,7 @@ def test_passage_marked_in_stm_alone_is_left_out(copy: Path) -> None:
     text, stm = copy / "dev/text", (copy / "dev/stm").read_text().splitlines()
     marked = [line.split() for line in stm if line.endswith("IGNORE_TIME_SEGMENT_IN_SCORING")]
     told = dict(line.split(" ", 1) for line in text.read_text().splitlines())
-    assert any("IGNORE" not in told[f"{fields[0]}-000000000"] for fields in marked), (
-        "the mini corpus lost this quirk"
-    )
+    assert any("IGNORE" not in told[f"{fields[0]}-000000000"] for fields in marked), "the mini corpus lost this quirk"
     spans = {(fields[2], float(fields[3])) for fields in marked}
     assert not spans & {(u.speaker, u.start) for u in edacc.utterances(copy, ("dev",))}
 
@@ -210,9 +188,7 @@ def test_transcript_without_words_is_left_out_and_counted(copy: Path) -> None:
     text = copy / "dev/text"
     key = next(u for u in edacc.utterances(copy, ("dev",)) if u.recording == "EDACC-C02").id.rsplit("-", 1)[1]
     lines = text.read_text().splitlines()
-    text.write_text(
-        "\n".join(f"EDACC-C02-{key}" if f"EDACC-C02-{key}" in line else line for line in lines) + "\n"
-    )
+    text.write_text("\n".join(f"EDACC-C02-{key}" if f"EDACC-C02-{key}" in line else line for line in lines) + "\n")
     before, after = Counter(), Counter()
     list(edacc.utterances(copy, excluded=after))
     assert after[edacc.WORDLESS] == PEOPLE + 1 and before == {}
@@ -243,9 +219,7 @@ def test_turn_beyond_the_recording(copy: Path) -> None:
     assert excluded[edacc.NO_AUDIO] == 1
 
 
-def test_release_is_an_archive_in_an_archive(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_release_is_an_archive_in_an_archive(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = tmp_path / "edacc_v1.0.tar.gz"
     with tarfile.open(inner, "w:gz") as tar:
         tar.add(corpus, "edacc_v1.0")
@@ -278,7 +252,9 @@ def test_without_the_archive_inside_only_the_users_own_copy_is_taken(
         return tmp_path / "plain.zip"
 
     monkeypatch.setattr(edacc.download, "download", give)
-    with pytest.raises(InputError, match=r"plain.zip holds no edacc_v1.0.tar.gz, whose checksum is known, .* --edacc-archive$"):
+    with pytest.raises(
+        InputError, match=r"plain.zip holds no edacc_v1.0.tar.gz, whose checksum is known, .* --edacc-archive$"
+    ):
         edacc.fetch(tmp_path / "t")
     assert not (tmp_path / "t/edacc_v1.0").exists() and not asked[0].fixed
     caplog.set_level("INFO")

@@ -48,9 +48,7 @@ def test_rate_is_the_one_asked_for() -> None:
 def test_every_accent_has_a_voice_of_its_own_sound() -> None:
     accents = {**voices.EDACC_SEEN, **voices.EDACC_UNSEEN, "Standard": voices.STANDARD[0]}
     # The fixed variant leaves the accent as the only difference.
-    spoken = list(
-        speak([(a.spell("one three four five nine"), Voice(f"{a.name}+m3")) for a in accents.values()])
-    )
+    spoken = list(speak([(a.spell("one three four five nine"), Voice(f"{a.name}+m3")) for a in accents.values()]))
     names = list(accents)
     for i, one in enumerate(spoken):
         for j in range(i):
@@ -64,9 +62,7 @@ def test_voices_of_all_tables_exist() -> None:
     groups = (voices.EDACC_SEEN, voices.EDACC_UNSEEN, voices.COMMON_ACCENT, voices.FSDD_ACCENTS)
     accents = [*voices.STANDARD, *(accent for group in groups for accent in group.values())]
     jobs = [(accent.spell("one"), Voice(f"{accent.name}+m1")) for accent in accents]
-    jobs += [
-        ("one", Voice(f"en-us+{name}")) for name in {**voices.MINI_VARIANTS, **voices.PRETRAINING_VARIANTS}
-    ]
+    jobs += [("one", Voice(f"en-us+{name}")) for name in {**voices.MINI_VARIANTS, **voices.PRETRAINING_VARIANTS}]
     assert all(len(samples) for samples in speak(jobs))
 
 
@@ -80,7 +76,9 @@ def test_a_reader_that_stops_is_no_error_of_the_speech() -> None:
     """It has said itself why it stopped: on a full disk there is one sentence, and this is not in it."""
     worker = Path(espeak.__file__).with_name("espeak_worker.py")
     line = json.dumps(["one two three four five six seven eight nine", "en-us", 50, 50, 80]).encode() + b"\n"
-    process = subprocess.Popen([sys.executable, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdin and process.stdout and process.stderr
     process.stdin.write(line)
     process.stdin.close()

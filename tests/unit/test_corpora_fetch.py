@@ -41,14 +41,10 @@ def test_archive_is_unpacked_once(corpus: Path, tmp_path: Path) -> None:
     assert listing(tmp_path / "t") == before
 
 
-def test_mini_is_made_once_and_again_for_another_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mini_is_made_once_and_again_for_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr(
-        librispeech,
-        "synthesise",
-        lambda root, seed: (made.append(seed), root.mkdir(parents=True, exist_ok=True)),
+        librispeech, "synthesise", lambda root, seed: (made.append(seed), root.mkdir(parents=True, exist_ok=True))
     )
     main = program("local/fetch_corpus.py").main
     for seed in (0, 0, 1):

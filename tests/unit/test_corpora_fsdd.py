@@ -43,11 +43,7 @@ def test_mini_round_trip(corpus: Path) -> None:
     assert [u.id for u in found] == sorted(u.id for u in found)
     for utterance in found:
         info = soundfile.info(utterance.audio)
-        assert (info.samplerate, info.channels, info.subtype) == (
-            8000,
-            1,
-            "PCM_16",
-        ) and 0.1 < info.duration < 1.5
+        assert (info.samplerate, info.channels, info.subtype) == (8000, 1, "PCM_16") and 0.1 < info.duration < 1.5
 
 
 def test_takes_of_a_digit_differ(corpus: Path) -> None:
@@ -64,13 +60,7 @@ def test_real_corpus(real: Path) -> None:
     found = list(fsdd.utterances(real.parent))
     assert len(found) == 2500 and Counter(u.split for u in found) == {"train": 2250, "test": 250}
     accents = {u.speaker: u.accent for u in found}
-    assert accents == {
-        "jackson": "us",
-        "theo": "us",
-        "lucas": "german",
-        "yweweler": "german",
-        "nicolas": "french",
-    }
+    assert accents == {"jackson": "us", "theo": "us", "lucas": "german", "yweweler": "german", "nicolas": "french"}
     assert {u.gender for u in found} == {"m"}
 
 
@@ -84,10 +74,7 @@ def test_real_strings(real: Path, tmp_path: Path) -> None:
     samples, rate = soundfile.read(joined.audio, dtype="int16")
     expected = []
     for digit, gap in zip(strings[0].digits, (*strings[0].gaps, 0), strict=True):
-        expected += [
-            soundfile.read(digit.audio, dtype="int16")[0],
-            np.zeros(round(gap * 8000), dtype=np.int16),
-        ]
+        expected += [soundfile.read(digit.audio, dtype="int16")[0], np.zeros(round(gap * 8000), dtype=np.int16)]
     np.testing.assert_array_equal(samples, np.concatenate(expected))
     assert rate == 8000 and joined.duration == len(samples) / 8000 and joined.text == strings[0].text
 
@@ -118,13 +105,11 @@ def test_metadata_is_never_run(copy: Path) -> None:
 
 
 @given(
-    st.dictionaries(
-        st.text(min_size=1, max_size=8), st.fixed_dictionaries({"accent": st.text(max_size=8)}), max_size=4
-    )
+    st.dictionaries(st.text(min_size=1, max_size=8), st.fixed_dictionaries({"accent": st.text(max_size=8)}), max_size=4)
 )
 def test_any_dictionary_comes_back(tmp_path_factory: pytest.TempPathFactory, told: dict) -> None:
     root = tmp_path_factory.mktemp("metadata")
-    (root / "metadata.py").write_text(f"metadata = {ascii(told)}\n", encoding="utf-8")
+    (root / "metadata.py").write_text(f"metadata = {told!a}\n", encoding="utf-8")
     assert fsdd.speakers(root) == told
 
 

@@ -44,9 +44,7 @@ def test_mini_round_trip(corpus: Path) -> None:
         info = soundfile.info(utterance.audio)
         assert (info.samplerate, info.channels, info.format, info.subtype) == (16000, 1, "FLAC", "PCM_16")
         assert utterance.duration == info.duration and utterance.gender in ("m", "f")
-    sentences = {
-        u.split: {mini.sentence_set(v.text.lower()) for v in found if v.split == u.split} for u in found
-    }
+    sentences = {u.split: {mini.sentence_set(v.text.lower()) for v in found if v.split == u.split} for u in found}
     assert sentences == {"train-clean-100": {mini.TRAIN}, "dev-clean": {mini.DEV}, "test-clean": {mini.TEST}}
     assert "synthetic" in (corpus / "SYNTHETIC.txt").read_text()
 
@@ -105,9 +103,7 @@ def test_parent_of_the_root_will_do(corpus: Path) -> None:
 
 
 def test_part_that_is_not_there(corpus: Path) -> None:
-    with pytest.raises(
-        InputError, match="has no part test-other, only dev-clean, test-clean, train-clean-100"
-    ):
+    with pytest.raises(InputError, match="has no part test-other, only dev-clean, test-clean, train-clean-100"):
         list(librispeech.utterances(corpus, ["test-other"]))
 
 
@@ -151,21 +147,14 @@ def test_bad_transcript_names_file_and_line(copy: Path, line: bytes, message: st
     assert f"{path}:2" in str(caught.value) and "\n" not in str(caught.value)
 
 
-name = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters="\x85"), max_size=20
-)
+name = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters="\x85"), max_size=20)
 
 
 @given(st.dictionaries(st.integers(1, 9999), st.tuples(st.sampled_from("FM"), name), min_size=1, max_size=8))
 def test_any_name_of_a_reader_is_read(tmp_path_factory: pytest.TempPathFactory, people: dict) -> None:
     root = tmp_path_factory.mktemp("speakers")
-    rows = [
-        f"{reader:<4} | {sex} | train-clean-100  | 25.03 | {called}"
-        for reader, (sex, called) in people.items()
-    ]
-    (root / "SPEAKERS.TXT").write_text(
-        "\n".join(["; a comment | with | bars", *rows]) + "\n", encoding="utf-8"
-    )
+    rows = [f"{reader:<4} | {sex} | train-clean-100  | 25.03 | {called}" for reader, (sex, called) in people.items()]
+    (root / "SPEAKERS.TXT").write_text("\n".join(["; a comment | with | bars", *rows]) + "\n", encoding="utf-8")
     assert librispeech.genders(root) == {str(reader): sex.lower() for reader, (sex, _) in people.items()}
 
 
@@ -179,9 +168,7 @@ def test_archive_of_a_part_is_unpacked_beside_others(
         with tarfile.open(path, "w:gz") as tar:
             tar.add(corpus / part, f"LibriSpeech/{part}")
             tar.add(corpus / "SPEAKERS.TXT", "LibriSpeech/SPEAKERS.TXT")
-        with pytest.raises(
-            InputError, match="dev-clean.tar.gz has 337926286|test-clean.tar.gz|bytes instead of"
-        ):
+        with pytest.raises(InputError, match="dev-clean.tar.gz has 337926286|test-clean.tar.gz|bytes instead of"):
             librispeech.fetch(tmp_path / "target", archives)
         monkeypatch.setitem(
             librispeech.PARTS, part, librispeech._archive(part, librispeech.download.checksum(path, "md5"))

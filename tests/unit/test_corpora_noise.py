@@ -121,7 +121,9 @@ def test_living_room_is_found_anywhere(home: Path, tmp_path: Path) -> None:
 def test_archives(mini: Path, home: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "musan.tar.gz", "w:gz") as tar:
         tar.add(mini, "musan")
-    with pytest.raises(InputError, match="musan.tar.gz has .* bytes instead of 11086114085; fetch it again, or give it another name"):
+    with pytest.raises(
+        InputError, match="musan.tar.gz has .* bytes instead of 11086114085; fetch it again, or give it another name"
+    ):
         musan.fetch(tmp_path / "t", tmp_path / "musan.tar.gz")
     (tmp_path / "musan.tar.gz").rename(tmp_path / "mini.tar.gz")
     assert len(musan.noises(musan.fetch(tmp_path / "t", tmp_path / "mini.tar.gz"))) == 40
@@ -262,9 +264,7 @@ def test_folder_of_any_noise(tiny: Path, room: Path, tmp_path: Path) -> None:
         ({"qut": None, "published_qut": "empty"}, "no folder speech_command_test_QUT_-12.5_dB; .*--published-qut"),
     ],
 )  # fmt: skip
-def test_bad_noise_is_one_sentence(
-    tiny: Path, room: Path, tmp_path: Path, options: dict, message: str
-) -> None:
+def test_bad_noise_is_one_sentence(tiny: Path, room: Path, tmp_path: Path, options: dict, message: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "LICENSE").write_text("free\n")
     write(tmp_path / "music/music/fma/a.wav")
@@ -311,9 +311,7 @@ def test_places_are_drawn_evenly_within_long_and_short_recordings() -> None:
         assert 0 <= min(starts) < 300 and longest - 300 < max(starts) <= longest
 
 
-@pytest.mark.parametrize(
-    ("place", "expected"), [(0, "a 0"), (8000, "a 8000"), (8001, "b 0"), (8001 + 4000, "b 4000")]
-)
+@pytest.mark.parametrize(("place", "expected"), [(0, "a 0"), (8000, "a 8000"), (8001, "b 0"), (8001 + 4000, "b 4000")])
 def test_every_place_from_the_first_to_the_very_last(
     monkeypatch: pytest.MonkeyPatch, place: int, expected: str
 ) -> None:
@@ -338,7 +336,9 @@ def test_a_place_lies_within_the_recording_as_it_is_read(
     path = write(tmp_path_factory.mktemp("r") / "a.wav", rate + more, rate)
     (found,) = recordings.recordings(path.parent)
     module = program(RECIPE)
-    starts = [int(v.split()[1]) for v in module.pair_places([recording(f"u{n}", 1) for n in range(60)], [found], 0).values()]
+    starts = [
+        int(v.split()[1]) for v in module.pair_places([recording(f"u{n}", 1) for n in range(60)], [found], 0).values()
+    ]
     assert max(starts) + RATE <= len(read_audio(path, RATE))
 
 
@@ -406,7 +406,10 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
     # Of some ratios, no others are needed.
     some = tmp_path / "some"
     for snr in ("0", "20"):
-        shutil.copytree(tmp_path / f"QUT/SpeechCommands/speech_command_test_QUT_{snr}_dB", some / f"speech_command_test_QUT_{snr}_dB")
+        shutil.copytree(
+            tmp_path / f"QUT/SpeechCommands/speech_command_test_QUT_{snr}_dB",
+            some / f"speech_command_test_QUT_{snr}_dB",
+        )
     prepare(tmp_path / "few", tiny, room, qut=None, published_qut=some, snrs="0 20")
     assert sorted(path.name for path in (tmp_path / "few/test_qut").iterdir() if path.is_dir()) == ["0", "20"]
     with pytest.raises(InputError, match="no folder speech_command_test_QUT_10_dB; .* with --snrs"):

@@ -16,7 +16,9 @@ from salience.corpora import pdid
 from salience.data.directories import unsorted, write_data_dir
 from salience.errors import InputError
 
-CLIP = pdid.Clip("a-s01-0001", "Yazdi/a-s01-0001.wav", "Yazdi", "a", 1.5, 5.25, "a-s01", -26.02, 31.4, 0.0, "یک دو", "test")
+CLIP = pdid.Clip(
+    "a-s01-0001", "Yazdi/a-s01-0001.wav", "Yazdi", "a", 1.5, 5.25, "a-s01", -26.02, 31.4, 0.0, "یک دو", "test"
+)
 WORDS = st.text("abیک\u200c-_1", min_size=1, max_size=8)
 
 
@@ -28,17 +30,43 @@ def written(root: Path, *clips: pdid.Clip) -> Path:
 
 
 def test_clips_come_back(tmp_path: Path) -> None:
-    other = replace(CLIP, utt="a-s01-0000", path="Yazdi/b.wav", start=None, end=None, loudness=None, snr=None, music=None, text="", split="")
+    other = replace(
+        CLIP,
+        utt="a-s01-0000",
+        path="Yazdi/b.wav",
+        start=None,
+        end=None,
+        loudness=None,
+        snr=None,
+        music=None,
+        text="",
+        split="",
+    )
     written(tmp_path, CLIP, other)
     assert pdid.read_metadata(tmp_path) == [other, CLIP]
     assert (tmp_path / "metadata.tsv").read_text().splitlines()[0].split("\t") == list(pdid.COLUMNS)
 
 
-@given(st.lists(st.tuples(WORDS, st.floats(0, 1e5), st.floats(0.001, 30), WORDS), min_size=1, max_size=5, unique_by=lambda t: t[0]))
+@given(
+    st.lists(
+        st.tuples(WORDS, st.floats(0, 1e5), st.floats(0.001, 30), WORDS),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda t: t[0],
+    )
+)
 def test_any_clips_come_back(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
     root = tmp_path_factory.mktemp("pdid")
     clips = [
-        replace(CLIP, utt=f"s{name}", speaker="s", path=f"x/{name}.wav", start=round(start, 3), end=round(start + length, 3), text=text)
+        replace(
+            CLIP,
+            utt=f"s{name}",
+            speaker="s",
+            path=f"x/{name}.wav",
+            start=round(start, 3),
+            end=round(start + length, 3),
+            text=text,
+        )
         for name, start, length, text in rows
         if round(start + length, 3) > round(start, 3)
     ] or [CLIP]
@@ -47,12 +75,20 @@ def test_any_clips_come_back(tmp_path_factory: pytest.TempPathFactory, rows: lis
 
 
 def test_records(tmp_path: Path) -> None:
-    root = written(tmp_path / "pdid", CLIP, replace(CLIP, utt="a-s01-0000", path="Yazdi/b.wav", text=" سه   چهار ", split=""))
+    root = written(
+        tmp_path / "pdid", CLIP, replace(CLIP, utt="a-s01-0000", path="Yazdi/b.wav", text=" سه   چهار ", split="")
+    )
     before = listing(root)
     first, second = pdid.utterances(tmp_path)
     assert listing(root) == before
     assert (first.id, first.speaker, first.recording, first.text) == ("a-s01-0000", "a-s01", "a-s01-0000", "سه چهار")
-    assert (first.split, second.split, second.accent, second.language, second.duration) == (None, "test", "Yazdi", "fa", 1.0)
+    assert (first.split, second.split, second.accent, second.language, second.duration) == (
+        None,
+        "test",
+        "Yazdi",
+        "fa",
+        1.0,
+    )
     assert second.audio == root / CLIP.path
 
 
@@ -123,7 +159,9 @@ def test_an_owner_need_not_know_more_than_accent_speaker_and_text(tmp_path: Path
     """Six columns; one for the recording may be there and empty."""
     write(tmp_path / CLIP.path, tone(1.0))
     head = "split\tutt\tpath\taccent\tspeaker\ttext" + ("\trecording" if recording else "")
-    (tmp_path / "metadata.tsv").write_text(f"{head}\ntest\t{CLIP.utt}\t{CLIP.path}\tYazdi\t{CLIP.speaker}\tیک دو{recording}\n")
+    (tmp_path / "metadata.tsv").write_text(
+        f"{head}\ntest\t{CLIP.utt}\t{CLIP.path}\tYazdi\t{CLIP.speaker}\tیک دو{recording}\n"
+    )
     unknown = dict.fromkeys(("start", "end", "loudness", "snr", "music"))
     assert pdid.read_metadata(tmp_path) == [replace(CLIP, recording=CLIP.utt, **unknown)]
     assert [u.text for u in pdid.utterances(tmp_path)] == ["یک دو"]

@@ -76,40 +76,25 @@ def test_accent_recipe(corpora: dict[str, Path], tmp_path: Path) -> None:
 
 def test_a_table_of_speakers_settles_what_words_do_not(corpora: dict[str, Path], tmp_path: Path) -> None:
     main = program(ACCENT_RECIPE).main
-    unmapped = edacc.label_speakers(
-        edacc.background(corpora["edacc"]), edacc.read_labels(edacc.ACCENT_TABLE)
-    )[1]
+    unmapped = edacc.label_speakers(edacc.background(corpora["edacc"]), edacc.read_labels(edacc.ACCENT_TABLE))[1]
     (who,) = unmapped[edacc.MINI_UNMAPPED]
     (tmp_path / "mine.tsv").write_text(f"# speaker, label\n{who}\tMainstream US English\n")
     main(tmp_path / "data", edacc=corpora["edacc"], speaker_accents=tmp_path / "mine.tsv")
-    assert (
-        who in speakers(tmp_path / "data/unseen")
-        and not (tmp_path / "data/edacc_unmapped_accents.txt").exists()
-    )
+    assert who in speakers(tmp_path / "data/unseen") and not (tmp_path / "data/edacc_unmapped_accents.txt").exists()
 
 
 def test_accents_in_recogniser_training_are_an_option(corpora: dict[str, Path], tmp_path: Path) -> None:
-    program(ACCENT_RECIPE).main(
-        tmp_path / "data", **corpora, asr_train_accents=True, test_limit=5, shortest=0.2
-    )
+    program(ACCENT_RECIPE).main(tmp_path / "data", **corpora, asr_train_accents=True, test_limit=5, shortest=0.2)
     assert len(read_data_dir(tmp_path / "data/asr_train")) == 12 + 5 * 4
     assert not speakers(tmp_path / "data/asr_train") & speakers(tmp_path / "data/accented")
-    assert [len(read_data_dir(tmp_path / "data" / name)) for name in ("ls", "accented", "unseen")] == [
-        5,
-        5,
-        5,
-    ]
+    assert [len(read_data_dir(tmp_path / "data" / name)) for name in ("ls", "accented", "unseen")] == [5, 5, 5]
 
 
 def test_with_one_corpus_what_is_possible(corpora: dict[str, Path], tmp_path: Path) -> None:
     main = program(ACCENT_RECIPE).main
     main(tmp_path / "data", **corpora)
     main(tmp_path / "data", librispeech=corpora["librispeech"])
-    assert sorted(p.name for p in (tmp_path / "data").iterdir() if p.is_dir()) == [
-        "asr_dev",
-        "asr_train",
-        "ls",
-    ]
+    assert sorted(p.name for p in (tmp_path / "data").iterdir() if p.is_dir()) == ["asr_dev", "asr_train", "ls"]
     assert "accented is left out" in (tmp_path / "data/preparation.txt").read_text()
 
 
@@ -184,17 +169,13 @@ def test_digit_recipe_on_the_real_corpus(tmp_path: Path) -> None:
         "nicolas",
     }
     for name, about in (("asr_train", 200), ("asr_dev", 25), ("seen", 50), ("unseen", 125)):
-        assert all(0.85 * about <= count <= 1.1 * about for count in per_speaker[name].values()), per_speaker[
-            name
-        ]
+        assert all(0.85 * about <= count <= 1.1 * about for count in per_speaker[name].values()), per_speaker[name]
     texts = {name: {u.text for u in found} for name, found in sets.items()}
     assert not texts["asr_train"] & (texts["seen"] | texts["unseen"] | texts["asr_dev"])
-    assert all(
-        Path(u.audio).is_relative_to(tmp_path / "german/wav") for found in sets.values() for u in found
+    assert all(Path(u.audio).is_relative_to(tmp_path / "german/wav") for found in sets.values() for u in found)
+    assert "shares neither speakers nor recordings" in (tmp_path / "german/preparation.txt").read_text().replace(
+        "\n", " "
     )
-    assert "shares neither speakers nor recordings" in (
-        tmp_path / "german/preparation.txt"
-    ).read_text().replace("\n", " ")
     main(tmp_path / "french", root, "french")
     shared = {u.id: u.text for u in read_data_dir(tmp_path / "french/asr_train") if u.speaker == "theo"}
     assert shared == {u.id: u.text for u in sets["asr_train"] if u.speaker == "theo"}
@@ -202,9 +183,7 @@ def test_digit_recipe_on_the_real_corpus(tmp_path: Path) -> None:
         main(tmp_path / "greek", root, "greek")
 
 
-people = st.dictionaries(
-    st.text("abcdef", min_size=1, max_size=3), st.sampled_from(["X", "Y", "Z"]), max_size=20
-)
+people = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.sampled_from(["X", "Y", "Z"]), max_size=20)
 
 
 @given(people, st.integers(0, 9), st.randoms())

@@ -67,9 +67,7 @@ def full_tree(root: Path) -> tuple[list[str], list[str]]:
     return dev, test
 
 
-def test_official_lists_give_the_official_sets(
-    tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_official_lists_give_the_official_sets(tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "whole" / "corpus"
     dev, test = full_tree(root)
     write(root / "_background_noise_" / "tap.wav", 10 * RATE)
@@ -194,7 +192,10 @@ def test_archive_without_a_top_folder(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "speech_commands_v0.02.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         tar.add(tiny, ".")
-    with pytest.raises(InputError, match="bytes instead of 2428923189; fetch it again, or give it another name if you packed it yourself"):
+    with pytest.raises(
+        InputError,
+        match="bytes instead of 2428923189; fetch it again, or give it another name if you packed it yourself",
+    ):
         speech_commands.fetch(tmp_path / "t", path)
     path = path.rename(tmp_path / "one_word.tar.gz")
     root = speech_commands.fetch(tmp_path / "t", path)
@@ -323,9 +324,7 @@ def test_mini_round_trip(mini: Path) -> None:
     assert "not Speech Commands" in (mini / "SYNTHETIC.txt").read_text()
 
 
-def test_mini_is_the_same_again_and_another_for_another_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mini_is_the_same_again_and_another_for_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("espeakng_loader")
     monkeypatch.setattr(speech_commands, "MINI_SPEAKERS", {"train": 2, "dev": 1, "test": 1})
     for name, seed in (("mini", 3), ("again", 3), ("other", 4)):

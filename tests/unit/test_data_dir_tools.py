@@ -16,6 +16,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "local"), str(TOP / "utils")]
 
 from data_dir import TOOLS  # noqa: E402
+
 from salience.data import transforms  # noqa: E402
 from salience.data.validation import require_valid, validate  # noqa: E402
 from salience.errors import InputError  # noqa: E402
@@ -141,7 +142,9 @@ def test_zero_width_joiner_and_direction_marks_are_legal(tmp_path):
 
 def test_feats_text_and_wav_are_asked_for_unless_told(tmp_path):
     folder = make(tmp_path / "d")
-    assert "feats.scp: there is no such file (if that is by design, give --no-feats)" in tool("validate_data_dir", folder, code=1)
+    assert "feats.scp: there is no such file (if that is by design, give --no-feats)" in tool(
+        "validate_data_dir", folder, code=1
+    )
     (folder / "feats.scp").write_text("a-1 x.ark:4\n")
     assert "feats.scp: lacks utterances" in tool("validate_data_dir", folder, code=1)
     make(folder, text=None, wav_scp=None)
@@ -177,7 +180,10 @@ def test_segments_past_the_end(tmp_path):
     folder = make(tmp_path / "d", segments=True)
     (folder / "reco2dur").write_text("rec-a 1.5\nrec-b 2.5\nrec-c 3.4\n")
     begins, ends = validate(folder, feats=False)
-    assert "segments: has segments that begin behind the end of their recording: line 6 (c-3 begins at 5 s, rec-c ends at 3.40 s)" in begins
+    assert (
+        "segments: has segments that begin behind the end of their recording: line 6 (c-3 begins at 5 s, rec-c ends at"
+        " 3.40 s)" in begins
+    )
     assert "segments: has segments past the end of their recording: line 6 (c-3 ends at 5.5 s, rec-c at 3.40 s)" in ends
     (folder / "reco2dur").unlink()
     for name, seconds in (("a", 1.5), ("b", 1)):
@@ -308,7 +314,10 @@ def test_whole_speakers_until_enough(tmp_path):
     assert sorted(set(chosen.values())) != [b"s0", b"s1", b"s2"]
 
 
-@pytest.mark.parametrize(("option", "listed", "expected"), [("--spk-list", "a x\nc\n", "a-1 a-2 c-1 c-2 c-3"), ("--utt-list", "c-2\na-1 y\n", "a-1 c-2")])
+@pytest.mark.parametrize(
+    ("option", "listed", "expected"),
+    [("--spk-list", "a x\nc\n", "a-1 a-2 c-1 c-2 c-3"), ("--utt-list", "c-2\na-1 y\n", "a-1 c-2")],
+)
 def test_subset_from_a_list(option, listed, expected, tmp_path):
     (tmp_path / "list").write_text(listed)
     tool("subset_data_dir.sh", option, tmp_path / "list", make(tmp_path / "d", segments=True), tmp_path / "e")
@@ -316,7 +325,9 @@ def test_subset_from_a_list(option, listed, expected, tmp_path):
     assert validate(tmp_path / "e", feats=False) == []
 
 
-@pytest.mark.parametrize("args", [["--first", "7"], ["0"], ["--utt-list", "/dev/null"], ["--last", "x"], ["--first", "--last", "1"]])
+@pytest.mark.parametrize(
+    "args", [["--first", "7"], ["0"], ["--utt-list", "/dev/null"], ["--last", "x"], ["--first", "--last", "1"]]
+)
 def test_subset_that_cannot_leaves_the_target(args, tmp_path):
     make(tmp_path / "d")
     make(tmp_path / "e", keys=("q-1",))
@@ -351,7 +362,11 @@ def test_split_keeps_speakers_whole(segments, tmp_path):
 def test_split_within_speakers(tmp_path):
     folder = make(tmp_path / "d", segments=True)
     tool("split_data.sh", "--per-utt", folder, 3)
-    assert [keys_of(folder / "split3utt" / n / "text") for n in "123"] == [["a-1", "a-2"], ["b-1", "c-1"], ["c-2", "c-3"]]
+    assert [keys_of(folder / "split3utt" / n / "text") for n in "123"] == [
+        ["a-1", "a-2"],
+        ["b-1", "c-1"],
+        ["c-2", "c-3"],
+    ]
     assert keys_of(folder / "split3utt" / "3" / "wav.scp") == ["rec-c"]
     tool("split_data.sh", folder, 5)
     assert sorted(len(keys_of(folder / "split5" / n / "text")) for n in "12345") == [1, 1, 1, 1, 2]
@@ -433,7 +448,9 @@ def test_validation_may_allow_unprintable_characters_but_no_odd_white_space(tmp_
 
 
 def test_validation_may_pass_over_the_order_of_speakers(tmp_path):
-    folder = make(tmp_path / "d", keys=("a-1", "a-2"), utt2spk="a-1 z\na-2 a\n", spk2utt="a a-2\nz a-1\n", spk2gender="a f\nz m\n")
+    folder = make(
+        tmp_path / "d", keys=("a-1", "a-2"), utt2spk="a-1 z\na-2 a\n", spk2utt="a a-2\nz a-1\n", spk2gender="a f\nz m\n"
+    )
     assert "sorted by speaker" in tool("validate_data_dir.sh", "--no-feats", folder, code=1)
     tool("validate_data_dir.sh", "--no-feats", "--non-print", "--no-spk-sort", folder)
 
@@ -463,7 +480,10 @@ def test_combine_fixes_unless_told(tmp_path):
     assert keys_of(tmp_path / "all" / "utt2spk") == keys_of(tmp_path / "all" / "utt2dur") == ["a-1", "b-1"]
     assert validate(tmp_path / "all", feats=False) == []
     tool("combine_data.sh", "--skip_fix", "true", tmp_path / "all", a, b)
-    assert keys_of(tmp_path / "all" / "utt2dur") == ["a-1", "a-2", "b-1"] and keys_of(tmp_path / "all" / "text") == ["a-1", "b-1"]
+    assert keys_of(tmp_path / "all" / "utt2dur") == ["a-1", "a-2", "b-1"] and keys_of(tmp_path / "all" / "text") == [
+        "a-1",
+        "b-1",
+    ]
 
 
 def test_every_extra_files_option_counts(tmp_path):
@@ -610,7 +630,10 @@ def test_filter_scp(tmp_path):
     assert tool("filter_scp.pl", "-f", "2", "list", "in", cwd=tmp_path) == "c-1 a-1\n"
     assert tool("filter_scp.pl", "-", "in", cwd=tmp_path, stdin="c-1\n") == "c-1 a-1\n"
     assert tool("filter_scp.pl", "-f", "1", "list", "-", cwd=tmp_path, stdin="b-1 z\nc-1 z\n") == "b-1 z\n"
-    assert tool("filter_scp.pl", "list", "in", "-", "in", cwd=tmp_path, stdin="b-1 z\n") == "a-1 x\nb-1 y\nb-1 z\na-1 x\nb-1 y\n"
+    assert (
+        tool("filter_scp.pl", "list", "in", "-", "in", cwd=tmp_path, stdin="b-1 z\n")
+        == "a-1 x\nb-1 y\nb-1 z\na-1 x\nb-1 y\n"
+    )
     assert "counted from 1" in tool("filter_scp.pl", "-f", "0", "list", "in", cwd=tmp_path, code=1)
 
 

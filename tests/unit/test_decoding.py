@@ -29,7 +29,9 @@ def features():
 
 def test_at_full_context_it_is_whisper_decode(model, features):
     ours = dict(transcribe(model, features, LENGTHS, "en", batch_size=3, full_context=True, longest=10))
-    options = DecodingOptions(language="en", task="transcribe", without_timestamps=True, sample_len=10, temperature=0.0, fp16=False)
+    options = DecodingOptions(
+        language="en", task="transcribe", without_timestamps=True, sample_len=10, temperature=0.0, fp16=False
+    )
     for key, matrix in features.items():
         padded = torch.from_numpy(pad_frames(matrix, FRAMES_30S, floor_of(matrix)).T.copy())
         assert ours[key] == " ".join(whisper.decode(model, padded, options).text.split())
@@ -43,14 +45,26 @@ def test_batch_size_and_order_change_nothing(model, features, full_context):
     assert alone.keys() == LENGTHS.keys()
     for size, order in ((2, list(LENGTHS)), (32, list(LENGTHS)[::-1])):
         lengths = {key: LENGTHS[key] for key in order}
-        assert dict(transcribe(model, features, lengths, "en", batch_size=size, full_context=full_context, longest=8)) == alone
+        assert (
+            dict(transcribe(model, features, lengths, "en", batch_size=size, full_context=full_context, longest=8))
+            == alone
+        )
     for key in ("c", "g"):
         one = dict(transcribe(model, features, {key: LENGTHS[key]}, "en", full_context=full_context, longest=8))
         assert one == {key: alone[key]}
 
 
 def test_padding_depends_on_the_own_length_alone():
-    assert [padded_frames(n, False) for n in (1, 50, 51, 150, 151, 2949, 2950, 3000)] == [100, 100, 200, 200, 300, 3000, 3000, 3000]
+    assert [padded_frames(n, False) for n in (1, 50, 51, 150, 151, 2949, 2950, 3000)] == [
+        100,
+        100,
+        200,
+        200,
+        300,
+        3000,
+        3000,
+        3000,
+    ]
     assert {padded_frames(n, True) for n in (1, 1000, 3000)} == {3000}
 
 

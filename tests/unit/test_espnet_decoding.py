@@ -28,9 +28,24 @@ def trained(tmp_path_factory):
         train_toy(patch, quick, out="exp/location")
         dot = {**SETTINGS["decoder_conf"], "num_layers": 2, "att_conf": {"atype": "dot", "adim": 12}}
         train_toy(patch, quick | {"max_epoch": 1, "decoder_conf": dot}, out="exp/dot")
-        settings = {"lm": "seq_rnn", "lm_conf": {"unit": 8, "nlayers": 1}, "optim": "adam", "batch_size": 8, "max_epoch": 1,
-                    "best_model_criterion": [["valid", "loss", "min"]], "use_matplotlib": False, "use_tensorboard": False}
-        run_program(patch, "train_lm", data="data", tokens="data/tokens", out="exp/lm", training=yaml.safe_dump(settings, default_flow_style=True, width=10**6).strip())
+        settings = {
+            "lm": "seq_rnn",
+            "lm_conf": {"unit": 8, "nlayers": 1},
+            "optim": "adam",
+            "batch_size": 8,
+            "max_epoch": 1,
+            "best_model_criterion": [["valid", "loss", "min"]],
+            "use_matplotlib": False,
+            "use_tensorboard": False,
+        }
+        run_program(
+            patch,
+            "train_lm",
+            data="data",
+            tokens="data/tokens",
+            out="exp/lm",
+            training=yaml.safe_dump(settings, default_flow_style=True, width=10**6).strip(),
+        )
     return folder
 
 
@@ -68,7 +83,9 @@ def test_the_toy_language_is_recognised(recipe):
     assert arguments.input_size == DIMENSION and not model.training
     toys = [toy_utterance(seed) for seed in range(3000, 3012)]
     right = sum(search(features) == text for text, features in toys)
-    greedy = sum("".join(ctc_greedy(model, torch.from_numpy(f)[None], [len(f)])[0]).replace("<space>", " ") == t for t, f in toys)
+    greedy = sum(
+        "".join(ctc_greedy(model, torch.from_numpy(f)[None], [len(f)])[0]).replace("<space>", " ") == t for t, f in toys
+    )
     # Chance is about one in fifty.
     assert right >= 6, (right, greedy)
     assert greedy >= 4, (right, greedy)
@@ -117,13 +134,22 @@ def test_hypotheses_of_all_folders_are_written_and_then_skipped(recipe, monkeypa
 def test_several_recognisers_write_what_each_would_alone(recipe, monkeypatch):
     loaded = []
     load = BeamSearch.__init__
-    monkeypatch.setattr(BeamSearch, "__init__", lambda self, folder, *others: loaded.append(folder.name) or load(self, folder, *others))
-    decode(monkeypatch, models="exp/dot exp/location exp/location", features="dump dump noisy/dump", out="exp/m/dot exp/m/location exp/m/noisy")
+    monkeypatch.setattr(
+        BeamSearch, "__init__", lambda self, folder, *others: loaded.append(folder.name) or load(self, folder, *others)
+    )
+    decode(
+        monkeypatch,
+        models="exp/dot exp/location exp/location",
+        features="dump dump noisy/dump",
+        out="exp/m/dot exp/m/location exp/m/noisy",
+    )
     assert loaded == ["dot", "location"]
     heard = {}
     for name in ("dot", "location"):
         search = BeamSearch(recipe / "exp" / name, SEARCH)
-        heard[name] = {utterance: search(matrix) for utterance, matrix in Archive(recipe / "dump/dev/feats.scp").items()}
+        heard[name] = {
+            utterance: search(matrix) for utterance, matrix in Archive(recipe / "dump/dev/feats.scp").items()
+        }
         assert read_table(recipe / f"exp/m/{name}/dev/text") == heard[name]
     assert heard["dot"] != heard["location"]
     assert (recipe / "exp/m/noisy/dev/text").read_text() == (recipe / "exp/noisy/dev/text").read_text()
@@ -132,9 +158,15 @@ def test_several_recognisers_write_what_each_would_alone(recipe, monkeypatch):
 def test_bad_input_is_one_sentence(recipe, monkeypatch):
     write_features(recipe / "wide", "dev", {"s-a": noise(1, (20, 80))})
     for options, sentence in (
-        ({"features": "wide/dump"}, f"has 80 values a frame but exp/location was trained on {DIMENSION}; give the features"),
+        (
+            {"features": "wide/dump"},
+            f"has 80 values a frame but exp/location was trained on {DIMENSION}; give the features",
+        ),
         ({"features": "dump wide/dump"}, "--features names 2 folders but --out 1; give one for each"),
-        ({"models": "exp/location exp/dot"}, "--models names 2 recognisers for 1 folders of features; give one, or one for each"),
+        (
+            {"models": "exp/location exp/dot"},
+            "--models names 2 recognisers for 1 folders of features; give one, or one for each",
+        ),
         ({"models": "exp/absent"}, "exp/absent/config.yaml does not exist; train that model first"),
         ({"features": "absent"}, "absent/dev/feats.scp does not exist"),
         ({"lm": "exp/nolm"}, "exp/nolm/config.yaml does not exist"),

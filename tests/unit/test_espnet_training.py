@@ -44,10 +44,30 @@ def same(one, other):
 def test_two_processes_learn_what_one_does(recipe, monkeypatch):
     """ESPnet under launch.sh, as for several GPUs; every batch is shared, so the curve is the same but for rounding."""
     train_toy(monkeypatch)
-    options = ["--data", "data", "--features", "dump", "--tokens", "data/tokens", "--cmvn", "dump/cmvn.npz", "--out", "exp/two"]
-    command = [TOP / "local/launch.sh", "2", TOP / "local/train_espnet.py", *options, "--training", json.dumps(SETTINGS)]
+    options = [
+        "--data",
+        "data",
+        "--features",
+        "dump",
+        "--tokens",
+        "data/tokens",
+        "--cmvn",
+        "dump/cmvn.npz",
+        "--out",
+        "exp/two",
+    ]
+    command = [
+        TOP / "local/launch.sh",
+        "2",
+        TOP / "local/train_espnet.py",
+        *options,
+        "--training",
+        json.dumps(SETTINGS),
+    ]
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(TOP / "local"), "OMP_NUM_THREADS": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(TOP / "local"),
+        "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -93,7 +113,14 @@ def test_a_size_that_fits_no_subwords_is_one_sentence(recipe, monkeypatch, size)
 
 def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch, caplog):
     train_toy(monkeypatch)
-    assert sorted(p.name for p in (recipe / OUT).iterdir()) == ["cmvn.npz", "config.yaml", "history.json", "model.pth", "step.json", "tokens.txt"]
+    assert sorted(p.name for p in (recipe / OUT).iterdir()) == [
+        "cmvn.npz",
+        "config.yaml",
+        "history.json",
+        "model.pth",
+        "step.json",
+        "tokens.txt",
+    ]
     history = read_json(recipe / OUT / "history.json")
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
     assert {"train_loss", "dev_loss", "dev_acc", "dev_cer_ctc", "seconds"} < history[0].keys()
@@ -120,9 +147,15 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch,
     caplog.clear()
     with caplog.at_level("INFO"):
         train_toy(monkeypatch, out="exp/again")
-    assert "The training was resumed" in caplog.text and "3/3epoch started" in caplog.text and "1/3epoch started" not in caplog.text
+    assert (
+        "The training was resumed" in caplog.text
+        and "3/3epoch started" in caplog.text
+        and "1/3epoch started" not in caplog.text
+    )
     assert same(weights(recipe / OUT), weights(recipe / "exp/again"))
-    assert [e | {"seconds": 0} for e in read_json(recipe / "exp/again/history.json")] == [e | {"seconds": 0} for e in history]
+    assert [e | {"seconds": 0} for e in read_json(recipe / "exp/again/history.json")] == [
+        e | {"seconds": 0} for e in history
+    ]
 
     caplog.clear()
     with caplog.at_level("INFO"):
@@ -145,11 +178,15 @@ def test_the_seed_decides_and_a_start_is_taken(recipe, monkeypatch, capsys):
     assert not same(one, two)
     train_toy(monkeypatch, still, seed=2, out="exp/from1", init="exp/seed1")
     assert same(weights(recipe / "exp/from1"), one)
-    assert refused(capsys, monkeypatch, still | {"decoder_conf": {"hidden_size": 13}}, init="exp/seed1").endswith("use the settings that it was trained with")
+    assert refused(capsys, monkeypatch, still | {"decoder_conf": {"hidden_size": 13}}, init="exp/seed1").endswith(
+        "use the settings that it was trained with"
+    )
     config = yaml.safe_load((recipe / "exp/seed1/config.yaml").read_text())
     (recipe / "exp/seed1/config.yaml").write_text(yaml.safe_dump(config | {"input_size": 83}))
-    assert refused(capsys, monkeypatch, still, init="exp/seed1") == (
-        f"train_espnet.py: exp/seed1 takes 83 values a frame but the features have {DIMENSION}; start from another model"
+    assert (
+        refused(capsys, monkeypatch, still, init="exp/seed1")
+        == f"train_espnet.py: exp/seed1 takes 83 values a frame but the features have {DIMENSION}; start from another"
+        " model"
     )
     assert "does not exist; train that model first" in refused(capsys, monkeypatch, still, init="exp/absent")
 
@@ -158,7 +195,9 @@ def test_characters_after_subwords_are_characters(recipe, monkeypatch):
     prepare_tokens(monkeypatch, type="bpe", size=9, out="data/bpe")
     train_toy(monkeypatch, {"max_epoch": 1}, tokens="data/bpe")
     folder = recipe / "exp/a b/seed1"
-    assert yaml.safe_load((folder / "config.yaml").read_text())["token_type"] == "bpe" and (folder / "bpe.model").exists()
+    assert (
+        yaml.safe_load((folder / "config.yaml").read_text())["token_type"] == "bpe" and (folder / "bpe.model").exists()
+    )
     train_toy(monkeypatch, {"max_epoch": 1})
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     assert settings["token_type"] == "char" and settings["bpemodel"] is None and not (folder / "bpe.model").exists()
@@ -177,11 +216,27 @@ def test_espnet_learns_the_same_from_any_white_space(recipe, monkeypatch):
 
 
 def test_a_language_model_trains_and_is_skipped(recipe, monkeypatch, caplog):
-    settings = {"lm": "seq_rnn", "lm_conf": {"unit": 8, "nlayers": 1}, "optim": "adam", "batch_size": 8, "max_epoch": 2,
-                "best_model_criterion": [["valid", "loss", "min"]], "keep_nbest_models": 1, "use_matplotlib": False, "use_tensorboard": False}
-    options = {"data": "data", "tokens": "data/tokens", "out": "exp/lm", "training": yaml.safe_dump(settings, default_flow_style=True, width=10**6).strip()}
+    settings = {
+        "lm": "seq_rnn",
+        "lm_conf": {"unit": 8, "nlayers": 1},
+        "optim": "adam",
+        "batch_size": 8,
+        "max_epoch": 2,
+        "best_model_criterion": [["valid", "loss", "min"]],
+        "keep_nbest_models": 1,
+        "use_matplotlib": False,
+        "use_tensorboard": False,
+    }
+    options = {
+        "data": "data",
+        "tokens": "data/tokens",
+        "out": "exp/lm",
+        "training": yaml.safe_dump(settings, default_flow_style=True, width=10**6).strip(),
+    }
     run_program(monkeypatch, "train_lm", **options)
-    assert [set(e) for e in read_json(recipe / "exp/lm/history.json")] == [{"epoch", "train_loss", "dev_loss", "seconds"}] * 2
+    assert [set(e) for e in read_json(recipe / "exp/lm/history.json")] == [
+        {"epoch", "train_loss", "dev_loss", "seconds"}
+    ] * 2
     with caplog.at_level("INFO"):
         run_program(monkeypatch, "train_lm", **options)
     assert "up to date" in caplog.text
@@ -237,7 +292,9 @@ def test_bad_input_is_one_sentence_and_leaves_no_model(recipe, monkeypatch, caps
     write_table(recipe / "data/train/text", texts)
 
     np.savez(recipe / "dump/cmvn80.npz", count=5, sum=np.ones(80), sum_square=np.ones(80))
-    assert f"is made of 80 values a frame but dump/train/feats.scp has {DIMENSION}" in refused(capsys, monkeypatch, cmvn="dump/cmvn80.npz")
+    assert f"is made of 80 values a frame but dump/train/feats.scp has {DIMENSION}" in refused(
+        capsys, monkeypatch, cmvn="dump/cmvn80.npz"
+    )
     assert "dump/absent.npz does not exist; run stage 2" in refused(capsys, monkeypatch, cmvn="dump/absent.npz")
     assert "tokens.txt does not exist" in refused(capsys, monkeypatch, tokens="data/absent")
     assert "ESPnet has no setting 'encoder_cnf'" in refused(capsys, monkeypatch, {"encoder_cnf": {}})
@@ -248,7 +305,9 @@ def test_bad_input_is_one_sentence_and_leaves_no_model(recipe, monkeypatch, caps
     odd = (recipe / "odd.scp").read_text()
     kept = (recipe / "dump/train/feats.scp").read_text().splitlines(keepends=True)
     (recipe / "dump/train/feats.scp").write_text("".join([kept[0], odd, *kept[2:]]))
-    assert f"{second} has 5 values a frame, the first entry {DIMENSION}; run stage 2 again" in refused(capsys, monkeypatch)
+    assert f"{second} has 5 values a frame, the first entry {DIMENSION}; run stage 2 again" in refused(
+        capsys, monkeypatch
+    )
 
 
 def test_the_settings_of_the_recipe_are_espnets(monkeypatch):
@@ -259,7 +318,13 @@ def test_the_settings_of_the_recipe_are_espnets(monkeypatch):
     eps_decay.register()
     from espnet2.bin import asr_train, lm_train
 
-    for module, name in ((asr_train, "listener*.yaml"), (asr_train, "robust.yaml"), (asr_train, "through_masks.yaml"), (asr_train, "retrain*.yaml"), (lm_train, "lm.yaml")):
+    for module, name in (
+        (asr_train, "listener*.yaml"),
+        (asr_train, "robust.yaml"),
+        (asr_train, "through_masks.yaml"),
+        (asr_train, "retrain*.yaml"),
+        (lm_train, "lm.yaml"),
+    ):
         known = {action.dest for action in module.get_parser()._actions}
         files = [*(TOP / "egs/an4/conf").rglob(name)]
         assert {file.parent.name for file in files} == {"conf", "full", "mini"}

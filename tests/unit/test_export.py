@@ -41,7 +41,9 @@ def generated(folder, features, frames, **options):
         padded = torch.from_numpy(pad_frames(matrix, frames, floor_of(matrix)).T[None].copy())
         with torch.no_grad():
             (tokens,) = model.generate(padded, max_new_tokens=LONGEST, **options).tolist()
-        text = tokenizer.decode([t for t in tokens if t not in (tokenizer.eot, *tokenizer.sot_sequence_including_notimestamps)])
+        text = tokenizer.decode(
+            [t for t in tokens if t not in (tokenizer.eot, *tokenizer.sot_sequence_including_notimestamps)]
+        )
         texts[key] = " ".join(text.split())
     return texts
 
@@ -99,8 +101,18 @@ def theirs(folder):
 @pytest.mark.parametrize(
     "text",
     [
-        " the quick brown fox", "It's 3,141.59 dollars -- isn't it?", " يک دو سه چهار پنج", " می‌شود گفت که نه", "l'avi és a casa; què fa?",
-        "日本語のテキスト", "Привет, мир", "हिन्दी में", "  two  spaces\nand a line", "🙂 ok", "", "ﬁ́",
+        " the quick brown fox",
+        "It's 3,141.59 dollars -- isn't it?",
+        " يک دو سه چهار پنج",
+        " می‌شود گفت که نه",
+        "l'avi és a casa; què fa?",
+        "日本語のテキスト",
+        "Привет, мир",
+        "हिन्दी में",
+        "  two  spaces\nand a line",
+        "🙂 ok",
+        "",
+        "ﬁ́",
     ],
 )
 def test_token_ids_are_openai_whispers(theirs, text):
@@ -138,14 +150,19 @@ def test_words_get_time_stamps(folder):
 def test_names_are_translated_one_to_one(model):
     names = [huggingface_name(name) for name in model.state_dict()]
     assert len(set(names)) == len(names)
-    assert huggingface_name("decoder.blocks.0.cross_attn.query.weight") == "model.decoder.layers.0.encoder_attn.q_proj.weight"
+    assert (
+        huggingface_name("decoder.blocks.0.cross_attn.query.weight")
+        == "model.decoder.layers.0.encoder_attn.q_proj.weight"
+    )
     assert huggingface_name("encoder.ln_post.bias") == "model.encoder.layer_norm.bias"
 
 
 def test_the_program_exports_once(model, tmp_path, monkeypatch):
     save_model(model, tmp_path / "model.pt")
     run_program(monkeypatch, "export_whisper", model=tmp_path / "model.pt", out=tmp_path / "hf")
-    assert {"config.json", "generation_config.json", "model.safetensors"} <= {p.name for p in (tmp_path / "hf").iterdir()}
+    assert {"config.json", "generation_config.json", "model.safetensors"} <= {
+        p.name for p in (tmp_path / "hf").iterdir()
+    }
     before = (tmp_path / "hf/config.json").stat().st_mtime_ns
     with pytest.raises(SystemExit, match=r"export_whisper\.py: .*hf exists already"):
         run_program(monkeypatch, "export_whisper", model=tmp_path / "model.pt", out=tmp_path / "hf")

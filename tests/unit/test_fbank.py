@@ -134,7 +134,9 @@ def test_a_batch_does_not_change_its_items():
         np.testing.assert_allclose(together, ours(alone * np.float32(INT16), torch.float64), atol=1e-5)
     batch = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(one) for one in signals], batch_first=True)
     for alone, together in zip(signals, fbank(batch * INT16), strict=True):
-        np.testing.assert_allclose(together[: num_frames(len(alone))].numpy(), ours(alone * np.float32(INT16)), atol=1e-4)
+        np.testing.assert_allclose(
+            together[: num_frames(len(alone))].numpy(), ours(alone * np.float32(INT16)), atol=1e-4
+        )
     assert fbank_of_audios([]) == []
 
 
@@ -185,7 +187,10 @@ def test_the_kind_belongs_to_the_record(recipe, monkeypatch, tmp_path):
 
 def test_an_utterance_shorter_than_a_window(recipe, monkeypatch, tmp_path):
     write_set(tmp_path, "train", recipe | {"s3-a": recipe["s1-a"][:399]})
-    message = r"^extract_features\.py: .*s3-a\.wav: the utterance s3-a lasts 24\.9 ms, less than the window of one frame; leave it out in stage 1$"
+    message = (
+        r"^extract_features\.py: .*s3-a\.wav: the utterance s3-a lasts 24\.9 ms, less than the window of one frame;"
+        r" leave it out in stage 1$"
+    )
     with pytest.raises(SystemExit, match=message):
         run_program(monkeypatch, "extract_features", data="data", sets="train", out="dump", kind="fbank")
     assert not list((tmp_path / "dump").rglob("*.ark"))

@@ -102,11 +102,19 @@ def test_equation_5_in_numpy():
     masks[0, 0, 0], masks[1, 1, 1] = 0.0, 1.0
     weights = ImportanceWeights(recogniser=0.7, mask=3.0, frequency=2.0, time=5.0)
     m = np.clip(masks.numpy(), CLAMP, 1 - CLAMP)
-    expected = 0.7 * 1.9 - 3 * np.log(m).mean() + 2 * np.abs(m[:, 1:] - m[:, :-1]).mean() + 5 * np.abs(m[:, :, 1:] - m[:, :, :-1]).mean()
+    expected = (
+        0.7 * 1.9
+        - 3 * np.log(m).mean()
+        + 2 * np.abs(m[:, 1:] - m[:, :-1]).mean()
+        + 5 * np.abs(m[:, :, 1:] - m[:, :, :-1]).mean()
+    )
     assert float(importance_loss(masks, torch.tensor(1.9), weights)) == pytest.approx(expected, rel=1e-6)
     published = (
-        0.7 * 1.9 - m.mean() - 3 * (m * np.log(m) + (1 - m) * np.log(1 - m)).mean()
-        + 2 * (m[:, 1:] - m[:, :-1]).mean() + 5 * (m[:, :, 1:] - m[:, :, :-1]).mean()
+        0.7 * 1.9
+        - m.mean()
+        - 3 * (m * np.log(m) + (1 - m) * np.log(1 - m)).mean()
+        + 2 * (m[:, 1:] - m[:, :-1]).mean()
+        + 5 * (m[:, :, 1:] - m[:, :, :-1]).mean()
     )
     assert float(legacy_choice(masks, torch.tensor(1.9), weights)) == pytest.approx(published, rel=1e-6)
 
@@ -124,7 +132,9 @@ def test_the_generator_has_307_parameters_and_is_plain_convolutions(tmp_path):
         assert torch.allclose(model(x), plain, atol=1e-5)
         loss = plain.square().sum()
         expected = torch.autograd.grad(loss, list(model.parameters()))
-        for found, wanted in zip(torch.autograd.grad(model(x).square().sum(), list(model.parameters())), expected, strict=True):
+        for found, wanted in zip(
+            torch.autograd.grad(model(x).square().sum(), list(model.parameters())), expected, strict=True
+        ):
             assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-3)
     save_generator(model, tmp_path)
     assert torch.equal(load_generator(tmp_path)(x), model(x))
@@ -162,7 +172,9 @@ def test_a_recogniser_of_one_band_makes_the_generator_spare_it():
     speech = Material(torch.fft.irfft(spectrum * level), full, labels)
     torch.manual_seed(7)
     weights = ImportanceWeights(mask=1.0, frequency=0.1, time=0.1)
-    network = GeneratorTraining(MaskGenerator(), Band(), speech, Material(torch.randn(count, SAMPLES), full), weights, -20.0)
+    network = GeneratorTraining(
+        MaskGenerator(), Band(), speech, Material(torch.randn(count, SAMPLES), full), weights, -20.0
+    )
     optimizer = torch.optim.Adam(network.generator.parameters(), 0.02)
     for update in range(150):
         loss = network(rows, (rows + update) % count)["loss"]
@@ -176,7 +188,12 @@ def test_a_recogniser_of_one_band_makes_the_generator_spare_it():
     assert float(band) < 0.1 < 0.6 < float(rest)
     assert (logits.argmax(1) == labels).all()
     with torch.no_grad():
-        everywhere = mix(speech.spectra(rows), network._frozen[2].spectra(rows), None, batch_gain(speech.spectra(rows), network._frozen[2].spectra(rows), -20.0))
+        everywhere = mix(
+            speech.spectra(rows),
+            network._frozen[2].spectra(rows),
+            None,
+            batch_gain(speech.spectra(rows), network._frozen[2].spectra(rows), -20.0),
+        )
     assert (Band()(decibels(everywhere)).argmax(1) == 2).all()
 
 
@@ -192,7 +209,12 @@ def test_draws_belong_to_utterances_and_epochs_not_to_their_order():
             assert one["shifts"].tolist() == other["shifts"][[0, 2]].tolist()
         else:
             assert (one["shifts"] == 0).any() and one["shifts"].shape == (1, 2)
-    everything = [Draws(50, 7, Augmentation(method="noise", masks="own"), seed=s).__getitems__([(e, i)]) for s in (1, 2) for e in range(40) for i in range(20)]
+    everything = [
+        Draws(50, 7, Augmentation(method="noise", masks="own"), seed=s).__getitems__([(e, i)])
+        for s in (1, 2)
+        for e in range(40)
+        for i in range(20)
+    ]
     shifts = torch.cat([batch["shifts"] for batch in everything])
     assert shifts.min() == -30 and shifts.max() == 29
     assert 0.45 < torch.cat([batch["everywhere"] for batch in everything]).float().mean() < 0.55
@@ -215,7 +237,9 @@ def test_features_of_each_augmentation():
     moved = np.roll(masks[rows].numpy() / np.float32(MASK_LEVELS), 5, axis=2)
     expected = decibels(speech + gain * added * torch.from_numpy(moved))
     assert torch.allclose(network.features(rows, noise_rows, **numbers), expected, atol=1e-3)
-    assert torch.equal(network.features(rows, noise_rows, **{**numbers, "everywhere": torch.tensor([True])}), everywhere)
+    assert torch.equal(
+        network.features(rows, noise_rows, **{**numbers, "everywhere": torch.tensor([True])}), everywhere
+    )
     each = {"mask_rows": rows, "shifts": torch.tensor([[0, 5], [3, -4]]), "everywhere": torch.tensor([False, True])}
     found = network.features(rows, noise_rows, **each)
     assert torch.allclose(found[0], expected[0], atol=1e-3) and torch.allclose(found[1], everywhere[1], atol=1e-3)

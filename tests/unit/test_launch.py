@@ -48,7 +48,9 @@ def test_several_processes_on_one_machine(launched):
 
 
 def test_several_nodes_meet_on_the_first(launched):
-    words = launched("2", "train.py", "--out", "a b", SLURM_JOB_NUM_NODES="3", SLURM_JOB_ID="40007", SLURM_CPUS_PER_TASK="5")
+    words = launched(
+        "2", "train.py", "--out", "a b", SLURM_JOB_NUM_NODES="3", SLURM_JOB_ID="40007", SLURM_CPUS_PER_TASK="5"
+    )
     host = subprocess.run(["hostname"], capture_output=True, text=True).stdout.strip()
     assert words == [
         "srun", "--nodes=3", "--ntasks-per-node=1", "--ntasks=3", "--kill-on-bad-exit=1", "--cpus-per-task=5",

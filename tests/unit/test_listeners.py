@@ -8,17 +8,26 @@ import torch
 import yaml
 from accent_helpers import run_program
 from bubble_helpers import (
-    OPTIONS, SMALL, TEXTS, WORDS, estimator, speech, write_commands, write_hybrid, write_recordings, write_whisper,
+    OPTIONS,
+    SMALL,
+    TEXTS,
+    WORDS,
+    estimator,
+    speech,
+    write_commands,
+    write_hybrid,
+    write_recordings,
+    write_whisper,
 )
 from torch import nn
 
+from salience.decoding.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
 from salience.errors import InputError
 from salience.features.fbank import INT16, num_frames
 from salience.features.logmel import floor_of, log_mel
 from salience.files import read_json
 from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
 from salience.models.commands import load_recogniser
-from salience.decoding.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
 from salience.models.mask_estimator import MaskEstimator, load_estimator
 from salience.models.whisper import WhisperForTraining, load_model, target_tokens, tokenizer_of
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights
@@ -29,7 +38,11 @@ pytest.importorskip("espnet2")
 LENGTHS = (5200, 8000, 6700)
 """Samples of the batches here; not longest first."""
 KINDS = {"hybrid": HybridListener, "whisper": WhisperListener, "commands": CommandListener}
-SPOKEN = {"hybrid": (TEXTS[0], TEXTS[1], "PULP TUTU"), "whisper": ("up", "left up", "to the left"), "commands": ("up", "left", "up")}
+SPOKEN = {
+    "hybrid": (TEXTS[0], TEXTS[1], "PULP TUTU"),
+    "whisper": ("up", "left up", "to the left"),
+    "commands": ("up", "left", "up"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +77,19 @@ def slowly_hybrid(model, signal, text):
     computer = kaldi_native_fbank.OnlineFbank(options)
     computer.accept_waveform(16000, signal.tolist())
     features = np.stack([computer.get_frame(n) for n in range(computer.num_frames_ready)])
-    ids = [arguments.token_list.index("<space>" if c == " " else c) if c in [*arguments.token_list, " "] else 1 for c in text]
+    ids = [
+        arguments.token_list.index("<space>" if c == " " else c) if c in [*arguments.token_list, " "] else 1
+        for c in text
+    ]
     with torch.no_grad():
-        return float(espnet.eval()(
-            torch.from_numpy(features)[None], torch.tensor([len(features)]), torch.tensor([ids]), torch.tensor([len(ids)]),
-        )[0])
+        return float(
+            espnet.eval()(
+                torch.from_numpy(features)[None],
+                torch.tensor([len(features)]),
+                torch.tensor([ids]),
+                torch.tensor([len(ids)]),
+            )[0]
+        )
 
 
 def slowly_whisper(model, order):
@@ -77,7 +98,9 @@ def slowly_whisper(model, order):
     tokenizer = tokenizer_of(whisper, "en")
     matrices = log_mel([speech(n, LENGTHS[n]) for n in order])
     targets = [target_tokens(tokenizer, SPOKEN["whisper"][n], 448) for n in order]
-    data = collate([Example(m, floor_of(m), t) for m, t in zip(matrices, targets, strict=True)], tokenizer.eot, full_context=False)
+    data = collate(
+        [Example(m, floor_of(m), t) for m, t in zip(matrices, targets, strict=True)], tokenizer.eot, full_context=False
+    )
     with torch.no_grad():
         each = WhisperForTraining(whisper.eval())(**data)["loss"]
     return float(each) * sum(len(t) - 1 for t in targets) / len(order)
@@ -99,7 +122,9 @@ def test_the_loss_is_that_of_the_recogniser_itself_in_any_order(models, listener
     found = float(listeners[kind].loss(signals, samples, texts))
     if kind == "hybrid":
         pytest.importorskip("kaldi_native_fbank")
-        expected = np.mean([slowly_hybrid(models[kind], signals[row, : samples[row]], text) for row, text in enumerate(texts)])
+        expected = np.mean(
+            [slowly_hybrid(models[kind], signals[row, : samples[row]], text) for row, text in enumerate(texts)]
+        )
     elif kind == "whisper":
         expected = slowly_whisper(models[kind], order)
     else:
@@ -127,7 +152,9 @@ def test_what_stands_beyond_an_end_is_not_heard(listeners, kind):
             row[own:] = 9000.0
         torch.testing.assert_close(listeners[kind].loss(loud, samples, SPOKEN[kind]), found)
     heard = listeners[kind].transcribe(signals, samples)
-    assert heard == [listeners[kind].transcribe(signals[n : n + 1, : LENGTHS[n]], samples[n : n + 1])[0] for n in range(3)]
+    assert heard == [
+        listeners[kind].transcribe(signals[n : n + 1, : LENGTHS[n]], samples[n : n + 1])[0] for n in range(3)
+    ]
     assert all(isinstance(text, str) for text in heard)
 
 
@@ -163,7 +190,9 @@ def test_the_listener_stays_as_it_is_while_the_estimator_learns(models, kind):
     old = copy.deepcopy(network.estimator.state_dict())
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
     signals, samples = batch()
-    noise = torch.randn(signals.shape, generator=torch.Generator().manual_seed(1)) * (torch.arange(max(LENGTHS)) < samples[:, None])
+    noise = torch.randn(signals.shape, generator=torch.Generator().manual_seed(1)) * (
+        torch.arange(max(LENGTHS)) < samples[:, None]
+    )
     network(signals, noise, samples, SPOKEN[kind])["loss"].backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.estimator.parameters())
     optimizer.step()
@@ -192,7 +221,9 @@ def test_a_hybrid_has_no_chance_in_it(models):
     losses = [float(listener.loss(signals, samples, SPOKEN["hybrid"])) for _ in range(2)]
     assert losses[0] == losses[1] and modes and all(modes)
     # SpecAugment and plain dropout go by the mode of the model.
-    assert not listener.model.training and not any(m.training for m in listener.model.modules() if isinstance(m, nn.Dropout))
+    assert not listener.model.training and not any(
+        m.training for m in listener.model.modules() if isinstance(m, nn.Dropout)
+    )
 
 
 def test_a_hybrid_hears_the_best_path_of_ctc(listeners):
@@ -214,7 +245,9 @@ def test_commands_hear_the_most_probable_word(listeners, models):
     expected = []
     for n in range(3):
         with torch.no_grad():
-            expected.append(WORDS[int(recogniser(recogniser.decibels(torch.from_numpy(speech(n, LENGTHS[n]))[None])).argmax())])
+            expected.append(
+                WORDS[int(recogniser(recogniser.decibels(torch.from_numpy(speech(n, LENGTHS[n]))[None])).argmax())]
+            )
     assert listeners["commands"].transcribe(signals, samples) == expected
     words = set()
     for bias in range(3):
@@ -227,7 +260,9 @@ def test_commands_hear_the_most_probable_word(listeners, models):
 def test_the_recogniser_of_commands_has_the_papers_parameters():
     model = CommandRecogniser(CommandRecogniserConfig(words=tuple(f"w{n}" for n in range(35))))
     assert sum(p.numel() for p in model.parameters()) == 486_022
-    decibels = model.decibels(torch.stack([torch.zeros(16000), 0.5 * torch.cos(2 * torch.pi * 1000 / 16000 * torch.arange(16000))]))
+    decibels = model.decibels(
+        torch.stack([torch.zeros(16000), 0.5 * torch.cos(2 * torch.pi * 1000 / 16000 * torch.arange(16000))])
+    )
     assert decibels.shape == (2, 257, 126) and model(decibels).shape == (2, 35)
     assert float(decibels[0].max()) == float(decibels[0].min()) == -200.0
     # Half of the amplitude times the window's sum, 256, stands at 1000 Hz.
@@ -274,11 +309,16 @@ def test_the_recogniser_of_commands_is_that_of_plain_layers(window, frames):
         assert float((single(x.float()) - expected[0]).norm() / expected[0].norm()) < 0.05
 
 
-@pytest.mark.parametrize(("kind", "file"), [("hybrid", "model.pth"), ("commands", "model.safetensors"), ("whisper", "")])
+@pytest.mark.parametrize(
+    ("kind", "file"), [("hybrid", "model.pth"), ("commands", "model.safetensors"), ("whisper", "")]
+)
 def test_an_absent_recogniser_is_one_sentence(tmp_path, kind, file):
     with pytest.raises(InputError) as refused:
         open_listener(ListenerChoice(kind, tmp_path / "none"))
-    assert str(refused.value) == f"{tmp_path / 'none' / file} does not exist; train the recogniser, or name another one by --listener.model"
+    assert (
+        str(refused.value)
+        == f"{tmp_path / 'none' / file} does not exist; train the recogniser, or name another one by --listener.model"
+    )
 
 
 def test_broken_recognisers_are_one_sentence(tmp_path, models):
@@ -300,11 +340,18 @@ def test_a_hybrid_of_other_features_is_one_sentence(tmp_path, monkeypatch):
     model = write_hybrid(tmp_path, monkeypatch, bins=6)
     with pytest.raises(InputError) as refused:
         open_listener(ListenerChoice("hybrid", model))
-    assert str(refused.value) == f"{model} reads features of 6 dimensions, and fbank has 80; train it on the features of stage 2"
+    assert (
+        str(refused.value)
+        == f"{model} reads features of 6 dimensions, and fbank has 80; train it on the features of stage 2"
+    )
 
 
 def test_texts_that_cannot_be_asked_about_are_known(listeners):
-    assert listeners["hybrid"].check("UP") is None and listeners["whisper"].check("up") is None and listeners["commands"].check("up") is None
+    assert (
+        listeners["hybrid"].check("UP") is None
+        and listeners["whisper"].check("up") is None
+        and listeners["commands"].check("up") is None
+    )
     assert listeners["hybrid"].check("") == listeners["whisper"].check("") == "it is empty"
     assert listeners["commands"].check("right") == "it is none of the recogniser's words (down, left, up)"
 
@@ -327,14 +374,29 @@ def test_an_estimator_is_trained_against_each(models, tmp_path, monkeypatch, kin
     """By the settings alone."""
     texts = {"hybrid": TEXTS, "whisper": ("up", "left up"), "commands": ("up", "left")}[kind]
     write_recordings(tmp_path, texts=texts)
-    training = {"epochs": 2, "batch_size": 3, "optimizer": "adadelta", "learning_rate": 1.0, "epsilon": 1e-4, "schedule": "constant", "warmup": 0.0}
+    training = {
+        "epochs": 2,
+        "batch_size": 3,
+        "optimizer": "adadelta",
+        "learning_rate": 1.0,
+        "epsilon": 1e-4,
+        "schedule": "constant",
+        "warmup": 0.0,
+    }
     settings = {"listener": {"kind": kind, "model": str(models[kind])}, "training": training, "allowance": 1000.0}
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.chdir(tmp_path)
-    before = {path: path.read_bytes() for path in ([models[kind]] if kind == "whisper" else [p for p in models[kind].iterdir() if p.is_file()])}
-    run_program(monkeypatch, "train_mask_estimator", config="settings.yaml", data="data", out="exp/estimator", **OPTIONS)
+    before = {
+        path: path.read_bytes()
+        for path in ([models[kind]] if kind == "whisper" else [p for p in models[kind].iterdir() if p.is_file()])
+    }
+    run_program(
+        monkeypatch, "train_mask_estimator", config="settings.yaml", data="data", out="exp/estimator", **OPTIONS
+    )
     scores = [e for e in read_json(tmp_path / "exp/estimator/history.json") if "eval_dev_choice" in e]
-    assert len(scores) == 2 and all(np.isfinite(e["eval_dev_cer"]) and 0 <= e["eval_dev_noise_proportion"] <= 100 for e in scores)
+    assert len(scores) == 2 and all(
+        np.isfinite(e["eval_dev_cer"]) and 0 <= e["eval_dev_noise_proportion"] <= 100 for e in scores
+    )
     model = load_estimator(tmp_path / "exp/estimator")
     assert model.sizes == SMALL and all(torch.isfinite(p).all() for p in model.parameters())
     start = estimator_at_start(1)

@@ -73,7 +73,11 @@ def test_padding_by_the_floor_is_whispers_padding(samples, level):
     (ours,) = log_mel([signal])
     padded = pad_frames(ours, FRAMES_30S, floor_of(ours))
     theirs = whispers_log_mel(signal)
-    np.testing.assert_allclose(np.delete(padded, slice(len(ours), len(ours) + 2), 0), np.delete(theirs, slice(len(ours), len(ours) + 2), 0), atol=1e-4)
+    np.testing.assert_allclose(
+        np.delete(padded, slice(len(ours), len(ours) + 2), 0),
+        np.delete(theirs, slice(len(ours), len(ours) + 2), 0),
+        atol=1e-4,
+    )
 
 
 def test_pad_frames_cuts_and_extends():
@@ -91,7 +95,10 @@ def test_rate_and_format_hardly_show(tmp_path, rate, form):
 
     def sound(at: int) -> np.ndarray:
         time = np.arange(at * 2) / at
-        return sum(0.1 * np.sin(2 * np.pi * f * time) * (1 + np.sin(2 * np.pi * s * time)) for f, s in ((300, 2), (900, 3), (2200, 1))).astype(np.float32)
+        return sum(
+            0.1 * np.sin(2 * np.pi * f * time) * (1 + np.sin(2 * np.pi * s * time))
+            for f, s in ((300, 2), (900, 3), (2200, 1))
+        ).astype(np.float32)
 
     soundfile.write(tmp_path / f"a.{form}", np.stack([sound(rate)] * 2, axis=1), rate)
     (ours,) = log_mel([read_audio(tmp_path / f"a.{form}", 16000)])

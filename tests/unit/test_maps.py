@@ -88,7 +88,18 @@ def recipe(tmp_path, monkeypatch):
 @pytest.mark.parametrize("target", ["predicted", "true"])
 def test_stage_4_writes_each_utterances_own_map(recipe, monkeypatch, target):
     """Batched in order of length, cut and archived, equal to the map of the utterance alone."""
-    run_program(monkeypatch, "map_saliency", data="data", features="dump", sets="train", classifier="exp", out="maps", target=target, compress=False, batch_size=3)
+    run_program(
+        monkeypatch,
+        "map_saliency",
+        data="data",
+        features="dump",
+        sets="train",
+        classifier="exp",
+        out="maps",
+        target=target,
+        compress=False,
+        batch_size=3,
+    )
     model = classifier()
     accents = read_table(recipe / "data/train/utt2accent")
     features = Archive(recipe / "dump/train/feats.scp")
@@ -109,7 +120,16 @@ def test_stage_4_writes_each_utterances_own_map(recipe, monkeypatch, target):
 
 def test_eight_bits_hardly_change_a_map(recipe, monkeypatch):
     for out, compress in (("fine", False), ("coarse", True)):
-        run_program(monkeypatch, "map_saliency", data="data", features="dump", sets="train", classifier="exp", out=out, compress=compress)
+        run_program(
+            monkeypatch,
+            "map_saliency",
+            data="data",
+            features="dump",
+            sets="train",
+            classifier="exp",
+            out=out,
+            compress=compress,
+        )
     for kind in ("gradcam", "gradcam++", "random"):
         fine, coarse = (Archive(recipe / f"{out}/{kind}/train/saliency.1.scp") for out in ("fine", "coarse"))
         for key in LENGTHS:
@@ -118,7 +138,17 @@ def test_eight_bits_hardly_change_a_map(recipe, monkeypatch):
 
 def test_the_random_control_depends_on_nothing_but_seed_and_utterance(recipe, monkeypatch):
     for out, batch, seed in (("one", 1, 1), ("two", 4, 1), ("three", 4, 2)):
-        run_program(monkeypatch, "map_saliency", data="data", features="dump", sets="train", classifier="exp", out=out, batch_size=batch, seed=seed)
+        run_program(
+            monkeypatch,
+            "map_saliency",
+            data="data",
+            features="dump",
+            sets="train",
+            classifier="exp",
+            out=out,
+            batch_size=batch,
+            seed=seed,
+        )
     one, two, three = (Archive(recipe / f"{out}/random/train/saliency.1.scp") for out in ("one", "two", "three"))
     for key in LENGTHS:
         np.testing.assert_array_equal(one[key], two[key])
@@ -136,5 +166,7 @@ def test_everyone_gets_another_ones_map(tmp_path, monkeypatch):
     assert own.keys() == other.keys() and sorted(own.values()) == sorted(other.values())
     assert all(own[key] != other[key] for key in own)
     # The next in length: 8, 33, 33, 170, 300, and around.
-    assert [other[key] for key in ("c-1", "a-1", "d-1", "b-1", "a-2")] == [own[key] for key in ("a-1", "d-1", "b-1", "a-2", "c-1")]
+    assert [other[key] for key in ("c-1", "a-1", "d-1", "b-1", "a-2")] == [
+        own[key] for key in ("a-1", "d-1", "b-1", "a-2", "c-1")
+    ]
     assert read_json(tmp_path / "maps/other/train/saliency.json")["method"] == "other"

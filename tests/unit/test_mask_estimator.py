@@ -11,7 +11,14 @@ from bubble_helpers import SMALL, constant, estimator, speech
 from torch import nn
 
 from salience.errors import InputError
-from salience.models.mask_estimator import FLOOR, MaskEstimator, MaskEstimatorSizes, load_estimator, log_power, save_estimator
+from salience.models.mask_estimator import (
+    FLOOR,
+    MaskEstimator,
+    MaskEstimatorSizes,
+    load_estimator,
+    log_power,
+    save_estimator,
+)
 
 LENGTHS = (9, 30, 17)
 
@@ -30,11 +37,16 @@ def test_the_layers_have_the_papers_sizes():
     assert (model.sizes.bins, model.sizes.places) == (513, 31)
     assert model.convolution.weight.shape == (256, 1, 11, 32) and model.convolution.stride == (1, 16)
     assert model.convolution(torch.zeros(1, 1, 40, 513, device="meta")).shape == (1, 256, 40, 31)
-    assert model.recurrence.input_size == 7936 and model.recurrence.hidden_size == 512 and model.recurrence.bidirectional
+    assert (
+        model.recurrence.input_size == 7936 and model.recurrence.hidden_size == 512 and model.recurrence.bidirectional
+    )
     assert (model.dense.in_features, model.dense.out_features) == (1024, 2 * 513)
     counts = {
-        "convolution": 256 * (11 * 32 + 1), "norm_convolution": 2 * 256, "recurrence": 2 * 4 * 512 * (7936 + 512 + 2),
-        "norm_recurrence": 2 * 1024, "dense": 1026 * 1025,
+        "convolution": 256 * (11 * 32 + 1),
+        "norm_convolution": 2 * 256,
+        "recurrence": 2 * 4 * 512 * (7936 + 512 + 2),
+        "norm_recurrence": 2 * 1024,
+        "dense": 1026 * 1025,
     }
     assert {name: sum(p.numel() for p in layer.parameters()) for name, layer in model.named_children()} == counts
 
@@ -71,7 +83,7 @@ def test_the_mask_is_the_layers_one_after_another_and_a_softmax_over_two_classes
         masks = torch.sigmoid(model(values, lengths))
         for row, length in enumerate(LENGTHS):
             expected = slowly(model, values[row, :length])
-            assert 0.05 < float(expected.std())
+            assert float(expected.std()) > 0.05
             torch.testing.assert_close(masks[row, :length], expected, atol=1e-5, rtol=0)
 
 
@@ -149,7 +161,9 @@ def test_normalisation_makes_the_training_sets_bins_alike():
     scaled.set_normalisation(mean, deviation)
     values, lengths = batch()
     with torch.no_grad():
-        torch.testing.assert_close(scaled(values * deviation + mean, lengths), plain(values, lengths), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            scaled(values * deviation + mean, lengths), plain(values, lengths), atol=1e-4, rtol=1e-4
+        )
 
 
 def test_what_is_saved_is_read(tmp_path):
@@ -164,14 +178,26 @@ def test_what_is_saved_is_read(tmp_path):
     assert torch.equal(read(values, lengths), model(values, lengths))
 
 
-@pytest.mark.parametrize(("harm", "sentence"), [
-    (lambda folder: (folder / "config.json").unlink(), "config.json does not exist"),
-    (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
-    (lambda folder: (folder / "config.json").write_text('{"units": 3}'), "holds no mask estimator that can be read .*run stage 4 again"),
-    (lambda folder: (folder / "config.json").write_text(json.dumps(asdict(replace(SMALL, hidden=11)))), "holds no mask estimator that can be read"),
-    (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors does not exist; run stage 4 again"),
-    (lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-9]), "holds no mask estimator that can be read"),
-])
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "config.json does not exist"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"units": 3}'),
+            "holds no mask estimator that can be read .*run stage 4 again",
+        ),
+        (
+            lambda folder: (folder / "config.json").write_text(json.dumps(asdict(replace(SMALL, hidden=11)))),
+            "holds no mask estimator that can be read",
+        ),
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors does not exist; run stage 4 again"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-9]),
+            "holds no mask estimator that can be read",
+        ),
+    ],
+)
 def test_a_broken_folder_is_one_sentence(tmp_path, harm, sentence):
     save_estimator(estimator(), tmp_path)
     harm(tmp_path)
@@ -181,7 +207,9 @@ def test_a_broken_folder_is_one_sentence(tmp_path, harm, sentence):
 
 
 def test_impossible_sizes_are_one_sentence():
-    with pytest.raises(InputError, match="a kernel over 66 bins does not fit a spectrogram of 65; lower kernel_frequency"):
+    with pytest.raises(
+        InputError, match="a kernel over 66 bins does not fit a spectrogram of 65; lower kernel_frequency"
+    ):
         MaskEstimator(replace(SMALL, kernel_frequency=66))
     with pytest.raises(InputError, match="a kernel over 4 frames has no middle one; make kernel_time odd"):
         MaskEstimator(replace(SMALL, kernel_time=4))

@@ -16,7 +16,14 @@ def test_the_masks_are_those_of_the_trainings_first_epoch(tmp_path, monkeypatch)
     archive = Archive(tmp_path / "maps/saliency.scp")
     found = {}
     for variant in ("gradcam", "random-mask", "specaugment"):
-        run_program(monkeypatch, "mask_latents", maps=tmp_path / "maps/saliency.scp", out=tmp_path / variant, variant=variant, seed=3)
+        run_program(
+            monkeypatch,
+            "mask_latents",
+            maps=tmp_path / "maps/saliency.scp",
+            out=tmp_path / variant,
+            variant=variant,
+            seed=3,
+        )
         found[variant] = masks = Archive(tmp_path / variant / "mask.scp")
         masker = LatentMasker(variant, LatentMasking(), archive, 3)
         shares = read_table(tmp_path / variant / "masked_share")

@@ -49,7 +49,9 @@ def test_noise_is_white_unit_and_depends_on_its_names_only():
     one = {name: white_noise(40_000, "evaluation", name, draw) for draw in (1, 2) for name in ("b", "a")}
     for name, samples in reversed(one.items()):
         np.testing.assert_array_equal(samples, white_noise(40_000, "evaluation", name, 2))
-        assert samples.dtype == np.float32 and samples.std() == pytest.approx(1.0, rel=0.02) and abs(samples.mean()) < 0.02
+        assert (
+            samples.dtype == np.float32 and samples.std() == pytest.approx(1.0, rel=0.02) and abs(samples.mean()) < 0.02
+        )
         assert abs(np.corrcoef(samples[:-1], samples[1:])[0, 1]) < 0.02
     different = [one["a"], one["b"], white_noise(40_000, "evaluation", "a", 1), white_noise(40_000, "training", "a", 2)]
     correlations = np.corrcoef(different)
@@ -62,7 +64,9 @@ def test_noise_is_white_unit_and_depends_on_its_names_only():
 def test_the_gain_makes_the_ratio(snr):
     signal, noise = INT16 * speech(1, 9000), white_noise(9000, "n") * 7
     gain = gain_for(signal, noise, snr)
-    reached = 10 * np.log10(np.mean(np.square(signal, dtype=np.float64)) / np.mean(np.square(gain * noise, dtype=np.float64)))
+    reached = 10 * np.log10(
+        np.mean(np.square(signal, dtype=np.float64)) / np.mean(np.square(gain * noise, dtype=np.float64))
+    )
     assert reached == pytest.approx(snr, abs=0.01)
 
 
@@ -82,7 +86,14 @@ def recipe(tmp_path, monkeypatch):
 
 
 def estimate(monkeypatch, **options):
-    defaults = {"data": "data", "sets": "test", "estimators": "exp/estimator", "out": "exp/masks", "longest": 0.5, "compress": "false"}
+    defaults = {
+        "data": "data",
+        "sets": "test",
+        "estimators": "exp/estimator",
+        "out": "exp/masks",
+        "longest": 0.5,
+        "compress": "false",
+    }
     run_program(monkeypatch, "estimate_masks", **(defaults | options))
 
 
@@ -114,13 +125,16 @@ def heard(key):
 def test_masks_are_those_of_the_estimator_and_are_counted(recipe, monkeypatch):
     estimate(monkeypatch)
     model = estimator()
-    masks, table = Archive(recipe / "exp/masks/test/mask.1.scp"), read_table(recipe / "exp/masks/test/noise_proportion.1")
+    masks, table = (
+        Archive(recipe / "exp/masks/test/mask.1.scp"),
+        read_table(recipe / "exp/masks/test/noise_proportion.1"),
+    )
     assert list(masks) == list(table) == list(SAMPLES)
     for key, samples in SAMPLES.items():
         alone = torch.from_numpy(heard(key))[None]
         expected = torch.sigmoid(model(model.log_power(alone), torch.tensor([1 + samples // SMALL.hop])))[0].numpy()
         np.testing.assert_allclose(masks[key], expected, atol=1e-5)
-        assert 0.1 < expected.std()
+        assert expected.std() > 0.1
         # Padded with dithered silence, half a second in all, as if that were part of the utterance.
         silence = dithered(np.zeros(8000 - samples, np.float32), 6.25, "padding", key)
         padded = torch.from_numpy(np.concatenate([heard(key), silence]))[None]
@@ -143,7 +157,9 @@ def test_masks_of_one_byte_are_nearly_the_same_and_count_the_same(recipe, monkey
         assert 0 < np.abs(one[key] - other[key]).max() < 1 / 255
     tables = [(recipe / f"exp/{name}/test/noise_proportion.1").read_text() for name in ("masks", "small")]
     assert tables[0] == tables[1]
-    assert (recipe / "exp/small/test/mask.1.ark").stat().st_size < 0.3 * (recipe / "exp/masks/test/mask.1.ark").stat().st_size
+    assert (recipe / "exp/small/test/mask.1.ark").stat().st_size < 0.3 * (
+        recipe / "exp/masks/test/mask.1.ark"
+    ).stat().st_size
 
 
 def test_masks_on_a_logarithmic_scale_are_mixed_on_it(recipe, monkeypatch):
@@ -181,14 +197,21 @@ def test_the_mixture_is_that_of_equation_2(recipe, monkeypatch):
     masked(monkeypatch, recipe, draws="1 2", out="exp/noisy{draw}")
     masks = Archive(recipe / "exp/masks/test/mask.scp")
     for draw in ("1", "2"):
-        features, counts = Archive(recipe / f"exp/noisy{draw}/test/feats.scp"), read_table(recipe / f"exp/noisy{draw}/test/utt2num_frames")
+        features, counts = (
+            Archive(recipe / f"exp/noisy{draw}/test/feats.scp"),
+            read_table(recipe / f"exp/noisy{draw}/test/utt2num_frames"),
+        )
         for key, samples in SAMPLES.items():
             noise = torch.from_numpy(white_noise(samples, "evaluation", key, draw))[None]
             added = istft(stft(noise, 128, 32) * torch.tensor(masks[key])[None], samples, 128, 32)
             expected = fbank(torch.from_numpy(heard(key))[None] + GAIN * added)[0].numpy()
             np.testing.assert_allclose(features[key], expected, atol=0.05)
-            assert np.median(np.abs(features[key] - expected)) < 1e-4 and int(counts[key]) == len(expected) == num_frames(samples)
-        assert (recipe / f"exp/noisy{draw}/test/noise_proportion").read_text() == (recipe / "exp/masks/test/noise_proportion").read_text()
+            assert np.median(np.abs(features[key] - expected)) < 1e-4 and int(counts[key]) == len(
+                expected
+            ) == num_frames(samples)
+        assert (recipe / f"exp/noisy{draw}/test/noise_proportion").read_text() == (
+            recipe / "exp/masks/test/noise_proportion"
+        ).read_text()
     one, two = (Archive(recipe / f"exp/noisy{draw}/test/feats.scp")["a-1"] for draw in "12")
     assert np.abs(one - two).mean() > 0.05
 
@@ -222,7 +245,9 @@ def test_noise_does_not_depend_on_order_or_company(recipe, monkeypatch):
     for table in ("wav.scp", "text", "utt2spk", "utt2dur"):
         write_table(keep / table, {"a-2": read_table(recipe / "data/test" / table)["a-2"]})
     mix(monkeypatch, sets="one", draws="2", out="exp/alone")
-    np.testing.assert_array_equal(Archive(recipe / "exp/alone/one/feats.scp")["a-2"], Archive(recipe / "exp/noisy2/test/feats.scp")["a-2"])
+    np.testing.assert_array_equal(
+        Archive(recipe / "exp/alone/one/feats.scp")["a-2"], Archive(recipe / "exp/noisy2/test/feats.scp")["a-2"]
+    )
 
 
 def copies(recipe, suffix="-x"):
@@ -236,14 +261,22 @@ def copies(recipe, suffix="-x"):
 def test_a_copy_takes_the_mask_of_its_original(recipe, monkeypatch):
     copies(recipe)
     masked(monkeypatch, recipe, sets="doubled", mask_set="test")
-    features, shares = Archive(recipe / "exp/noisy/doubled/feats.scp"), read_table(recipe / "exp/noisy/doubled/noise_proportion")
-    masks, of_originals = Archive(recipe / "exp/masks/test/mask.scp"), read_table(recipe / "exp/masks/test/noise_proportion")
+    features, shares = (
+        Archive(recipe / "exp/noisy/doubled/feats.scp"),
+        read_table(recipe / "exp/noisy/doubled/noise_proportion"),
+    )
+    masks, of_originals = (
+        Archive(recipe / "exp/masks/test/mask.scp"),
+        read_table(recipe / "exp/masks/test/noise_proportion"),
+    )
     assert shares == {key + "-x": value for key, value in of_originals.items()}
     for key, samples in SAMPLES.items():
         signal = soundfile.read(f"audio/{key}.wav", dtype="float32")[0] * np.float32(INT16)
         noise = torch.from_numpy(white_noise(samples, "evaluation", key + "-x", 1))[None]
         added = masked_noise(noise, torch.tensor(masks[key])[None], 128, 32)
-        expected = fbank(torch.from_numpy(dithered(signal, 6.25, "evaluation", key + "-x"))[None] + GAIN * added)[0].numpy()
+        expected = fbank(torch.from_numpy(dithered(signal, 6.25, "evaluation", key + "-x"))[None] + GAIN * added)[
+            0
+        ].numpy()
         assert np.median(np.abs(features[key + "-x"] - expected)) < 1e-4
     (recipe / "data/doubled/utt2uniq").unlink()
     with pytest.raises(SystemExit, match="exp/masks/test/mask.scp has no entry for a-1-x"):
@@ -311,19 +344,25 @@ def test_a_mask_of_other_frames_is_one_sentence(recipe, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         mix(monkeypatch, masks="exp/masks", estimator="exp/estimator")
     frames = 1 + SAMPLES["a-2"] // SMALL.hop
-    assert str(stopped.value) == f"mix_noise.py: the mask of a-2 has {frames - 1} frames, and its audio {frames}; run stage 4 again"
+    assert (
+        str(stopped.value)
+        == f"mix_noise.py: the mask of a-2 has {frames - 1} frames, and its audio {frames}; run stage 4 again"
+    )
     after = contents(recipe / "exp/noisy/test")
     assert "step.json" not in after and {k: v for k, v in before.items() if k != "step.json"} == after
 
 
-@pytest.mark.parametrize(("options", "sentence"), [
-    ({"masks": "exp/masks"}, "--masks and --estimator go together; give both or none"),
-    ({"draws": "1 2"}, r"with several draws --out needs \{draw\} in it"),
-    ({"snr": "1 2 3"}, "--snr takes one number or the two ends of a range, not '1 2 3'"),
-    ({"snr": "loud"}, "--snr takes one number or the two ends of a range, not 'loud'"),
-    ({"masks": "exp/none", "estimator": "exp/estimator"}, "exp/none/test/mask.scp does not exist"),
-    ({"masks": "exp/masks", "estimator": "exp/none"}, "exp/none/config.json does not exist"),
-])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"masks": "exp/masks"}, "--masks and --estimator go together; give both or none"),
+        ({"draws": "1 2"}, r"with several draws --out needs \{draw\} in it"),
+        ({"snr": "1 2 3"}, "--snr takes one number or the two ends of a range, not '1 2 3'"),
+        ({"snr": "loud"}, "--snr takes one number or the two ends of a range, not 'loud'"),
+        ({"masks": "exp/none", "estimator": "exp/estimator"}, "exp/none/test/mask.scp does not exist"),
+        ({"masks": "exp/masks", "estimator": "exp/none"}, "exp/none/config.json does not exist"),
+    ],
+)
 def test_bad_options_are_one_sentence(recipe, monkeypatch, options, sentence):
     with pytest.raises(SystemExit, match=sentence) as stopped:
         mix(monkeypatch, **options)

@@ -47,7 +47,14 @@ class Pipe(RawIOBase):
 
 
 def ffmpeg(
-    form: str, codec: str, rate: int, *, layout: str = "mono", pipe: bool = True, seconds: float = SECONDS, **options: str
+    form: str,
+    codec: str,
+    rate: int,
+    *,
+    layout: str = "mono",
+    pipe: bool = True,
+    seconds: float = SECONDS,
+    **options: str,
 ) -> Callable[[Path], bytes]:
     """An encoder of FFmpeg's, with options of stream and muxer; on a pipe unless it is said otherwise."""
 
@@ -109,7 +116,12 @@ def libsndfile(form: str, subtype: str, rate: int = 16000, channels: int = 1) ->
 
 
 def wav(
-    size: int | None = None, data_size: int | None = None, behind: bytes = b"", bits: int = 16, rate: int = 16000, off: int = 0
+    size: int | None = None,
+    data_size: int | None = None,
+    behind: bytes = b"",
+    bits: int = 16,
+    rate: int = 16000,
+    off: int = 0,
 ) -> Callable[[Path], bytes]:
     """A WAV file written byte by byte, with these sizes of file and data in its head."""
 
@@ -166,9 +178,16 @@ OPUS = program("opusenc", "--quiet", "IN", "OUT", package="opus-tools")
 
 ODD: dict[str, tuple[Callable[[Path], bytes], float, str]] = {
     # name: how it is made, seconds of a frame of its codec, and how a cut-off one is told ("" where nothing can tell)
-    **{f"mp3 {b} kb/s {r} Hz": (mp3(b, r), 1152 / r, "last frame") for b, r in ((32, 22050), (48, 32000), (64, 44100), (128, 48000))},
+    **{
+        f"mp3 {b} kb/s {r} Hz": (mp3(b, r), 1152 / r, "last frame")
+        for b, r in ((32, 22050), (48, 32000), (64, 44100), (128, 48000))
+    },
     "mp3 vbr without Xing": (lame("-V5", "-t"), 0.0261, "last frame"),
-    "mp3 vbr with Xing": (program("lame", "--quiet", "-V5", "IN", "OUT", package="lame"), 0.0261, "last frame|promises"),
+    "mp3 vbr with Xing": (
+        program("lame", "--quiet", "-V5", "IN", "OUT", package="lame"),
+        0.0261,
+        "last frame|promises",
+    ),
     "mp3 picture": (around(PIPED, id3(5000)), 0.036, "last frame"),
     "mp3 two tags": (around(PIPED, id3(50) + id3(500)), 0.036, "last frame"),
     "mp3 tag before": (around(PIPED, ape()), 0.036, "last frame"),
@@ -190,11 +209,21 @@ ODD: dict[str, tuple[Callable[[Path], bytes], float, str]] = {
     **{
         f"wav sox {' '.join(options)}": (sox(*options, "-t", "wav"), 0, "")
         for options in (
-            ("-b", "8", "-e", "unsigned"), ("-b", "32"), ("-e", "float", "-b", "32"), ("-e", "float", "-b", "64"), ("-c", "6"),
-            ("-e", "a-law"), ("-e", "u-law"), ("-b", "24", "-c", "2"),
+            ("-b", "8", "-e", "unsigned"),
+            ("-b", "32"),
+            ("-e", "float", "-b", "32"),
+            ("-e", "float", "-b", "64"),
+            ("-c", "6"),
+            ("-e", "a-law"),
+            ("-e", "u-law"),
+            ("-b", "24", "-c", "2"),
         )
     },
-    "wav gsm": (program("sox", "IN", "-t", "wav", "-r", "8000", "-e", "gsm-full-rate", "OUT", package="sox"), 0.04, "promises"),
+    "wav gsm": (
+        program("sox", "IN", "-t", "wav", "-r", "8000", "-e", "gsm-full-rate", "OUT", package="sox"),
+        0.04,
+        "promises",
+    ),
     "wav ms adpcm": (program("sox", "IN", "-t", "wav", "-e", "ms-adpcm", "OUT", package="sox"), 0.05, "promises"),
     "wav g721": (libsndfile("WAV", "G721_32", 8000), 0.015, "promises"),
     "wav extensible": (libsndfile("WAVEX", "PCM_24", channels=3), 0, "promises"),
@@ -206,19 +235,34 @@ ODD: dict[str, tuple[Callable[[Path], bytes], float, str]] = {
     "caf": (program("sox", "IN", "-t", "caf", "OUT", package="sox"), 0, "promises"),
     "flac FFmpeg pipe": (ffmpeg("flac", "flac", 22050), 0, "last packet|packets cannot be decoded"),
     "flac sox pipe": (sox("-t", "flac"), 0, "cut off or damaged|last packet"),
-    "flac id3": (around(ffmpeg("flac", "flac", 22050, pipe=False), id3(100)), 0, "last packet|packets cannot be decoded"),
+    "flac id3": (
+        around(ffmpeg("flac", "flac", 22050, pipe=False), id3(100)),
+        0,
+        "last packet|packets cannot be decoded",
+    ),
     "ogg vorbis": (VORBIS, 0.0233, "last page"),
     "ogg vorbis chained": (joined(VORBIS, VORBIS), 0.0466, "last page"),
     "ogg opus": (OPUS, 0.02, "last page"),
     "ogg opus chained": (joined(OPUS, OPUS), 0.04, "last page"),
     "ogg opus FFmpeg pipe": (ffmpeg("ogg", "libopus", 48000), 0.02, "last page"),
     "m4a": (ffmpeg("mp4", "aac", 44100, pipe=False), 0.0233, "cannot be decoded"),
-    "m4a from a streamer": (ffmpeg("mp4", "aac", 44100, pipe=False, movflags="faststart"), 0.0233, "last packet|promises|packets"),
+    "m4a from a streamer": (
+        ffmpeg("mp4", "aac", 44100, pipe=False, movflags="faststart"),
+        0.0233,
+        "last packet|promises|packets",
+    ),
     "aac": (ffmpeg("adts", "aac", 44100), 0.0233, "last packet|packets cannot be decoded"),
     "webm": (ffmpeg("webm", "libopus", 48000, pipe=False), 0.02, "its header promises"),
     "webm pipe": (ffmpeg("webm", "libopus", 48000), 0.02, ""),
-    "mka": (ffmpeg("matroska", "aac", 44100, layout="stereo", pipe=False), 0.0233, "last packet|its header promises|packets"),
-    **{f"sphere {kind}": (libsndfile("NIST", kind, 8000), 0, "promises") for kind in ("PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW")},
+    "mka": (
+        ffmpeg("matroska", "aac", 44100, layout="stereo", pipe=False),
+        0.0233,
+        "last packet|its header promises|packets",
+    ),
+    **{
+        f"sphere {kind}": (libsndfile("NIST", kind, 8000), 0, "promises")
+        for kind in ("PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW")
+    },
     "sphere of both": (sphere_of_both, 0, "promises"),
 }
 
@@ -265,7 +309,9 @@ def test_a_cut_off_file_is_told(tmp_path: Path, name: str, read: Callable[[Path]
     path = written(tmp_path, name)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10 + 7])
-    with pytest.raises(BadAudio, match=f"({ODD[name][2]}).*; fetch the file again, convert it, or leave it out") as caught:
+    with pytest.raises(
+        BadAudio, match=f"({ODD[name][2]}).*; fetch the file again, convert it, or leave it out"
+    ) as caught:
         read(path)
     assert "\n" not in str(caught.value) and caught.value.path == path
 

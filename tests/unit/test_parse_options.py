@@ -91,7 +91,9 @@ def test_refused(words, said, tmp_path):
     assert said in run(*words, code=1, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--stage", "2", "--help"], ["--stage", "2", "-h"], ["--help", "--nonsense"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["-h"], ["--stage", "2", "--help"], ["--stage", "2", "-h"], ["--help", "--nonsense"]]
+)
 def test_help(words):
     done = subprocess.run(["bash", "-c", SCRIPT, "x", *words], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "usage: this script\nsecond line\n", "")
@@ -135,7 +137,13 @@ def test_a_recipe_helps(recipe):
 def test_the_parser_leaves_nothing_behind():
     script = f'before=$(set); . "{PARSER}"; diff <(echo "$before") <(set) | grep -o "^> [A-Za-z_]*" | sort -u'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    names = {line[2:] for line in done.stdout.split("\n") if line} - {"_", "before", "BASH", "PIPESTATUS", "BASH_REMATCH"}
+    names = {line[2:] for line in done.stdout.split("\n") if line} - {
+        "_",
+        "before",
+        "BASH",
+        "PIPESTATUS",
+        "BASH_REMATCH",
+    }
     assert names <= {"BASH_LINENO", "FUNCNAME", "BASH_ARGC", "BASH_ARGV"}, names
 
 

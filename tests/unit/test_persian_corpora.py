@@ -154,15 +154,28 @@ def test_speakers_of_the_pretraining_are_in_no_mini_corpus():
 
 def test_voices_read_every_digit():
     """No voice falls silent, or into spelling out letters, at a word."""
-    cast = [voices.cast([voice], 1, 0, name)[0] for name, voice in [("a", mini_persian.STANDARD[0]), ("b", mini_persian.STANDARD[1]), *mini_persian.SEEN.items(), *mini_persian.UNSEEN.items()]]
+    cast = [
+        voices.cast([voice], 1, 0, name)[0]
+        for name, voice in [
+            ("a", mini_persian.STANDARD[0]),
+            ("b", mini_persian.STANDARD[1]),
+            *mini_persian.SEEN.items(),
+            *mini_persian.UNSEEN.items(),
+        ]
+    ]
     lengths = [len(x) / 16000 for x in speak([speaker.line(word) for speaker in cast for word in mini_persian.WORDS])]
-    assert 0.15 < min(lengths) and max(lengths) < 1.5
+    assert min(lengths) > 0.15 and max(lengths) < 1.5
 
 
 def test_sentences_of_the_three_kinds_differ():
     kinds = (mini_corpora.TRAIN, mini_corpora.DEV, mini_corpora.TEST)
     said = [{text for text, _ in zip(mini_persian.sentences(kind, 1), range(200))} for kind in kinds]
-    assert [len(texts) for texts in said] == [200] * 3 and not said[0] & said[1] and not said[0] & said[2] and not said[1] & said[2]
+    assert (
+        [len(texts) for texts in said] == [200] * 3
+        and not said[0] & said[1]
+        and not said[0] & said[2]
+        and not said[1] & said[2]
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -188,21 +201,33 @@ def test_sets_of_both_corpora(release, tmp_path):
     prepare.main(tmp_path / "data", release, root, standard_train=6, standard_dev=3, standard_test=4, seed=3)
     accents = {name: set(read_table(tmp_path / "data" / name / "utt2accent").values()) for name in SETS}
     seen = {"Isfahani", "Lori", "Yazdi"}
-    assert accents["cls_train"] == accents["cls_test"] == seen | {"Standard"} and accents["cls_dev"] <= seen | {"Standard"}
+    assert accents["cls_train"] == accents["cls_test"] == seen | {"Standard"} and accents["cls_dev"] <= seen | {
+        "Standard"
+    }
     assert accents["asr_train"] == accents["asr_dev"] == accents["standard"] == {"Standard"}
     assert accents["accented"] == seen | {"Tajiki", "Balochi"}
     for table in ("utt2spk", "utt2recording"):
         assert all(len(kinds) == 1 for kinds in places(tmp_path / "data", table).values())
     # A recording with two speakers went somewhere as a whole.
     assert {"isfahani_r1", "lori_r1"} <= places(tmp_path / "data", "utt2recording").keys()
-    counts = [list(read_table(tmp_path / "data" / name / "utt2accent").values()).count("Standard") for name in ("cls_train", "cls_dev", "cls_test")]
+    counts = [
+        list(read_table(tmp_path / "data" / name / "utt2accent").values()).count("Standard")
+        for name in ("cls_train", "cls_dev", "cls_test")
+    ]
     assert counts == [6, 3, 4]
     text = (tmp_path / "data/preparation.txt").read_text()
     assert "split was drawn by recording and speaker" in text and "accented" in text
 
 
 def test_a_speaker_of_two_recordings_keeps_them_together(tmp_path, release):
-    clips = [replace(c, speaker="guest", utt=f"guest-{c.utt}", path=f"{c.accent}/guest-{c.utt}.wav") if c.utt.endswith("s0-0000") and c.accent == "Lori" else c for c in dialects()]
+    clips = [
+        (
+            replace(c, speaker="guest", utt=f"guest-{c.utt}", path=f"{c.accent}/guest-{c.utt}.wav")
+            if c.utt.endswith("s0-0000") and c.accent == "Lori"
+            else c
+        )
+        for c in dialects()
+    ]
     root = corpus(tmp_path / "pdid", clips)
     prepare.main(tmp_path / "data", release, root, seed=1)
     found = places(tmp_path / "data", "utt2recording")
@@ -219,7 +244,12 @@ def test_one_corpus_alone_makes_its_sets(tmp_path, release):
     prepare.main(tmp_path / "cv", release)
     assert {p.name for p in (tmp_path / "cv").iterdir() if p.is_dir()} == {"asr_train", "asr_dev", "standard"}
     prepare.main(tmp_path / "pd", pdid=corpus(tmp_path / "pdid", dialects()))
-    assert {p.name for p in (tmp_path / "pd").iterdir() if p.is_dir()} == {"cls_train", "cls_dev", "cls_test", "accented"}
+    assert {p.name for p in (tmp_path / "pd").iterdir() if p.is_dir()} == {
+        "cls_train",
+        "cls_dev",
+        "cls_test",
+        "accented",
+    }
     assert "asr_train is left out" in (tmp_path / "pd/preparation.txt").read_text()
 
 
@@ -241,13 +271,23 @@ def test_control_characters_are_taken_out_of_texts(tmp_path, release):
 
 def test_training_on_accents_needs_transcripts(tmp_path, release):
     root = corpus(tmp_path / "pdid", [replace(c, text="") for c in dialects()])
-    with pytest.raises(InputError, match="needs PDID's transcripts, and no training clip has one; fill the column text"):
+    with pytest.raises(
+        InputError, match="needs PDID's transcripts, and no training clip has one; fill the column text"
+    ):
         prepare.main(tmp_path / "data", release, root, asr_train_accents=True)
     assert not (tmp_path / "data/asr_train").exists()
 
 
 def given_split(clips):
-    return [replace(c, split="test" if c.accent in ("Tajiki", "Balochi") else ("train", "train", "dev", "test")[int(c.recording[-1])]) for c in clips]
+    return [
+        replace(
+            c,
+            split=(
+                "test" if c.accent in ("Tajiki", "Balochi") else ("train", "train", "dev", "test")[int(c.recording[-1])]
+            ),
+        )
+        for c in clips
+    ]
 
 
 def test_the_split_of_the_metadata_is_kept(tmp_path, release):
@@ -270,9 +310,14 @@ def test_a_split_that_cannot_be_kept_is_refused(tmp_path, release, change, words
 def test_test_only_accents_are_found_whatever_their_case_and_missed_aloud(tmp_path, release):
     prepare.main(tmp_path / "data", release, corpus(tmp_path / "pdid", dialects()), test_only="tajiki, BALOCHI,Shirasi")
     accents = {name: set(read_table(tmp_path / "data" / name / "utt2accent").values()) for name in SETS}
-    assert {"Tajiki", "Balochi"} <= accents["accented"] and not {"Tajiki", "Balochi"} & (accents["cls_train"] | accents["cls_dev"])
+    assert {"Tajiki", "Balochi"} <= accents["accented"] and not {"Tajiki", "Balochi"} & (
+        accents["cls_train"] | accents["cls_dev"]
+    )
     notes = (tmp_path / "data/preparation.txt").read_text()
-    assert "- test-only accent Shirasi is not in PDID, which has Balochi, Isfahani, Lori, Tajiki, Yazdi\n" in notes and "BALOCHI" not in notes
+    assert (
+        "- test-only accent Shirasi is not in PDID, which has Balochi, Isfahani, Lori, Tajiki, Yazdi\n" in notes
+        and "BALOCHI" not in notes
+    )
 
 
 def test_clips_of_unknown_recordings_are_told(tmp_path, release):
@@ -306,7 +351,9 @@ def test_a_recording_in_two_sets_is_found(tmp_path, release):
     prepare.main(tmp_path / "data", release, corpus(tmp_path / "pdid", clips))
     with pytest.raises(InputError, match="share the recordings lori_r1; keep all clips of each in one of them"):
         leakage(tmp_path / "data")
-    assert re.search(r"cls_train and accented .* SHARED RECORDINGS, an error", (tmp_path / "data/leakage.md").read_text())
+    assert re.search(
+        r"cls_train and accented .* SHARED RECORDINGS, an error", (tmp_path / "data/leakage.md").read_text()
+    )
     # Sets of the same kind may share it.
     assert "cls_test and accented | " in (tmp_path / "data/leakage.md").read_text()
 

@@ -21,25 +21,47 @@ def score(monkeypatch, folder, normaliser):
     write_table(folder / "hyp", {"s-1": "می روم خانه", "s-2": "کتاب"})
     write_table(folder / "utt2spk", {"s-1": "s", "s-2": "s"})
     out = folder / "exp/plain/seed1/score/test"
-    run_program(monkeypatch, "score_words", ref=folder / "ref", hyp=folder / "hyp", utt2spk=folder / "utt2spk", out=out, normaliser=normaliser)
+    run_program(
+        monkeypatch,
+        "score_words",
+        ref=folder / "ref",
+        hyp=folder / "hyp",
+        utt2spk=folder / "utt2spk",
+        out=out,
+        normaliser=normaliser,
+    )
     return out
 
 
 def test_each_normaliser_has_its_score(tmp_path, monkeypatch):
     out = score(monkeypatch, tmp_path, "persian-joined persian")
     counts = json.loads((out / "counts.json").read_text())
-    assert list(counts["normalisers"].items()) == [("raw", "raw 1"), ("persian-joined", "persian-joined 1"), ("normalised", "persian 1")]
+    assert list(counts["normalisers"].items()) == [
+        ("raw", "raw 1"),
+        ("persian-joined", "persian-joined 1"),
+        ("normalised", "persian 1"),
+    ]
     # Raw: the joined word and the Arabic kaf.  Joined: a space where one word was said.  Parted: nothing.
     assert [counts[kind]["word_errors"] for kind in ("raw", "persian-joined", "normalised")] == [[2, 1], [2, 0], [0, 0]]
     assert [sum(counts[kind]["words"]) for kind in ("raw", "persian-joined", "normalised")] == [3, 3, 4]
-    assert {p.name for p in out.glob("alignments_*")} == {"alignments_raw.txt", "alignments_persian-joined.txt", "alignments_normalised.txt"}
+    assert {p.name for p in out.glob("alignments_*")} == {
+        "alignments_raw.txt",
+        "alignments_persian-joined.txt",
+        "alignments_normalised.txt",
+    }
     assert (out / "wer").read_text().count("%WER") == 3
 
     common = provenance("c", True, "whisper", "./run.sh")
     rows = rate_rows("test", read_scores(f"{tmp_path}/exp/{{system}}/seed{{seed}}/score/{{set}}")["test"], common)
-    assert [(row["normaliser"], row["value"]) for row in rows if row["metric"] == "wer"] == [("raw 1", 100.0), ("persian-joined 1", 66.667), ("persian 1", 0.0)]
+    assert [(row["normaliser"], row["value"]) for row in rows if row["metric"] == "wer"] == [
+        ("raw 1", 100.0),
+        ("persian-joined 1", 66.667),
+        ("persian 1", 0.0),
+    ]
     section = sections({"rows": rows, "comparisons": [], "runs": []})[0]
-    assert [table.title for table in section.main] == [f"WER / CER in %, {name} 1" for name in ("raw", "persian-joined", "persian")]
+    assert [table.title for table in section.main] == [
+        f"WER / CER in %, {name} 1" for name in ("raw", "persian-joined", "persian")
+    ]
 
 
 def test_one_normaliser_scores_as_before(tmp_path, monkeypatch):
@@ -103,7 +125,10 @@ def test_a_model_has_its_own_settings_and_figures(tmp_path, options, finetune, p
 
 
 def test_a_collection_by_itself_goes_on_with_its_report(tmp_path):
-    stages = 'data=. exp=. downloads=. asr_train=asr_train; present() { :; }; begin() { [ "$stage" -gt $1 ] || echo $1; false; }\n'
+    stages = (
+        'data=. exp=. downloads=. asr_train=asr_train; present() { :; }; begin() { [ "$stage" -gt $1 ] || echo $1;'
+        " false; }\n"
+    )
     assert run_with(tmp_path, stages, "--stage", "1").split() == list("123456789")
     (tmp_path / "egs/cv_fa_pdid/pdid").mkdir()
     for name in ("preparation.txt", "pdid/collection.json"):
@@ -135,7 +160,9 @@ TOLD = {
 def collected(tmp_path):
     """results.json of another corpus's row and of the collection, as the program writes it."""
     (tmp_path / "collection.json").write_text(json.dumps(TOLD))
-    (tmp_path / "results.json").write_text(json.dumps({"rows": [{"corpus": "other", "synthetic": True}], "comparisons": [], "runs": []}))
+    (tmp_path / "results.json").write_text(
+        json.dumps({"rows": [{"corpus": "other", "synthetic": True}], "comparisons": [], "runs": []})
+    )
     collect = program("egs/cv_fa_pdid/local/collect_summary.py").collect_summary
     for _ in range(2):
         collect(tmp_path / "collection.json", tmp_path / "results.json", "PDID collection", "./run.sh", PAPER)
@@ -146,7 +173,11 @@ def test_the_collection_joins_the_results(collected):
     rows = [row for row in collected["rows"] if row["corpus"] == "PDID collection"]
     assert len(rows) == len(collected["rows"]) - 1 and len(collected["runs"]) == 1
     assert all(row["synthetic"] for row in rows)
-    sizes = {(row["accent"], row["metric"]): (row["value"], row["paper"]) for row in rows if row["metric"] in ("samples", "hours")}
+    sizes = {
+        (row["accent"], row["metric"]): (row["value"], row["paper"])
+        for row in rows
+        if row["metric"] in ("samples", "hours")
+    }
     assert sizes["Lori", "samples"] == (20, 2220) and sizes["Tajiki", "hours"] == (0.5, None)
     assert sizes["Isfahani", "samples"] == (0, 996) and sizes[None, "samples"] == (30, None)
 
@@ -154,9 +185,20 @@ def test_the_collection_joins_the_results(collected):
 def test_the_collection_s_tables(collected):
     section = next(s for s in sections({**collected, "rows": collected["rows"][1:]}) if s.corpus == "PDID collection")
     size, boundaries, shares = section.main
-    assert ["Lori", "20", "2220", "0.75", "4.0", "2", "3"] in size.rows and ["Tajiki", "10", "–", "0.50", "–", "1", "1"] in size.rows
+    assert ["Lori", "20", "2220", "0.75", "4.0", "2", "3"] in size.rows and [
+        "Tajiki",
+        "10",
+        "–",
+        "0.50",
+        "–",
+        "1",
+        "1",
+    ] in size.rows
     assert size.rows[-1] == ["all", "30", "12613", "1.25", "23.1", "3", "–"]
-    assert boundaries.rows == [["clips", "0.5", "90.0", "80.0", "84.7", "21.5"], ["speech", "0.5", "90.0", "80.0", "84.7", "21.5"]]
+    assert boundaries.rows == [
+        ["clips", "0.5", "90.0", "80.0", "84.7", "21.5"],
+        ["speech", "0.5", "90.0", "80.0", "84.7", "21.5"],
+    ]
     assert ["time of the utterances that is in clips", "71.2"] in shares.rows and shares.rows[-1][1] == "–"
     assert section.details[0].rows == [["music", "4", "31.5"], ["undecodable", "1", "–"]]
     assert "nearest start of speech it is 0.04 s (median)" in boundaries.note
@@ -169,12 +211,20 @@ def test_of_many_recordings_those_are_shown_that_lose_most():
     many = [{"recording": f"r{n}", "seconds": 9.0, "kept": 1.0, "rejected": 99.0 - n} for n in range(90)]
     rows = collection_rows({**TOLD, "recordings": 90, "by_recording": many}, provenance("c", False, None, "./run.sh"))
     table = sections({"rows": rows, "comparisons": [], "runs": []})[0].details[1]
-    assert [row[0] for row in table.rows] == [f"r{n}" for n in range(20)] and table.note.endswith("The 20 of 90 recordings that lose most.")
+    assert [row[0] for row in table.rows] == [f"r{n}" for n in range(20)] and table.note.endswith(
+        "The 20 of 90 recordings that lose most."
+    )
 
 
 def test_a_collection_without_reference_has_its_sizes_alone():
     common = provenance("c", False, None, "./run.sh")
     rows = collection_rows({**TOLD, "reference": None}, common)
     section = sections({"rows": rows, "comparisons": [], "runs": []})[0]
-    assert len(section.main) == 1 and section.main[0].headers == ["accent", "samples", "hours", "recordings", "speakers"]
+    assert len(section.main) == 1 and section.main[0].headers == [
+        "accent",
+        "samples",
+        "hours",
+        "recordings",
+        "speakers",
+    ]
     assert [line[0] for line in section.main[0].rows] == ["Lori", "Tajiki", "all"]

@@ -110,7 +110,13 @@ def test_every_presentation_form_of_a_persian_letter_is_that_letter():
     assert len(found) > 30
 
 
-persian = st.text(alphabet="ابپتچکگیيكىهةۀأآئؤ ئ\u200c\u200d\u0640\u064b\u064e\u0651\u0654\u0653\u0670۰۵٣7،؟«».-\u200f\ufedf\ufefb\ufe77\u0674aI", max_size=40)
+persian = st.text(
+    alphabet=(
+        "ابپتچکگیيكىهةۀأآئؤ"
+        " ئ\u200c\u200d\u0640\u064b\u064e\u0651\u0654\u0653\u0670۰۵٣7،؟«».-\u200f\ufedf\ufefb\ufe77\u0674aI"
+    ),
+    max_size=40,
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -167,4 +173,8 @@ def test_columns_of_a_table_stay_aligned():
 
 def test_page_shows_each_example_in_its_own_direction():
     page = html([], "t", examples=[f"u-1 {readable('یک دو', 'یک')}", f"u-2 {readable('one', 'two')}", "u-3"])
-    assert '<pre>u-1 <bdi dir="rtl">' in page and '\nu-2 <bdi dir="ltr">(one-&gt;two)</bdi>' in page and '\nu-3 <bdi dir="ltr"></bdi>' in page
+    assert (
+        '<pre>u-1 <bdi dir="rtl">' in page
+        and '\nu-2 <bdi dir="ltr">(one-&gt;two)</bdi>' in page
+        and '\nu-3 <bdi dir="ltr"></bdi>' in page
+    )

@@ -51,7 +51,10 @@ class Planted(Dataset):
 
 
 def collate(items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
-    return {"features": torch.from_numpy(np.stack([f for f, _ in items])), "labels": torch.tensor([n for _, n in items])}
+    return {
+        "features": torch.from_numpy(np.stack([f for f, _ in items])),
+        "labels": torch.tensor([n for _, n in items]),
+    }
 
 
 class Listener:
@@ -68,8 +71,16 @@ class Listener:
         self.model.set_normalisation(torch.zeros(BINS), torch.full((BINS,), 0.35))
         settings = TrainingSettings(epochs=6, batch_size=16, learning_rate=3e-3, weight_decay=0.0)
         train(
-            self.model, Planted(), [FRAMES] * TRAIN, collate, lambda _: {"dev_accuracy": self.accuracy(self.features)},
-            "eval_dev_accuracy", True, folder, settings, seed=1,
+            self.model,
+            Planted(),
+            [FRAMES] * TRAIN,
+            collate,
+            lambda _: {"dev_accuracy": self.accuracy(self.features)},
+            "eval_dev_accuracy",
+            True,
+            folder,
+            settings,
+            seed=1,
         )
         self.model.eval()
         with torch.no_grad():

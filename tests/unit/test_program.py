@@ -31,9 +31,18 @@ def says(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None, work
 @pytest.mark.parametrize(
     ("message", "sentence"),
     [
-        ("dump/train/feats.scp has no entry for a; run the stage that writes it again", "dump/train/feats.scp has no entry for a; run stage 2 again"),
-        ("data/x: data/train/text does not exist; run the stage that writes it", "data/x: data/train/text does not exist; run stage 1 again"),
-        ("exp/masks/a.scp is odd; run the stage that writes the masks again", "exp/masks/a.scp is odd; run the stage that writes the masks again"),
+        (
+            "dump/train/feats.scp has no entry for a; run the stage that writes it again",
+            "dump/train/feats.scp has no entry for a; run stage 2 again",
+        ),
+        (
+            "data/x: data/train/text does not exist; run the stage that writes it",
+            "data/x: data/train/text does not exist; run stage 1 again",
+        ),
+        (
+            "exp/masks/a.scp is odd; run the stage that writes the masks again",
+            "exp/masks/a.scp is odd; run the stage that writes the masks again",
+        ),
         ("there is none in dump; run the stage again", "there is none in dump; run the stage again"),
         ("dump/a is odd; check it", "dump/a is odd; check it"),
     ],
@@ -46,7 +55,10 @@ def test_a_recipe_tells_which_stage(message, sentence, monkeypatch, tmp_path):
 
 def test_outside_of_recipes_nothing_is_known(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert says(monkeypatch, work=lambda: read_json(Path("exp/a.json"))) == "fail.py: exp/a.json does not exist; run the stage that writes it"
+    assert (
+        says(monkeypatch, work=lambda: read_json(Path("exp/a.json")))
+        == "fail.py: exp/a.json does not exist; run the stage that writes it"
+    )
 
 
 def test_a_table_that_was_cut_off(monkeypatch, tmp_path):
@@ -66,6 +78,8 @@ def test_a_full_disk_names_the_file(monkeypatch):
         except OSError as error:
             raise RuntimeError("a library's own words") from error
 
-    assert says(monkeypatch, work=write) == (
-        "fail.py: no space left on the disk for exp/model.pt; free some and run the same command again, what is done stays done"
+    assert (
+        says(monkeypatch, work=write)
+        == "fail.py: no space left on the disk for exp/model.pt; free some and run the same command again, what is done"
+        " stays done"
     )

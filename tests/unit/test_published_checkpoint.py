@@ -49,7 +49,12 @@ def published():
     optimiser.param_groups[0]["params"][0].grad = torch.ones(2)
     for _ in range(3):
         optimiser.step()
-    return {"epoch": 81, "best_dev_loss": 0.25, "model_state_dict": weights, "optimizer_state_dict": optimiser.state_dict()}
+    return {
+        "epoch": 81,
+        "best_dev_loss": 0.25,
+        "model_state_dict": weights,
+        "optimizer_state_dict": optimiser.state_dict(),
+    }
 
 
 def forward(weights, decibels):
@@ -57,7 +62,9 @@ def forward(weights, decibels):
     x = decibels
     for n in range(5):
         name = f"classifier.convs.{n}"
-        y = functional.conv1d(x, weights[f"{name}.depthwise.weight"], weights[f"{name}.depthwise.bias"], padding=4, groups=257)
+        y = functional.conv1d(
+            x, weights[f"{name}.depthwise.weight"], weights[f"{name}.depthwise.bias"], padding=4, groups=257
+        )
         y = functional.conv1d(y, weights[f"{name}.pointwise.weight"], weights[f"{name}.pointwise.bias"])
         x = x + functional.selu(y)
     x = x.mean(2)
@@ -81,12 +88,16 @@ def test_both_networks_answer_as_the_published_ones(tmp_path, published, caplog)
         torch.testing.assert_close(recogniser(decibels), forward(weights, decibels), rtol=1e-4, atol=1e-3)
         x = decibels[:, None]
         for n in range(1, 5):
-            x = functional.conv2d(x if n == 1 else x.relu(), weights[f"gen.conv{n}.weight"], weights[f"gen.conv{n}.bias"], padding=2)
+            x = functional.conv2d(
+                x if n == 1 else x.relu(), weights[f"gen.conv{n}.weight"], weights[f"gen.conv{n}.bias"], padding=2
+            )
         torch.testing.assert_close(generator(decibels), x[:, 0])
     for line in (
         "dense layers are classifier.fc1.weight classifier.fc2.weight classifier.out.1.weight",
         "not used: classifier.spec_augment_transform.0.window optimizer_state_dict",
-        "recorded: epoch 81", "recorded: best_dev_loss 0.25", "recorded: optimizer_state_dict step 3",
+        "recorded: epoch 81",
+        "recorded: best_dev_loss 0.25",
+        "recorded: optimizer_state_dict step 3",
     ):
         assert line in caplog.text
 
@@ -94,7 +105,9 @@ def test_both_networks_answer_as_the_published_ones(tmp_path, published, caplog)
 def test_a_second_run_does_nothing(tmp_path, published):
     torch.save(published, tmp_path / "best.pt")
     convert(tmp_path / "best.pt", tmp_path / "out")
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    before = {
+        path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "out").rglob("*") if path.is_file()
+    }
     convert(tmp_path / "best.pt", tmp_path / "out")
     assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before}
 
@@ -114,12 +127,27 @@ def break_words(weights):
 
 
 BROKEN = [
-    (lambda c, w: w.pop("gen.conv3.bias"), r"has no gen\.conv3\.bias in model_state_dict, where these are: gen\.conv1\.weight .*; give the authors' checkpoint"),
-    (lambda c, w: w.pop("classifier.convs.4.pointwise.weight"), r"has no classifier\.convs\.4\.pointwise\.weight in model_state_dict, where these are: classifier\.fc1\.weight"),
-    (lambda c, w: w.update({"gen.conv1.weight": torch.ones(2, 1, 3, 3)}), r": gen\.conv1\.weight has the shape 2x1x3x3, not 2x1x5x5; give"),
+    (
+        lambda c, w: w.pop("gen.conv3.bias"),
+        (
+            r"has no gen\.conv3\.bias in model_state_dict, where these are: gen\.conv1\.weight .*; give the authors'"
+            r" checkpoint"
+        ),
+    ),
+    (
+        lambda c, w: w.pop("classifier.convs.4.pointwise.weight"),
+        r"has no classifier\.convs\.4\.pointwise\.weight in model_state_dict, where these are: classifier\.fc1\.weight",
+    ),
+    (
+        lambda c, w: w.update({"gen.conv1.weight": torch.ones(2, 1, 3, 3)}),
+        r": gen\.conv1\.weight has the shape 2x1x3x3, not 2x1x5x5; give",
+    ),
     (lambda c, w: break_words(w), r"has dense layers of 257x257, 257x257, 10x257, not 257x257, 257x257, 35x257; give"),
     (lambda c, w: w.pop("classifier.fc2.weight"), r"has dense layers of 257x257, 35x257, not"),
-    (lambda c, w: w.update({"classifier.fc1.bias": torch.ones(1)}), r"classifier\.fc1\.bias has the shape 1, not 257; give"),
+    (
+        lambda c, w: w.update({"classifier.fc1.bias": torch.ones(1)}),
+        r"classifier\.fc1\.bias has the shape 1, not 257; give",
+    ),
     (lambda c, w: w.clear(), r"has no gen\.conv1\.weight in model_state_dict, where these are: none; give"),
     (lambda c, w: c.pop("model_state_dict"), r"has no dictionary model_state_dict; give"),
     (lambda c, w: c.update(model_state_dict=[1]), r"has no dictionary model_state_dict; give"),
@@ -147,8 +175,9 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, published, old):
     torch.save(published, tmp_path / "bad.pt", _use_new_zipfile_serialization=not old)
     with pytest.raises(InputError) as refused:
         convert(tmp_path / "bad.pt", tmp_path / "out")
-    assert str(refused.value) == (
-        f"{tmp_path}/bad.pt holds more than weights (posix.system), which could run any code and is not loaded; "
+    assert (
+        str(refused.value)
+        == f"{tmp_path}/bad.pt holds more than weights (posix.system), which could run any code and is not loaded; "
         "get the file from its authors again"
     )
     assert not target.exists() and not (tmp_path / "out").exists()
@@ -177,6 +206,8 @@ def test_a_cut_download_and_a_folder_and_nothing(tmp_path, published):
 
 def test_the_command_line(tmp_path, published, monkeypatch):
     torch.save(published, tmp_path / "best.pt")
-    monkeypatch.setattr("sys.argv", [RECIPE, "--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path / "exp/published")])
+    monkeypatch.setattr(
+        "sys.argv", [RECIPE, "--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path / "exp/published")]
+    )
     shell.main(program(RECIPE).convert_published)
     assert {p.name for p in (tmp_path / "exp/published").iterdir()} == {"recogniser", "generator", "step.json"}

@@ -16,15 +16,23 @@ def recipe(tmp_path, monkeypatch):
         write_table(folder / "data" / name / "text", texts)
         write_table(folder / "data" / name / "utt2spk", dict.fromkeys(texts, "s"))
         for wrong, system in enumerate(("right", "wrong")):
-            write_table(folder / "exp/decode" / system / name / "text", {key: text.replace("A", "X" * wrong or "A") for key, text in texts.items()})
+            write_table(
+                folder / "exp/decode" / system / name / "text",
+                {key: text.replace("A", "X" * wrong or "A") for key, text in texts.items()},
+            )
     monkeypatch.chdir(folder)
     return folder
 
 
 def score(monkeypatch, **options):
     defaults = {
-        "ref": "data/{set}/text", "hyp": "exp/decode/{of}/{set}/text", "utt2spk": "data/{set}/utt2spk", "out": "exp/score/{of}/{set}",
-        "sets": "dev test", "of": "right wrong", "normaliser": "raw",
+        "ref": "data/{set}/text",
+        "hyp": "exp/decode/{of}/{set}/text",
+        "utt2spk": "data/{set}/utt2spk",
+        "out": "exp/score/{of}/{set}",
+        "sets": "dev test",
+        "of": "right wrong",
+        "normaliser": "raw",
     }
     run_program(monkeypatch, "score_words", **(defaults | options))
 
@@ -32,8 +40,11 @@ def score(monkeypatch, **options):
 def test_each_recogniser_is_scored_on_each_set(recipe, monkeypatch, caplog):
     score(monkeypatch)
     errors = {
-        (system, name): sum(json.loads((recipe / "exp/score" / system / name / "counts.json").read_text())["raw"]["word_errors"])
-        for system in ("right", "wrong") for name in ("dev", "test")
+        (system, name): sum(
+            json.loads((recipe / "exp/score" / system / name / "counts.json").read_text())["raw"]["word_errors"]
+        )
+        for system in ("right", "wrong")
+        for name in ("dev", "test")
     }
     assert errors == {("right", "dev"): 0, ("right", "test"): 0, ("wrong", "dev"): 1, ("wrong", "test"): 1}
     with caplog.at_level("INFO"):

@@ -61,12 +61,7 @@ def test_the_space_between_words_is_a_character():
 
 @pytest.mark.parametrize(
     "reference, hypothesis, expected",
-    [
-        ("", "", [0, 0, 0, 0]),
-        ("", "a b", [0, 2, 0, 0]),
-        ("a b", "", [2, 0, 2, 0]),
-        ("a b", "x b c", [2, 1, 0, 1]),
-    ],
+    [("", "", [0, 0, 0, 0]), ("", "a b", [0, 2, 0, 0]), ("a b", "", [2, 0, 2, 0]), ("a b", "x b c", [2, 1, 0, 1])],
 )
 def test_empty_texts(reference, hypothesis, expected):
     assert word_counts([reference], [hypothesis]).tolist() == [expected]
@@ -90,9 +85,7 @@ def test_an_alignment_reads_at_a_glance():
 def test_kaldi_lines():
     counts = np.array([[4, 1, 0, 1], [3, 0, 3, 0], [2, 0, 0, 0]])
     assert kaldi_lines(counts, 1) == (
-        "%WER 55.56 [ 5 / 9, 1 ins, 3 del, 1 sub ]\n"
-        "%SER 66.67 [ 2 / 3 ]\n"
-        "Scored 3 sentences, 1 not present in hyp.\n"
+        "%WER 55.56 [ 5 / 9, 1 ins, 3 del, 1 sub ]\n%SER 66.67 [ 2 / 3 ]\nScored 3 sentences, 1 not present in hyp.\n"
     )
     assert "%WER nan [ 2 / 0, 2 ins," in kaldi_lines(np.array([[0, 2, 0, 0]]), 0)
 
@@ -128,9 +121,7 @@ def test_totals_equal_sclites(tmp_path: Path):
     if not Path(SCLITE).exists():
         pytest.skip("sclite is not installed (Debian package sctk)")
     random.seed(7)
-    words = (
-        "the of and a to in he that was it his i with had is you for on not as from they she which".split()
-    )
+    words = "the of and a to in he that was it his i with had is you for on not as from they she which".split()
     references, hypotheses = [], []
     for _ in range(300):
         said = random.choices(words, k=random.randint(3, 25))
@@ -163,9 +154,7 @@ def test_totals_equal_sclites(tmp_path: Path):
     ]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     total = next(line for line in output.splitlines() if line.lstrip().startswith("| Sum"))
-    sentences, length, _, *wrong, total_errors, wrong_sentences = map(
-        int, total.replace("|", " ").split()[1:]
-    )
+    sentences, length, _, *_wrong, total_errors, wrong_sentences = map(int, total.replace("|", " ").split()[1:])
     counts = word_counts(references, hypotheses)
     ours = errors(counts)
     assert (sentences, length) == (300, counts[:, 0].sum())
@@ -189,7 +178,9 @@ def test_whatever_stands_for_an_apostrophe_is_one(apostrophe):
     """In openai-whisper's own, "don’t" is two words that "don't" is not."""
     for name in ("whisper-english", "whisper-basic", "digit-words"):
         function, version = normaliser(name)
-        assert function(f"I don{apostrophe}t, it{apostrophe}s {apostrophe}hello{apostrophe}") == function("I don't, it's 'hello'"), name
+        assert function(f"I don{apostrophe}t, it{apostrophe}s {apostrophe}hello{apostrophe}") == function(
+            "I don't, it's 'hello'"
+        ), name
         # A figure made before this is not compared with one made after.
         assert f"{metadata.version('openai-whisper')}+1" in version
     assert normaliser("whisper-english")[0](f"I don{apostrophe}t") == "i do not"

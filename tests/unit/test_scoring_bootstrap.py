@@ -41,11 +41,7 @@ def test_speakers_are_drawn_whole():
 
 def test_neither_order_nor_repetition_changes_a_draw():
     random = np.random.default_rng(3)
-    errors, lengths, units = (
-        random.random((50, 2)),
-        random.random((50, 2)) + 1,
-        [f"s{i % 12}" for i in range(50)],
-    )
+    errors, lengths, units = (random.random((50, 2)), random.random((50, 2)) + 1, [f"s{i % 12}" for i in range(50)])
     order = random.permutation(50)
     first = resampled_rates(errors, lengths, units, "a", draws=100)
     again = resampled_rates(errors[order], lengths[order], [units[i] for i in order], "a", draws=100)
@@ -93,9 +89,7 @@ def test_few_speakers_mean_utterances_and_the_row_says_so():
 def test_classification_scores():
     truth = ["x", "x", "x", "y", "y", "y"]
     heard = ["x", "x", "y", "y", "y", "x"]
-    scores = classification_scores(
-        list("abcdef"), truth, heard, ["s", "s", "t", "t", "u", "u"], ["x", "y", "z"]
-    )
+    scores = classification_scores(list("abcdef"), truth, heard, ["s", "s", "t", "t", "u", "u"], ["x", "y", "z"])
     assert scores["accuracy"] == pytest.approx(100 * 4 / 6)
     assert scores["macro_f1"] == pytest.approx(100 * 2 / 3)  # precision and recall of both are 2 / 3
     assert scores["per_speaker"] == {"s": 100.0, "t": 50.0, "u": 50.0}

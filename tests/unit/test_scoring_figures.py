@@ -15,12 +15,8 @@ def draw(folder: Path) -> list[Path]:
     saliency = rng.random((120, 80))
     paths = [folder / f"{name}.png" for name in ("confusion", "triptych", "curves", "bars")]
     figures.confusion_matrix(["Dutch", "Italian"], [[3, 1], [0, 4]], paths[0], "Test", synthetic=True)
-    figures.triptych(
-        logmel, saliency, np.where(saliency > 0.7, 0, logmel), paths[1], "utterance", synthetic=True
-    )
-    figures.training_curves(
-        {"plain/seed1": [(1, 5.0), (2, 3.0)], "plain/seed2": [(1, 6.0)]}, paths[2], "dev WER (%)"
-    )
+    figures.triptych(logmel, saliency, np.where(saliency > 0.7, 0, logmel), paths[1], "utterance", synthetic=True)
+    figures.training_curves({"plain/seed1": [(1, 5.0), (2, 3.0)], "plain/seed2": [(1, 6.0)]}, paths[2], "dev WER (%)")
     figures.rate_bars(
         ["ls", "cma"], {"plain": {"ls": (7.0, 6.0, 8.5)}, "gradcam": {"cma": (30.0, 28.0, 31.0)}}, paths[3]
     )

@@ -104,9 +104,24 @@ def test_patterns_name_their_parts(tmp_path: Path):
 def test_only_what_is_asked_for_is_collected(pattern: str, tmp_path: Path):
     counts_file(tmp_path / "plain/seed0/ls", 1, 0.9)  # the seed of zero-shot, of another run
     counts_file(tmp_path / "gradcam/seed1/ls", 2, 0.9)
-    options = ["--out", "results.json", "--corpus", "toy", "--synthetic", "true", "--command", "./run.sh", "--recogniser", "mini", "--sets", "ls unseen"]
+    options = [
+        "--out",
+        "results.json",
+        "--corpus",
+        "toy",
+        "--synthetic",
+        "true",
+        "--command",
+        "./run.sh",
+        "--recogniser",
+        "mini",
+        "--sets",
+        "ls unseen",
+    ]
     (tmp_path / "zero-shot/seed1").rename(tmp_path / "zero-shot/seed0")
-    done = program("collect_results.py", *options, "--scores", pattern, "--only", "zero-shot/0 plain/1 plain/3", cwd=tmp_path)
+    done = program(
+        "collect_results.py", *options, "--scores", pattern, "--only", "zero-shot/0 plain/1 plain/3", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     rows = read_results(tmp_path / "results.json")["rows"]
     assert {(row["system"], tuple(row["seeds"])) for row in rows} == {("zero-shot", (0,)), ("plain", (1, 3))}
@@ -167,9 +182,7 @@ def test_only_rows_of_the_same_corpus_and_kind_are_replaced(pattern: str, tmp_pa
     real = {name: [{**item, "synthetic": False} for item in items[:1]] for name, items in first.items()}
     both = replace(first, real)
     assert [len(both[name]) for name in both] == [len(first[name]) + 1 for name in first]
-    again = replace(
-        both, {name: [{**item, "date": "later"} for item in items] for name, items in first.items()}
-    )
+    again = replace(both, {name: [{**item, "date": "later"} for item in items] for name, items in first.items()})
     assert len(again["rows"]) == len(both["rows"])
     assert {row["date"] for row in again["rows"] if row["synthetic"]} == {"later"}
     assert {row["date"] for row in again["rows"] if not row["synthetic"]} == {"2026-01-31"}
@@ -213,9 +226,7 @@ def test_findings_claim_no_more_than_the_interval_shows(pattern: str):
     )
     clear = {**vague, "difference": -1.2, "low": -2.1, "high": -0.3, "p": 0.011}
     said = sections({**results, "comparisons": [clear]})[0].findings[0][1]
-    assert said[0].startswith(
-        "gradcam++ is 1.20 points better than plain (95 % interval 0.30 to 2.10, p = 0.011"
-    )
+    assert said[0].startswith("gradcam++ is 1.20 points better than plain (95 % interval 0.30 to 2.10, p = 0.011")
 
 
 def test_hostile_names_and_transcripts_stay_text(pattern: str):
@@ -231,18 +242,11 @@ def test_hostile_names_and_transcripts_stay_text(pattern: str):
 
 def test_programs_from_text_to_page(tmp_path: Path):
     random.seed(3)
-    text = {
-        f"s{s:02}-{u}": " ".join(random.choices(["ONE", "TWO", "SIX"], k=5))
-        for s in range(11)
-        for u in range(3)
-    }
+    text = {f"s{s:02}-{u}": " ".join(random.choices(["ONE", "TWO", "SIX"], k=5)) for s in range(11) for u in range(3)}
     write_table(tmp_path / "data/ls/text", text)
     write_table(tmp_path / "data/ls/utt2spk", {key: key.split("-")[0] for key in text})
     for system in ("plain", "gradcam"):
-        heard = {
-            key: value.lower().replace("six", "" if system == "plain" else "six")
-            for key, value in text.items()
-        }
+        heard = {key: value.lower().replace("six", "" if system == "plain" else "six") for key, value in text.items()}
         heard.pop("s00-0")
         if system == "gradcam":
             # As decode_whisper.py leaves it.
@@ -309,9 +313,14 @@ def test_programs_from_text_to_page(tmp_path: Path):
         cwd=tmp_path,
     )
     assert reported.returncode == 0, reported.stderr
-    assert "**Hypotheses cut off at the limit of their length: gradcam on ls 2.**" in (tmp_path / "RESULTS.md").read_text()
+    assert (
+        "**Hypotheses cut off at the limit of their length: gradcam on ls 2.**" in (tmp_path / "RESULTS.md").read_text()
+    )
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    assert {row["system"]: row.get("truncated") for row in rows if row["metric"] == "wer"} == {"plain": None, "gradcam": 2}
+    assert {row["system"]: row.get("truncated") for row in rows if row["metric"] == "wer"} == {
+        "plain": None,
+        "gradcam": 2,
+    }
     assert re.search(r"^gradcam +3\.0 / ", reported.stdout, re.M)
     assert "missing hypotheses, counted as deletions: 1." in (tmp_path / "RESULTS.md").read_text()
     assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 2
@@ -321,8 +330,6 @@ def test_programs_from_text_to_page(tmp_path: Path):
     failed = program("score_words.py", *score, cwd=tmp_path)
     assert failed.returncode == 1
     assert (
-        failed.stderr.strip()
-        .splitlines()[-1]
-        .startswith("score_words.py: exp/plain/seed1/ls/text has nobody, unknown")
+        failed.stderr.strip().splitlines()[-1].startswith("score_words.py: exp/plain/seed1/ls/text has nobody, unknown")
     )
     assert (tmp_path / "exp/gradcam/seed1/score/ls/wer").read_text() == before

@@ -266,8 +266,8 @@ def test_supported_versions(version, checkout):
 def test_too_old_a_python_is_refused_by_name_and_version(checkout):
     checkout.python.rename(checkout.bin / "python3")
     said = checkout.run(code=1, VERSION="3.10")[0]
-    assert said == (
-        "setup.sh: Python 3.11 to 3.14 is needed, but python3 is Python 3.10.1; "
+    assert (
+        said == "setup.sh: Python 3.11 to 3.14 is needed, but python3 is Python 3.10.1; "
         "install one, or name it: PYTHON=/path/to/python3.14 ./run.sh\n"
     )
 
@@ -345,13 +345,15 @@ def add_source(top, name, version):
         for path, text in {
             "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
             "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
-            "backend.py": f"""import os
+            "backend.py": (
+                f"""import os
 def prepare_metadata_for_build_wheel(folder, settings=None):
     os.makedirs(os.path.join(folder, "{name}-{version}.dist-info"))
     with open(os.path.join(folder, "{name}-{version}.dist-info", "METADATA"), "w") as handle:
         handle.write("Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
     return "{name}-{version}.dist-info"
-""",
+"""
+            ),
         }.items():
             entry = tarfile.TarInfo(f"{name}-{version}/{path}")
             entry.size = len(text)
@@ -359,7 +361,12 @@ def prepare_metadata_for_build_wheel(folder, settings=None):
 
 
 def resolve(top, code=0):
-    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(top / "registry"), "PIP_CONFIG_FILE": os.devnull}
+    environment = {
+        **os.environ,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(top / "registry"),
+        "PIP_CONFIG_FILE": os.devnull,
+    }
     done = subprocess.run([sys.executable, top / ".ci/resolve.py"], capture_output=True, text=True, env=environment)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr if code else done.stdout
@@ -369,8 +376,8 @@ def test_lists_are_resolved_for_each_python(lists):
     add_source(lists, "four", "4")
     with open(lists / "requirements.txt", "a") as handle:
         handle.write("four==4\n")
-    assert resolve(lists) == (
-        "resolve.py: Python 3.14: 5 packages, as source only: four\n"
+    assert (
+        resolve(lists) == "resolve.py: Python 3.14: 5 packages, as source only: four\n"
         "resolve.py: Python 3.13: 4 packages, as source only: four\n"
     )
 
@@ -446,7 +453,9 @@ def test_run_sh_chooses_the_recipe_and_passes_options(words, expected, project):
     assert (project / "set-up").exists()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--egs", "fsdd", "--help"], ["--help", "--egs", "fsdd"], ["fsdd", "-h"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["-h"], ["--egs", "fsdd", "--help"], ["--help", "--egs", "fsdd"], ["fsdd", "-h"]]
+)
 def test_help_installs_nothing(words, project):
     said = top_run(project, *words)
     assert said == f"fsdd {project.parent} --help\n" if "fsdd" in words else "recipes: fsdd librispeech_edacc\n" in said
@@ -528,7 +537,10 @@ def test_a_skip_without_excuse_fails_in_ci(ci, options, tmp_path):
 def test_tests_of_a_group_share_a_process(tmp_path):
     """Otherwise each process would run a recipe for itself."""
     pytest.importorskip("xdist")
-    group = "@pytest.mark.parametrize('n', range(4))\n@pytest.mark.xdist_group('{0}')\ndef test_{0}(n): open(f'{0}.{{os.getpid()}}', 'w')\n"
+    group = (
+        "@pytest.mark.parametrize('n', range(4))\n@pytest.mark.xdist_group('{0}')\ndef test_{0}(n):"
+        " open(f'{0}.{{os.getpid()}}', 'w')\n"
+    )
     (tmp_path / "test_it.py").write_text("import os\nimport pytest\n" + group.format("a") + group.format("b"))
     options = ["-p", "no:cacheprovider", "-p", "xdist", "--numprocesses", "2", "--dist", "loadgroup"]
     done = subprocess.run(
@@ -570,14 +582,25 @@ def suite_calls(suite, *words, code=0, **answers):
 
 
 def test_unit_tests_share_the_processors_by_file_and_recipes_by_recipe(suite):
-    units = "pytest -c tests/pytest.ini tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8 --dist loadfile"
-    others = "pytest -c tests/pytest.ini tests/recipes tests/cluster --numprocesses 3 --dist loadgroup --no-loadscope-reorder"
-    assert suite_calls(suite, "-x", "-k", "a b") == ["set-up --tests", *(f"{command} -x -k a b" for command in (units, others))]
+    units = (
+        "pytest -c tests/pytest.ini tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8"
+        " --dist loadfile"
+    )
+    others = (
+        "pytest -c tests/pytest.ini tests/recipes tests/cluster --numprocesses 3 --dist loadgroup"
+        " --no-loadscope-reorder"
+    )
+    assert suite_calls(suite, "-x", "-k", "a b") == [
+        "set-up --tests",
+        *(f"{command} -x -k a b" for command in (units, others)),
+    ]
 
 
 @pytest.mark.parametrize("word", ["tests/recipes", "tests/unit::test_it"])
 def test_only_what_is_named_runs(word, suite):
-    assert suite_calls(suite, word, "-x", code=3, UNIT="3", RECIPES="3")[1:] == [f"pytest -c tests/pytest.ini {word} -x"]
+    assert suite_calls(suite, word, "-x", code=3, UNIT="3", RECIPES="3")[1:] == [
+        f"pytest -c tests/pytest.ini {word} -x"
+    ]
 
 
 @pytest.mark.parametrize(

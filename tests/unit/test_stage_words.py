@@ -30,7 +30,7 @@ TRAINED = {
 }
 """Programs of each recipe that learn, each GPU with a process of its own."""
 ON_A_GPU = {
-    **dict.fromkeys(("librispeech_edacc", "fsdd", "cv_fa_pdid"), {"map_saliency.py", "decode_whisper.py"}),
+    **{key: {"map_saliency.py", "decode_whisper.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid")},
     "an4": {"estimate_masks.py"},
     "gsc_v2": {"map_importance.py", "predict_commands.py"},
     "cv_ca": {"map_wav2vec.py", "decode_wav2vec.py"},
@@ -48,7 +48,12 @@ def project(tmp_path_factory):
     for name in ("path.sh", "run.sh", "requirements.txt"):
         shutil.copy2(TOP / name, folder / name)
     (folder / ".venv").symlink_to((TOP / ".venv").resolve())
-    for path in [*folder.glob("local/*.py"), *folder.glob("egs/*/local/*.py"), folder / "local/make_mini_whisper.sh", folder / "submit"]:
+    for path in [
+        *folder.glob("local/*.py"),
+        *folder.glob("egs/*/local/*.py"),
+        folder / "local/make_mini_whisper.sh",
+        folder / "submit",
+    ]:
         path.write_text(NOTE)
         path.chmod(0o755)
     (folder / "conf/cmd.sh").write_text(CMD)
@@ -66,27 +71,50 @@ def project(tmp_path_factory):
     return folder
 
 
-def words_of(project: Path, recipe: str, submitter: str, *options: str, stages: tuple[int, ...], **own: str) -> list[list[str]]:
+def words_of(
+    project: Path, recipe: str, submitter: str, *options: str, stages: tuple[int, ...], **own: str
+) -> list[list[str]]:
     """The words of everything that was submitted or run by these stages, with `own` in the environment."""
     notes = project / "notes"
     notes.unlink(missing_ok=True)
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")}
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")
+    }
     environment |= {"SUBMITTER": submitter, "NOTES": str(notes)} | own
     environment["PATH"] = f"{project}:{environment['PATH']}"
     for stage in stages:
-        command = ["./run.sh", "--egs", recipe, "--mini", "true", "--stage", str(stage), "--stop-stage", str(stage), *options]
+        command = [
+            "./run.sh",
+            "--egs",
+            recipe,
+            "--mini",
+            "true",
+            "--stage",
+            str(stage),
+            "--stop-stage",
+            str(stage),
+            *options,
+        ]
         done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return [shlex.split(line) for line in notes.read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("ngpu", "nodes", "launcher"), [(1, 1, []), (2, 1, ["launch.sh", "2"]), (1, 2, ["launch.sh", "1"])])
+@pytest.mark.parametrize(
+    ("ngpu", "nodes", "launcher"), [(1, 1, []), (2, 1, ["launch.sh", "2"]), (1, 2, ["launch.sh", "1"])]
+)
 @pytest.mark.parametrize("recipe", TRAINED)
 def test_gpus_are_asked_for_and_used(project, recipe, ngpu, nodes, launcher):
     options = ["--ngpu", str(ngpu), *(["--nodes", str(nodes), "--cmd-backend", "slurm"] if nodes > 1 else [])]
     if recipe == "an4":
         options += ["--use-lm", "true"]
-    submitted = [words[1:] for words in words_of(project, recipe, "submit", *options, stages=(3, 4, 6, 7)) if words[0] == "submit"]
+    submitted = [
+        words[1:]
+        for words in words_of(project, recipe, "submit", *options, stages=(3, 4, 6, 7))
+        if words[0] == "submit"
+    ]
     seen = set()
     for words in submitted:
         program = next(word for word in words if word.endswith(".py"))
@@ -109,11 +137,15 @@ def test_variables_of_the_environment_are_no_options(project, recipe):
     """Neither what a recipe sets itself nor what only others have comes from there."""
     names = set()
     for script in [*TOP.glob("egs/*/run.sh"), *TOP.glob("egs/*/local/*.sh"), *TOP.glob("local/*stages.sh")]:
-        names |= set(re.findall(r"^([a-z]\w*)=", script.read_text(), re.MULTILINE)) | set(re.findall(r"\$\{?([a-z]\w*)", script.read_text()))
+        names |= set(re.findall(r"^([a-z]\w*)=", script.read_text(), re.MULTILINE)) | set(
+            re.findall(r"\$\{?([a-z]\w*)", script.read_text())
+        )
     # Where jobs run may be said so, and comes into no words here.
     own = dict.fromkeys(names - {"cmd_backend"}, "JOB x")
     stages = (6,) if recipe == "cv_ca" else (3, 6)
-    assert words_of(project, recipe, "submit", stages=stages, **own) == words_of(project, recipe, "submit", stages=stages)
+    assert words_of(project, recipe, "submit", stages=stages, **own) == words_of(
+        project, recipe, "submit", stages=stages
+    )
 
 
 def test_the_programs_above_are_all_there_are():
@@ -126,7 +158,11 @@ def test_the_programs_above_are_all_there_are():
 MODELS = {
     "fsdd": (("--model",), (6, 7), {"finetune_whisper.py": "--model", "decode_whisper.py": "--model"}),
     "an4": (("--listener", "whisper", "--listener-model"), (4, 6), {"train_mask_estimator.py": "--listener.model"}),
-    "cv_ca": (("--starts", "spanish", "--variant-start", "spanish", "--spanish"), (3, 6), {"train_wav2vec_classifier.py": "--start", "finetune_wav2vec.py": "--start"}),
+    "cv_ca": (
+        ("--starts", "spanish", "--variant-start", "spanish", "--spanish"),
+        (3, 6),
+        {"train_wav2vec_classifier.py": "--start", "finetune_wav2vec.py": "--start"},
+    ),
 }
 
 """Options before the path of a model, stages that use it, and the programs that get it, by which option."""
@@ -148,7 +184,9 @@ def recipe_with_bins(project):
     """The project with a check_whisper.py that knows one model, of 128 bins."""
     path = project / "local/check_whisper.py"
     before = path.read_text()
-    path.write_text(NOTE + 'case $* in *none.pt*) echo "check_whisper.py: none.pt is neither" >&2; exit 1 ;; esac; echo 128\n')
+    path.write_text(
+        NOTE + 'case $* in *none.pt*) echo "check_whisper.py: none.pt is neither" >&2; exit 1 ;; esac; echo 128\n'
+    )
     yield project
     path.write_text(before)
 
@@ -166,13 +204,21 @@ def test_features_have_the_bins_that_the_model_reads(recipe_with_bins, recipe):
 def test_a_model_that_cannot_be_opened_is_told_before_the_first_stage(recipe_with_bins, recipe):
     command = ["./run.sh", "--egs", recipe, "--mini", "true", "--model", "none.pt", "--stop-stage"]
     environment = os.environ | {"NOTES": str(recipe_with_bins / "notes"), "SUBMITTER": "run.pl"}
-    environment = {k: v for k, v in environment.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")}
+    environment = {
+        k: v
+        for k, v in environment.items()
+        if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT", "SALIENCE_CALLER")
+    }
     (recipe_with_bins / "notes").write_text("")
     done = subprocess.run([*command, "9"], cwd=recipe_with_bins, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "none.pt is neither" in done.stderr and "stage 0" not in done.stdout
     (checked,) = [shlex.split(line) for line in (recipe_with_bins / "notes").read_text().splitlines()]
     # Zero-shot, it is to be decoded as it is: its settings are looked at as well.
-    assert checked[0] == "check_whisper.py" and checked[-2] == "--decoding" and checked[-1].endswith("conf/mini/decode.yaml")
+    assert (
+        checked[0] == "check_whisper.py"
+        and checked[-2] == "--decoding"
+        and checked[-1].endswith("conf/mini/decode.yaml")
+    )
     # Data can be prepared without.
     done = subprocess.run([*command, "0"], cwd=recipe_with_bins, env=environment, capture_output=True, text=True)
     assert "stage 0" in done.stdout and "none.pt" not in done.stderr
@@ -182,11 +228,15 @@ def test_a_language_model_with_any_path_arrives(project):
     (project / "egs/cv_ca/exp/mini/ctc/log").mkdir(parents=True, exist_ok=True)
     (project / "egs/cv_ca/exp/mini/ctc/log/lines").write_text("--seed 1 --out exp/mini/ctc/own/plain/seed1\n")
     found = words_of(project, "cv_ca", "run.pl", "--lm", "my JOB.arpa", "--beam", "5", stages=(7,))
-    assert [words[words.index("--lm") + 1] for words in found if words[0] == "decode_wav2vec.py"] == [str(project / "my JOB.arpa")]
+    assert [words[words.index("--lm") + 1] for words in found if words[0] == "decode_wav2vec.py"] == [
+        str(project / "my JOB.arpa")
+    ]
 
 
 def test_collection_models_with_any_path_arrive(project):
-    words_of(project, "cv_fa_pdid", "run.pl", "--recordings-root", "my JOB", "--vad", "pyannote:/a b/JOB's", stages=(0,))
+    words_of(
+        project, "cv_fa_pdid", "run.pl", "--recordings-root", "my JOB", "--vad", "pyannote:/a b/JOB's", stages=(0,)
+    )
     written = (project / "egs/cv_fa_pdid/downloads/mini/collection/sources.yaml").read_text()
     assert f"root: '{project}/my JOB'\n" in written and "  vad: 'pyannote:/a b/JOB''s'\n" in written
 

@@ -10,9 +10,9 @@ import pytest
 from accent_helpers import noise
 from corpora_helpers import TOP
 
+from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
 from salience.files import read_json, whole_file, write_json
-from salience.errors import InputError
 from salience.masking.policies import Masking, ProbabilisticPolicy
 from salience.steps import Step, fingerprint, stage_of
 
@@ -148,7 +148,9 @@ def test_the_stage_that_wrote_a_file(archive, monkeypatch):
     assert stage_of(Path("data/train/text")) is None
     monkeypatch.setenv("SALIENCE_STAGES", "downloads=0 data=1 dump=3")
     assert stage_of(Path("data/train/text")) == 1 and stage_of(Path.cwd() / "downloads/a.wav") == 0
-    assert stage_of(archive) == 2 and stage_of(Path("dump/other/feats.scp")) == 2 and stage_of(Path("/etc/passwd")) is None
+    assert (
+        stage_of(archive) == 2 and stage_of(Path("dump/other/feats.scp")) == 2 and stage_of(Path("/etc/passwd")) is None
+    )
 
 
 def test_an_unreadable_record_is_a_reason(place, caplog):
@@ -192,7 +194,9 @@ def test_what_other_work_left_unfinished_is_not_taken_up(place):
     """An interrupted step's partial results are kept for the same configuration and inputs only."""
 
     def interrupted(**config) -> bool:
-        one = Step(Path("exp/step.json"), config, inputs=[Path("in.txt")], outputs=[Path("out.txt")], partial=Path("exp/half"))
+        one = Step(
+            Path("exp/step.json"), config, inputs=[Path("in.txt")], outputs=[Path("out.txt")], partial=Path("exp/half")
+        )
         with pytest.raises(RuntimeError), one:
             there = Path("exp/half/checkpoint").exists()
             Path("exp/half/checkpoint").touch()

@@ -61,7 +61,7 @@ def test_options_and_range_come_in_any_order(command, schedulers):
 @ALL
 def test_name_is_replaced_everywhere_in_command_and_log(command, schedulers):
     run(command, "JOB=7", "log/JOB/x.JOB.log", "echo", "aJOBb", "c JOB d", 'e "JOB" f')
-    assert "\na7b c 7 d e \"7\" f\n" in Path("log/7/x.7.log").read_text()
+    assert '\na7b c 7 d e "7" f\n' in Path("log/7/x.7.log").read_text()
 
 
 @ALL
@@ -118,7 +118,7 @@ def test_max_jobs_run_is_a_positive_number(command, bad, place):
         (["echo", "$GREETING you"], 'echo "$GREETING you"', "hello you"),
         (["echo", "$GREETING"], "echo $GREETING", "hello"),
         (["echo", 'say "$GREETING"  now'], "echo 'say \"$GREETING\"  now'", 'say "$GREETING"  now'),
-        (["echo", "it's \"quoted\" here"], "echo 'it'\\''s \"quoted\" here'", "it's \"quoted\" here"),
+        (["echo", 'it\'s "quoted" here'], "echo 'it'\\''s \"quoted\" here'", 'it\'s "quoted" here'),
         (["printf", "[%s]", "", "x"], 'printf [%s] "" x', "[][x]"),
         (["echo", "two\nlines"], 'echo "two\n# lines"', "two\nlines"),
         (["echo", "zażółć\u00a0x"], "echo zażółć\u00a0x", "zażółć\u00a0x"),
@@ -185,7 +185,24 @@ def test_the_end_of_a_failed_job(command, job, result, schedulers):
 def test_a_failed_array_says_which_why_and_how_to_go_on(command, schedulers, monkeypatch):
     monkeypatch.setenv("SET", "yes")
     Path("path.sh").write_text(f". {UTILS.parent}/path.sh\nexport SET=yes\n")
-    fails = ["JOB=1:3", "log/f.JOB.log", "echo", "the cause is JOB", ";", "test", "JOB", "=", "1", "-o", "-e", "good JOB", "-a", "$SET", "=", "yes"]
+    fails = [
+        "JOB=1:3",
+        "log/f.JOB.log",
+        "echo",
+        "the cause is JOB",
+        ";",
+        "test",
+        "JOB",
+        "=",
+        "1",
+        "-o",
+        "-e",
+        "good JOB",
+        "-a",
+        "$SET",
+        "=",
+        "yes",
+    ]
     said = run(command, *fails, code=1)
     assert f"{command}: 2 / 3 failed, log is in log/f.*.log\n" in said
     assert "the last lines of log/f.2.log:\n" in said and "    the cause is 2\n" in said
@@ -212,7 +229,9 @@ def test_the_environment_is_passed(command, schedulers, monkeypatch):
 def test_names_of_the_job_script_are_its_own(command, schedulers):
     """The command gets the user's variables, whatever their names, and they mean nothing to the script."""
     run(command, "JOB=1:2", "log/f.JOB.log", "true")
-    assigned = set(re.findall(r"^\s*(?:export |for )?([A-Za-z_]\w*)(?:=| in )", Path("log/q/f.sh").read_text(), re.MULTILINE))
+    assigned = set(
+        re.findall(r"^\s*(?:export |for )?([A-Za-z_]\w*)(?:=| in )", Path("log/q/f.sh").read_text(), re.MULTILINE)
+    )
     assert assigned and all(name.startswith("_salience_") for name in assigned - {"OMP_NUM_THREADS"}), assigned
     names = ["stopped", "ends", "pause", "task", "command", "log", "started", "code", "seconds", "result", "NO_TASK"]
     for words, log in ((["JOB=1:2", "log/f.JOB.log"], "log/f.2.log"), (["log/g.log"], "log/g.log")):
@@ -232,7 +251,9 @@ def test_a_job_submitted_from_an_array_has_its_own_number(schedulers):
 def test_a_submitter_may_be_linked_into_another_recipe(command, schedulers):
     Path("utils").mkdir()
     Path("utils", command).symlink_to(UTILS / command)
-    done = subprocess.run([f"utils/{command}", "log/f.log", "echo", "linked"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [f"utils/{command}", "log/f.log", "echo", "linked"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     assert "\nlinked\n" in Path("log/f.log").read_text()
 
@@ -379,7 +400,9 @@ def test_no_moment_is_bad_for_a_signal():
 @pytest.mark.parametrize("launcher", [[], [UTILS.parent / "local/launch.sh", 2]])
 def test_jobs_die_with_a_killed_run_pl(launcher, place):
     """Those of a training on several processes, too."""
-    Path("job").write_text("#!/bin/sh\necho $$ > pid.new.${RANK:-0}\nmv pid.new.${RANK:-0} pid.${RANK:-0}\nexec sleep 60\n")
+    Path("job").write_text(
+        "#!/bin/sh\necho $$ > pid.new.${RANK:-0}\nmv pid.new.${RANK:-0} pid.${RANK:-0}\nexec sleep 60\n"
+    )
     Path("job").chmod(0o755)
     process = subprocess.Popen(words("run.pl", "log/f.log", *launcher, "./job"))
     pids = [started(Path(f"pid.{rank}"), 60) for rank in range(2 if launcher else 1)]
@@ -487,7 +510,9 @@ def test_default_configuration_file(command, schedulers):
 
 
 @CLUSTER
-@pytest.mark.parametrize("text", ["option gpu=0\n", "command a\ncommand b\n", "command a\noptions x\n", "command a 'b\n"])
+@pytest.mark.parametrize(
+    "text", ["option gpu=0\n", "command a\ncommand b\n", "command a\noptions x\n", "command a 'b\n"]
+)
 def test_malformed_configuration(command, text, schedulers):
     assert "site.conf" in configured(command, schedulers, "--config", "site.conf", text=text, code=1)
 
@@ -579,7 +604,10 @@ def test_a_scheduler_that_does_not_answer_says_nothing_about_the_job(command, tr
 
 @pytest.mark.parametrize(
     ("command", "state", "why"),
-    [("slurm.pl", "PENDING launch failed requeued held", "launch failed"), ("queue.pl", "Eqw", "error reason    1:  can't chdir to /nowhere")],
+    [
+        ("slurm.pl", "PENDING launch failed requeued held", "launch failed"),
+        ("queue.pl", "Eqw", "error reason    1:  can't chdir to /nowhere"),
+    ],
 )
 def test_why_a_job_does_not_start_is_said_once(command, state, why, schedulers):
     (schedulers / "state").write_text(state)
@@ -606,7 +634,9 @@ def test_the_job_of_a_killed_submitter_is_cancelled_before_the_next(command, mom
     said = run(command, "JOB=1:2", "log/f.JOB.log", "true")
     assert said == f"{command}: an earlier {command} was killed; its job 77 is cancelled first\n"
     assert (schedulers / "cancelled").read_text() == "77\n" and gone(pid)
-    assert sorted(p.name for p in Path("log/q").glob("f.[ls]*")) == ["f.log", "f.sh"] and not list(Path("log/q").glob("*.ends"))
+    assert sorted(p.name for p in Path("log/q").glob("f.[ls]*")) == ["f.log", "f.sh"] and not list(
+        Path("log/q").glob("*.ends")
+    )
 
 
 def test_a_signal_ends_the_wait_for_the_job_of_a_killed_submitter(schedulers):
@@ -644,7 +674,10 @@ def test_a_task_that_starts_when_its_submitter_is_gone_does_nothing(command, sch
 
 def test_a_task_that_slurm_ends_may_write_its_checkpoint_and_is_waited_for(schedulers):
     """All its processes get SIGTERM; what still runs when the job's script has ended is killed, and the job runs again."""
-    Path("job").write_text("trap 'sleep 1; echo whole > checkpoint; exit 143' TERM\n[ ! -e checkpoint ] || exit 0\necho $$ > pid\nsleep 60 & wait\n")
+    Path("job").write_text(
+        "trap 'sleep 1; echo whole > checkpoint; exit 143' TERM\n[ ! -e checkpoint ] || exit 0\necho $$ > pid\nsleep 60"
+        " & wait\n"
+    )
     process = starts("slurm.pl", "JOB=1:1", "log/f.JOB.log", "true;", "bash", "job;", "echo", "$?")
     pid = started(Path("pid"))
     group = int((schedulers / "group.77").read_text())
@@ -666,7 +699,11 @@ def test_a_task_that_slurm_ends_may_write_its_checkpoint_and_is_waited_for(sched
 @CLUSTER
 def test_when_the_submitter_cannot_go_on_the_job_is_cancelled(command, schedulers):
     said = run(command, "log/f.log", "echo", "$$", ">", "pid;", "rm", "-r", "log/q;", "sleep", "60", code=1)
-    assert said.startswith(f"{command}: cannot write /") and "(No such file or directory)" in said and said.count("\n") == 1
+    assert (
+        said.startswith(f"{command}: cannot write /")
+        and "(No such file or directory)" in said
+        and said.count("\n") == 1
+    )
     assert (schedulers / "cancelled").read_text() == "77\n" and gone(int(Path("pid").read_text()))
 
 
@@ -699,7 +736,10 @@ def test_missing_submit_command_is_one_sentence(place, monkeypatch):
      ("sge", "queue.pl --config ../../conf/queue.conf")],
 )  # fmt: skip
 def test_cmd_sh(backend, expected, tmp_path):
-    show = f'. {UTILS.parent}/conf/cmd.sh; echo "$cmd"; [ "$train_cmd" != "" ] && [ "$decode_cmd" != "" ] && [ "$cuda_cmd" != "" ]'
+    show = (
+        f'. {UTILS.parent}/conf/cmd.sh; echo "$cmd"; [ "$train_cmd" != "" ] && [ "$decode_cmd" != "" ] && [ "$cuda_cmd"'
+        ' != "" ]'
+    )
     environment = {**os.environ, "cmd_backend": backend}
     done = subprocess.run(["bash", "-euc", show], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, expected)
@@ -710,8 +750,13 @@ def test_cmd_sh(backend, expected, tmp_path):
 
 def test_path_sh(tmp_path):
     recipe = UTILS.parent / "egs"
-    show = '. ../path.sh; . ../path.sh; echo "$SALIENCE_ROOT|$PATH|$PYTHONPATH|$LC_ALL|$PYTHONUTF8|${OMP_NUM_THREADS-unset}"'
+    show = (
+        ". ../path.sh; . ../path.sh; echo"
+        ' "$SALIENCE_ROOT|$PATH|$PYTHONPATH|$LC_ALL|$PYTHONUTF8|${OMP_NUM_THREADS-unset}"'
+    )
     environment = {"PATH": "/usr/bin:/bin"}
-    done = subprocess.run(["bash", "-euc", show], cwd=recipe, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-euc", show], cwd=recipe, env=environment, capture_output=True, text=True, check=True
+    )
     top = UTILS.parent
     assert done.stdout.strip() == f"{top}|{top}/.venv/bin:{top}/utils:{top}/local:/usr/bin:/bin|{top}/local|C|1|unset"

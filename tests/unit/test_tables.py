@@ -70,7 +70,10 @@ def test_the_directory_is_valid(tmp_path):
 @pytest.mark.parametrize("between", ["\t", "  ", " \t ", "\t\t"])
 def test_tabs_and_spaces_are_white_space_to_all(between, tmp_path):
     """Kaldi's own reading; `000010168<TAB>BYE` was an empty transcript."""
-    lines = {name: "".join(f"{line.replace(' ', between, 1)}{between}\n" for line in text.splitlines()) for name, text in TABLES.items()}
+    lines = {
+        name: "".join(f"{line.replace(' ', between, 1)}{between}\n" for line in text.splitlines())
+        for name, text in TABLES.items()
+    }
     make(tmp_path / "tabs")
     for name, text in lines.items():
         (tmp_path / "tabs" / name).write_text(text)
@@ -80,7 +83,9 @@ def test_tabs_and_spaces_are_white_space_to_all(between, tmp_path):
     for name in TABLES:
         assert read_table(tmp_path / "tabs" / name) == read_table(tmp_path / "spaces" / name)
     (shared,) = overlaps([tmp_path / "tabs", tmp_path / "spaces"])
-    assert shared.speakers == ["a", "b"] and len(shared.sentences) == 3 and shared.recordings == ["tape one", "tape two"]
+    assert (
+        shared.speakers == ["a", "b"] and len(shared.sentences) == 3 and shared.recordings == ["tape one", "tape two"]
+    )
     # In a transcript that a recogniser is trained on, words have single spaces between them.
     (tmp_path / "tabs" / "text").write_text("a-1\tone\ttwo\na-2 three\nb-1 four\n")
     (fault,) = validate(tmp_path / "tabs")
@@ -106,7 +111,9 @@ def test_speakers_with_carriage_returns_are_no_new_speakers(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "train")
     make(tmp_path / "test", utt2spk=TABLES["utt2spk"].replace("\n", "\r\n"))
-    with pytest.raises(SystemExit, match=r"test/utt2spk:1 has the character U\+000D CARRIAGE RETURN in it; run utils/fix_data_dir.sh"):
+    with pytest.raises(
+        SystemExit, match=r"test/utt2spk:1 has the character U\+000D CARRIAGE RETURN in it; run utils/fix_data_dir.sh"
+    ):
         run_program(monkeypatch, "check_leakage", train="train", test="test", report="r.md")
     assert not Path("r.md").exists()
     assert "utt2spk:1" in says(speakers_of, tmp_path / "test")
@@ -152,7 +159,17 @@ def test_odd_white_space_in_every_table(fault, table, tmp_path):
     assert told.startswith(f"{tmp_path}/d/{table}: has ") and named in told and f": line 1 ({first.split()[0]})" in told
     said = says(read_table, tmp_path / "d" / table)
     assert said.startswith(f"{tmp_path}/d/{table}:1 ") and "; run utils/fix_data_dir.sh on its folder" in said
-    if table in ("utt2spk", "wav.scp", "segments", "text", "utt2accent", "utt2dur", "reco2dur", "spk2gender", "utt2lang"):
+    if table in (
+        "utt2spk",
+        "wav.scp",
+        "segments",
+        "text",
+        "utt2accent",
+        "utt2dur",
+        "reco2dur",
+        "spk2gender",
+        "utt2lang",
+    ):
         assert says(read_data_dir, tmp_path / "d") == said
     assert transforms.fix(tmp_path / "d") == (3, 3)
     assert validate(tmp_path / "d") == []
@@ -164,7 +181,9 @@ def test_odd_white_space_in_every_table(fault, table, tmp_path):
 def test_all_lines_with_carriage_returns_are_one_sentence(tmp_path):
     make(tmp_path / "d", text=TABLES["text"].replace("\n", "\r\n"))
     (told,) = validate(tmp_path / "d")
-    assert told.endswith("/text: has the character U+000D CARRIAGE RETURN in it: line 1 (a-1), line 2 (a-2), line 3 (b-1)")
+    assert told.endswith(
+        "/text: has the character U+000D CARRIAGE RETURN in it: line 1 (a-1), line 2 (a-2), line 3 (b-1)"
+    )
 
 
 @pytest.mark.parametrize("tool", ["subset", "split", "combine", "copy"])
@@ -177,7 +196,9 @@ def test_the_tools_refuse_what_programs_refuse(tool, tmp_path):
         "combine": lambda: transforms.combine(target, [folder]),
         "copy": lambda: transforms.copy(folder, target),
     }
-    assert says(work[tool]).startswith(f"{folder}/utt2accent:1 has the character U+000D CARRIAGE RETURN in it; run utils/fix")
+    assert says(work[tool]).startswith(
+        f"{folder}/utt2accent:1 has the character U+000D CARRIAGE RETURN in it; run utils/fix"
+    )
     assert not target.exists()
 
 
@@ -233,12 +254,15 @@ def test_no_id_leads_out_of_a_folder(key, tmp_path):
 def test_no_directory_with_such_an_id_is_written(key, tmp_path):
     good = Utterance("s-1", "s", Path("/a.wav"), "one", 1.0, "s-1")
     for utterance in (
-        Utterance(key, key, Path("/a.wav"), "one", 1.0, "r"), Utterance("s-2", "s", Path("/a.wav"), "one", 1.0, key, 0.0, 1.0),
+        Utterance(key, key, Path("/a.wav"), "one", 1.0, "r"),
+        Utterance("s-2", "s", Path("/a.wav"), "one", 1.0, key, 0.0, 1.0),
     ):
         said = says(write_data_dir, tmp_path / "d", [good, utterance])
         assert "has an id that leads out of a folder" in said
     for option in ("utt_prefix", "spk_prefix"):
-        assert "cannot be an id" in says(lambda: transforms.copy(make(tmp_path / "e"), tmp_path / "f", **{option: f"{key}/"}))
+        assert "cannot be an id" in says(
+            lambda: transforms.copy(make(tmp_path / "e"), tmp_path / "f", **{option: f"{key}/"})
+        )
 
 
 def test_a_name_that_is_not_utf8_is_one_sentence(tmp_path):
@@ -263,11 +287,16 @@ def test_a_segment_that_begins_behind_its_recordings_end(times, tmp_path):
     make(tmp_path / "d", segments=TABLES["segments"].replace("1.5 2\n", f"{times}\n"))
     told = validate(tmp_path / "d")[0]
     start = times.split()[0]
-    assert f"segments: has segments that begin behind the end of their recording: line 2 (a-2 begins at {start} s, ra ends at 2.00 s)" in told
+    assert (
+        f"segments: has segments that begin behind the end of their recording: line 2 (a-2 begins at {start} s, ra ends"
+        " at 2.00 s)" in told
+    )
     (tmp_path / "d/wav.scp").rename(tmp_path / "wav.scp")
     assert told in validate(tmp_path / "d", wav=False)
     (tmp_path / "wav.scp").rename(tmp_path / "d/wav.scp")
-    assert f"segments: a-2 begins at {start} s, where ra has ended (2 s); correct its line" in says(read_data_dir, tmp_path / "d")
+    assert f"segments: a-2 begins at {start} s, where ra has ended (2 s); correct its line" in says(
+        read_data_dir, tmp_path / "d"
+    )
 
 
 def test_the_end_of_a_segment_is_an_estimate(tmp_path):
@@ -324,11 +353,16 @@ def test_what_is_written_is_read_again(table):
             assert list(Path(place).iterdir()) == []
             return
         assert read_table(path) == {key: value.strip(" \t") for key, value in table.items()}
-        assert path.read_bytes().splitlines() == sorted(path.read_bytes().splitlines(), key=lambda line: line.split()[0])
+        assert path.read_bytes().splitlines() == sorted(
+            path.read_bytes().splitlines(), key=lambda line: line.split()[0]
+        )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.text(CHARACTERS, max_size=8).map(lambda t: t.encode("utf-8", "surrogateescape") + b"\n"), max_size=8), st.sampled_from([1, 9, 1 << 18]))
+@given(
+    st.lists(st.text(CHARACTERS, max_size=8).map(lambda t: t.encode("utf-8", "surrogateescape") + b"\n"), max_size=8),
+    st.sampled_from([1, 9, 1 << 18]),
+)
 def test_blocks_and_lines_are_read_alike(lines, block):
     """A fault in one line changes nothing of how the others of its block are read; bytes are read as text is."""
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
@@ -356,7 +390,11 @@ def test_blocks_and_lines_are_read_alike(lines, block):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.sampled_from(sorted(TABLES)), st.integers(0, 60), st.text(CHARACTERS.filter(lambda c: c not in "/.\n\u00a0\u2028\udc80"), min_size=1, max_size=3))
+@given(
+    st.sampled_from(sorted(TABLES)),
+    st.integers(0, 60),
+    st.text(CHARACTERS.filter(lambda c: c not in "/.\n\u00a0\u2028\udc80"), min_size=1, max_size=3),
+)
 def test_what_fix_has_mended_every_program_reads(name, place, inserted):
     with tempfile.TemporaryDirectory() as folder:
         text = TABLES[name]
@@ -385,7 +423,9 @@ def test_the_tables_of_a_published_corpus_are_valid(name):
 def test_what_the_sets_of_a_published_corpus_share(tmp_path, monkeypatch):
     folder = real_data("speechocean762_tables")
     run_program(monkeypatch, "check_leakage", train=folder / "train", test=folder / "test", report=tmp_path / "r.md")
-    assert "| train and test | 0 | 52 (52 of 2500 utterances) | 0 | disjoint speakers |" in (tmp_path / "r.md").read_text()
+    assert (
+        "| train and test | 0 | 52 (52 of 2500 utterances) | 0 | disjoint speakers |" in (tmp_path / "r.md").read_text()
+    )
 
 
 def test_a_bye_is_a_transcript():

@@ -25,8 +25,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 SETTINGS = {
     "weights": {"asr": 0.1, "mask": 10.0, "entropy": 2.0, "smoothness": 1.0},
     "training": {
-        "epochs": 3, "batch_size": 2, "optimizer": "adadelta", "learning_rate": 1.0, "epsilon": 1e-4, "weight_decay": 0.0, "schedule": "constant",
-        "warmup": 0.0, "gradient_clip": 5.0, "precision": "float32",
+        "epochs": 3,
+        "batch_size": 2,
+        "optimizer": "adadelta",
+        "learning_rate": 1.0,
+        "epsilon": 1e-4,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "gradient_clip": 5.0,
+        "precision": "float32",
     },
 }
 FILES = ["config.json", "history.json", "model.safetensors", "step.json"]
@@ -54,7 +62,13 @@ def recipe(trained, tmp_path, monkeypatch):
 
 
 def learn(monkeypatch, out="exp/a", **options):
-    defaults = {"config": "estimator.yaml", "data": "data", "out": out, "listener.kind": "commands", "listener.model": "commands"}
+    defaults = {
+        "config": "estimator.yaml",
+        "data": "data",
+        "out": out,
+        "listener.kind": "commands",
+        "listener.model": "commands",
+    }
     run_program(monkeypatch, "train_mask_estimator", **(defaults | OPTIONS | options))
 
 
@@ -72,7 +86,10 @@ def test_what_is_written(recipe, monkeypatch, caplog):
     history = read_json(recipe / "exp/a/history.json")
     scores = [entry for entry in history if "eval_dev_choice" in entry]
     assert [round(entry["epoch"]) for entry in scores] == [1, 2, 3] and [e["loss"] for e in history if "loss" in e]
-    assert all({"eval_dev_cer", "eval_dev_other_cer", "eval_dev_clean_cer", "eval_dev_noise_proportion"} < set(entry) for entry in scores)
+    assert all(
+        {"eval_dev_cer", "eval_dev_other_cer", "eval_dev_clean_cer", "eval_dev_noise_proportion"} < set(entry)
+        for entry in scores
+    )
     before = contents(recipe / "exp/a")
     caplog.clear()
     with caplog.at_level("INFO"):
@@ -80,13 +97,18 @@ def test_what_is_written(recipe, monkeypatch, caplog):
     assert "up to date, skipped" in caplog.text and contents(recipe / "exp/a") == before
     learn(monkeypatch, out="exp/again")
     learn(monkeypatch, out="exp/other", seed=2)
-    assert same(weights(recipe / "exp/again"), weights(recipe / "exp/a")) and not same(weights(recipe / "exp/other"), weights(recipe / "exp/a"))
+    assert same(weights(recipe / "exp/again"), weights(recipe / "exp/a")) and not same(
+        weights(recipe / "exp/other"), weights(recipe / "exp/a")
+    )
 
 
 def test_going_on_from_an_estimator(recipe, monkeypatch):
     still = {"init": "exp/a", "training.learning_rate": 0.0, "training.epochs": 1}
     learn(monkeypatch, out="exp/still", **still, **{"weights.mask": 3.0})
-    learnt = [{n: v for n, v in weights(recipe / "exp" / name).items() if "running" not in n and "tracked" not in n} for name in ("still", "a")]
+    learnt = [
+        {n: v for n, v in weights(recipe / "exp" / name).items() if "running" not in n and "tracked" not in n}
+        for name in ("still", "a")
+    ]
     assert same(*learnt)
     learn(monkeypatch, out="exp/further", init="exp/a", seed=2)
     assert not same(weights(recipe / "exp/further"), weights(recipe / "exp/a"))
@@ -99,7 +121,9 @@ def test_the_input_is_normalised_by_the_training_set(recipe):
     values = []
     for key, path in read_table(recipe / "data/train/wav.scp").items():
         signal = dithered(INT16 * read_audio(path, 16000), 6.25, 1, key, 0)
-        values.append(np.log(np.abs(stft(torch.from_numpy(signal)[None], 128, 32)[0].numpy()).astype(np.float64) ** 2 + FLOOR))
+        values.append(
+            np.log(np.abs(stft(torch.from_numpy(signal)[None], 128, 32)[0].numpy()).astype(np.float64) ** 2 + FLOOR)
+        )
     values = np.concatenate(values)
     model = load_estimator(recipe / "exp/a")
     np.testing.assert_allclose(model.mean, values.mean(axis=0), atol=1e-3)
@@ -161,16 +185,24 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch,
     assert sorted(p.name for p in (recipe / "exp/cut").iterdir()) == FILES
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"weights.mask": 5.0}, "weights changed"), ({"noise.gain": 70_000.0}, "noise changed"), ({"training.epochs": 1}, "training changed"),
-    ({"allowance": 1.0}, "allowance changed"), ({"leak": 2.5}, "leak changed from None to 2.5"), ({"sizes.hidden": 9}, "sizes changed"), ("recogniser", "its input commands/model.safetensors changed"),
-    ("text", "its input data/train changed"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"weights.mask": 5.0}, "weights changed"),
+        ({"noise.gain": 70_000.0}, "noise changed"),
+        ({"training.epochs": 1}, "training changed"),
+        ({"allowance": 1.0}, "allowance changed"),
+        ({"leak": 2.5}, "leak changed from None to 2.5"),
+        ({"sizes.hidden": 9}, "sizes changed"),
+        ("recogniser", "its input commands/model.safetensors changed"),
+        ("text", "its input data/train changed"),
+    ],
+)
 def test_a_change_is_trained_again(recipe, monkeypatch, caplog, change, reason):
     if change == "recogniser":
         write_commands(recipe, seed=5)
     if change == "text":
-        write_table(recipe / "data/train/text", {key: "down" for key in read_table(recipe / "data/train/text")})
+        write_table(recipe / "data/train/text", dict.fromkeys(read_table(recipe / "data/train/text"), "down"))
     with caplog.at_level("INFO"):
         begin(monkeypatch, **(change if isinstance(change, dict) else {}))
     assert f"done again, because {reason}" in caplog.text
@@ -204,7 +236,10 @@ def test_another_language_is_another_teacher(recipe, monkeypatch, caplog):
 def test_bad_input_is_one_sentence_and_leaves_the_old_estimator(recipe, monkeypatch):
     before = contents(recipe / "exp/a")
     for options, sentence in (
-        ({"listener.model": "none"}, "none/model.safetensors does not exist; train the recogniser, or name another one by --listener.model"),
+        (
+            {"listener.model": "none"},
+            "none/model.safetensors does not exist; train the recogniser, or name another one by --listener.model",
+        ),
         ({"listener.kind": "human"}, "human"),
         ({"sizes.kernel_frequency": 70}, "a kernel over 70 bins does not fit a spectrogram of 65"),
         ({"dev_set": "none"}, "data/none/utt2spk does not exist"),
@@ -212,11 +247,14 @@ def test_bad_input_is_one_sentence_and_leaves_the_old_estimator(recipe, monkeypa
         with pytest.raises(SystemExit) as stopped:
             learn(monkeypatch, out="exp/bad" if "sizes.kernel_frequency" in options else "exp/a", **options)
         assert sentence in str(stopped.value) and "\n" not in str(stopped.value)
-    write_table(recipe / "data/dev/text", dict.fromkeys(read_table(recipe / "data/dev/text"), "up") | {"s0-dev2": "right"})
+    write_table(
+        recipe / "data/dev/text", dict.fromkeys(read_table(recipe / "data/dev/text"), "up") | {"s0-dev2": "right"}
+    )
     with pytest.raises(SystemExit) as stopped:
         learn(monkeypatch)
-    assert str(stopped.value) == (
-        "train_mask_estimator.py: data/dev/text: the text of s0-dev2 cannot be learnt, for it is none of the recogniser's words "
-        "(down, left, up); remove it with utils/fix_data_dir.sh or use another recogniser"
+    assert (
+        str(stopped.value)
+        == "train_mask_estimator.py: data/dev/text: the text of s0-dev2 cannot be learnt, for it is none of the"
+        " recogniser's words (down, left, up); remove it with utils/fix_data_dir.sh or use another recogniser"
     )
     assert contents(recipe / "exp/a") == before

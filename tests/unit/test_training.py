@@ -59,13 +59,20 @@ class Interrupted(Exception):
 
 
 def toy_batch(items):
-    return {"features": torch.from_numpy(np.stack([f for f, _ in items])), "labels": torch.tensor([n for _, n in items])}
+    return {
+        "features": torch.from_numpy(np.stack([f for f, _ in items])),
+        "labels": torch.tensor([n for _, n in items]),
+    }
 
 
 def toy_model() -> AccentCNN:
     """A network with dropout, whose training therefore depends on the state of the random numbers."""
     torch.manual_seed(3)
-    return AccentCNN(AccentCNNConfig(classes=("a", "b"), bins=16, frames=32, channels=(2, 2, 3, 3), hidden=4, dropout=0.3, dense_dropout=0.3))
+    return AccentCNN(
+        AccentCNNConfig(
+            classes=("a", "b"), bins=16, frames=32, channels=(2, 2, 3, 3), hidden=4, dropout=0.3, dense_dropout=0.3
+        )
+    )
 
 
 class Score:
@@ -110,7 +117,10 @@ def test_training_is_repeatable_and_depends_on_the_seed(straight, tmp_path):
     assert [e["eval_dev_score"] for e in log if "eval_dev_score" in e] == [1.0, 3.0, 2.0, 2.5]
 
 
-@pytest.mark.parametrize(("values", "greater", "best"), [((1.0, 3.0, 2.0, 2.5), True, 2), ((5.0, 3.0, 2.0, 2.5), False, 3), ((1.0, 2.0, 3.0, 4.0), True, 4)])
+@pytest.mark.parametrize(
+    ("values", "greater", "best"),
+    [((1.0, 3.0, 2.0, 2.5), True, 2), ((5.0, 3.0, 2.0, 2.5), False, 3), ((1.0, 2.0, 3.0, 4.0), True, 4)],
+)
 def test_the_best_epochs_weights_are_kept(tmp_path, values, greater, best):
     """Equal to the weights in that epoch's checkpoint, seen while the next epoch was scored."""
     seen = []
@@ -213,7 +223,9 @@ def test_a_killed_training_ends_with_the_same_weights(straight, tmp_path):
         transformers.trainer.Trainer._save_rng_state = half
         t.learn(Path({str(tmp_path / "cut")!r}))
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True
+    )
     assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
     weights, _ = learn(tmp_path / "cut", score=Score(start=2))
     assert same(weights, straight[0])
@@ -237,11 +249,31 @@ def test_the_learning_rate_rises_and_falls(tmp_path):
 def test_adadelta_is_torchs_own_with_the_settings(tmp_path):
     """Replayed without the trainer: the same batches, clipped by the same norm, and no decay of anything else."""
     chosen = replace(
-        SETTINGS, epochs=2, optimizer="adadelta", learning_rate=0.7, rho=0.8, epsilon=1e-3, weight_decay=0.05, schedule="constant", warmup=0.0,
-        gradient_clip=0.5, precision="float32",
+        SETTINGS,
+        epochs=2,
+        optimizer="adadelta",
+        learning_rate=0.7,
+        rho=0.8,
+        epsilon=1e-3,
+        weight_decay=0.05,
+        schedule="constant",
+        warmup=0.0,
+        gradient_clip=0.5,
+        precision="float32",
     )
     model = still_model()
-    train(model, Toy(), list(range(12)), toy_batch, Score(), "eval_dev_score", False, tmp_path, replace(chosen, score_every=2), 1)
+    train(
+        model,
+        Toy(),
+        list(range(12)),
+        toy_batch,
+        Score(),
+        "eval_dev_score",
+        False,
+        tmp_path,
+        replace(chosen, score_every=2),
+        1,
+    )
     replayed, buckets = still_model(), LengthBuckets(list(range(12)), 4, 1)
     optimizer = torch.optim.Adadelta(replayed.parameters(), lr=0.7, rho=0.8, eps=1e-3, weight_decay=0.05)
     for epoch in range(2):
@@ -265,7 +297,9 @@ def still_model():
     return model
 
 
-@pytest.mark.parametrize(("every", "epochs", "scored"), [(1, 3, [1, 2, 3]), (2, 4, [2, 4]), (2, 5, [2, 4, 5]), (9, 4, [4])])
+@pytest.mark.parametrize(
+    ("every", "epochs", "scored"), [(1, 3, [1, 2, 3]), (2, 4, [2, 4]), (2, 5, [2, 4, 5]), (9, 4, [4])]
+)
 def test_scores_and_checkpoints_come_after_every_nth_epoch_and_the_last(tmp_path, every, epochs, scored):
     _, log = learn(tmp_path, settings=replace(SETTINGS, epochs=epochs, score_every=every))
     assert [round(e["epoch"]) for e in log if "eval_dev_score" in e] == scored
@@ -277,7 +311,14 @@ def test_scores_and_checkpoints_come_after_every_nth_epoch_and_the_last(tmp_path
 @pytest.mark.parametrize("optimizer", ["adamw", "adadelta"])
 @pytest.mark.parametrize("cut", [2, 3])
 def test_a_training_that_is_scored_every_second_epoch_resumes_with_the_same_weights(tmp_path, optimizer, cut):
-    sparse = replace(SETTINGS, epochs=5, score_every=2, optimizer=optimizer, epsilon=1e-3, learning_rate=0.5 if optimizer == "adadelta" else 1e-2)
+    sparse = replace(
+        SETTINGS,
+        epochs=5,
+        score_every=2,
+        optimizer=optimizer,
+        epsilon=1e-3,
+        learning_rate=0.5 if optimizer == "adadelta" else 1e-2,
+    )
     straight, _ = learn(tmp_path / "straight", settings=sparse, score=Score((1.0, 2.0, 3.0)))
     with pytest.raises(Interrupted):
         learn(tmp_path / "cut", data=Toy(fail_at=(cut, 7)), settings=sparse, score=Score((1.0, 2.0, 3.0)))
@@ -312,14 +353,24 @@ def test_gradient_checkpointing_reaches_the_model(tmp_path):
             return examples[where[1]]
 
     train(
-        model, Two(), [40, 40], partial(collate, end=50257, full_context=False), Score(), "eval_dev_score", True, tmp_path,
-        replace(SETTINGS, epochs=1, gradient_checkpointing=True), 1,
+        model,
+        Two(),
+        [40, 40],
+        partial(collate, end=50257, full_context=False),
+        Score(),
+        "eval_dev_score",
+        True,
+        tmp_path,
+        replace(SETTINGS, epochs=1, gradient_checkpointing=True),
+        1,
     )
     assert model.checkpointed
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.integers(1, 3000), min_size=1, max_size=700), st.integers(1, 40), st.integers(0, 5), st.integers(0, 5))
+@given(
+    st.lists(st.integers(1, 3000), min_size=1, max_size=700), st.integers(1, 40), st.integers(0, 5), st.integers(0, 5)
+)
 def test_batches_cover_each_index_once(lengths, batch_size, seed, epoch):
     buckets = LengthBuckets(lengths, batch_size, seed)
     buckets.set_epoch(epoch)
@@ -469,7 +520,9 @@ def learning_curve(folder):
     """Losses and norms of the gradients of a tiny Whisper that learns them."""
     model = WhisperForTraining(new_model(TINY, 1))
     batch = partial(collate, end=50257, full_context=False)
-    log = train(model, Texts(), list(range(13)), batch, Score(), "eval_dev_score", True, folder, replace(SETTINGS, epochs=2), 1)
+    log = train(
+        model, Texts(), list(range(13)), batch, Score(), "eval_dev_score", True, folder, replace(SETTINGS, epochs=2), 1
+    )
     return [[e["loss"], e["grad_norm"]] for e in log if "loss" in e]
 
 
@@ -506,7 +559,9 @@ def run_program(folder, *options):
     """The program's first run ends by SIGTERM, the second goes on."""
     (folder / "program.py").write_text(textwrap.dedent(PROGRAM))
     command = [sys.executable, *options, folder / "program.py", folder]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -527,7 +582,9 @@ def test_two_processes_share_the_work_of_each_epoch(two_processes):
     left = (torch.load(two_processes / f"shared.{rank}.pt", weights_only=True) for rank in (0, 1))
     (one, asked, first), (two, asked_too, not_first) = left
     assert same(one, two) and first and not not_first
-    assert sorted([*map(tuple, asked), *map(tuple, asked_too)]) == [(epoch, index) for epoch in range(3) for index in range(12)]
+    assert sorted([*map(tuple, asked), *map(tuple, asked_too)]) == [
+        (epoch, index) for epoch in range(3) for index in range(12)
+    ]
 
 
 def test_the_loss_curve_does_not_depend_on_the_number_of_processes(two_processes, tmp_path):

@@ -36,7 +36,21 @@ from salience.masking.latents import LatentMasker, LatentMasking
 from salience.masking.policies import ProbabilisticPolicy
 from salience.masking.spans import SpanMasking
 from salience.models.wav2vec import (
-    SIZES, Learning, check_start, files_of, frames_of, labels_of, load_ctc, load_trained, numbers_of, open_classifier, open_ctc, open_start, prepare, real_frames, save_model,
+    SIZES,
+    Learning,
+    check_start,
+    files_of,
+    frames_of,
+    labels_of,
+    load_ctc,
+    load_trained,
+    numbers_of,
+    open_classifier,
+    open_ctc,
+    open_start,
+    prepare,
+    real_frames,
+    save_model,
 )
 from salience.randomness import generator
 from salience.saliency.wav2vec import aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
@@ -53,8 +67,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 
 def test_the_base_size_is_the_papers():
     config = Wav2Vec2Config(**SIZES["base"])
-    assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.intermediate_size) == (12, 768, 12, 3072)
-    assert tuple(config.conv_kernel) == (10, 3, 3, 3, 3, 2, 2) and tuple(config.conv_stride) == (5, 2, 2, 2, 2, 2, 2) and set(config.conv_dim) == {512}
+    assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.intermediate_size) == (
+        12,
+        768,
+        12,
+        3072,
+    )
+    assert (
+        tuple(config.conv_kernel) == (10, 3, 3, 3, 3, 2, 2)
+        and tuple(config.conv_stride) == (5, 2, 2, 2, 2, 2, 2)
+        and set(config.conv_dim) == {512}
+    )
     assert config.num_negatives == 100 and (config.num_codevector_groups, config.num_codevectors_per_group) == (2, 320)
 
 
@@ -77,9 +100,15 @@ def test_a_start_keeps_the_encoder_and_gets_a_new_head(tmp_path):
     model = open_ctc(str(folder), symbols, seed=3)
     for name, weights in original.wav2vec2.state_dict().items():
         assert torch.equal(weights, model.wav2vec2.state_dict()[name]), name
-    assert model.lm_head.weight.shape == (len(CATALAN), 32) and model.config.pad_token_id == symbols.blank == 0 and model.training
+    assert (
+        model.lm_head.weight.shape == (len(CATALAN), 32)
+        and model.config.pad_token_id == symbols.blank == 0
+        and model.training
+    )
     again, other = open_ctc(str(folder), symbols, seed=3), open_ctc(str(folder), symbols, seed=4)
-    assert torch.equal(again.lm_head.weight, model.lm_head.weight) and not torch.equal(other.lm_head.weight, model.lm_head.weight)
+    assert torch.equal(again.lm_head.weight, model.lm_head.weight) and not torch.equal(
+        other.lm_head.weight, model.lm_head.weight
+    )
     # Also one that has a head for as many symbols.
     save_model(model, tmp_path / "ctc", symbols)
     fresh = open_ctc(str(tmp_path / "ctc"), symbols, seed=4)
@@ -100,15 +129,25 @@ def test_a_start_may_lack_the_vector_of_masked_frames_and_nothing_else(tmp_path)
     assert torch.equal(one_, two) and torch.isfinite(one_).all()
     del weights["wav2vec2.encoder.layers.0.attention.k_proj.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match=r"lacks 1 of the encoder's weights, first wav2vec2.encoder.layers.0.attention.k_proj.weight"):
+    with pytest.raises(
+        InputError, match=r"lacks 1 of the encoder's weights, first wav2vec2.encoder.layers.0.attention.k_proj.weight"
+    ):
         open_ctc(str(folder), symbols)
 
 
 def test_labels_travel_with_the_classifier(tmp_path):
     model = open_classifier(str(saved(tmp_path / "start", Wav2Vec2ForPreTraining)), ["balear", "central", "valencià"])
     save_model(model, tmp_path / "out")
-    assert labels_of(load_trained(tmp_path / "out", Wav2Vec2ForSequenceClassification)) == ("balear", "central", "valencià")
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["id2label"] == {"0": "balear", "1": "central", "2": "valencià"}
+    assert labels_of(load_trained(tmp_path / "out", Wav2Vec2ForSequenceClassification)) == (
+        "balear",
+        "central",
+        "valencià",
+    )
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["id2label"] == {
+        "0": "balear",
+        "1": "central",
+        "2": "valencià",
+    }
 
 
 def test_learning_freezes_and_divides_the_rates(tmp_path):
@@ -116,13 +155,29 @@ def test_learning_freezes_and_divides_the_rates(tmp_path):
     learning = Learning(freeze_features=True, encoder_rate=0.1, head_rate=2.0)
     assert prepare(model, learning)() is model
     assert not any(p.requires_grad for p in model.wav2vec2.feature_extractor.parameters())
-    assert learning.rate("model.wav2vec2.encoder.layers.0.x") == learning.rate("wav2vec2.masked_spec_embed") == 0.1 and learning.rate("model.lm_head.bias") == 2.0
+    assert (
+        learning.rate("model.wav2vec2.encoder.layers.0.x") == learning.rate("wav2vec2.masked_spec_embed") == 0.1
+        and learning.rate("model.lm_head.bias") == 2.0
+    )
     network, before = Wav2VecCTC(model), {name: weights.clone() for name, weights in model.state_dict().items()}
     waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 0.8) for n in range(2)})
-    utterances = TranscribedUtterances(waveforms, {key: [4, 5] for key in waveforms}, model.config, LatentMasker("plain", LatentMasking(), {}, 1))
-    chosen = TrainingSettings(epochs=1, batch_size=2, learning_rate=1e-3, warmup=0, weight_decay=0, schedule="constant", gradient_clip=0)
+    utterances = TranscribedUtterances(
+        waveforms, {key: [4, 5] for key in waveforms}, model.config, LatentMasker("plain", LatentMasking(), {}, 1)
+    )
+    chosen = TrainingSettings(
+        epochs=1, batch_size=2, learning_rate=1e-3, warmup=0, weight_decay=0, schedule="constant", gradient_clip=0
+    )
     train(
-        network, utterances, utterances.lengths, lambda items: collate(items, model.config), lambda _: {"dev_x": 0.0}, "eval_dev_x", False, tmp_path, chosen, 1,
+        network,
+        utterances,
+        utterances.lengths,
+        lambda items: collate(items, model.config),
+        lambda _: {"dev_x": 0.0},
+        "eval_dev_x",
+        False,
+        tmp_path,
+        chosen,
+        1,
         rates=learning.rate,
     )
     # Adam's first step is the rate itself wherever there is a gradient.
@@ -138,7 +193,9 @@ def test_packed_signals_are_those_of_the_directory(tmp_path):
     packed = Waveforms(tmp_path / "data" / "train", tmp_path / "dump")
     raw = Waveforms(tmp_path / "data" / "train", tmp_path / "dump", scaled=False)
     for key in waveforms:
-        assert np.allclose(packed[key], waveforms[key], atol=1e-3) and packed.samples[key] == waveforms.samples[key] == len(packed[key])
+        assert np.allclose(packed[key], waveforms[key], atol=1e-3) and packed.samples[key] == waveforms.samples[
+            key
+        ] == len(packed[key])
         assert abs(packed[key].mean()) < 1e-6 and packed[key].std() == pytest.approx(1, abs=1e-4)
         assert np.allclose(raw[key], tones(int(key[-1]), len(raw[key]) / 16000), atol=1e-4)
 
@@ -149,13 +206,26 @@ def test_packed_signals_are_those_of_the_directory(tmp_path):
 @pytest.mark.parametrize("samples", [0, 399])
 def test_a_clip_without_a_frame_is_one_sentence(tmp_path, samples):
     waveforms = sounds(tmp_path, "train", {"s-1": np.zeros(samples, np.float32)})
-    with pytest.raises(InputError, match=r"too few for one frame; remove it from the set$" if samples else r"s-1.wav holds no samples; .*leave it out$"):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"too few for one frame; remove it from the set$"
+            if samples
+            else r"s-1.wav holds no samples; .*leave it out$"
+        ),
+    ):
         waveforms["s-1"]
 
 
 def test_a_name_that_cannot_be_fetched_is_one_sentence(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match=r"^facebook/wav2vec2-large-xlsr-53 is no folder here and cannot be fetched from .*; .* give its folder .* instead of the name, by --start "):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"^facebook/wav2vec2-large-xlsr-53 is no folder here and cannot be fetched from .*; .* give its folder .*"
+            r" instead of the name, by --start "
+        ),
+    ):
         open_start("facebook/wav2vec2-large-xlsr-53", Wav2Vec2ForCTC)
 
 
@@ -168,10 +238,14 @@ def test_a_published_start_of_a_certain_version(tmp_path, monkeypatch):
     def place(name, revision):
         return str(tmp_path / revision) if name == "someone/model" else name
 
-    monkeypatch.setattr(Wav2Vec2ForCTC, "from_pretrained", lambda name, revision, **given: model(place(name, revision), **given))
+    monkeypatch.setattr(
+        Wav2Vec2ForCTC, "from_pretrained", lambda name, revision, **given: model(place(name, revision), **given)
+    )
     monkeypatch.setattr(Wav2Vec2Config, "get_config_dict", lambda name, revision: config(place(name, revision)))
     for start, version in (("someone/model", "main"), ("someone/model@v1", "v1")):
-        published, here = (open_start(one, Wav2Vec2ForCTC).wav2vec2.state_dict() for one in (start, str(tmp_path / version)))
+        published, here = (
+            open_start(one, Wav2Vec2ForCTC).wav2vec2.state_dict() for one in (start, str(tmp_path / version))
+        )
         assert all(torch.equal(published[name], here[name]) for name in here)
     (tmp_path / "main").rename(tmp_path / "a@b")
     open_start(str(tmp_path / "a@b"), Wav2Vec2ForCTC)
@@ -179,7 +253,13 @@ def test_a_published_start_of_a_certain_version(tmp_path, monkeypatch):
 
 def test_a_start_with_an_adapter_is_one_sentence(tmp_path):
     folder = saved(tmp_path, Wav2Vec2ForPreTraining, add_adapter=True, output_hidden_size=32)
-    with pytest.raises(InputError, match=r"has an adapter behind its encoder \(add_adapter in config.json\), which nothing here trains; give a checkpoint without one$"):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"has an adapter behind its encoder \(add_adapter in config.json\), which nothing here trains; give a"
+            r" checkpoint without one$"
+        ),
+    ):
         open_start(str(folder), Wav2Vec2ForCTC)
 
 
@@ -188,7 +268,9 @@ def test_a_start_is_checked_by_its_configuration(tmp_path, monkeypatch):
     folder = saved(tmp_path, Wav2Vec2ForPreTraining)
     check_start(str(folder))
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"holds neither model.safetensors nor pytorch_model.bin; fetch or train it again$"):
+    with pytest.raises(
+        InputError, match=r"holds neither model.safetensors nor pytorch_model.bin; fetch or train it again$"
+    ):
         check_start(str(folder))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"^somebody/something is no folder here and cannot be fetched"):
@@ -215,15 +297,25 @@ def test_other_starts_that_are_none(tmp_path):
         load_trained(folder, Wav2Vec2ForCTC)
 
 
-@pytest.mark.parametrize(("kind", "words"), [(Wav2Vec2ForCTC, "a head for CTC"), (Wav2Vec2ForSequenceClassification, "a head for classes")])
+@pytest.mark.parametrize(
+    ("kind", "words"), [(Wav2Vec2ForCTC, "a head for CTC"), (Wav2Vec2ForSequenceClassification, "a head for classes")]
+)
 def test_a_checkpoint_without_a_head_is_one_sentence(tmp_path, kind, words):
     folder = saved(tmp_path, Wav2Vec2ForPreTraining)
-    with pytest.raises(InputError, match=rf"is a checkpoint without {words} \(.* is missing\); train one from it with \w+\.py$"):
+    with pytest.raises(
+        InputError, match=rf"is a checkpoint without {words} \(.* is missing\); train one from it with \w+\.py$"
+    ):
         load_trained(folder, kind)
 
 
 def test_a_label_that_the_classifier_lacks_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match=r"^data/x: u-2 has the label 'septentrional', which the classifier lacks \(balear, central\); train it on this label or"):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"^data/x: u-2 has the label 'septentrional', which the classifier lacks \(balear, central\); train it on"
+            r" this label or"
+        ),
+    ):
         numbers_of(["central", "septentrional"], ("balear", "central"), ["u-1", "u-2"], "data/x")
     waveforms = sounds(tmp_path, "test", {"s-1": tones(1, 0.5)})
     with pytest.raises(InputError, match="spk2gender has no line for s; a classifier needs a label for each"):
@@ -232,7 +324,10 @@ def test_a_label_that_the_classifier_lacks_is_one_sentence(tmp_path):
 
 def test_low_rank_updates_without_peft_are_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(InputError, match="need the package peft, which is not installed; pip install peft, or leave out --learning.lora"):
+    with pytest.raises(
+        InputError,
+        match="need the package peft, which is not installed; pip install peft, or leave out --learning.lora",
+    ):
         prepare(tiny(Wav2Vec2ForCTC), Learning(lora=4))
 
 
@@ -243,7 +338,10 @@ def test_a_beam_without_a_decoder_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"pip install pyctcdecode, or decode with --beam 0$"):
         beam(symbols, 10)
     (tmp_path / "words.arpa").write_text("")
-    with pytest.raises(InputError, match=r"with a language model needs the package pyctcdecode, .*; pip install --no-deps pyctcdecode pygtrie$"):
+    with pytest.raises(
+        InputError,
+        match=r"with a language model needs the package pyctcdecode, .*; pip install --no-deps pyctcdecode pygtrie$",
+    ):
         beam(symbols, 10, tmp_path / "words.arpa")
     with pytest.raises(InputError, match=r"lm.arpa does not exist; give an n-gram model"):
         beam(symbols, 10, tmp_path / "lm.arpa")
@@ -251,7 +349,9 @@ def test_a_beam_without_a_decoder_is_one_sentence(tmp_path, monkeypatch):
 
 def test_a_vocabulary_without_a_word_boundary_has_no_beam(tmp_path):
     write_vocabulary(tmp_path / "tokens.txt", LEGACY)
-    with pytest.raises(InputError, match=r"no word boundary '\|', without which a beam finds no words; decode with --beam 0"):
+    with pytest.raises(
+        InputError, match=r"no word boundary '\|', without which a beam finds no words; decode with --beam 0"
+    ):
         beam(Symbols(tmp_path / "tokens.txt"), 10)
 
 
@@ -277,9 +377,13 @@ def test_the_published_vocabulary_loses_every_word_boundary(tmp_path):
 def test_the_best_path_is_ctcs(path):
     scores = np.full((len(path), 5), -9.0)
     scores[range(len(path)), path] = 0
-    expected = [symbol for place, symbol in enumerate(path) if symbol != 2 and (place == 0 or path[place - 1] != symbol)]
+    expected = [
+        symbol for place, symbol in enumerate(path) if symbol != 2 and (place == 0 or path[place - 1] != symbol)
+    ]
     assert best_path(scores, 2) == expected == [spoken.symbol for spoken in greedy_symbols(scores, 2)]
-    assert sorted(frame for spoken in greedy_symbols(scores, 2) for frame in spoken.frames) == [n for n, symbol in enumerate(path) if symbol != 2]
+    assert sorted(frame for spoken in greedy_symbols(scores, 2) for frame in spoken.frames) == [
+        n for n, symbol in enumerate(path) if symbol != 2
+    ]
 
 
 def test_neither_batch_nor_neighbours_change_what_is_heard(tmp_path):
@@ -317,8 +421,12 @@ def test_the_classifiers_map_equals_captums(true):
     classes = torch.tensor([2, 0, 3]) if true else None
     gradcam, _, ours = class_maps(model, signals, real, classes)
     assert torch.allclose(ours, logits, atol=1e-5)
-    captum = LayerGradCam(lambda s, r: model(s, attention_mask=r).logits, model.wav2vec2.feature_extractor.conv_layers[-1])
-    expected = captum.attribute(signals, target=classes if true else logits.argmax(1), additional_forward_args=real)[:, 0]
+    captum = LayerGradCam(
+        lambda s, r: model(s, attention_mask=r).logits, model.wav2vec2.feature_extractor.conv_layers[-1]
+    )
+    expected = captum.attribute(signals, target=classes if true else logits.argmax(1), additional_forward_args=real)[
+        :, 0
+    ]
     assert expected.abs().max() > 1e-6
     assert torch.allclose(gradcam[frames] / expected.abs().max(), expected[frames] / expected.abs().max(), atol=1e-5)
 
@@ -334,9 +442,16 @@ def test_the_ctc_map_equals_captums():
 
     def total(s, r):
         found = model(s, attention_mask=r).logits.log_softmax(-1)
-        return torch.stack([sum(found[row, frame, spoken.symbol] for spoken in symbols for frame in spoken.frames) for row, symbols in enumerate(targets)])
+        return torch.stack(
+            [
+                sum(found[row, frame, spoken.symbol] for spoken in symbols for frame in spoken.frames)
+                for row, symbols in enumerate(targets)
+            ]
+        )
 
-    expected = LayerGradCam(total, model.wav2vec2.feature_extractor.conv_layers[-1]).attribute(signals, additional_forward_args=real)[:, 0]
+    expected = LayerGradCam(total, model.wav2vec2.feature_extractor.conv_layers[-1]).attribute(
+        signals, additional_forward_args=real
+    )[:, 0]
     gradcam, plus = ctc_maps(model, signals, real, targets)
     assert expected.abs().max() > 1e-6
     assert torch.allclose(gradcam[frames] / expected.abs().max(), expected[frames] / expected.abs().max(), atol=1e-5)
@@ -356,7 +471,11 @@ def test_grad_cam_plus_plus_does_not_hear_the_padding():
 @given(st.integers(0, 10**6), st.integers(1, 6), st.lists(st.integers(1, 2), min_size=0, max_size=3))
 def test_the_alignment_is_the_likeliest(seed, frames, symbols):
     scores = np.log(generator(seed).dirichlet(np.ones(3), size=frames))
-    paths = [p for p in product(range(3), repeat=frames) if [s for n, s in enumerate(p) if s and (n == 0 or p[n - 1] != s)] == symbols]
+    paths = [
+        p
+        for p in product(range(3), repeat=frames)
+        if [s for n, s in enumerate(p) if s and (n == 0 or p[n - 1] != s)] == symbols
+    ]
     assert bool(paths) == (least_frames(symbols) <= frames)
     if not paths:
         with pytest.raises(InputError, match="too few for the"):
@@ -373,7 +492,9 @@ def test_the_alignment_is_the_likeliest(seed, frames, symbols):
 
 
 def test_a_map_is_scaled_to_the_unit_interval():
-    assert unit(np.array([-1.0, 1.0, 3.0])).tolist() == pytest.approx([0, 1 / 3, 1]) and unit(np.array([-1.0, -2.0])).tolist() == [0, 0]
+    assert unit(np.array([-1.0, 1.0, 3.0])).tolist() == pytest.approx([0, 1 / 3, 1]) and unit(
+        np.array([-1.0, -2.0])
+    ).tolist() == [0, 0]
 
 
 # CTC with masks
@@ -427,17 +548,29 @@ def test_specaugment_masks_as_much_as_transformers(frames):
 def test_variants_mask_what_they_say():
     saliency = {"u": np.r_[np.zeros(20), np.full(15, 0.6), np.full(15, 1.0)][:, None].astype(np.float32)}
     settings_ = LatentMasking(SpanMasking(0.3, 5))
-    of = {variant: LatentMasker(variant, settings_, saliency, 1) for variant in ("plain", "specaugment", "gradcam", "random-mask")}
+    of = {
+        variant: LatentMasker(variant, settings_, saliency, 1)
+        for variant in ("plain", "specaugment", "gradcam", "random-mask")
+    }
     for epoch in range(20):
         masks = {variant: masker.masked("u", 50, epoch) for variant, masker in of.items()}
         assert not masks["plain"].any() and masks["specaugment"].any()
         assert masks["gradcam"][35:].all() and not masks["gradcam"][:20].any()
-        assert masks["gradcam"].sum() == masks["random-mask"].sum() and not np.array_equal(masks["gradcam"], masks["random-mask"])
-        assert np.array_equal(of["gradcam"].masked("u", 50, epoch), ~ProbabilisticPolicy().mask(saliency["u"], generator(1, "u", epoch, "policy"))[:, 0])
+        assert masks["gradcam"].sum() == masks["random-mask"].sum() and not np.array_equal(
+            masks["gradcam"], masks["random-mask"]
+        )
+        assert np.array_equal(
+            of["gradcam"].masked("u", 50, epoch),
+            ~ProbabilisticPolicy().mask(saliency["u"], generator(1, "u", epoch, "policy"))[:, 0],
+        )
     assert not np.array_equal(of["random-mask"].masked("u", 50, 0), of["random-mask"].masked("u", 50, 1))
-    with pytest.raises(InputError, match=r"the map of u has the shape \(50, 1\) and the utterance 49 frames; run stage 4 again"):
+    with pytest.raises(
+        InputError, match=r"the map of u has the shape \(50, 1\) and the utterance 49 frames; run stage 4 again"
+    ):
         of["gradcam"].masked("u", 49, 0)
-    with pytest.raises(InputError, match="the variant 'gradcamp' is unknown; it is one of plain, specaugment, random-mask, gradcam"):
+    with pytest.raises(
+        InputError, match="the variant 'gradcamp' is unknown; it is one of plain, specaugment, random-mask, gradcam"
+    ):
         replace(of["plain"], variant="gradcamp")
 
 
@@ -452,7 +585,13 @@ def prepared(tmp_path_factory):
     """Two sets of rising and falling melodies, whose direction is their accent, and a pretrained start."""
     folder = tmp_path_factory.mktemp("wav2vec")
     for name, first in (("train", 0), ("test", 50)):
-        sounds(folder, name, {f"s{n % 4}-{name}{n}": tones(first + n, 0.8, up=n % 2 == 0) for n in range(8)}, accents=("up", "down"), texts=("puja", "ara cau"))
+        sounds(
+            folder,
+            name,
+            {f"s{n % 4}-{name}{n}": tones(first + n, 0.8, up=n % 2 == 0) for n in range(8)},
+            accents=("up", "down"),
+            texts=("puja", "ara cau"),
+        )
     saved(folder / "start", Wav2Vec2ForPreTraining)
     vocabulary(folder)
     return folder
@@ -476,15 +615,29 @@ def test_the_recipes_published_starts_offline_are_one_sentence(prepared, tmp_pat
     name = re.search(rf"^{option}=(\S+/\S+)", (TOP / "egs/cv_ca/run.sh").read_text(), re.MULTILINE).group(1)
     monkeypatch.setattr("time.sleep", lambda _: None)  # between the hub's own tries
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(
+        huggingface_hub.constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
+    )
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SystemExit) as caught:
         run_program(
-            monkeypatch, "finetune_wav2vec", data=prepared / "data", out=tmp_path / "out", tokens=prepared / "tokens.txt", start=name, train_set="train",
+            monkeypatch,
+            "finetune_wav2vec",
+            data=prepared / "data",
+            out=tmp_path / "out",
+            tokens=prepared / "tokens.txt",
+            start=name,
+            train_set="train",
             dev_set="test",
         )
     message = str(caught.value.code)
-    assert message.startswith(f"finetune_wav2vec.py: {name} is no folder here and cannot be fetched") and f"--{option}" in message and "\n" not in message
+    assert (
+        message.startswith(f"finetune_wav2vec.py: {name} is no folder here and cannot be fetched")
+        and f"--{option}" in message
+        and "\n" not in message
+    )
     assert "Traceback" not in capfd.readouterr().err and not (tmp_path / "out" / "model.safetensors").exists()
 
 
@@ -495,19 +648,46 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
         out=tmp_path / "accent", labels="accent", train_set="train", dev_set="test", test_sets="test", **common
     )
     scores = json.loads((tmp_path / "accent" / "wav2vec.test.json").read_text())
-    assert scores["labels"] == ["down", "up"] and np.array(scores["confusion"]).sum() == scores["n"] == 8 and {"accuracy", "macro_f1"} <= set(scores)
+    assert (
+        scores["labels"] == ["down", "up"]
+        and np.array(scores["confusion"]).sum() == scores["n"] == 8
+        and {"accuracy", "macro_f1"} <= set(scores)
+    )
 
-    run_program(monkeypatch, "map_wav2vec", data=data, model=tmp_path / "accent", sets="train", out=tmp_path / "maps", task="accent", target="true", compress="false")
+    run_program(
+        monkeypatch,
+        "map_wav2vec",
+        data=data,
+        model=tmp_path / "accent",
+        sets="train",
+        out=tmp_path / "maps",
+        task="accent",
+        target="true",
+        compress="false",
+    )
     waveforms = Waveforms(data / "train")
-    maps = {kind: Archive(tmp_path / "maps" / kind / "accent" / "train" / "saliency.scp") for kind in ("gradcam", "gradcam++")}
+    maps = {
+        kind: Archive(tmp_path / "maps" / kind / "accent" / "train" / "saliency.scp")
+        for kind in ("gradcam", "gradcam++")
+    }
     config = load_trained(tmp_path / "accent", Wav2Vec2ForSequenceClassification).config
     for archive in maps.values():
         for key, signal in waveforms.items():
-            assert archive[key].shape == (frames_of(config, len(signal)), 1) and archive[key].min() >= 0 and archive[key].max() <= 1
+            assert (
+                archive[key].shape == (frames_of(config, len(signal)), 1)
+                and archive[key].min() >= 0
+                and archive[key].max() <= 1
+            )
     assert max(matrix.max() for matrix in maps["gradcam"].values()) == 1
 
     finetune = local_program("finetune_wav2vec").finetune_wav2vec
-    options = common | {"tokens": prepared / "tokens.txt", "train_set": "train", "dev_set": "test", "maps": maps["gradcam"].path, "variant": "gradcam"}
+    options = common | {
+        "tokens": prepared / "tokens.txt",
+        "train_set": "train",
+        "dev_set": "test",
+        "maps": maps["gradcam"].path,
+        "variant": "gradcam",
+    }
     finetune(out=tmp_path / "ctc", **options)
     history = json.loads((tmp_path / "ctc" / "history.json").read_text())
     rates = [entry for entry in history if "eval_dev_wer" in entry]
@@ -516,27 +696,65 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
     said, references = read_table(tmp_path / "decode" / "test" / "text"), read_table(data / "test" / "text")
     assert said.keys() == references.keys()
     best = min(rates, key=lambda entry: entry["eval_dev_cer"])
-    assert 100 * jiwer.cer(list(references.values()), [said[key] for key in references]) == pytest.approx(best["eval_dev_cer"])
+    assert 100 * jiwer.cer(list(references.values()), [said[key] for key in references]) == pytest.approx(
+        best["eval_dev_cer"]
+    )
 
     run_program(
-        monkeypatch, "map_wav2vec", data=data, model=tmp_path / "ctc", sets="test", out=tmp_path / "maps", task="ctc", target="reference", per_character="true",
-        job=1, jobs=1,
+        monkeypatch,
+        "map_wav2vec",
+        data=data,
+        model=tmp_path / "ctc",
+        sets="test",
+        out=tmp_path / "maps",
+        task="ctc",
+        target="reference",
+        per_character="true",
+        job=1,
+        jobs=1,
     )
     place = tmp_path / "maps" / "gradcam" / "ctc" / "test"
     for key, matrix in Archive(place / "saliency.1.scp").items():
-        assert read_table(place / "symbols.1")[key] == " ".join(references[key].replace(" ", "|")) and matrix.shape[1] == len(references[key])
+        assert read_table(place / "symbols.1")[key] == " ".join(references[key].replace(" ", "|")) and matrix.shape[
+            1
+        ] == len(references[key])
 
     # A beam instead of the best path: a step of its own.
-    run_program(monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "beam", beam=5)
+    run_program(
+        monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "beam", beam=5
+    )
     assert read_table(tmp_path / "beam" / "test" / "text").keys() == references.keys()
-    with pytest.raises(SystemExit, match=r"^decode_wav2vec.py: --lm needs --beam: the best path has no use for words.arpa; give a width, for instance --beam 50$"):
-        run_program(monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "none", lm="words.arpa")
+    with pytest.raises(
+        SystemExit,
+        match=(
+            r"^decode_wav2vec.py: --lm needs --beam: the best path has no use for words.arpa; give a width, for"
+            r" instance --beam 50$"
+        ),
+    ):
+        run_program(
+            monkeypatch,
+            "decode_wav2vec",
+            models=tmp_path / "ctc",
+            data=data,
+            sets="test",
+            out=tmp_path / "none",
+            lm="words.arpa",
+        )
 
     with pytest.raises(SystemExit, match="is a checkpoint without a head for CTC"):
         run_program(monkeypatch, "decode_wav2vec", models=start, data=data, sets="test", out=tmp_path / "none")
     write_table(data / "test" / "utt2accent", dict.fromkeys(references, "sideways"))
     with pytest.raises(SystemExit, match=r"has the label 'sideways', which the classifier lacks \(down, up\)"):
-        run_program(monkeypatch, "map_wav2vec", data=data, model=tmp_path / "accent", sets="test", out=tmp_path / "other", task="accent", target="true")
+        run_program(
+            monkeypatch,
+            "map_wav2vec",
+            data=data,
+            model=tmp_path / "accent",
+            sets="test",
+            out=tmp_path / "other",
+            task="accent",
+            target="true",
+        )
 
 
 def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, tmp_path, monkeypatch):
@@ -547,14 +765,22 @@ def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, 
             writer.write(key, np.linspace(0, 1, frames_of(config, len(signal)), dtype=np.float32)[:, None])
     write_vocabulary(tmp_path / "legacy.txt", LEGACY)
     trained = {}
-    for variant, tokens, words in (
-        ("specaugment", prepared / "tokens.txt", set(" apujrcu")), ("random-mask", prepared / "tokens.txt", set(" apujrcu")),
+    for variant, tokens, _words in (
+        ("specaugment", prepared / "tokens.txt", set(" apujrcu")),
+        ("random-mask", prepared / "tokens.txt", set(" apujrcu")),
         ("plain", tmp_path / "legacy.txt", {"[UNK]"}),
     ):
         out = tmp_path / f"{variant} {tokens.stem}"
         program.finetune_wav2vec(
-            data=data, out=out, tokens=tokens, start=str(prepared / "start"), variant=variant, train_set="train", dev_set="test",
-            maps=tmp_path / "saliency.scp", training=replace(SETTINGS, epochs=1),
+            data=data,
+            out=out,
+            tokens=tokens,
+            start=str(prepared / "start"),
+            variant=variant,
+            train_set="train",
+            dev_set="test",
+            maps=tmp_path / "saliency.scp",
+            training=replace(SETTINGS, epochs=1),
         )
         trained[out] = (out / "model.safetensors").read_bytes()
         model, symbols = load_ctc(out)
@@ -574,32 +800,50 @@ def test_texts_that_do_not_fit_stop_nothing_and_are_told(prepared, tmp_path, mon
         # 39 frames: room for so many letters, but not for a blank between the last two.
         long, fits = list(texts)[:2]
         write_table(tmp_path / "data" / name / "text", texts | {long: "ab" * 18 + "aaa", fits: "ab" * 19 + "a"})
-        write_table(tmp_path / "data" / name / "utt2accent", {key: ("up", "down")[n % 2] for n, key in enumerate(texts)})
+        write_table(
+            tmp_path / "data" / name / "utt2accent", {key: ("up", "down")[n % 2] for n, key in enumerate(texts)}
+        )
     options = {"data": tmp_path / "data", "start": str(prepared / "start"), "training": replace(SETTINGS, epochs=1)}
     with caplog.at_level("INFO"):
         local_program("finetune_wav2vec").finetune_wav2vec(
             out=tmp_path / "ctc", tokens=prepared / "tokens.txt", train_set="train", dev_set="test", **options
         )
-        common = {"data": tmp_path / "data", "model": tmp_path / "ctc", "sets": "test", "task": "ctc", "target": "reference"}
+        common = {
+            "data": tmp_path / "data",
+            "model": tmp_path / "ctc",
+            "sets": "test",
+            "task": "ctc",
+            "target": "reference",
+        }
         run_program(monkeypatch, "map_wav2vec", out=tmp_path / "all", **common)
-        run_program(monkeypatch, "map_wav2vec", out=tmp_path / "some", most_per_accent=2, per_character="true", **common)
+        run_program(
+            monkeypatch, "map_wav2vec", out=tmp_path / "some", most_per_accent=2, per_character="true", **common
+        )
     assert "1 utterances have more symbols than frames, so that nothing is learnt from them" in caplog.text
     assert f"1 utterances of {tmp_path}/data/test have more symbols than frames and no map" in caplog.text
     every, some = (set(Archive(tmp_path / name / "gradcam/ctc/test/saliency.scp")) for name in ("all", "some"))
     assert every == set(texts) - {long}
-    assert long == list(texts)[0] and some == set(list(texts)[1:4])
+    assert long == next(iter(texts)) and some == set(list(texts)[1:4])
 
 
 def test_weights_in_the_older_format_count_as_well(prepared, tmp_path, caplog, monkeypatch):
     folder, program = tmp_path / "start", local_program("finetune_wav2vec")
     monkeypatch.setattr(program, "train", lambda *_: [])
     for seed in (1, 2):
-        torch.save(tiny(Wav2Vec2ForPreTraining, seed).state_dict(), saved(folder, Wav2Vec2ForPreTraining, seed) / "pytorch_model.bin")
+        torch.save(
+            tiny(Wav2Vec2ForPreTraining, seed).state_dict(),
+            saved(folder, Wav2Vec2ForPreTraining, seed) / "pytorch_model.bin",
+        )
         (folder / "model.safetensors").unlink()
         assert files_of(str(folder)) == [folder / "config.json", folder / "pytorch_model.bin"]
         with caplog.at_level("INFO"):
             program.finetune_wav2vec(
-                data=prepared / "data", out=tmp_path / "ctc", tokens=prepared / "tokens.txt", start=str(folder), train_set="train", dev_set="test"
+                data=prepared / "data",
+                out=tmp_path / "ctc",
+                tokens=prepared / "tokens.txt",
+                start=str(folder),
+                train_set="train",
+                dev_set="test",
             )
     assert f"done again, because its input {folder}/pytorch_model.bin changed" in caplog.text
 
@@ -607,8 +851,14 @@ def test_weights_in_the_older_format_count_as_well(prepared, tmp_path, caplog, m
 def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path, monkeypatch):
     program = local_program("finetune_wav2vec")
     options = {
-        "data": prepared / "data", "start": str(prepared / "start"), "training": replace(SETTINGS, epochs=3), "tokens": prepared / "tokens.txt", "train_set": "train",
-        "dev_set": "test", "variant": "specaugment", "masking": LatentMasking(SpanMasking(0.3, 5)),
+        "data": prepared / "data",
+        "start": str(prepared / "start"),
+        "training": replace(SETTINGS, epochs=3),
+        "tokens": prepared / "tokens.txt",
+        "train_set": "train",
+        "dev_set": "test",
+        "variant": "specaugment",
+        "masking": LatentMasking(SpanMasking(0.3, 5)),
     }
     program.finetune_wav2vec(out=tmp_path / "straight", **options)
     whole, calls = program.DevRates.__call__, []
@@ -629,8 +879,15 @@ def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path
 
 
 def test_masks_need_maps(prepared, tmp_path):
-    with pytest.raises(InputError, match=r"the variant random-mask needs --maps, the saliency.scp of train that stage 4 wrote"):
+    with pytest.raises(
+        InputError, match=r"the variant random-mask needs --maps, the saliency.scp of train that stage 4 wrote"
+    ):
         local_program("finetune_wav2vec").finetune_wav2vec(
-            data=prepared / "data", out=tmp_path, tokens=prepared / "tokens.txt", train_set="train", dev_set="test", variant="random-mask"
+            data=prepared / "data",
+            out=tmp_path,
+            tokens=prepared / "tokens.txt",
+            train_set="train",
+            dev_set="test",
+            variant="random-mask",
         )
     assert not list(tmp_path.iterdir())

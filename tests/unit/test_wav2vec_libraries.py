@@ -29,12 +29,23 @@ def adapted(tmp_path, learning: Learning, **settings):
     model = tiny(Wav2Vec2ForCTC, vocab_size=len(symbols), pad_token_id=symbols.blank, hidden_dropout=0.0, **settings)
     finish = prepare(model, learning)
     waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 0.8) for n in range(4)})
-    utterances = TranscribedUtterances(waveforms, {key: [4, 5] for key in waveforms}, model.config, LatentMasker("plain", LatentMasking(), {}, 1))
+    utterances = TranscribedUtterances(
+        waveforms, {key: [4, 5] for key in waveforms}, model.config, LatentMasker("plain", LatentMasking(), {}, 1)
+    )
 
     def learn(folder, score=lambda _: {"dev_x": 0.0}):
         train(
-            Wav2VecCTC(model), utterances, utterances.lengths, lambda items: collate(items, model.config), score, "eval_dev_x", False, folder,
-            SETTINGS, 1, rates=learning.rate,
+            Wav2VecCTC(model),
+            utterances,
+            utterances.lengths,
+            lambda items: collate(items, model.config),
+            score,
+            "eval_dev_x",
+            False,
+            folder,
+            SETTINGS,
+            1,
+            rates=learning.rate,
         )
 
     return model, finish, learn, symbols, waveforms
@@ -54,7 +65,9 @@ def test_only_the_updates_and_the_head_learn(tmp_path):
     others = {name for name in moved if not name.startswith("lm_head")}
     assert all(".lora_A." in name or ".lora_B." in name for name in others)
     for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        assert sum(f".{projection}." in name and ".lora_B." in name for name in others) == model.config.num_hidden_layers
+        assert (
+            sum(f".{projection}." in name and ".lora_B." in name for name in others) == model.config.num_hidden_layers
+        )
 
 
 def test_merged_weights_say_the_same_and_read_back_exactly(tmp_path):
@@ -93,6 +106,7 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path):
 
 
 # The beam
+
 
 def arpa(path, likely: str):
     """A bigram model of two words in which `likely` comes after `<s>` and the other hardly ever."""
@@ -143,7 +157,11 @@ def test_the_program_decodes_with_a_model_of_words(tmp_path, monkeypatch):
     for likely in ("casa", "cosa"):
         # The same file with other words in it: the step is done again.
         program.decode_wav2vec(
-            models=str(tmp_path / "ctc"), data=tmp_path / "data", sets="test", beam=10, lm=arpa(tmp_path / "words.arpa", likely)
+            models=str(tmp_path / "ctc"),
+            data=tmp_path / "data",
+            sets="test",
+            beam=10,
+            lm=arpa(tmp_path / "words.arpa", likely),
         )
         said[likely] = read_table(tmp_path / "ctc" / "decode" / "test" / "text")
     assert said == {likely: {"s-0": likely, "s-1": likely} for likely in ("casa", "cosa")}
@@ -174,6 +192,8 @@ def test_a_language_model_without_kenlm_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kenlm", None)
     monkeypatch.setattr(pyctcdecode.decoder, "kenlm", None, raising=False)
     symbols = Symbols(vocabulary(tmp_path))
-    with pytest.raises(InputError, match=r"needs the package kenlm, which is not installed; pip install ufal.kenlm, or leave out --lm$"):
+    with pytest.raises(
+        InputError, match=r"needs the package kenlm, which is not installed; pip install ufal.kenlm, or leave out --lm$"
+    ):
         beam(symbols, 10, arpa(tmp_path / "words.arpa", "casa"))
     assert beam(symbols, 10)(unsure(symbols)) == "cosa"

@@ -19,7 +19,19 @@ from salience.models.wav2vec import frames_of, load_trained, real_frames
 from salience.randomness import generator
 from salience.training.trainer import TrainingSettings, train
 from salience.training.wav2vec_pretraining import (
-    Alarm, Crops, Gumbel, Health, Objective, Phase, PretrainingUtterances, Wav2VecPretraining, collate, contrastive, legacy_loss, mean_cosine, raise_alarm,
+    Alarm,
+    Crops,
+    Gumbel,
+    Health,
+    Objective,
+    Phase,
+    PretrainingUtterances,
+    Wav2VecPretraining,
+    collate,
+    contrastive,
+    legacy_loss,
+    mean_cosine,
+    raise_alarm,
     sample_negatives,
 )
 
@@ -109,7 +121,12 @@ def test_the_loss_equals_a_plain_one_and_transformers_own(tmp_path):
         shape = (*batch["masked"].shape, size)
         wide = torch.zeros(shape, dtype=torch.long)
         wide[batch["masked"]] = batch["negatives"]
-        theirs = model(batch["signals"], attention_mask=batch["real"], mask_time_indices=batch["masked"], sampled_negative_indices=wide)
+        theirs = model(
+            batch["signals"],
+            attention_mask=batch["real"],
+            mask_time_indices=batch["masked"],
+            sampled_negative_indices=wide,
+        )
     count = int(batch["masked"].sum())
     assert float(ours["loss"]) == pytest.approx(float(theirs.loss) / count, rel=1e-5)
 
@@ -141,13 +158,22 @@ def test_mean_cosine_is_that_of_all_pairs():
     states = torch.randn(2, 5, 4)
     real = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     for row, count in enumerate((5, 3)):
-        pairs = [torch.cosine_similarity(states[row, i], states[row, j], dim=0) for i in range(count) for j in range(count) if i != j]
+        pairs = [
+            torch.cosine_similarity(states[row, i], states[row, j], dim=0)
+            for i in range(count)
+            for j in range(count)
+            if i != j
+        ]
         assert float(mean_cosine(states, real)[row]) == pytest.approx(float(sum(pairs)) / len(pairs), abs=1e-5)
 
 
 def test_the_temperature_falls_by_updates_and_not_by_batches():
     gumbel = Gumbel()
-    assert gumbel.temperature(0) == 2 and gumbel.temperature(1000) == pytest.approx(2 * 0.999995**1000) and gumbel.temperature(10**7) == 0.5
+    assert (
+        gumbel.temperature(0) == 2
+        and gumbel.temperature(1000) == pytest.approx(2 * 0.999995**1000)
+        and gumbel.temperature(10**7) == 0.5
+    )
     model = tiny(Wav2Vec2ForPreTraining)
     network = Wav2VecPretraining(model, OBJECTIVE, accumulate=2, earlier=10)
     network.batches += 5
@@ -167,14 +193,27 @@ def learn(folder, waveforms, dev, objective=OBJECTIVE, epochs=20, rate=1e-2, int
         return health(trained)
 
     chosen = TrainingSettings(epochs=epochs, batch_size=8, learning_rate=rate)
-    log = train(network, utterances, utterances.lengths, partial(collate, config=model.config), score, "eval_dev_accuracy", True, folder, chosen, seed)
+    log = train(
+        network,
+        utterances,
+        utterances.lengths,
+        partial(collate, config=model.config),
+        score,
+        "eval_dev_accuracy",
+        True,
+        folder,
+        chosen,
+        seed,
+    )
     return network, log
 
 
 @pytest.fixture(scope="module")
 def melodies(tmp_path_factory):
     folder = tmp_path_factory.mktemp("melodies")
-    return sounds(folder, "train", {f"s-{n:02}": tones(n) for n in range(24)}), sounds(folder, "dev", {f"d-{n}": tones(100 + n) for n in range(6)})
+    return sounds(folder, "train", {f"s-{n:02}": tones(n) for n in range(24)}), sounds(
+        folder, "dev", {f"d-{n}": tones(100 + n) for n in range(6)}
+    )
 
 
 def test_a_tiny_model_learns_structured_sounds(melodies, tmp_path):
@@ -219,26 +258,38 @@ def test_the_published_loss_is_least_at_total_collapse():
 
 def test_the_published_objective_collapses(melodies, tmp_path):
     objective = replace(LEGACY, negatives=20)
-    network, log = learn(tmp_path, *melodies, objective=objective, epochs=10)
+    _network, log = learn(tmp_path, *melodies, objective=objective, epochs=10)
     losses = [entry["loss"] for entry in log if "loss" in entry]
     assert losses[0] > losses[-1] and losses[-1] == pytest.approx(-0.8, abs=0.02)
     last = [entry for entry in log if "eval_dev_accuracy" in entry][-1]
     assert last["eval_dev_perplexity"] == pytest.approx(2, abs=0.05)
-    assert last["eval_dev_accuracy"] == pytest.approx(objective.chance, rel=0.1) and last["eval_dev_frame_cosine"] > 0.99
+    assert (
+        last["eval_dev_accuracy"] == pytest.approx(objective.chance, rel=0.1) and last["eval_dev_frame_cosine"] > 0.99
+    )
 
 
 def test_the_published_objective_keeps_its_last_and_most_collapsed_state(melodies, tmp_path, monkeypatch):
     sets = {waveforms.data.name: waveforms.data.parent for waveforms in melodies}
     program, objective = local_program("pretrain_wav2vec"), replace(LEGACY, negatives=20)
-    options = {"data": sets["train"], "dev_set": "dev", "objective": objective, "crops": CROPS, "training": TrainingSettings(batch_size=8)}
+    options = {
+        "data": sets["train"],
+        "dev_set": "dev",
+        "objective": objective,
+        "crops": CROPS,
+        "training": TrainingSettings(batch_size=8),
+    }
     start = str(saved(tmp_path / "start", Wav2Vec2ForPreTraining, hidden_dropout=0.0))
     program.pretrain_wav2vec(out=tmp_path / "out", start=start, phases=[Phase("train", 1e-2, 8)], **options)
-    scored = [entry for entry in json.loads((tmp_path / "out/history.json").read_text()) if "eval_dev_accuracy" in entry]
+    scored = [
+        entry for entry in json.loads((tmp_path / "out/history.json").read_text()) if "eval_dev_accuracy" in entry
+    ]
     assert max(scored, key=lambda entry: entry["eval_dev_accuracy"]) is not scored[-1]
     assert [entry.get("kept", False) for entry in scored] == [False] * 7 + [True]
     model = load_trained(tmp_path / "out", Wav2Vec2ForPreTraining)
     with torch.no_grad():
-        health = Health(PretrainingUtterances([melodies[1]], model.config, objective, CROPS, 1), 8)(Wav2VecPretraining(model, objective).eval())
+        health = Health(PretrainingUtterances([melodies[1]], model.config, objective, CROPS, 1), 8)(
+            Wav2VecPretraining(model, objective).eval()
+        )
     for name in ("dev_accuracy", "dev_perplexity", "dev_frame_cosine"):
         assert health[name] == pytest.approx(scored[-1][f"eval_{name}"], rel=1e-4)
     assert health["dev_frame_cosine"] > scored[0]["eval_dev_frame_cosine"]
@@ -252,7 +303,9 @@ def test_shares_of_a_batch_weigh_by_what_their_losses_are_means_of(tmp_path):
         utterances = PretrainingUtterances([waveforms], model.config, objective, CROPS, 1)
         network = Wav2VecPretraining(model, objective).eval()
         with torch.no_grad():
-            short, long = (network(**collate([utterances[("dev", n)] for n in pair], model.config)) for pair in ((0, 1), (2, 3)))
+            short, long = (
+                network(**collate([utterances[("dev", n)] for n in pair], model.config)) for pair in ((0, 1), (2, 3))
+            )
             singles = [network(**collate([utterances[("dev", n)]], model.config)) for n in range(4)]
         for pair, alone in ((short, singles[:2]), (long, singles[2:])):
             assert int(pair["count"]) == sum(int(one["count"]) for one in alone)
@@ -263,13 +316,25 @@ def test_shares_of_a_batch_weigh_by_what_their_losses_are_means_of(tmp_path):
 
 def test_a_collapse_is_one_clear_sentence(melodies, tmp_path):
     objective = replace(LEGACY, stop=True, alarm=Alarm(after=15))
-    with pytest.raises(InputError, match=r"^the model has collapsed after \d+ updates: its code perplexity is 2\.0\d, 2 being the least; .*--objective.stop false$"):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"^the model has collapsed after \d+ updates: its code perplexity is 2\.0\d, 2 being the least;"
+            r" .*--objective.stop false$"
+        ),
+    ):
         learn(tmp_path, *melodies, objective=objective, epochs=10)
 
 
 @pytest.mark.parametrize(
     ("perplexity", "accuracy", "cosine", "updates", "alarmed"),
-    [(2.1, 0.5, 0.1, 2000, True), (2.1, 0.5, 0.1, 10, False), (30, 0.0099, 0.995, 2000, True), (30, 0.0099, 0.5, 2000, False), (30, 0.2, 0.995, 2000, False)],
+    [
+        (2.1, 0.5, 0.1, 2000, True),
+        (2.1, 0.5, 0.1, 10, False),
+        (30, 0.0099, 0.995, 2000, True),
+        (30, 0.0099, 0.5, 2000, False),
+        (30, 0.2, 0.995, 2000, False),
+    ],
 )
 def test_the_alarm_needs_what_it_says(perplexity, accuracy, cosine, updates, alarmed):
     scores = {"dev_perplexity": perplexity, "dev_accuracy": accuracy, "dev_frame_cosine": cosine}
@@ -287,7 +352,12 @@ def test_the_program_runs_its_phases_and_resumes_between_them(tmp_path, monkeypa
     program = local_program("pretrain_wav2vec")
     phases = [Phase("one", 1e-3, 2), Phase("one two", 5e-4, 1)]
     options = {
-        "data": tmp_path / "data", "phases": phases, "dev_set": "dev", "start": str(start), "objective": OBJECTIVE, "crops": CROPS,
+        "data": tmp_path / "data",
+        "phases": phases,
+        "dev_set": "dev",
+        "start": str(start),
+        "objective": OBJECTIVE,
+        "crops": CROPS,
         "training": TrainingSettings(batch_size=4, accumulate=2),
     }
     program.pretrain_wav2vec(out=tmp_path / "straight", **options)
@@ -320,11 +390,26 @@ def test_a_further_part_goes_on_with_temperature_alarm_and_history(tmp_path, mon
         sounds(tmp_path, name, {f"s-{n}": tones(first + n, 0.8) for n in range(4)})
     program = local_program("pretrain_wav2vec")
     seen = []
-    monkeypatch.setattr(program, "Wav2VecPretraining", lambda *given: seen.append(given[-1]) or Wav2VecPretraining(*given))
-    options = {"data": tmp_path / "data", "dev_set": "dev", "objective": OBJECTIVE, "crops": CROPS, "training": TrainingSettings(batch_size=4)}
+    monkeypatch.setattr(
+        program, "Wav2VecPretraining", lambda *given: seen.append(given[-1]) or Wav2VecPretraining(*given)
+    )
+    options = {
+        "data": tmp_path / "data",
+        "dev_set": "dev",
+        "objective": OBJECTIVE,
+        "crops": CROPS,
+        "training": TrainingSettings(batch_size=4),
+    }
     start = str(saved(tmp_path / "start", Wav2Vec2ForPreTraining))
-    program.pretrain_wav2vec(out=tmp_path / "a", start=start, phases=[Phase("one", 1e-3, 2), Phase("one", 1e-3, 1)], **options)
-    further = {"out": tmp_path / "b", "start": str(tmp_path / "a"), "continued": True, "phases": [Phase("two", 1e-3, 2)]}
+    program.pretrain_wav2vec(
+        out=tmp_path / "a", start=start, phases=[Phase("one", 1e-3, 2), Phase("one", 1e-3, 1)], **options
+    )
+    further = {
+        "out": tmp_path / "b",
+        "start": str(tmp_path / "a"),
+        "continued": True,
+        "phases": [Phase("two", 1e-3, 2)],
+    }
     program.pretrain_wav2vec(**further, **options)
     first, history = (json.loads((tmp_path / name / "history.json").read_text()) for name in "ab")
     assert history[: len(first)] == first
@@ -341,13 +426,24 @@ def test_the_command_line_takes_phases_from_yaml(tmp_path, monkeypatch):
         sounds(tmp_path, name, {f"s-{n}": tones(n, 0.8) for n in range(4)})
     config = tmp_path / "pretraining.yaml"
     config.write_text(
-        "phases:\n  - {sets: one, learning_rate: 8.0e-5, epochs: 1}\nobjective:\n  negatives: 10\n  masking: {share: 0.5}\ncrops: {shortest: 0.5}\n"
-        "training: {batch_size: 4}\n"
+        "phases:\n  - {sets: one, learning_rate: 8.0e-5, epochs: 1}\nobjective:\n  negatives: 10\n  masking: {share:"
+        " 0.5}\ncrops: {shortest: 0.5}\ntraining: {batch_size: 4}\n"
     )
     start = saved(tmp_path / "start", Wav2Vec2ForPreTraining)
-    run_program(monkeypatch, "pretrain_wav2vec", config=config, data=tmp_path / "data", out=tmp_path / "out", dev_set="dev", start=start)
+    run_program(
+        monkeypatch,
+        "pretrain_wav2vec",
+        config=config,
+        data=tmp_path / "data",
+        out=tmp_path / "out",
+        dev_set="dev",
+        start=start,
+    )
     record = json.loads((tmp_path / "out" / "step.json").read_text())
-    assert record["config"]["objective"]["masking"] == {"share": 0.5, "length": 10} and record["config"]["objective"]["kappa"] == 0.1
+    assert (
+        record["config"]["objective"]["masking"] == {"share": 0.5, "length": 10}
+        and record["config"]["objective"]["kappa"] == 0.1
+    )
 
 
 def test_several_threads_find_the_same_gradient_each_time():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from PIL import Image
-
 from collect_wav2vec_results import collect_wav2vec_results
 from draw_wav2vec import FRAMES, draw_wav2vec
+from PIL import Image
 from report_results import report_results
+
 from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
 from salience.data.tables import write_table
@@ -234,7 +234,9 @@ def test_the_leak_is_the_random_split_minus_the_disjoint_one_seed_by_seed():
     (speakers,) = [
         row
         for row in results["rows"]
-        if row["metric"] == "speaker_accuracy" and row["task"] == "accent" and (row["part"], row["split"]) == ("test", "random")
+        if row["metric"] == "speaker_accuracy"
+        and row["task"] == "accent"
+        and (row["part"], row["split"]) == ("test", "random")
     ]
     assert (speakers["speakers"], speakers["lowest"], speakers["highest"]) == (2, 88, 98)
     assert all(row.get("speaker") is None for row in results["rows"])
@@ -437,7 +439,9 @@ def test_maps_are_drawn_over_waveform_spectrogram_and_characters():
 def test_a_map_of_another_length_is_refused():
     data, keys, lengths = recorded()
     write_maps(Path("exp/saliency/gradcam/accent/labelled_test"), keys, lengths, extra=1)
-    with pytest.raises(InputError, match=r"the map of s0-u is of the shape \(50, 1\), and its signal asks for \(49, 1\)"):
+    with pytest.raises(
+        InputError, match=r"the map of s0-u is of the shape \(50, 1\), and its signal asks for \(49, 1\)"
+    ):
         draw_wav2vec(Path("figures"), True, data=data, maps="exp/saliency/{kind}/accent/labelled_test/saliency.scp")
 
 

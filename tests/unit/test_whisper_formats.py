@@ -31,7 +31,14 @@ def transformers_model(**sizes):
     torch.manual_seed(1)
     sizes = {"vocab_size": 51865, "num_mel_bins": 80, "max_source_positions": 100, "max_target_positions": 20} | sizes
     config = WhisperConfig(
-        d_model=24, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=96, decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=96, **sizes
+        d_model=24,
+        encoder_layers=2,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=96,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=96,
+        **sizes,
     )
     model = WhisperForConditionalGeneration(config).eval()
     for name, parameter in model.named_parameters():
@@ -137,8 +144,17 @@ def spoilt(folder, how):
 @pytest.mark.parametrize(
     "how",
     [
-        "no config", "other layers", "fewer layers", "a billion layers", "another model", "a list", "another activation", "truncated",
-        "an output of its own", "shards elsewhere", "a shard is missing",
+        "no config",
+        "other layers",
+        "fewer layers",
+        "a billion layers",
+        "another model",
+        "a list",
+        "another activation",
+        "truncated",
+        "an output of its own",
+        "shards elsewhere",
+        "a shard is missing",
     ],
 )
 @pytest.mark.parametrize("load", [load_model, open_model])
@@ -150,7 +166,9 @@ def test_what_is_no_hugging_face_folder_is_one_sentence(tmp_path, how, load):
 
 
 def test_a_folder_of_something_else_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="holds none of model.safetensors, .*, model.bin; give a file of openai-whisper"):
+    with pytest.raises(
+        InputError, match="holds none of model.safetensors, .*, model.bin; give a file of openai-whisper"
+    ):
         load_model(str(tmp_path))
 
 
@@ -163,13 +181,20 @@ def ctranslate2_variables(model):
     for name, tensor in model.state_dict().items():
         side, block, layer, kind = _NAME.fullmatch(name).groups()
         place, part, _ = _PLACES[layer]
-        kind = {"layer_norm": {"weight": "gamma", "bias": "beta"}, "position_encodings": {None: "encodings"}}.get(place.split("/")[-1], {}).get(kind, kind)
-        parts.setdefault(f"{side}/{'' if block is None else f'layer_{block}/'}{place}/{kind}", {})[part] = tensor.numpy()
+        kind = {"layer_norm": {"weight": "gamma", "bias": "beta"}, "position_encodings": {None: "encodings"}}.get(
+            place.split("/")[-1], {}
+        ).get(kind, kind)
+        parts.setdefault(f"{side}/{'' if block is None else f'layer_{block}/'}{place}/{kind}", {})[part] = (
+            tensor.numpy()
+        )
         if layer.endswith("attn.key"):
             # Keys have no bias here, and one of zeros there.
             parts.setdefault(f"{side}/layer_{block}/{place}/bias", {})[part] = np.zeros(dims.n_audio_state, np.float32)
     variables = {name: np.concatenate([values[part] for part in sorted(values)]) for name, values in parts.items()}
-    variables["encoder/num_heads"], variables["decoder/num_heads"] = np.int16(dims.n_audio_head), np.int16(dims.n_text_head)
+    variables["encoder/num_heads"], variables["decoder/num_heads"] = (
+        np.int16(dims.n_audio_head),
+        np.int16(dims.n_text_head),
+    )
     return variables
 
 
@@ -179,7 +204,12 @@ def write_ctranslate2(folder, variables, aliases=(), version=6, kind="WhisperSpe
     content = struct.pack("<I", version) + name(kind) + struct.pack("<II", 3, len(variables))
     for key, value in variables.items():
         type = ("float32", "int8", "int16", "int32", "float16").index(value.dtype.name)
-        content += name(key) + struct.pack(f"<B{value.ndim}I", value.ndim, *value.shape) + struct.pack("<BI", type, value.nbytes) + value.tobytes()
+        content += (
+            name(key)
+            + struct.pack(f"<B{value.ndim}I", value.ndim, *value.shape)
+            + struct.pack("<BI", type, value.nbytes)
+            + value.tobytes()
+        )
     content += struct.pack("<I", len(aliases)) + b"".join(name(alias) + name(original) for alias, original in aliases)
     folder.mkdir(exist_ok=True)
     (folder / "model.bin").write_bytes(content)
@@ -189,8 +219,12 @@ def test_ctranslate2_as_documented(tmp_path):
     model = talkative(1)
     variables = ctranslate2_variables(model)
     # Every other row of a matrix in 8 bits, whose values an alias has as well.
-    variables["decoder/layer_0/ffn/linear_0/weight"] = variables["decoder/layer_0/ffn/linear_0/weight"].astype(np.float16)
-    exact = variables["encoder/layer_0/self_attention/linear_0/weight"] = np.tile(np.arange(-48, 48, dtype=np.int8)[:, None], 32)
+    variables["decoder/layer_0/ffn/linear_0/weight"] = variables["decoder/layer_0/ffn/linear_0/weight"].astype(
+        np.float16
+    )
+    exact = variables["encoder/layer_0/self_attention/linear_0/weight"] = np.tile(
+        np.arange(-48, 48, dtype=np.int8)[:, None], 32
+    )
     variables["encoder/layer_0/self_attention/linear_0/weight_scale"] = np.linspace(10, 20, 96, dtype=np.float32)
     aliases = [("decoder/projection/weight", "decoder/embeddings/weight")]
     variables["encoder/layer_0/attention/copy/weight"] = variables["decoder/layer_0/ffn/linear_1/weight"]
@@ -201,21 +235,33 @@ def test_ctranslate2_as_documented(tmp_path):
     assert ours.dims == model.dims
     expected = dict(model.state_dict())
     query, key, value = torch.from_numpy(exact / np.linspace(10, 20, 96, dtype=np.float32)[:, None]).float().chunk(3)
-    expected |= {f"encoder.blocks.0.attn.{name}.weight": part for name, part in (("query", query), ("key", key), ("value", value))}
+    expected |= {
+        f"encoder.blocks.0.attn.{name}.weight": part
+        for name, part in (("query", query), ("key", key), ("value", value))
+    }
     expected["decoder.blocks.0.mlp.0.weight"] = expected["decoder.blocks.0.mlp.0.weight"].half().float()
     for name, tensor in ours.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("how", ["empty", "truncated", "version", "another kind", "no scale", "a part is missing", "huge"])
+@pytest.mark.parametrize(
+    "how", ["empty", "truncated", "version", "another kind", "no scale", "a part is missing", "huge"]
+)
 @pytest.mark.parametrize("load", [load_model, open_model])
 def test_what_is_no_ctranslate2_folder_is_one_sentence(tmp_path, how, load):
     variables = ctranslate2_variables(talkative(1))
     if how == "no scale":
-        variables["encoder/layer_0/ffn/linear_0/weight"] = variables["encoder/layer_0/ffn/linear_0/weight"].astype(np.int8)
+        variables["encoder/layer_0/ffn/linear_0/weight"] = variables["encoder/layer_0/ffn/linear_0/weight"].astype(
+            np.int8
+        )
     if how == "a part is missing":
         del variables["decoder/layer_0/attention/linear_1/weight"]
-    write_ctranslate2(tmp_path / "ct2", variables, version=5 if how == "version" else 6, kind="TransformerSpec" if how == "another kind" else "WhisperSpec")
+    write_ctranslate2(
+        tmp_path / "ct2",
+        variables,
+        version=5 if how == "version" else 6,
+        kind="TransformerSpec" if how == "another kind" else "WhisperSpec",
+    )
     path = tmp_path / "ct2/model.bin"
     content = path.read_bytes()
     if how in ("empty", "truncated"):
@@ -223,7 +269,9 @@ def test_what_is_no_ctranslate2_folder_is_one_sentence(tmp_path, how, load):
     if how == "huge":
         place = content.index(b"decoder/embeddings/weight\0") + len(b"decoder/embeddings/weight\0") + 1
         path.write_bytes(content[:place] + struct.pack("<I", 2**31) + content[place + 4 :])
-    with pytest.raises(InputError, match=r"/ct2 is no Whisper checkpoint that this version can load .*; give a file of") as caught:
+    with pytest.raises(
+        InputError, match=r"/ct2 is no Whisper checkpoint that this version can load .*; give a file of"
+    ) as caught:
         load(str(tmp_path / "ct2"))
     assert "\n" not in str(caught.value)
 
@@ -235,11 +283,16 @@ def converted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("converted")
     export_huggingface(talkative(2), folder / "hf", "en")
     for precision in ("float32", "float16", "bfloat16", "int16", "int8", "int8_float16"):
-        ctranslate2.converters.TransformersConverter(str(folder / "hf")).convert(str(folder / precision), quantization=precision)
+        ctranslate2.converters.TransformersConverter(str(folder / "hf")).convert(
+            str(folder / precision), quantization=precision
+        )
     return folder
 
 
-@pytest.mark.parametrize(("precision", "share"), [("float32", 0), ("float16", 5e-4), ("bfloat16", 5e-3), ("int16", 2e-3), ("int8", 1e-2), ("int8_float16", 1e-2)])
+@pytest.mark.parametrize(
+    ("precision", "share"),
+    [("float32", 0), ("float16", 5e-4), ("bfloat16", 5e-3), ("int16", 2e-3), ("int8", 1e-2), ("int8_float16", 1e-2)],
+)
 def test_weights_that_ctranslate2_wrote(converted, precision, share):
     """Each within its precision, relative to the largest of its row or matrix."""
     model = load_model(str(converted / precision))
@@ -265,11 +318,20 @@ def test_ctranslate2_says_the_same(converted, precision):
         np.testing.assert_allclose(states, ours.encoder(torch.from_numpy(padded)).numpy(), atol=1e-3)
     # Of its maximum, half is for the prompt.
     results = theirs.generate(
-        ctranslate2.StorageView.from_array(padded), [[50258, 50259, 50359, 50363]] * 3, beam_size=1, max_length=16, suppress_tokens=[-1], suppress_blank=True
+        ctranslate2.StorageView.from_array(padded),
+        [[50258, 50259, 50359, 50363]] * 3,
+        beam_size=1,
+        max_length=16,
+        suppress_tokens=[-1],
+        suppress_blank=True,
     )
     tokenizer = transformers.WhisperTokenizer.from_pretrained(converted / "hf")
-    texts = [" ".join(tokenizer.decode(result.sequences_ids[0], skip_special_tokens=True).split()) for result in results]
-    hypotheses = dict(transcribe(ours, features, {key: len(m) for key, m in features.items()}, "en", full_context=True, longest=8))
+    texts = [
+        " ".join(tokenizer.decode(result.sequences_ids[0], skip_special_tokens=True).split()) for result in results
+    ]
+    hypotheses = dict(
+        transcribe(ours, features, {key: len(m) for key, m in features.items()}, "en", full_context=True, longest=8)
+    )
     assert len(set(texts)) == 3
     assert [hypotheses[key] for key in features] == texts
 
@@ -294,17 +356,66 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
         archive = Archive(tmp_path / "jobs" / name / "feats.1.scp")
         write_features(tmp_path, name, {key: archive[key] for key in archive})
         assert {archive[key].shape for key in archive} == {(50, 128)}
-    sizes = {"sizes.frames": 64, "sizes.channels": "[2,2,2,2]", "sizes.hidden": 4, "training.epochs": 1, "training.batch_size": 6}
-    run_program(monkeypatch, "train_classifier", data="data", features="dump", out="classifier", train_set="train", dev_set="dev", test_sets="dev", **sizes)
-    run_program(monkeypatch, "map_saliency", data="data", features="dump", sets="train", classifier="classifier", out="saliency")
+    sizes = {
+        "sizes.frames": 64,
+        "sizes.channels": "[2,2,2,2]",
+        "sizes.hidden": 4,
+        "training.epochs": 1,
+        "training.batch_size": 6,
+    }
+    run_program(
+        monkeypatch,
+        "train_classifier",
+        data="data",
+        features="dump",
+        out="classifier",
+        train_set="train",
+        dev_set="dev",
+        test_sets="dev",
+        **sizes,
+    )
+    run_program(
+        monkeypatch, "map_saliency", data="data", features="dump", sets="train", classifier="classifier", out="saliency"
+    )
     for kind in ("gradcam", "random"):
-        (tmp_path / "saliency" / kind / "train/saliency.1.scp").rename(tmp_path / "saliency" / kind / "train/saliency.scp")
-    run_program(monkeypatch, "mask_features", data="data", features="dump", maps="saliency", sets="train", variants="gradcam", out="masked")
+        (tmp_path / "saliency" / kind / "train/saliency.1.scp").rename(
+            tmp_path / "saliency" / kind / "train/saliency.scp"
+        )
+    run_program(
+        monkeypatch,
+        "mask_features",
+        data="data",
+        features="dump",
+        maps="saliency",
+        sets="train",
+        variants="gradcam",
+        out="masked",
+    )
     masked = Archive(tmp_path / "masked/gradcam/train/feats.1.scp")
     assert {masked[key].shape for key in masked} == {(50, 128)}
     run_program(
-        monkeypatch, "finetune_whisper", data="data", features="dump", maps="saliency", out="tuned", model="model", variant="gradcam", train_set="train",
-        dev_set="dev", longest=2, language="yue", **{"training.epochs": 1, "training.batch_size": 6},
+        monkeypatch,
+        "finetune_whisper",
+        data="data",
+        features="dump",
+        maps="saliency",
+        out="tuned",
+        model="model",
+        variant="gradcam",
+        train_set="train",
+        dev_set="dev",
+        longest=2,
+        language="yue",
+        **{"training.epochs": 1, "training.batch_size": 6},
     )
-    run_program(monkeypatch, "decode_whisper", model="tuned/model.pt", features="dump", sets="dev", out="decode", longest=3, language="yue")
+    run_program(
+        monkeypatch,
+        "decode_whisper",
+        model="tuned/model.pt",
+        features="dump",
+        sets="dev",
+        out="decode",
+        longest=3,
+        language="yue",
+    )
     assert len(read_table(tmp_path / "decode/dev/text")) == 6

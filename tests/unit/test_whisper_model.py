@@ -16,8 +16,18 @@ from salience.decoding.whisper import transcribe
 from salience.errors import InputError
 from salience.files import write_json
 from salience.models.whisper import (
-    IGNORED, MINI, TooLong, WhisperForTraining, alignment_heads, check_context, encode, load_model, new_model, save_model,
-    target_tokens, tokenizer_of,
+    IGNORED,
+    MINI,
+    TooLong,
+    WhisperForTraining,
+    alignment_heads,
+    check_context,
+    encode,
+    load_model,
+    new_model,
+    save_model,
+    target_tokens,
+    tokenizer_of,
 )
 from salience.training.whisper_data import Example, collate
 
@@ -63,7 +73,10 @@ def test_more_than_30_seconds_are_refused(model):
 def test_a_checkpoint_is_openai_whispers(tmp_path, model):
     save_model(model, tmp_path / "exp" / "model.pt")
     assert [p.name for p in (tmp_path / "exp").iterdir()] == ["model.pt"]
-    theirs, ours = whisper.load_model(str(tmp_path / "exp" / "model.pt"), device="cpu"), load_model(str(tmp_path / "exp" / "model.pt"))
+    theirs, ours = (
+        whisper.load_model(str(tmp_path / "exp" / "model.pt"), device="cpu"),
+        load_model(str(tmp_path / "exp" / "model.pt")),
+    )
     assert theirs.dims == ours.dims == model.dims
     for name, tensor in model.state_dict().items():
         assert torch.equal(theirs.state_dict()[name], tensor) and torch.equal(ours.state_dict()[name], tensor)
@@ -111,7 +124,16 @@ def broken(path, model, how):
 
 @pytest.mark.parametrize(
     "how",
-    ["random bytes", "empty", "truncated", "code in it", "code in an old pickle", "another architecture", "other sizes", "a list"],
+    [
+        "random bytes",
+        "empty",
+        "truncated",
+        "code in it",
+        "code in an old pickle",
+        "another architecture",
+        "other sizes",
+        "a list",
+    ],
 )
 def test_what_is_no_checkpoint_is_one_sentence(tmp_path, model, how):
     broken(tmp_path / "bad.pt", model, how)
@@ -121,13 +143,17 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path, model, how):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="whisper-large is neither a file nor a folder nor one of Whisper's models .*tiny.*medium"):
+    with pytest.raises(
+        InputError, match="whisper-large is neither a file nor a folder nor one of Whisper's models .*tiny.*medium"
+    ):
         load_model("whisper-large")
 
 
 def test_an_unknown_language_is_refused(model):
     for language in ("xx", "fa-IR", "", "yue"):
-        with pytest.raises(InputError, match=f"Whisper knows no language '{language}'; give --language a code such as en, fa or ca"):
+        with pytest.raises(
+            InputError, match=f"Whisper knows no language '{language}'; give --language a code such as en, fa or ca"
+        ):
             tokenizer_of(model, language)
         with pytest.raises(InputError, match="Whisper knows no language"):
             list(transcribe(model, {"a": noise(1, (100, 80))}, {"a": 100}, language))
@@ -141,7 +167,10 @@ def test_an_english_only_model_knows_english():
     model = other(51864)
     assert tokenizer_of(model, "en").sot_sequence_including_notimestamps == (50257, 50362)
     assert tokenizer_of(model, "English").encode(" one") == get_tokenizer(False).encode(" one")
-    for use in (lambda: tokenizer_of(model, "fa"), lambda: list(transcribe(model, {"a": noise(1, (100, 80))}, {"a": 100}, "fa"))):
+    for use in (
+        lambda: tokenizer_of(model, "fa"),
+        lambda: list(transcribe(model, {"a": noise(1, (100, 80))}, {"a": 100}, "fa")),
+    ):
         with pytest.raises(InputError, match="Whisper knows English only, not 'fa'; give --model a multilingual one"):
             use()
 
@@ -155,13 +184,22 @@ def test_a_vocabulary_of_large_v3_has_cantonese():
 
 def test_alignment_heads_are_those_of_the_published_model_it_began_as(tmp_path):
     """By the name of its file, where its sizes fit, and kept by whatever is tuned from it."""
-    published = new_model(dataclasses.replace(TINY, n_text_layer=4, n_text_head=6, n_text_state=12, n_audio_state=12), 1)
+    published = new_model(
+        dataclasses.replace(TINY, n_text_layer=4, n_text_head=6, n_text_state=12, n_audio_state=12), 1
+    )
     half = alignment_heads(published)
     assert half == [[layer, head] for layer in (2, 3) for head in range(6)]
-    torch.save({"dims": dataclasses.asdict(published.dims), "model_state_dict": published.state_dict()}, tmp_path / "tiny.en.pt")
+    torch.save(
+        {"dims": dataclasses.asdict(published.dims), "model_state_dict": published.state_dict()},
+        tmp_path / "tiny.en.pt",
+    )
     (tmp_path / "own.pt").write_bytes((tmp_path / "tiny.en.pt").read_bytes())
     (tmp_path / "base.pt").write_bytes((tmp_path / "tiny.en.pt").read_bytes())
-    assert alignment_heads(load_model(str(tmp_path / "own.pt"))) == alignment_heads(load_model(str(tmp_path / "base.pt"))) == half
+    assert (
+        alignment_heads(load_model(str(tmp_path / "own.pt")))
+        == alignment_heads(load_model(str(tmp_path / "base.pt")))
+        == half
+    )
     model = load_model(str(tmp_path / "tiny.en.pt"))
     published.set_alignment_heads(whisper._ALIGNMENT_HEADS["tiny.en"])
     assert alignment_heads(model) == published.alignment_heads.to_dense().nonzero().tolist() != half
@@ -182,10 +220,23 @@ def test_a_checkpoint_knows_whether_it_was_tuned_with_short_context(tmp_path, mo
         write_json(tmp_path / name / "step.json", {"config": {"full_context": full}})
     mini = new_model(MINI, 1)
     torch.save({"dims": dataclasses.asdict(MINI), "model_state_dict": mini.state_dict()}, tmp_path / "mini.pt")
-    found = {name: load_model(str(tmp_path / name)).short_context for name in ("tuned.pt", "published.pt", "earlier/model.pt", "padded/model.pt", "mini.pt")}
-    assert found == {"tuned.pt": True, "published.pt": False, "earlier/model.pt": True, "padded/model.pt": False, "mini.pt": True}
+    found = {
+        name: load_model(str(tmp_path / name)).short_context
+        for name in ("tuned.pt", "published.pt", "earlier/model.pt", "padded/model.pt", "mini.pt")
+    }
+    assert found == {
+        "tuned.pt": True,
+        "published.pt": False,
+        "earlier/model.pt": True,
+        "padded/model.pt": False,
+        "mini.pt": True,
+    }
     caplog.set_level("WARNING")
-    for name, full_context, warned in (("tuned.pt", False, False), ("published.pt", True, False), ("published.pt", False, True)):
+    for name, full_context, warned in (
+        ("tuned.pt", False, False),
+        ("published.pt", True, False),
+        ("published.pt", False, True),
+    ):
         caplog.clear()
         check_context(load_model(str(tmp_path / name)), full_context)
         assert ("721 % WER" in caplog.text) == warned, name
@@ -195,7 +246,12 @@ def test_targets_are_the_transcription_prompt_the_text_and_the_end(model):
     tokenizer = tokenizer_of(model, "fa")
     tokens = target_tokens(tokenizer, " سلام دنیا ", 448)
     reference = get_tokenizer(True, language="fa", task="transcribe")
-    assert [reference.decode([t]) for t in tokens[:4]] == ["<|startoftranscript|>", "<|fa|>", "<|transcribe|>", "<|notimestamps|>"]
+    assert [reference.decode([t]) for t in tokens[:4]] == [
+        "<|startoftranscript|>",
+        "<|fa|>",
+        "<|transcribe|>",
+        "<|notimestamps|>",
+    ]
     assert reference.decode(tokens[4:-1]) == " سلام دنیا" and tokens[-1] == reference.eot
 
 
@@ -207,7 +263,9 @@ def test_targets_are_limited_to_the_models_context(model):
     assert len(tokens) == 449
     inputs, labels = torch.tensor([tokens[:-1]]), torch.tensor([tokens[1:]])
     assert torch.isfinite(WhisperForTraining(model)(torch.zeros(1, 100, 80), inputs, labels)["loss"])
-    with pytest.raises(TooLong, match=r"'word word .* has 449 tokens with the prompt, over the 448 that the model's decoder reads"):
+    with pytest.raises(
+        TooLong, match=r"'word word .* has 449 tokens with the prompt, over the 448 that the model's decoder reads"
+    ):
         target_tokens(tokenizer, words + " word", 448)
 
 
@@ -222,7 +280,9 @@ def batch_of(model, full_context):
     """Three utterances of different lengths and texts."""
     tokenizer = tokenizer_of(model, "en")
     texts = ["one", "two three four five", "six seven"]
-    examples = [Example(noise(n, (90 + 70 * n, 80)), -1.0, target_tokens(tokenizer, text, 448)) for n, text in enumerate(texts)]
+    examples = [
+        Example(noise(n, (90 + 70 * n, 80)), -1.0, target_tokens(tokenizer, text, 448)) for n, text in enumerate(texts)
+    ]
     return collate(examples, tokenizer.eot, full_context)
 
 
@@ -232,10 +292,17 @@ def test_the_loss_is_the_plain_computation(model, full_context):
     batch = batch_of(model, full_context)
     with torch.no_grad():
         ours = WhisperForTraining(model)(**batch)["loss"].item()
-        states = model.embed_audio(batch["features"].transpose(1, 2)) if full_context else plain_states(model, batch["features"])
+        states = (
+            model.embed_audio(batch["features"].transpose(1, 2))
+            if full_context
+            else plain_states(model, batch["features"])
+        )
         logs = model.logits(batch["tokens"], states).double().log_softmax(-1)
     losses = [
-        -logs[row, place, label].item() for row, labels in enumerate(batch["labels"].tolist()) for place, label in enumerate(labels) if label != IGNORED
+        -logs[row, place, label].item()
+        for row, labels in enumerate(batch["labels"].tolist())
+        for place, label in enumerate(labels)
+        if label != IGNORED
     ]
     assert len(losses) == (batch["labels"] != IGNORED).sum() == 5 + 8 + 6
     assert ours == pytest.approx(np.mean(losses), rel=1e-5)
@@ -256,7 +323,9 @@ def gradients(model, checkpointed):
         network.activation_checkpointing_enable()
     network.zero_grad()
     kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor
+    ):
         loss = network(**batch_of(model, False))["loss"]
     loss.backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, sum(kept)

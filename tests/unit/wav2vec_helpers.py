@@ -15,9 +15,18 @@ from salience.models.wav2vec import open_start, save_model
 torch.set_num_threads(1)
 
 TINY: dict[str, Any] = {
-    "conv_dim": (16,) * 7, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
-    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4, "num_codevectors_per_group": 16, "codevector_dim": 16,
-    "proj_codevector_dim": 32, "classifier_proj_size": 16, "hidden_dropout": 0.1,
+    "conv_dim": (16,) * 7,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "num_codevectors_per_group": 16,
+    "codevector_dim": 16,
+    "proj_codevector_dim": 32,
+    "classifier_proj_size": 16,
+    "hidden_dropout": 0.1,
 }
 
 
@@ -37,7 +46,10 @@ def tones(seed: int, seconds: float = 1.6, up: bool = True) -> np.ndarray:
     rng = np.random.default_rng(seed)
     first, step = int(rng.integers(8)), 1 if up else -1
     time = np.arange(1600) / 16000
-    parts = [np.sin(2 * np.pi * 200 * 2 ** (((first + step * n) % 8) * 0.6) * time) * (0.5 + rng.random()) for n in range(round(seconds * 10))]
+    parts = [
+        np.sin(2 * np.pi * 200 * 2 ** (((first + step * n) % 8) * 0.6) * time) * (0.5 + rng.random())
+        for n in range(round(seconds * 10))
+    ]
     signal = np.concatenate(parts)
     return (0.3 * (signal + 0.05 * rng.standard_normal(len(signal)))).astype(np.float32)
 

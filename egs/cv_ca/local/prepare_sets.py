@@ -138,7 +138,9 @@ def main(
         raise InputError(
             f"--shortest {shortest:g} and --longest {longest:g} are no range of seconds; give for instance 0.5 and 20"
         )
-    config = {name: value for name, value in locals().items() if name not in ("out", "name", "share", "limits", "limit")}
+    config = {
+        name: value for name, value in locals().items() if name not in ("out", "name", "share", "limits", "limit")
+    }
     releases = corpus.find_releases(common_voice.absolute(), catalan.LANGUAGE)
     config["files"] = _fingerprint(releases, out)
     tables = [catalan.LEGACY_ACCENT_TABLE if legacy_accents else catalan.ACCENT_TABLE]
@@ -234,7 +236,9 @@ class _Reader:
                     self.made.excluded["clips without a sentence"] += 1
                 else:
                     rows[clip.path] = clip
-            found = self.bad.usable((corpus.utterance(root, clip) for clip in rows.values()), corpus.told(root, rows.values()))
+            found = self.bad.usable(
+                (corpus.utterance(root, clip) for clip in rows.values()), corpus.told(root, rows.values())
+            )
             kept = [replace(u, language=catalan.LANGUAGE) for u in found if self._fits(u.duration)]
             row_of = {clip.id: clip for clip in rows.values()}
             taken.update(row_of[u.id].path for u in kept)

@@ -47,7 +47,9 @@ def merge_collection(
     remove_others(recordings, {source.key for source in sources})
     outcomes = {source.key: read_outcome(recordings / source.key) for source in sources}
     # Before anything is replaced: it may be the reference of other recordings.
-    compared = compare({key: outcome.found for key, outcome in outcomes.items()}, known) if reference and outcomes else None
+    compared = (
+        compare({key: outcome.found for key, outcome in outcomes.items()}, known) if reference and outcomes else None
+    )
     clips = []
     with whole_folder(out / "pdid") as corpus:
         for key, outcome in outcomes.items():
@@ -75,7 +77,13 @@ def merge_collection(
     draw_histograms(out / "histograms.png", told["histograms"], synthetic)
     with whole_file(out / "root.txt") as handle:
         handle.write(f"{(out / 'pdid').absolute()}\n")
-    logger.info("%d clips, %.2f of %.2f hours; %d rejected", told["clips"], told["hours"], told["recording_hours"], len(rejected))
+    logger.info(
+        "%d clips, %.2f of %.2f hours; %d rejected",
+        told["clips"],
+        told["hours"],
+        told["recording_hours"],
+        len(rejected),
+    )
     for row in told["accents"]:
         logger.info("%s: %d clips, %.2f hours", row["accent"], row["samples"], row["hours"])
 

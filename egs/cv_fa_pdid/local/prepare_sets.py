@@ -11,7 +11,8 @@ from pathlib import Path
 
 from salience import program
 from salience.corpora import common_voice as common_voice_corpus
-from salience.corpora import common_voice_persian, pdid as pdid_corpus
+from salience.corpora import common_voice_persian
+from salience.corpora import pdid as pdid_corpus
 from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
 from salience.corpora.records import Utterance
 from salience.corpora.splits import groups_of, split_speakers, spread
@@ -120,8 +121,10 @@ def _common_voice(made: Preparation, root: Path, tables: Sequence[str], seed: in
     made.notes.append(
         "Common Voice: the split is that of train.tsv, dev.tsv and test.tsv"
         if common_voice_corpus.has_lists(root)
-        else f"Common Voice: {root} has no train.tsv, dev.tsv and test.tsv, like a delta segment; "
-        f"the clips of {' and '.join(f'{name}.tsv' for name in tables)} were split by speaker"
+        else (
+            f"Common Voice: {root} has no train.tsv, dev.tsv and test.tsv, like a delta segment; "
+            f"the clips of {' and '.join(f'{name}.tsv' for name in tables)} were split by speaker"
+        )
     )
 
 
@@ -139,7 +142,10 @@ def _pdid(made: Preparation, root: Path, test_only: Sequence[str], seed: int, ba
     made.recordings = recording
     unknown = sum(name == utt for utt, name in recording.items())
     if unknown:
-        made.notes.append(f"PDID: {unknown} clips name no recording; that none is in two sets cannot be checked for them, only speakers can")
+        made.notes.append(
+            f"PDID: {unknown} clips name no recording; that none is in two sets cannot be checked for them, only"
+            " speakers can"
+        )
     accents = {str(clip.accent) for clip in clips}
     alone = {accent for accent in accents if accent.casefold() in map(str.casefold, test_only)}
     for name in test_only:
@@ -149,7 +155,9 @@ def _pdid(made: Preparation, root: Path, test_only: Sequence[str], seed: int, ba
     given = [clip for clip in clips if clip.split]
     if given and len(given) < len(clips):
         without = next(clip for clip in clips if not clip.split)
-        raise InputError(f"{table} has a split for {given[0].id} and none for {without.id}; give one for all clips or for none")
+        raise InputError(
+            f"{table} has a split for {given[0].id} and none for {without.id}; give one for all clips or for none"
+        )
     if given:
         chosen = {clip.id: clip.split for clip in clips}
         wrong = [clip for clip in clips if clip.accent in alone and clip.split != "test"]

@@ -78,8 +78,7 @@ def main(
     accents = sorted({digit.accent for digit in digits if digit.accent})
     if unseen not in accents or len(accents) < 3:
         raise InputError(
-            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, "
-            "and two must be left to learn"
+            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, and two must be left to learn"
         )
     shares = {
         "train": Share(10, None, TRAIN, train_passes),
@@ -92,16 +91,12 @@ def main(
         made: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": [], "unseen": []}
         for speaker in sorted({digit.speaker for digit in digits if digit.accent}):
             own = [digit for digit in digits if digit.speaker == speaker]
-            own_shares = (
-                {"unseen": Share(0, None, TEST, unseen_passes)} if own[0].accent == unseen else shares
-            )
+            own_shares = {"unseen": Share(0, None, TEST, unseen_passes)} if own[0].accent == unseen else shares
             for name, share in own_shares.items():
                 taken = [digit for digit in own if share.takes(digit)]
                 if taken:
                     strings = fsdd_corpus.draw_strings(taken, name, share.passes, seed, share.sentences)
-                    made[name] += [
-                        fsdd_corpus.join(string, out.absolute() / "wav" / name) for string in strings
-                    ]
+                    made[name] += [fsdd_corpus.join(string, out.absolute() / "wav" / name) for string in strings]
         directories = {
             "cls_train": "train", "asr_train": "train", "cls_dev": "dev", "asr_dev": "dev",
             "cls_test": "test", "seen": "test", "unseen": "unseen",
@@ -112,9 +107,7 @@ def main(
     logger.info("wrote %s to %s", ", ".join(directories), out)
 
 
-def _describe(
-    out: Path, unseen: str, made: dict[str, list[Utterance]], digits: list[Utterance], bad: BadClips
-) -> None:
+def _describe(out: Path, unseen: str, made: dict[str, list[Utterance]], digits: list[Utterance], bad: BadClips) -> None:
     lines = [
         f"Accent never seen in training: {unseen}.",
         "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit);"
@@ -133,9 +126,7 @@ def _describe(
         )
     unlabelled = sorted({digit.speaker for digit in digits if digit.accent is None})
     if unlabelled:
-        lines.append(
-            f"In no set, for metadata.py gives them an accent we have no label for: {', '.join(unlabelled)}"
-        )
+        lines.append(f"In no set, for metadata.py gives them an accent we have no label for: {', '.join(unlabelled)}")
     lines += bad.left_out()
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(lines) + "\n")

@@ -26,7 +26,11 @@ def choose_snr(histories: str, snrs: str, seeds: str, out: Path) -> None:
         out: File to write.
     """
     errors = {
-        snr: float(np.mean([kept_error(Path(histories.replace("{snr}", snr).replace("{seed}", seed))) for seed in seeds.split()]))
+        snr: float(
+            np.mean(
+                [kept_error(Path(histories.replace("{snr}", snr).replace("{seed}", seed))) for seed in seeds.split()]
+            )
+        )
         for snr in snrs.split()
     }
     best = min(errors, key=lambda snr: (errors[snr], -float(snr)))

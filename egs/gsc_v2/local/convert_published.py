@@ -68,12 +68,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not exist; name the authors' checkpoint by --checkpoint") from None
     except pickle.UnpicklingError as error:
         if named := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise InputError(f"{path} holds more than weights ({named[1]}), which could run any code and is not loaded; get the file from its authors again") from None
+            raise InputError(
+                f"{path} holds more than weights ({named[1]}), which could run any code and is not loaded; get the file"
+                " from its authors again"
+            ) from None
         raise InputError(f"{path} is no PyTorch checkpoint; get the file from its authors again") from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError):
         raise InputError(f"{path} is no PyTorch checkpoint; get the file from its authors again") from None
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), Mapping):
-        raise InputError(f"{path} has no dictionary model_state_dict; give the checkpoint of the mask generator's training")
+        raise InputError(
+            f"{path} has no dictionary model_state_dict; give the checkpoint of the mask generator's training"
+        )
     return content
 
 
@@ -83,9 +88,15 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str, st
     for theirs, ours in names.items():
         if theirs not in weights:
             first = " ".join(name for name in weights if name.startswith(theirs.split(".")[0] + "."))
-            raise InputError(f"{path} has no {theirs} in model_state_dict, where these are: {first or ' '.join(weights) or 'none'}; give the authors' checkpoint")
+            raise InputError(
+                f"{path} has no {theirs} in model_state_dict, where these are: {first or ' '.join(weights) or 'none'};"
+                " give the authors' checkpoint"
+            )
         if weights[theirs].shape != own[ours].shape:
-            raise InputError(f"{path}: {theirs} has the shape {shape(weights[theirs])}, not {shape(own[ours])}; give the authors' checkpoint")
+            raise InputError(
+                f"{path}: {theirs} has the shape {shape(weights[theirs])}, not {shape(own[ours])}; give the authors'"
+                " checkpoint"
+            )
         own[ours] = weights[theirs]
     model.load_state_dict(own)
 
@@ -93,14 +104,21 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str, st
 def dense_names(weights: Mapping[str, Tensor], model: nn.Module, path: Path) -> dict[str, str]:
     """Their names of the dense layers to ours: we do not know theirs, but their order and shapes."""
     theirs = [
-        name.removesuffix(".weight") for name, value in weights.items()
+        name.removesuffix(".weight")
+        for name, value in weights.items()
         if name.startswith(RECOGNISER) and name.endswith(".weight") and value.dim() == 2
     ]
     own = model.state_dict()
     ours = [name.removesuffix(".weight") for name in own if name.startswith("dense.") and name.endswith(".weight")]
-    found, expected = [shape(weights[f"{name}.weight"]) for name in theirs], [shape(own[f"{name}.weight"]) for name in ours]
+    found, expected = (
+        [shape(weights[f"{name}.weight"]) for name in theirs],
+        [shape(own[f"{name}.weight"]) for name in ours],
+    )
     if found != expected:
-        raise InputError(f"{path} has dense layers of {', '.join(found) or 'no shape'}, not {', '.join(expected)}; give the authors' checkpoint")
+        raise InputError(
+            f"{path} has dense layers of {', '.join(found) or 'no shape'}, not {', '.join(expected)}; give the authors'"
+            " checkpoint"
+        )
     return {f"{a}.{part}": f"{b}.{part}" for a, b in zip(theirs, ours, strict=True) for part in ("weight", "bias")}
 
 
@@ -114,7 +132,11 @@ def records(content: Mapping[str, Any]) -> dict[str, object]:
     found: dict[str, object] = {k: value for k, value in content.items() if isinstance(value, (int, float, str))}
     for name, value in content.items():
         if isinstance(value, Mapping) and isinstance(value.get("state"), Mapping):
-            steps = {int(state["step"]) for state in value["state"].values() if isinstance(state, Mapping) and "step" in state}
+            steps = {
+                int(state["step"])
+                for state in value["state"].values()
+                if isinstance(state, Mapping) and "step" in state
+            }
             if steps:
                 found[f"{name} step"] = max(steps)
     return found

@@ -299,9 +299,7 @@ def pair_places(test: Iterable[Utterance], found: Sequence[Utterance], seed: int
     return pairs
 
 
-def pair_as_published(
-    test: Iterable[Utterance], order: Iterable[str], found: Sequence[Utterance]
-) -> dict[str, str]:
+def pair_as_published(test: Iterable[Utterance], order: Iterable[str], found: Sequence[Utterance]) -> dict[str, str]:
     """The places that the published script draws: one each line of testing_list.txt, in its order.
 
     It seeds NumPy's old generator with 10 and draws below the recording's

@@ -186,15 +186,12 @@ def _edacc(
     for name in ("train", "dev", "test"):
         made.sets[f"seen_{name}"] = [turn for turn in turns if chosen.get(turn.speaker) == name]
     made.sets["unseen"] = [turn for turn in turns if turn.accent and turn.speaker not in chosen]
-    made.excluded["EdAcc turns of speakers without an accent label"] += sum(
-        turn.accent is None for turn in turns
-    )
+    made.excluded["EdAcc turns of speakers without an accent label"] += sum(turn.accent is None for turn in turns)
     crossing = sorted(
         {
             turn.recording
             for turn in turns
-            if chosen.get(turn.speaker) == "train"
-            and any(chosen.get(p) != "train" for p in partners[turn.speaker])
+            if chosen.get(turn.speaker) == "train" and any(chosen.get(p) != "train" for p in partners[turn.speaker])
         }
     )
     made.notes.append(
@@ -236,9 +233,7 @@ def _combine(
         if standard and seen:
             final[f"cls_{name}"] = _share(standard, shares[name], seed) + seen
     if given.get("standard_train"):
-        final["asr_train"] = given["standard_train"] + (
-            given.get("seen_train", []) if asr_train_accents else []
-        )
+        final["asr_train"] = given["standard_train"] + (given.get("seen_train", []) if asr_train_accents else [])
     for name, source in (("asr_dev", "standard_dev"), ("cma", "cma")):
         if given.get(source):
             final[name] = given[source]
@@ -271,30 +266,20 @@ def _write(made: Preparation, out: Path) -> None:
             f"{name:<10} {len(utterances):>10} {len({u.speaker for u in utterances}):>9} {hours:>7.2f}  "
             + ", ".join(f"{accent} {count}" for accent, count in sorted(counts.items()))
         )
-    lines += [
-        "",
-        "Left out:",
-        *(f"{count:>8}  {reason}" for reason, count in sorted(made.excluded.items()) if count),
-    ]
+    lines += ["", "Left out:", *(f"{count:>8}  {reason}" for reason, count in sorted(made.excluded.items()) if count)]
     lines += ["", "Notes:", *(f"- {note}" for note in made.notes)]
     unmapped = out / "edacc_unmapped_accents.txt"
     if made.unmapped:
         with whole_file(unmapped) as handle:
-            handle.write(
-                "# speakers, what they said of their accent, who; give labels with --speaker-accents\n"
-            )
+            handle.write("# speakers, what they said of their accent, who; give labels with --speaker-accents\n")
             for told, speakers in sorted(made.unmapped.items(), key=lambda item: (-len(item[1]), item[0])):
                 handle.write(f"{len(speakers)}\t{told or '(nothing)'}\t{' '.join(speakers)}\n")
-        lines.append(
-            f"- EdAcc: {len(made.unmapped)} descriptions of accents have no label, see {unmapped.name}"
-        )
+        lines.append(f"- EdAcc: {len(made.unmapped)} descriptions of accents have no label, see {unmapped.name}")
     else:
         unmapped.unlink(missing_ok=True)
     with whole_file(out / "preparation.txt") as handle:
         handle.write("\n".join(lines) + "\n")
-    logger.info(
-        "wrote %s to %s; %s says what was left out", ", ".join(made.sets), out, out / "preparation.txt"
-    )
+    logger.info("wrote %s to %s; %s says what was left out", ", ".join(made.sets), out, out / "preparation.txt")
 
 
 if __name__ == "__main__":

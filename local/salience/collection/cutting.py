@@ -36,7 +36,9 @@ class Stretch:
         return self.start, self.end
 
 
-def stretches(turns: Sequence[Turn], edges: Sequence[int], longest_pause: float, pad: float, length: int) -> list[Stretch]:
+def stretches(
+    turns: Sequence[Turn], edges: Sequence[int], longest_pause: float, pad: float, length: int
+) -> list[Stretch]:
     """Join turns of one speaker over pauses up to `longest_pause` seconds.
 
     No stretch goes over one of `edges` (samples where music begins or ends),
@@ -61,7 +63,9 @@ def stretches(turns: Sequence[Turn], edges: Sequence[int], longest_pause: float,
     for number, group in enumerate(groups):
         first, last = group[0].start, group[-1].end
         before = max([groups[number - 1][-1].end if number else 0, *(b for b in borders if b <= first)])
-        after = min([groups[number + 1][0].start if number + 1 < len(groups) else length, *(b for b in borders if b >= last)])
+        after = min(
+            [groups[number + 1][0].start if number + 1 < len(groups) else length, *(b for b in borders if b >= last)]
+        )
         # A silence at the very end of the recording is shared with nobody.
         room_before = (first - before) // 2 if number else first - before
         room_after = (after - last) // 2 if number + 1 < len(groups) else after - last

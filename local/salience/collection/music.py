@@ -45,9 +45,7 @@ def activation(samples: np.ndarray) -> np.ndarray:
     for first in range(0, len(starts), 256):
         own = starts[first : first + 256]
         part = samples[own[0] * HOP : (own[-1] + BLOCK - 1) * HOP + WINDOW]
-        _, _, spectrum = stft(
-            part, nperseg=WINDOW, noverlap=WINDOW - HOP, boundary=None, padded=False
-        )
+        _, _, spectrum = stft(part, nperseg=WINDOW, noverlap=WINDOW - HOP, boundary=None, padded=False)
         power = np.abs(spectrum[BINS]).astype(np.float64) ** 2
         level = 10 * np.log10(power + 1e-12)
         active = (level - uniform_filter1d(level, NEIGHBOURS, axis=0) > ABOVE_MEAN).astype(np.float64)

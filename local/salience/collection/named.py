@@ -61,7 +61,8 @@ def load_pyannote(model: str, task: str, instead: str) -> Any:
         from pyannote.audio import Pipeline
     except ImportError as error:
         raise InputError(
-            f"{task} by pyannote needs the package pyannote.audio, which cannot be imported ({error}); install it, or take {instead}"
+            f"{task} by pyannote needs the package pyannote.audio, which cannot be imported ({error}); install it, or"
+            f" take {instead}"
         ) from None
     try:
         with _weights_alone(f"pyannote's {model}", _pyannotes_settings(), instead):
@@ -70,9 +71,15 @@ def load_pyannote(model: str, task: str, instead: str) -> Any:
         raise
     # Whatever goes wrong in the hub's client: no network, no token, terms not accepted.
     except Exception as error:
-        raise InputError(f"pyannote's {model} cannot be fetched ({_first_line(error)}); log in to its hub, name a local pipeline, or take {instead}") from None
+        raise InputError(
+            f"pyannote's {model} cannot be fetched ({_first_line(error)}); log in to its hub, name a local pipeline, or"
+            f" take {instead}"
+        ) from None
     if pipeline is None:
-        raise InputError(f"pyannote's {model} cannot be fetched without accepting its terms; do so, name a local pipeline, or take {instead}")
+        raise InputError(
+            f"pyannote's {model} cannot be fetched without accepting its terms; do so, name a local pipeline, or take"
+            f" {instead}"
+        )
     return pipeline
 
 
@@ -82,14 +89,20 @@ def load_demucs(model: str, instead: str) -> Any:
     try:
         from demucs.pretrained import get_model
     except ImportError as error:
-        raise InputError(f"separation by Demucs needs the package demucs, which cannot be imported ({error}); install it, or take {instead}") from None
+        raise InputError(
+            f"separation by Demucs needs the package demucs, which cannot be imported ({error}); install it, or take"
+            f" {instead}"
+        ) from None
     try:
         with _weights_alone(f"Demucs' {model}", [], f"a newer Demucs, which fetches weights alone, or {instead}"):
             return get_model(model)
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"Demucs' {model} cannot be fetched ({_first_line(error)}); fetch it where there is a network, or take {instead}") from None
+        raise InputError(
+            f"Demucs' {model} cannot be fetched ({_first_line(error)}); fetch it where there is a network, or take"
+            f" {instead}"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

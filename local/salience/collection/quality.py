@@ -52,7 +52,9 @@ class Measures:
     peak: float
 
 
-def measure(samples: np.ndarray, clip: Span, speech: Sequence[Span], music: Sequence[Span], target: float, around: float = 0.3) -> Measures:
+def measure(
+    samples: np.ndarray, clip: Span, speech: Sequence[Span], music: Sequence[Span], target: float, around: float = 0.3
+) -> Measures:
     """Measure one clip of a recording's `samples`; `target` is the wanted loudness.
 
     The noise is that of the pauses in the clip and `around` seconds beside
@@ -112,7 +114,10 @@ def rejection(clip: Span, found: Measures, limits: Limits) -> tuple[str, str] | 
     if found.speech < limits.speech:
         return "speech", f"{100 * found.speech:.0f} % of it is speech, less than {100 * limits.speech:g} %"
     if found.clipping > limits.clipping:
-        return "clipping", f"{100 * found.clipping:.2f} % of its samples are clipped, more than {100 * limits.clipping:g} %"
+        return (
+            "clipping",
+            f"{100 * found.clipping:.2f} % of its samples are clipped, more than {100 * limits.clipping:g} %",
+        )
     if not np.isfinite(found.loudness):
         return "loudness", "it is too quiet for its loudness to be measured"
     if found.peak >= 1:

@@ -80,9 +80,16 @@ def steps_used(settings: Settings) -> dict[str, str]:
         "decoding": package("av"),
         "resampling": package("soxr"),
         "voice activity": package(names.get(vad[0], vad[0])),
-        "diarisation": package(names.get(diariser[0], diariser[0])) + (f", {package('scikit-learn')}" if diariser[0] == "resemblyzer" else ""),
+        "diarisation": (
+            package(names.get(diariser[0], diariser[0]))
+            + (f", {package('scikit-learn')}" if diariser[0] == "resemblyzer" else "")
+        ),
         "music": "continuous frequency activation (own)",
-        "separation": "none: speech over music is rejected" if separator[0] == "none" else package(names.get(separator[0], separator[0])),
+        "separation": (
+            "none: speech over music is rejected"
+            if separator[0] == "none"
+            else package(names.get(separator[0], separator[0]))
+        ),
         "loudness": package("pyloudnorm"),
     }
 
@@ -161,17 +168,31 @@ def _nothing(source: Source, length: int, reason: str, sentence: str, found: Fou
     return Outcome([], [rejected], found or Found(length, [], [], [], []))
 
 
-def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Callable[[str, np.ndarray], None]) -> Outcome:
+def _collect(
+    source: Source, samples: np.ndarray, settings: Settings, write: Callable[[str, np.ndarray], None]
+) -> Outcome:
     played = music_detector.music(samples, settings.music_threshold)
     samples = separation.separate(samples, played, settings.separator)
     # What a separator leaves of the music, which is what the clips are judged by.
-    music = played if split_name(settings.separator)[0] == "none" else music_detector.music(samples, settings.music_threshold)
+    music = (
+        played
+        if split_name(settings.separator)[0] == "none"
+        else music_detector.music(samples, settings.music_threshold)
+    )
     speech = voice.speech(samples, settings.vad, settings.vad_threshold, settings.pause)
     if not speech:
         found = Found(len(samples), [], played, [], [])
         if overlap((0, len(samples)), played) > len(samples) / 2:
-            return _nothing(source, len(samples), "music", f"{source.path} holds music and no speech; take it out of the recordings", found)
-        return _nothing(source, len(samples), "silence", f"{source.path} holds no speech; take it out of the recordings", found)
+            return _nothing(
+                source,
+                len(samples),
+                "music",
+                f"{source.path} holds music and no speech; take it out of the recordings",
+                found,
+            )
+        return _nothing(
+            source, len(samples), "silence", f"{source.path} holds no speech; take it out of the recordings", found
+        )
     edges = sorted({edge for span in music for edge in span})
     pieces = [piece for span in speech for piece in cut_at(span, edges)]
     if source.speaker:
@@ -193,9 +214,19 @@ def _collect(source: Source, samples: np.ndarray, settings: Settings, write: Cal
             write(f"{utt}.wav", measures.gain * samples[span[0] : span[1]])
             clips.append(
                 pdid.Clip(
-                    utt=utt, path=f"{utt}.wav", accent=source.accent, recording=source.key, start=start, end=end,
-                    speaker=speaker, loudness=measures.loudness, snr=measures.snr, music=measures.music, text="", split="",
-                )  # fmt: skip
+                    utt=utt,
+                    path=f"{utt}.wav",
+                    accent=source.accent,
+                    recording=source.key,
+                    start=start,
+                    end=end,
+                    speaker=speaker,
+                    loudness=measures.loudness,
+                    snr=measures.snr,
+                    music=measures.music,
+                    text="",
+                    split="",
+                )
             )
     heard = [(turn.start, turn.end, turn.speaker) for turn in turns if turn.speaker]
     found = Found(len(samples), speech, played, heard, kept)

@@ -66,7 +66,10 @@ def read_reference(path: Path) -> dict[str, Reference]:
         except ValueError:
             start, end = 0.0, 0.0
         if not 0 <= start < end < float("inf"):
-            raise InputError(f"{path}:{number} goes from {fields[1]} to {fields[2]}, which is no time span in seconds; correct the line")
+            raise InputError(
+                f"{path}:{number} goes from {fields[1]} to {fields[2]}, which is no time span in seconds; correct the"
+                " line"
+            )
         own = found.setdefault(fields[0], Reference())
         if fields[3] == MUSIC:
             own.music.append((round(start * RATE), round(end * RATE)))
@@ -135,8 +138,8 @@ def shared(recordings: Iterable[str], reference: Mapping[str, Reference]) -> lis
     both = sorted(reference.keys() & names)
     if not both:
         raise InputError(
-            "the reference names none of the recordings; its first column is their path without ending, joined by dashes, "
-            f"for instance {min(names, default='')}"
+            "the reference names none of the recordings; its first column is their path without ending, joined by"
+            f" dashes, for instance {min(names, default='')}"
         )
     return both
 
@@ -193,12 +196,17 @@ def _share(of: Mapping[str, Sequence[Span]], inside: Mapping[str, Sequence[Span]
 
 
 def _onset_error(said: Mapping[str, Sequence[Span]], speech: Mapping[str, Sequence[Span]]) -> float | None:
-    errors = [min(abs(start - begin) for begin, _ in speech[key]) for key in said if speech[key] for start, _ in said[key]]
+    errors = [
+        min(abs(start - begin) for begin, _ in speech[key]) for key in said if speech[key] for start, _ in said[key]
+    ]
     return round(float(np.median(errors)) / RATE, 3) if errors else None
 
 
 def _boundaries(
-    found: Mapping[str, Sequence[Span]], wanted: Mapping[str, Sequence[Span]], lengths: Mapping[str, int], tolerance: float
+    found: Mapping[str, Sequence[Span]],
+    wanted: Mapping[str, Sequence[Span]],
+    lengths: Mapping[str, int],
+    tolerance: float,
 ) -> dict[str, float | None]:
     reach = round(tolerance * RATE)
     mine = {key: gaps(spans) for key, spans in found.items()}

@@ -93,7 +93,9 @@ def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
         logger.info("%s: %d files are no recordings by their ending (%s)", root, others.total(), said)
     inside = [path for path in found if path.parent != root]
     if not inside:
-        raise InputError(f"{root} holds no <accent>/<recording>; put the recordings in a folder an accent, or give --recordings-list")
+        raise InputError(
+            f"{root} holds no <accent>/<recording>; put the recordings in a folder an accent, or give --recordings-list"
+        )
     loose = [
         Rejected(key_of(path, root), "", None, None, "list", f"{path} lies in no accent's folder; move it into one")
         for path in found
@@ -126,9 +128,13 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
         if len(fields) not in (2, 3) or not all(fields[:2]):
             rejected.append(
                 Rejected(
-                    shown(fields[0] or "?"), "", None, None, "list",
+                    shown(fields[0] or "?"),
+                    "",
+                    None,
+                    None,
+                    "list",
                     f"{table}:{number} is not a path, an accent and perhaps a speaker, parted by tabs; complete the line",
-                )  # fmt: skip
+                )
             )
             continue
         speaker = plain(fields[2]) if len(fields) == 3 and fields[2] else None
@@ -154,20 +160,42 @@ def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tu
         if len(accents) > 1:
             rejected.append(
                 Rejected(
-                    key, "", None, None, "two accents",
+                    key,
+                    "",
+                    None,
+                    None,
+                    "two accents",
                     f"{path} has the accents {' and '.join(accents)} ({', '.join(one.place for one in said)}); keep one of them",
-                )  # fmt: skip
+                )
             )
             continue
         for other in dict.fromkeys(one.path for one in said if one.path != path):
-            rejected.append(Rejected(key_of(other, base), accents[0], None, None, "list", f"{other} is the same recording as {path}; keep one of them"))
+            rejected.append(
+                Rejected(
+                    key_of(other, base),
+                    accents[0],
+                    None,
+                    None,
+                    "list",
+                    f"{other} is the same recording as {path}; keep one of them",
+                )
+            )
         speakers = {one.speaker for one in said}
         source = Source(key, path, accents[0], said[0].speaker if len(speakers) == 1 else None)
         by_name.setdefault(plain(key), []).append(source)
     for name, own in by_name.items():
         if len(own) > 1:
             names = " and ".join(str(source.path) for source in own)
-            rejected.append(Rejected(own[0].key, own[0].accent, None, None, "list", f"{names} would both be called {name}; rename one of them"))
+            rejected.append(
+                Rejected(
+                    own[0].key,
+                    own[0].accent,
+                    None,
+                    None,
+                    "list",
+                    f"{names} would both be called {name}; rename one of them",
+                )
+            )
     sources = [own[0] for own in by_name.values() if len(own) == 1]
     return sorted(sources, key=lambda source: source.key.encode()), sorted(rejected, key=lambda r: r.recording)
 
@@ -176,7 +204,7 @@ def _fault(row: _Named, base: Path) -> str | None:
     """Why what a row names cannot stand in tables and names of files, with the remedy."""
     words = [os.fsencode(word) for word in (f"{row.speaker or ''}-{key_of(row.path, base)}", row.accent)]
     try:
-        b"".join(words + [os.fsencode(row.path)]).decode()
+        b"".join([*words, os.fsencode(row.path)]).decode()
     except UnicodeDecodeError:
         return "the name is not UTF-8; rename it"
     if max(map(len, words)) > LONGEST_NAME:

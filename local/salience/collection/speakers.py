@@ -109,7 +109,9 @@ def _resemblyzer(samples: np.ndarray, speech: Sequence[Span], distance: float) -
     known = dict(zip(long, _clusters(_embed(samples, [units[n] for n in long]), distance)))
     # Pieces that are too short take the label of the nearest piece that has one.
     labels = [
-        known[min(known, key=lambda other: (_apart(unit, units[other]), other))] if number not in known else known[number]
+        known[min(known, key=lambda other: (_apart(unit, units[other]), other))]
+        if number not in known
+        else known[number]
         for number, unit in enumerate(units)
     ]
     labels = _without_strays(units, labels)

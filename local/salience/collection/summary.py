@@ -12,11 +12,7 @@ from salience.corpora.pdid import Clip
 from salience.files import whole_file
 
 REJECTED_COLUMNS = ("recording", "accent", "start", "end", "reason", "sentence")
-BINS = {
-    "duration": np.arange(3, 31, 1.0),
-    "snr": np.arange(10, 82, 4.0),
-    "speakers": np.arange(0.5, 11.5, 1.0),
-}
+BINS = {"duration": np.arange(3, 31, 1.0), "snr": np.arange(10, 82, 4.0), "speakers": np.arange(0.5, 11.5, 1.0)}
 """Edges of the histograms: seconds and dB of the clips, speakers of a recording."""
 
 
@@ -51,7 +47,9 @@ def _seconds(clips: Iterable[Clip]) -> float:
     return sum((clip.end or 0) - (clip.start or 0) for clip in clips)
 
 
-def recordings_table(clips: Sequence[Clip], rejected: Sequence[Rejected], lengths: Mapping[str, float]) -> list[dict[str, Any]]:
+def recordings_table(
+    clips: Sequence[Clip], rejected: Sequence[Rejected], lengths: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """Seconds of each recording, of its clips, and of the pieces rejected from it; those that lose most come first."""
     kept, lost = Counter[str](), Counter[str]()
     for clip in clips:

@@ -153,14 +153,7 @@ def _utterance(root: Path, listed: str, text: str, split: str) -> Utterance:
     path = next((path for path in paths if isfile(path)), paths[0])
     key = f"{speaker}-{number}-{kind}"
     return Utterance(
-        id=key,
-        speaker=speaker,
-        audio=path,
-        text=text,
-        duration=UNKNOWN,
-        recording=key,
-        split=split,
-        language="en",
+        id=key, speaker=speaker, audio=path, text=text, duration=UNKNOWN, recording=key, split=split, language="en"
     )
 
 
@@ -185,9 +178,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _check_name(name: str, known: Iterable[str], where: str) -> None:
     if re.fullmatch(r"[^\s-]+-[^\s-]+-[^\s-]+", name) is None:
-        raise InputError(
-            f"{where} has the name {name!r} instead of one like an251-fash-b; correct the line"
-        )
+        raise InputError(f"{where} has the name {name!r} instead of one like an251-fash-b; correct the line")
     if name in known:
         raise InputError(f"{where} has {name} a second time; remove one of the two lines")
 
@@ -213,8 +204,7 @@ def _texts(path: Path) -> dict[str, str]:
         parts = LINE.fullmatch(line)
         if parts is None or not parts["words"].strip():
             raise InputError(
-                f"{path}:{number} is {line!r} instead of '<s> WORDS </s> (name)' or 'WORDS (name)'; "
-                "correct the line"
+                f"{path}:{number} is {line!r} instead of '<s> WORDS </s> (name)' or 'WORDS (name)'; correct the line"
             )
         _check_name(parts["name"], texts, f"{path}:{number}")
         texts[parts["name"]] = " ".join(parts["words"].upper().split())
@@ -224,13 +214,8 @@ def _texts(path: Path) -> dict[str, str]:
 _LETTERS = {"a": "ay", "e": "ee", "m": "em", "o": "oh", "r": "are", "s": "ess"}
 """As espeak-ng must read them: it would say an article, and run others together."""
 
-MINI_VOICES = tuple(
-    voices.AccentVoice(voice.name, voice.is_really, _LETTERS) for voice in voices.STANDARD
-)
-MINI_SPEAKERS = {
-    "train": ("and", "bel", "cor", "cor2", "dun", "eva", "fin", "gil"),
-    "test": ("hol", "kim2", "lux"),
-}
+MINI_VOICES = tuple(voices.AccentVoice(voice.name, voice.is_really, _LETTERS) for voice in voices.STANDARD)
+MINI_SPEAKERS = {"train": ("and", "bel", "cor", "cor2", "dun", "eva", "fin", "gil"), "test": ("hol", "kim2", "lux")}
 """What follows the letter of the gender in a speaker's name."""
 
 _DIGITS = tuple(digit.upper() for digit in mini.DIGITS[1:7])
@@ -300,8 +285,7 @@ def synthesise(root: Path, seed: int = 0, test: int = 16) -> None:
             write_audio(destination, audio, RATE, subtype="PCM_16", format="NIST")
         (folder / "README").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
         spoken_by = {
-            f"{name} ({speaker.description})": speaker.accent
-            for name, speaker in zip(speakers, cast, strict=True)
+            f"{name} ({speaker.description})": speaker.accent for name, speaker in zip(speakers, cast, strict=True)
         }
         mini.write_note(folder, "AN4", voices.table(spoken_by))
 

@@ -51,7 +51,9 @@ class BadClips:
         paths = list(dict.fromkeys(paths))
         found: dict[Path, float] = {}
         with ThreadPoolExecutor() as pool:
-            opened = (answer for batch in chunked(paths, BATCH) for answer in pool.map(lambda p: _measured(p, measure), batch))
+            opened = (
+                answer for batch in chunked(paths, BATCH) for answer in pool.map(lambda p: _measured(p, measure), batch)
+            )
             for path, seconds in zip(paths, bar(opened, "measuring clips", len(paths)), strict=True):
                 if isinstance(seconds, float):
                     found[path] = seconds

@@ -134,7 +134,7 @@ def find_releases(folder: Path, language: str) -> list[Path]:
 
 def _is_release(folder: Path) -> bool:
     tables = [path for name in FIRST_RELEASE for path in table_paths(folder, name)]
-    return any(path.suffix == ".csv" for path in tables) or bool(tables) and (folder / "clips").is_dir()
+    return any(path.suffix == ".csv" for path in tables) or (bool(tables) and (folder / "clips").is_dir())
 
 
 def _language(root: Path) -> str:
@@ -335,7 +335,9 @@ def _measured(
     root: Path, found: Sequence[Clip], split: str, labels: Mapping[str, str], bad: BadClips
 ) -> list[Utterance]:
     found = sorted(found, key=lambda clip: clip.id.encode())
-    return bad.usable((utterance(root, clip, accent_label(clip.accent, labels), split) for clip in found), told(root, found))
+    return bad.usable(
+        (utterance(root, clip, accent_label(clip.accent, labels), split) for clip in found), told(root, found)
+    )
 
 
 def has_lists(root: Path) -> bool:
@@ -415,7 +417,9 @@ def common_accent(
         drawn = {
             clip.id: (clip, name)
             for name, speakers in dealt
-            for clip in spread({speaker: by_speaker[speaker] for speaker in speakers}, per_accent, seed, attrgetter("path"))
+            for clip in spread(
+                {speaker: by_speaker[speaker] for speaker in speakers}, per_accent, seed, attrgetter("path")
+            )
         }
         for name in sets:
             new = [clip for clip, of_set in drawn.values() if of_set == name and clip.id not in usable]
@@ -498,9 +502,7 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> N
         for label, accent in voices.COMMON_ACCENT.items()
         for speaker in voices.cast([accent], speakers, seed, "common voice", label)
     ]
-    people += zip(
-        (MINI_FREE_TEXT, ""), voices.cast(voices.STANDARD, 2, seed, "common voice", "other"), strict=True
-    )
+    people += zip((MINI_FREE_TEXT, ""), voices.cast(voices.STANDARD, 2, seed, "common voice", "other"), strict=True)
     texts = mini.digit_strings(mini.TEST, seed, "common voice")
     script = []
     for number, (accent, speaker) in enumerate(people):

@@ -19,9 +19,7 @@ find_root = partial(common_voice.find_root, language=LANGUAGE, several=True)
 fetch = partial(common_voice.fetch, language=LANGUAGE, several=True)
 
 
-def accent_label(
-    clip: Clip, labels: Mapping[str, str], variants: bool = True
-) -> tuple[str | None, str]:
+def accent_label(clip: Clip, labels: Mapping[str, str], variants: bool = True) -> tuple[str | None, str]:
     """The label of a clip and, where it has none, why not.
 
     Each of the two columns that is filled must be in the table as a whole, and
@@ -155,9 +153,7 @@ def _script(seed: int, clips: int) -> tuple[list[_Row], list[_Row]]:
                 )
             ]
             old = [_Person(*person, accents=accent, gender=OLD_GENDERS[gender]) for person in people[:7]]
-            new = [
-                _Person(*person, variant=NEW_VARIANTS[accent], gender=NEW_GENDERS[gender]) for person in people[7:]
-            ]
+            new = [_Person(*person, variant=NEW_VARIANTS[accent], gender=NEW_GENDERS[gender]) for person in people[7:]]
             for number, person in enumerate(old[:5]):
                 own = [next(texts) for _ in range(clips)]
                 # As in the real corpus, some sentences are read by several people.

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -157,9 +157,7 @@ def _continue_transfer(url: str, part: Path, archive: Archive, timeout: float) -
             part.unlink()
         raise
     with response:
-        resumed = response.status == 206 and (response.headers.get("Content-Range") or "").startswith(
-            f"bytes {there}-"
-        )
+        resumed = response.status == 206 and (response.headers.get("Content-Range") or "").startswith(f"bytes {there}-")
         expected = int(response.headers.get("Content-Length") or 0)
         if response.status == 206 and not resumed:
             raise ConnectionError("the server answered with another part than the one asked for")
@@ -202,10 +200,7 @@ def _fault(path: Path, archive: Archive) -> str | None:
 def checksum(path: Path, algorithm: str) -> str:
     """The hexadecimal digest of a file."""
     digest = hashlib.new(algorithm)
-    with (
-        open(path, "rb") as handle,
-        _progress(f"{algorithm} of {Path(path).name}", Path(path).stat().st_size) as bar,
-    ):
+    with open(path, "rb") as handle, _progress(f"{algorithm} of {Path(path).name}", Path(path).stat().st_size) as bar:
         while block := handle.read(BLOCK):
             digest.update(block)
             bar.update(len(block))
@@ -326,9 +321,7 @@ def _of_macos(name: str) -> bool:
 def _inside(folder: Path, name: str, path: Path) -> Path:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
-        raise InputError(
-            f"{path} holds {name!r}, which leads out of the folder; this archive is not the corpus"
-        )
+        raise InputError(f"{path} holds {name!r}, which leads out of the folder; this archive is not the corpus")
     return folder.joinpath(*pure.parts)
 
 
@@ -357,9 +350,7 @@ def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
                     place = posixpath.dirname(name) if member.issym() else ""
                     links[name] = member.name, posixpath.normpath(posixpath.join(place, member.linkname))
                 else:
-                    raise InputError(
-                        f"{path} holds {member.name!r}, which is no file; this archive is not the corpus"
-                    )
+                    raise InputError(f"{path} holds {member.name!r}, which is no file; this archive is not the corpus")
                 # tarfile remembers every member, for links that we follow ourselves.
                 tar.members.clear()
                 bar.update(raw.tell() - bar.n)
@@ -396,9 +387,9 @@ def _unpack_zip(path: Path, folder: Path, budget: _Budget) -> None:
 def _zip_time(member: zipfile.ZipInfo) -> float:
     """Zip archives name no time zone; a date that is none (of month 0, say) is the first one that they know."""
     try:
-        return datetime(*member.date_time, tzinfo=timezone.utc).timestamp()
+        return datetime(*member.date_time, tzinfo=UTC).timestamp()
     except ValueError:
-        return datetime(1980, 1, 1, tzinfo=timezone.utc).timestamp()
+        return datetime(1980, 1, 1, tzinfo=UTC).timestamp()
 
 
 @contextmanager
@@ -441,11 +432,5 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def _progress(text: str, total: int | None, initial: int = 0) -> tqdm:
     return tqdm(
-        desc=text,
-        total=total,
-        initial=initial,
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        disable=not sys.stderr.isatty(),
+        desc=text, total=total, initial=initial, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
     )

@@ -90,8 +90,9 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
                     _move(find_root(unpacked), folder)
             elif archive is None:
                 raise InputError(
-                    f"{file} holds no {INNER.name}, whose checksum is known, so nothing shows that it is the corpus; "
-                    "remove it and run the same command again, or give your own copy with --edacc-root or --edacc-archive"
+                    f"{file} holds no {INNER.name}, whose checksum is known, so nothing shows that it is the corpus;"
+                    " remove it and run the same command again, or give your own copy with --edacc-root or"
+                    " --edacc-archive"
                 )
             else:
                 download.check_own(file, INNER)
@@ -138,16 +139,13 @@ def _column(path: Path, header: list[str], beginning: str) -> int:
     matches = [index for index, name in enumerate(header) if name.startswith(beginning)]
     if len(matches) != 1:
         raise InputError(
-            f"{path} has {len(matches)} columns that begin with {beginning!r} instead of one; "
-            "unpack the corpus again"
+            f"{path} has {len(matches)} columns that begin with {beginning!r} instead of one; unpack the corpus again"
         )
     return matches[0]
 
 
 def label_speakers(
-    told: Mapping[str, Background],
-    table: Mapping[str, str],
-    by_speaker: Mapping[str, str] | None = None,
+    told: Mapping[str, Background], table: Mapping[str, str], by_speaker: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
     """(speaker to accent label, unmapped free text to its speakers).
 
@@ -192,16 +190,16 @@ def utterances(
         text = _table(folder / "text")
         speaker_of = _table(folder / "utt2spk")
         control = _control_passages(folder / "stm")
-        segments = {key: _segment(folder / "segments", key, value) for key, value in _table(folder / "segments").items()}
+        segments = {
+            key: _segment(folder / "segments", key, value) for key, value in _table(folder / "segments").items()
+        }
         names = dict.fromkeys(recording for recording, _, _ in segments.values())
         lengths = bad.durations(root / "data" / f"{name}.wav" for name in names)
         found = []
         for key, (recording, start, end) in segments.items():
             for name, table in (("utt2spk", speaker_of), ("text", text)):
                 if key not in table:
-                    raise InputError(
-                        f"{folder / name} has no line for {key} of segments; unpack the corpus again"
-                    )
+                    raise InputError(f"{folder / name} has no line for {key} of segments; unpack the corpus again")
             speaker = speaker_of[key]
             audio = root / "data" / f"{recording}.wav"
             if audio not in lengths:
@@ -213,9 +211,7 @@ def utterances(
             reason = None
             if start < 0 or end <= start:
                 reason = NO_AUDIO
-            elif IGNORED in text[key].lower() or _mostly_in(
-                control.get((recording, speaker), []), start, end
-            ):
+            elif IGNORED in text[key].lower() or _mostly_in(control.get((recording, speaker), []), start, end):
                 reason = CONTROL
             elif not words:
                 reason = WORDLESS
@@ -247,9 +243,7 @@ def utterances(
 def rekeyed(key: str, recording: str, speaker: str) -> str:
     """The id with its speaker in front; see the module's text."""
     if not key.startswith(f"{recording}-"):
-        raise InputError(
-            f"utterance {key} does not begin with its recording {recording}; unpack the corpus again"
-        )
+        raise InputError(f"utterance {key} does not begin with its recording {recording}; unpack the corpus again")
     part = RECORDING.fullmatch(recording)[2]  # type: ignore[index]
     return "-".join(filter(None, (speaker, part, key[len(recording) + 1 :])))
 
@@ -268,9 +262,7 @@ def _segment(path: Path, key: str, value: str) -> tuple[str, float, float]:
     fields = value.split()
     start, end = (number(field) for field in fields[1:3]) if len(fields) == 3 else (None, None)
     if start is None or end is None:
-        raise InputError(
-            f"{path}: the line of {key} is not a recording, a start and an end; unpack the corpus again"
-        )
+        raise InputError(f"{path}: the line of {key} is not a recording, a start and an end; unpack the corpus again")
     return fields[0], start, end
 
 
@@ -284,8 +276,7 @@ def _control_passages(path: Path) -> dict[tuple[str, str], list[tuple[float, flo
         start, end = (number(field) for field in fields[3:5]) if len(fields) > 4 else (None, None)
         if start is None or end is None:
             raise InputError(
-                f"{path}:{row} is not `recording channel speaker start end <label> words`; "
-                "unpack the corpus again"
+                f"{path}:{row} is not `recording channel speaker start end <label> words`; unpack the corpus again"
             )
         found.setdefault((fields[0], fields[2]), []).append((start, end))
     return found
@@ -314,12 +305,7 @@ MINI_UNMAPPED = "Mostly American with some Italian"
 MINI_RATE = 32000
 
 
-def synthesise(
-    root: Path,
-    seed: int = 0,
-    seen: tuple[int, int] = (20, 8),
-    unseen: tuple[int, int] = (3, 8),
-) -> None:
+def synthesise(root: Path, seed: int = 0, seen: tuple[int, int] = (20, 8), unseen: tuple[int, int] = (3, 8)) -> None:
     """Write a mini EdAcc v1.0 at `root`, quirks included.
 
     Sizes are (speakers of each accent, turns of each speaker); `seen` for the
@@ -344,23 +330,17 @@ def synthesise(
         for part in PARTS:
             (folder / part).mkdir()
         script = [_conversation(number, pair, texts, seed) for number, pair in enumerate(conversations, 1)]
-        spoken = speak(
-            [turn.speaker.line(turn.said) for turns in script for turn in turns if turn.said], MINI_RATE
-        )
+        spoken = speak([turn.speaker.line(turn.said) for turns in script for turn in turns if turn.said], MINI_RATE)
         rows = []
         for number, (pair, turns) in enumerate(zip(conversations, script, strict=True), 1):
             part = PARTS[number % 2]
             for recording in sorted({turn.recording for turn in turns}):
-                _write_recording(
-                    folder, part, recording, [t for t in turns if t.recording == recording], spoken, seed
-                )
+                _write_recording(folder, part, recording, [t for t in turns if t.recording == recording], spoken, seed)
             for side, (answer, speaker, _) in zip("AB", pair, strict=False):
                 rows.append(_questionnaire(f"EDACC-C{number:02d}-{side}", answer, speaker))
         _write_side_files(folder, rows)
         mini.write_note(
-            folder,
-            "EdAcc",
-            voices.table(voices.EDACC_SEEN, voices.EDACC_UNSEEN, {"(unmapped)": voices.STANDARD[0]}),
+            folder, "EdAcc", voices.table(voices.EDACC_SEEN, voices.EDACC_UNSEEN, {"(unmapped)": voices.STANDARD[0]})
         )
 
 
@@ -382,9 +362,7 @@ def _conversation(
     random = generator(seed, "edacc", "conversation", number)
     parts = ("_P1", "_P2") if number == 5 else ("",)
     recordings = [f"EDACC-C{number:02d}{part}" for part in parts]
-    sides = [
-        (f"EDACC-C{number:02d}-{side}", speaker) for side, (_, speaker, _) in zip("AB", pair, strict=False)
-    ]
+    sides = [(f"EDACC-C{number:02d}-{side}", speaker) for side, (_, speaker, _) in zip("AB", pair, strict=False)]
     turns = []
     for name, speaker in sides:
         words = next(texts)
@@ -462,12 +440,7 @@ QUESTIONS = {
 
 
 def _questionnaire(name: str, answer: str, speaker: voices.Speaker) -> list[str]:
-    told = {
-        0: name,
-        5: {"m": "Male", "f": "Female"}[speaker.gender],
-        12: speaker.accent.is_really,
-        19: answer,
-    }
+    told = {0: name, 5: {"m": "Male", "f": "Female"}[speaker.gender], 12: speaker.accent.is_really, 19: answer}
     return [told.get(column, "NA") for column in range(28)]
 
 
@@ -478,6 +451,4 @@ def _write_side_files(folder: Path, rows: list[list[str]]) -> None:
         writer.writerows(rows)
     (folder / "README.txt").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
     (folder / "glm").write_text(";; no rules\n", encoding="utf-8")
-    (folder / "evaluate.sh").write_text(
-        "#!/bin/sh\n# The real corpus scores with sclite here.\n", encoding="utf-8"
-    )
+    (folder / "evaluate.sh").write_text("#!/bin/sh\n# The real corpus scores with sclite here.\n", encoding="utf-8")

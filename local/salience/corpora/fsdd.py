@@ -147,13 +147,7 @@ class DigitString:
 
 
 def draw_strings(
-    digits: Sequence[Utterance],
-    name: str,
-    passes: int,
-    seed: int,
-    kind: int,
-    shortest: int = 3,
-    longest: int = 5,
+    digits: Sequence[Utterance], name: str, passes: int, seed: int, kind: int, shortest: int = 3, longest: int = 5
 ) -> list[DigitString]:
     """Strings of one speaker's `digits`: in each of `passes`, each recording stands at most once.
 
@@ -180,9 +174,7 @@ def draw_strings(
     return strings
 
 
-def _choose(
-    left: list[Utterance], length: int, kind: int, random: np.random.Generator
-) -> tuple[Utterance, ...] | None:
+def _choose(left: list[Utterance], length: int, kind: int, random: np.random.Generator) -> tuple[Utterance, ...] | None:
     for _ in range(50):
         chosen = tuple(left[i] for i in random.choice(len(left), size=length, replace=False))
         if mini.sentence_set(" ".join(digit.text for digit in chosen)) == kind:
@@ -241,9 +233,7 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
         (folder / "recordings").mkdir()
         for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
-            write_audio(
-                folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16"
-            )
+            write_audio(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")
         metadata = {
             name: {
                 "gender": {"m": "male", "f": "female"}[cast[name].gender],

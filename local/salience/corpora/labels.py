@@ -24,8 +24,7 @@ def text_lines(
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8", errors)
             except UnicodeDecodeError as error:
                 raise InputError(
-                    f"{path}:{number} is not UTF-8 (byte {error.start + 1}); "
-                    "convert the file, for instance with iconv"
+                    f"{path}:{number} is not UTF-8 (byte {error.start + 1}); convert the file, for instance with iconv"
                 ) from None
             yield number, line.rstrip("\r\n")
 

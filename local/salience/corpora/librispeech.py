@@ -129,9 +129,7 @@ def genders(root: Path) -> dict[str, str]:
     return found
 
 
-def utterances(
-    root: Path, parts: Sequence[str] | None = None, bad: BadClips | None = None
-) -> Iterator[Utterance]:
+def utterances(root: Path, parts: Sequence[str] | None = None, bad: BadClips | None = None) -> Iterator[Utterance]:
     """The utterances of `parts` (default: all that are there), part by part, sorted by id.
 
     Text is upper case as published.  `split` is the part.  A transcript
@@ -161,13 +159,10 @@ def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Ut
             raise InputError(f"{transcript}:{number} is empty; remove the line, or unpack the corpus again")
         if key.count("-") != 2:
             raise InputError(
-                f"{transcript}:{number}: {key} is not an id <reader>-<chapter>-<number>; "
-                "unpack the corpus again"
+                f"{transcript}:{number}: {key} is not an id <reader>-<chapter>-<number>; unpack the corpus again"
             )
         if not text.strip():
-            raise InputError(
-                f"{transcript}:{number}: {key} has an empty transcript; complete or remove the line"
-            )
+            raise InputError(f"{transcript}:{number}: {key} has an empty transcript; complete or remove the line")
         audio = transcript.parent / f"{key}.flac"
         reader = key.split("-")[0]
         yield Utterance(
@@ -195,11 +190,7 @@ def synthesise(
     Sizes are (readers, utterances of each); the parts are train-clean-100,
     dev-clean and test-clean.
     """
-    plan = {
-        "train-clean-100": (*train, mini.TRAIN),
-        "dev-clean": (*dev, mini.DEV),
-        "test-clean": (*test, mini.TEST),
-    }
+    plan = {"train-clean-100": (*train, mini.TRAIN), "dev-clean": (*dev, mini.DEV), "test-clean": (*test, mini.TEST)}
     count = train[0] + dev[0] + test[0]
     # Reader 60 is there for its name: in the real SPEAKERS.TXT it is "|CBW|Simon".
     readers = [60, *range(1001, 1000 + count)]
@@ -254,9 +245,7 @@ def _write(
                 chapter = 100000 + 2 * reader + number * 2 // each
                 key = f"{reader}-{chapter}-{number % -(-each // 2):04d}"
                 lines.append((key, reader, speaker, next(texts)))
-                row = (
-                    f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
-                )
+                row = f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
                 if row not in chapter_rows[-1:]:
                     chapter_rows.append(row)
     lines = lines[:limit]
@@ -264,7 +253,10 @@ def _write(
     with download.whole_folder(Path(root)) as folder:
         paused = [varied and number % 2 == 1 for number in range(len(lines))]
         spoken = speak(
-            [speaker.line(text.replace(" ", ", ") if pause else text) for (_, _, speaker, text), pause in zip(lines, paused, strict=True)]
+            [
+                speaker.line(text.replace(" ", ", ") if pause else text)
+                for (_, _, speaker, text), pause in zip(lines, paused, strict=True)
+            ]
         )
         for (key, reader, _, text), samples in zip(lines, spoken, strict=True):
             recording = voices.as_audio(samples, seed, key)
@@ -273,9 +265,7 @@ def _write(
             chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
             chapter_folder.mkdir(parents=True, exist_ok=True)
             write_audio(chapter_folder / f"{key}.flac", recording, 16000, subtype="PCM_16")
-            with open(
-                chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8"
-            ) as transcript:
+            with open(chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8") as transcript:
                 transcript.write(f"{key} {text.upper()}\n")
         header = (
             "; reader | sex | part | minutes | name (here the espeak-ng voice)\n;\n"

@@ -22,8 +22,7 @@ def noise(kind: str, seconds: float, rate: int, *names: object) -> np.ndarray:
     if kind == "hum":
         base = random.uniform(45, 130)
         sound = sum(
-            random.uniform(0.2, 1) / n * np.sin(2 * np.pi * (n * base * time + random.random()))
-            for n in range(1, 12)
+            random.uniform(0.2, 1) / n * np.sin(2 * np.pi * (n * base * time + random.random())) for n in range(1, 12)
         )
     elif kind == "coloured":
         sound = _coloured(count, random.uniform(0, 2), random)

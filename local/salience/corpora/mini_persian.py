@@ -25,10 +25,7 @@ _LATIN = _respelled("sefr yek do se chahar panj shesh haft hasht noh")
 _TURKISH = _respelled("sefr yek do se çahar pânj şeş haft haşt noh")
 _HINDI = _respelled("सिफ़र येक दो से चहार पंज शेश हफ़्त हश्त नोह")
 
-STANDARD = (
-    AccentVoice("fa", "Persian", _NINE),
-    AccentVoice("fa-latn", "Persian written in Latin letters", _LATIN),
-)
+STANDARD = (AccentVoice("fa", "Persian", _NINE), AccentVoice("fa-latn", "Persian written in Latin letters", _LATIN))
 SEEN = {
     "Shomali": AccentVoice("tr", "Turkish voice reading Persian respelled: a stand-in", _TURKISH),
     "Jonubi": AccentVoice("hi", "Hindi voice reading Persian respelled by ear: a stand-in", _HINDI),

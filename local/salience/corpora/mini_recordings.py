@@ -36,13 +36,17 @@ def find_root(folder: Path) -> Path:
     """`folder`, once it is found to hold mini recordings."""
     folder = Path(folder)
     if not (folder / REFERENCE).is_file() or not (folder / "audio").is_dir():
-        raise InputError(f"{folder} holds no {REFERENCE} beside audio/; give your own recordings with --recordings-root")
+        raise InputError(
+            f"{folder} holds no {REFERENCE} beside audio/; give your own recordings with --recordings-root"
+        )
     return folder
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """There is nothing to download: always an InputError."""
-    raise InputError("recordings to collect from cannot be downloaded; give yours with --recordings-root or --recordings-list")
+    raise InputError(
+        "recordings to collect from cannot be downloaded; give yours with --recordings-root or --recordings-list"
+    )
 
 
 @dataclass

@@ -35,7 +35,9 @@ def audio_files(root: Path) -> dict[str, Path]:
         if own:
             found[row["ID"]] = own[0]
     if not found:
-        raise InputError(f"{root}/audio holds no recording of the narratives in {root}/texts.csv; unpack the corpus again")
+        raise InputError(
+            f"{root}/audio holds no recording of the narratives in {root}/texts.csv; unpack the corpus again"
+        )
     return found
 
 
@@ -46,7 +48,9 @@ def utterances(root: Path) -> Iterator[Timed]:
     path = root / "utterances.csv"
     for row in _rows(path, ("ID", "Text_ID", "Primary_Text", "Audio_Start", "Audio_End")):
         if row["Text_ID"] not in speakers:
-            raise InputError(f"{path}: {row['ID']} belongs to {row['Text_ID']}, which texts.csv lacks; unpack the corpus again")
+            raise InputError(
+                f"{path}: {row['ID']} belongs to {row['Text_ID']}, which texts.csv lacks; unpack the corpus again"
+            )
         try:
             start, end = float(row["Audio_Start"]) / 1000, float(row["Audio_End"]) / 1000
         except ValueError:

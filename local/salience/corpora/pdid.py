@@ -105,10 +105,16 @@ def read_metadata(root: Path) -> list[Clip]:
         clip = _clip(dict(zip(names, values, strict=True)), f"{path}:{number}")
         if clip.path in by_path:
             first, accent = by_path[clip.path]
-            said = f"with the accent {clip.accent}, and line {first} with {accent}" if accent != clip.accent else f"as line {first} does"
+            said = (
+                f"with the accent {clip.accent}, and line {first} with {accent}"
+                if accent != clip.accent
+                else f"as line {first} does"
+            )
             raise InputError(f"{path}:{number} lists {clip.path} {said}; keep one of the lines")
         if clip.utt in by_utt:
-            raise InputError(f"{path}:{number} repeats the id {clip.utt} of line {by_utt[clip.utt]}; give each clip its own")
+            raise InputError(
+                f"{path}:{number} repeats the id {clip.utt} of line {by_utt[clip.utt]}; give each clip its own"
+            )
         by_path[clip.path], by_utt[clip.utt] = (number, clip.accent), number
         clips.append(clip)
     if not clips:
@@ -126,9 +132,13 @@ def _clip(values: dict[str, str], place: str) -> Clip:
         if name in ("utt", "recording", "speaker") and len(value.split()) > 1:
             raise InputError(f"{place} has the {name} {value!r} with a blank in it; take another id")
     if not values["utt"].startswith(values["speaker"]):
-        raise InputError(f"{place}: the id {values['utt']} does not start with its speaker {values['speaker']}; rename the clip")
+        raise InputError(
+            f"{place}: the id {values['utt']} does not start with its speaker {values['speaker']}; rename the clip"
+        )
     if Path(values["path"]).is_absolute() or ".." in Path(values["path"]).parts:
-        raise InputError(f"{place} names the file {values['path']}, which is not below the root; give a path that counts from it")
+        raise InputError(
+            f"{place} names the file {values['path']}, which is not below the root; give a path that counts from it"
+        )
     if values["split"] not in SPLITS:
         raise InputError(f"{place} has the split {values['split']!r}; it is train, dev, test or nothing")
     numbers = {name: _number(values[name], name, place) for name in DIGITS}

@@ -12,9 +12,7 @@ from salience.files import files_below, visible
 ENDINGS = (".wav", ".flac", ".ogg", ".sph")
 
 
-def recordings(
-    folder: Path, paths: Iterable[Path] | None = None, bad: BadClips | None = None
-) -> list[Utterance]:
+def recordings(folder: Path, paths: Iterable[Path] | None = None, bad: BadClips | None = None) -> list[Utterance]:
     """One record a recording, sorted by id: what `paths` names, or all audio below `folder`.
 
     The id is the path from `folder`, without ending, its parts joined by `-`;
@@ -30,9 +28,7 @@ def recordings(
         key = "_".join("-".join(path.relative_to(folder).with_suffix("").parts).split())
         if key in found:
             raise InputError(f"{path} and {found[key].audio} would both be called {key}; rename one of them")
-        found[key] = Utterance(
-            id=key, speaker=key, audio=path, text="", duration=UNKNOWN, recording=key
-        )
+        found[key] = Utterance(id=key, speaker=key, audio=path, text="", duration=UNKNOWN, recording=key)
     return bad.usable(found[key] for key in sorted(found, key=os.fsencode))
 
 
@@ -43,9 +39,7 @@ def of_a_second(found: Sequence[Utterance], folder: Path, option: str) -> list[U
     gave it.
     """
     if not found:
-        raise InputError(
-            f"{folder} holds no audio ({' '.join(ENDINGS)}); give a folder of recordings with {option}"
-        )
+        raise InputError(f"{folder} holds no audio ({' '.join(ENDINGS)}); give a folder of recordings with {option}")
     usable = [recording for recording in found if recording.duration >= 1]
     if not usable:
         raise InputError(

@@ -115,8 +115,7 @@ def listed(path: Path) -> list[str]:
             continue
         if PATH.fullmatch(name) is None:
             raise InputError(
-                f"{path}:{number} is {name!r} instead of a path <word>/<speaker>_nohash_<n>.wav; "
-                "correct the line"
+                f"{path}:{number} is {name!r} instead of a path <word>/<speaker>_nohash_<n>.wav; correct the line"
             )
         if name in found:
             raise InputError(f"{path}:{number} repeats {name} of line {found[name]}; remove one of the two")
@@ -151,9 +150,7 @@ def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[st
             )
         for name in names:
             if NAME.fullmatch(name) is None:
-                raise InputError(
-                    f"{root / word / name} is not named <speaker>_nohash_<n>.wav; rename or remove it"
-                )
+                raise InputError(f"{root / word / name} is not named <speaker>_nohash_<n>.wav; rename or remove it")
         found.update(f"{word}/{name}" for name in names)
     splits: dict[str, list[str]] = {}
     for split, file in LISTS.items():
@@ -167,16 +164,13 @@ def clips(root: Path, words: Collection[str] | None = None) -> dict[str, list[st
                 )
     for name in sorted(set(splits["dev"]) & set(splits["test"])):
         raise InputError(
-            f"{root / LISTS['test']} names {name}, and so does {root / LISTS['dev']}; "
-            "take it out of one of them"
+            f"{root / LISTS['test']} names {name}, and so does {root / LISTS['dev']}; take it out of one of them"
         )
     rest = found.difference(splits["dev"], splits["test"])
     return {"train": sorted(rest), "dev": splits["dev"], "test": splits["test"]}
 
 
-def utterances(
-    root: Path, words: Collection[str] | None = None, bad: BadClips | None = None
-) -> Iterator[Utterance]:
+def utterances(root: Path, words: Collection[str] | None = None, bad: BadClips | None = None) -> Iterator[Utterance]:
     """The clips for training, then dev, then test, each sorted by id; see `clips` for the InputErrors.
 
     `split` says which; the text is the word.  Clips that `clip_duration` does

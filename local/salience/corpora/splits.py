@@ -44,11 +44,7 @@ def groups_of(heard: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def split_speakers(
-    accents: Mapping[str, str],
-    partners: Mapping[str, Sequence[str]],
-    seed: int,
-    dev: float = 0.2,
-    test: float = 0.3,
+    accents: Mapping[str, str], partners: Mapping[str, Sequence[str]], seed: int, dev: float = 0.2, test: float = 0.3
 ) -> dict[str, str]:
     """Speaker to `train`, `dev` or `test`, within each accent in about the shares asked for.
 
@@ -70,18 +66,13 @@ def split_speakers(
     for speaker in sorted(accents, key=lambda speaker: generator(seed, speaker).random()):
         if speaker in chosen:
             continue
-        known = [
-            partner for partner in partners.get(speaker, ()) if partner in accents and partner != speaker
-        ]
+        known = [partner for partner in partners.get(speaker, ()) if partner in accents and partner != speaker]
         together = [speaker, *sorted(partner for partner in known if partner not in chosen)]
         emptiest = sorted(room[accents[speaker]], key=lambda name: -room[accents[speaker]][name])
         order = [*sorted({chosen[partner] for partner in known if partner in chosen}), *emptiest]
         # All of a recording if a set has room for them, else the speaker alone.
         group, name = next(
-            (group, name)
-            for group in (together, [speaker])
-            for name in order
-            if _has_room(group, accents, room, name)
+            (group, name) for group in (together, [speaker]) for name in order if _has_room(group, accents, room, name)
         )
         for person in group:
             chosen[person] = name

@@ -51,9 +51,7 @@ EDACC_SEEN = {
     ),
     "Italian": AccentVoice("it", "Italian voice reading English"),
     "Egyptian": AccentVoice("ar", "Arabic voice reading English respelled by ear", _ARABIC),
-    "Vietnamese": AccentVoice(
-        "vi", "Northern Vietnamese voice reading English respelled by ear", _VIETNAMESE
-    ),
+    "Vietnamese": AccentVoice("vi", "Northern Vietnamese voice reading English respelled by ear", _VIETNAMESE),
 }
 """The five EdAcc accents of the paper's Table 2."""
 
@@ -153,9 +151,7 @@ def cast(
 
 def table(*groups: dict[str, AccentVoice]) -> str:
     """Accents and the voices behind them, one a line, for the note at a corpus' root."""
-    return "".join(
-        f"{label}\t{voice.name}\t{voice.is_really}\n" for group in groups for label, voice in group.items()
-    )
+    return "".join(f"{label}\t{voice.name}\t{voice.is_really}\n" for group in groups for label, voice in group.items())
 
 
 def as_audio(samples: np.ndarray, *names: object) -> np.ndarray:

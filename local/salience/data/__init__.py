@@ -1,0 +1,1 @@
+"""Tables, data directories, validation, transforms, text normalisers and tokens."""

@@ -50,14 +50,19 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
         else:
             whole[key] = f"{utterance.recording} 0.000 {utterance.duration:.3f}"
         for name, value in (
-            ("utt2accent", utterance.accent), ("utt2lang", utterance.language), ("utt2split", utterance.split)
+            ("utt2accent", utterance.accent),
+            ("utt2lang", utterance.language),
+            ("utt2split", utterance.split),
         ):
             if value is not None:
                 optional[name][key] = value
         if utterance.gender in ("m", "f"):
             optional["spk2gender"][utterance.speaker] = utterance.gender
     if not text:
-        raise InputError(f"{folder} would be empty: no utterance of the corpus belongs to this set; check the corpus root and the accents asked for")
+        raise InputError(
+            f"{folder} would be empty: no utterance of the corpus belongs to this set; check the corpus root and the"
+            " accents asked for"
+        )
     if pair := unsorted(utt2spk):
         first, second = (f"{key} of {utt2spk[key]}" for key in pair)
         raise InputError(
@@ -95,7 +100,10 @@ def read_data_dir(folder: Path) -> list[Utterance]:
     folder = Path(folder)
     utt2spk = read_speakers(folder / "utt2spk")
     wav = read_table(folder / "wav.scp")
-    tables = {name: _optional(folder / name) for name in ("segments", "text", "utt2dur", "utt2accent", "utt2lang", "utt2split", "spk2gender", "reco2dur")}
+    tables = {
+        name: _optional(folder / name)
+        for name in ("segments", "text", "utt2dur", "utt2accent", "utt2lang", "utt2split", "spk2gender", "reco2dur")
+    }
     records = []
     for key, speaker in utt2spk.items():
         recording, start, end = key, None, None
@@ -106,17 +114,26 @@ def read_data_dir(folder: Path) -> list[Utterance]:
             recording = fields[0]
             start, end = (_seconds(field, key, folder / "segments") for field in fields[1:])
             if end <= start:
-                raise InputError(f"{folder / 'segments'}: {key} ends at {end:g} s and starts at {start:g} s; correct its line")
+                raise InputError(
+                    f"{folder / 'segments'}: {key} ends at {end:g} s and starts at {start:g} s; correct its line"
+                )
             length = (tables["reco2dur"] or {}).get(recording)
             if length is not None and start >= _seconds(length, recording, folder / "reco2dur"):
-                raise InputError(f"{folder / 'segments'}: {key} begins at {start:g} s, where {recording} has ended ({length} s); correct its line")
+                raise InputError(
+                    f"{folder / 'segments'}: {key} begins at {start:g} s, where {recording} has ended ({length} s);"
+                    " correct its line"
+                )
         records.append(
             Utterance(
                 id=key,
                 speaker=speaker,
                 audio=Path(_value(wav, recording, folder / "wav.scp")),
                 text=_value(tables["text"], key, folder / "text") if tables["text"] is not None else "",
-                duration=_seconds(tables["utt2dur"][key], key, folder / "utt2dur") if tables["utt2dur"] and key in tables["utt2dur"] else 0.0,
+                duration=(
+                    _seconds(tables["utt2dur"][key], key, folder / "utt2dur")
+                    if tables["utt2dur"] and key in tables["utt2dur"]
+                    else 0.0
+                ),
                 recording=recording,
                 start=start,
                 end=end,

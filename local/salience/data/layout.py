@@ -26,5 +26,7 @@ PER_RECORDING = ("wav.scp", "reco2dur", "reco2file_and_channel")
 def other_tables(folder: Path) -> list[str]:
     """Tables of a data directory, by Kaldi's way to name them, of which we know no more than that."""
     known = {*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING, "spk2utt"}
-    named = (path.name for path in folder.iterdir() if re.fullmatch(r"(utt|spk|reco)2\w+", path.name) and path.is_file())
+    named = (
+        path.name for path in folder.iterdir() if re.fullmatch(r"(utt|spk|reco)2\w+", path.name) and path.is_file()
+    )
     return sorted(name for name in named if name not in known)

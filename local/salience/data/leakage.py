@@ -70,9 +70,7 @@ def recordings_of(folder: Path) -> set[str]:
 def overlaps(folders: Iterable[Path], key_of: Callable[[str], str] = sentence_key) -> Iterator[Overlap]:
     """Compare every pair of data directories, in the order given; sentences with the same key are the same."""
     contents = [(Path(f), speakers_of(f), sentences_of(f, key_of), recordings_of(f)) for f in folders]
-    for (first, speakers, sentences, audio), (second, speakers2, sentences2, audio2) in combinations(
-        contents, 2
-    ):
+    for (first, speakers, sentences, audio), (second, speakers2, sentences2, audio2) in combinations(contents, 2):
         yield Overlap(
             first,
             second,

@@ -168,7 +168,7 @@ def _kept(text: str, place: int) -> str:
     if character.isalnum() or unicodedata.category(character).startswith("M"):
         return character
     inside = len(around) == 3 and around[0].isalnum() and around[2].isalnum()
-    if character in "'-" and inside or around == "l\u00b7l":
+    if (character in "'-" and inside) or around == "l\u00b7l":
         return character
     return " "
 
@@ -186,7 +186,9 @@ NON_JOINER = "\u200c"
 _PERSIAN_LETTERS = str.maketrans(
     dict.fromkeys("\u064a\u0649\u06d2", "\u06cc")  # ye: Arabic, without dots, Urdu
     | dict.fromkeys("\u0643\u06aa", "\u06a9")  # kaf: Arabic, Sindhi
-    | dict.fromkeys("\u0629\u06c0\u06c1\u06c2\u06c3\u06be\u06d5", "\u0647")  # he: with two dots or a hamza, Urdu, Kurdish
+    | dict.fromkeys(
+        "\u0629\u06c0\u06c1\u06c2\u06c3\u06be\u06d5", "\u0647"
+    )  # he: with two dots or a hamza, Urdu, Kurdish
     | dict.fromkeys("\u0623\u0625\u0671\u0672\u0673", "\u0627")  # alef: with a hamza, of connection
     # Signs that Unicode counts among the letters (tatweel, high hamza, small waw and ye), and what parts thousands.
     | dict.fromkeys("\u0640\u0674\u06e5\u06e6\u066c", "")

@@ -60,9 +60,15 @@ def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | 
                 for utterance in bar(utterances, f"packing {folder.name}"):
                     signal = read_utterance(utterance, rate)
                     if width is not None and len(signal) > width:
-                        raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, more than the {width} of a command; cut it or remove {utterance.id}")
+                        raise InputError(
+                            f"{utterance.audio} has {len(signal)} samples at {rate} Hz, more than the {width} of a"
+                            f" command; cut it or remove {utterance.id}"
+                        )
                     if len(signal) < shortest:
-                        raise InputError(f"{utterance.audio} has {len(signal)} samples at {rate} Hz, too few for one window; remove {utterance.id}")
+                        raise InputError(
+                            f"{utterance.audio} has {len(signal)} samples at {rate} Hz, too few for one window; remove"
+                            f" {utterance.id}"
+                        )
                     counts[utterance.id] = f"{place} {len(signal)}"
                     if kind is np.int16:
                         signal = np.clip(np.rint(signal * INT16), -INT16, INT16 - 1)
@@ -113,5 +119,7 @@ def read_packed(folder: Path) -> Packed:
     if (places < 0).any():
         raise InputError(f"{folder}/utterances has a number below 0; {again}")
     if (places[:, 0] > len(signals) - places[:, 1]).any():
-        raise InputError(f"{folder}/signals.npy is shorter than its utterances; remove the folder and run stage 2 again")
+        raise InputError(
+            f"{folder}/signals.npy is shorter than its utterances; remove the folder and run stage 2 again"
+        )
     return Packed(list(table), signals, places[:, 0], places[:, 1])

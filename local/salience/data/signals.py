@@ -23,7 +23,7 @@ def read_utterance(utterance: Utterance, rate: int, speed: float | None = None) 
     seconds = len(samples) / rate
     if utterance.duration and abs(seconds - utterance.duration) > TOLERANCE:
         raise InputError(
-            f"{utterance.audio}: the utterance {utterance.id} lasts {seconds:.2f} s, and {utterance.duration:.2f} s in utt2dur; "
-            "run stage 1 again if the file has changed, fetch it again if it is damaged, or correct utt2dur"
+            f"{utterance.audio}: the utterance {utterance.id} lasts {seconds:.2f} s, and {utterance.duration:.2f} s in"
+            " utt2dur; run stage 1 again if the file has changed, fetch it again if it is damaged, or correct utt2dur"
         )
     return samples

@@ -37,7 +37,9 @@ class Symbols:
     def decode(self, numbers: Iterable[int]) -> str:
         """The text of symbols without repeats; blanks fall away, unknown ones are shown as [UNK]."""
         said = (self.symbols[number] for number in numbers if number != self.blank)
-        return " ".join("".join(" " if symbol == BOUNDARY else symbol for symbol in said if symbol not in SILENT).split())
+        return " ".join(
+            "".join(" " if symbol == BOUNDARY else symbol for symbol in said if symbol not in SILENT).split()
+        )
 
     def write(self, path: Path) -> None:
         """Write tokens.txt."""

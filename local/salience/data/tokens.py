@@ -35,8 +35,14 @@ def train_subwords(texts: Iterable[str], size: int) -> bytes:
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts), model_writer=model, vocab_size=size, model_type="unigram",
-            character_coverage=1.0, normalization_rule_name="identity", num_threads=1, minloglevel=2,
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            vocab_size=size,
+            model_type="unigram",
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            num_threads=1,
+            minloglevel=2,
         )
     except RuntimeError as error:
         # Its own three and the word mark are as many as ESPnet's four.
@@ -54,7 +60,12 @@ def subword_tokens(model: bytes) -> list[str]:
 
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
     special = {"<unk>", "<s>", "</s>"}
-    return [BLANK, UNKNOWN, *(p for p in map(pieces.id_to_piece, range(pieces.get_piece_size())) if p not in special), END]
+    return [
+        BLANK,
+        UNKNOWN,
+        *(p for p in map(pieces.id_to_piece, range(pieces.get_piece_size())) if p not in special),
+        END,
+    ]
 
 
 def write_tokens(path: Path, tokens: Iterable[str]) -> None:
@@ -68,7 +79,9 @@ def read_tokens(path: Path) -> list[str]:
     with foreign(path, "is not UTF-8", "write it with prepare_tokens.py", "run the stage that writes it"):
         tokens = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if tokens[:2] != [BLANK, UNKNOWN] or tokens[-1] != END or len(tokens) != len(set(tokens)):
-        raise InputError(f"{path} is no list of different tokens from {BLANK} {UNKNOWN} to {END}; write it with prepare_tokens.py")
+        raise InputError(
+            f"{path} is no list of different tokens from {BLANK} {UNKNOWN} to {END}; write it with prepare_tokens.py"
+        )
     return tokens
 
 

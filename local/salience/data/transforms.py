@@ -208,9 +208,7 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
     if any(a >= b for a, b in zip(keys, keys[1:])):
         raise InputError(f"{folder / 'utt2spk'} is not sorted; run utils/fix_data_dir.sh {folder}")
     if parts < 1 or parts > len(keys):
-        raise InputError(
-            f"{folder} has {len(keys)} utterances, too few for {parts} parts; use fewer jobs (--nj)"
-        )
+        raise InputError(f"{folder} has {len(keys)} utterances, too few for {parts} parts; use fewer jobs (--nj)")
     groups = [[key] for key in keys]
     if not per_utterance and len(speaker_groups := by_speaker(speakers)) >= parts:
         groups = list(speaker_groups.values())
@@ -288,12 +286,7 @@ def combine(
 
 
 def copy(
-    source: Path,
-    target: Path,
-    utt_prefix: str = "",
-    utt_suffix: str = "",
-    spk_prefix: str = "",
-    spk_suffix: str = "",
+    source: Path, target: Path, utt_prefix: str = "", utt_suffix: str = "", spk_prefix: str = "", spk_suffix: str = ""
 ) -> int:
     """Copy a data directory, renaming utterances and speakers.  Returns the number of utterances.
 
@@ -304,7 +297,8 @@ def copy(
         example = f"{prefix}x{suffix}"
         if example.split() != [example] or any(faults(f"{example}\n".encode("utf-8", "surrogateescape"))):
             raise InputError(
-                f"{example!r} cannot be an id; choose a prefix and a suffix without blanks, that do not lead out of a folder"
+                f"{example!r} cannot be an id; choose a prefix and a suffix without blanks, that do not lead out of a"
+                " folder"
             )
     speakers = utterance_speakers(source)
 
@@ -318,9 +312,7 @@ def copy(
     with _replaced_tables(target) as folder:
         for name in _present(source, PER_UTTERANCE):
             change = speaker if name == "utt2spk" else bytes
-            _write_rows(
-                folder / name, ((utterance(key), change(value)) for key, value in iterate_rows(source / name))
-            )
+            _write_rows(folder / name, ((utterance(key), change(value)) for key, value in iterate_rows(source / name)))
         for name in _present(source, PER_SPEAKER):
             _write_rows(folder / name, ((speaker(key), value) for key, value in iterate_rows(source / name)))
         for name in _present(source, PER_RECORDING):
@@ -371,17 +363,20 @@ def _lengths(folder: Path) -> dict[bytes, float]:
             return {key: _length(folder / name, key, value) for key, value in iterate_rows(folder / name)}
     if (folder / "segments").exists():
         fields = ((key, [b"", b"", b"", *value.split()][-2:]) for key, value in iterate_rows(folder / "segments"))
-        return {key: _length(folder / "segments", key, end) - _length(folder / "segments", key, start) for key, (start, end) in fields}
-    raise InputError(
-        f"{folder} has none of utt2num_frames, utt2dur and segments; the shortest cannot be told"
-    )
+        return {
+            key: _length(folder / "segments", key, end) - _length(folder / "segments", key, start)
+            for key, (start, end) in fields
+        }
+    raise InputError(f"{folder} has none of utt2num_frames, utt2dur and segments; the shortest cannot be told")
 
 
 def _length(path: Path, key: bytes, value: bytes) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InputError(f"{path}: the line of {_shown(key)} has {_shown(value)!r} instead of a number; correct it") from None
+        raise InputError(
+            f"{path}: the line of {_shown(key)} has {_shown(value)!r} instead of a number; correct it"
+        ) from None
 
 
 def _two(source: Path, target: Path) -> tuple[Path, Path]:

@@ -138,9 +138,7 @@ def validate(
     if need_gb is not None:
         free = shutil.disk_usage(folder).free / 1e9
         if free < need_gb:
-            findings.add(
-                folder, f"the next stage needs {need_gb:g} GB on this disk, and {free:.1f} GB are free"
-            )
+            findings.add(folder, f"the next stage needs {need_gb:g} GB on this disk, and {free:.1f} GB are free")
     return findings.sentences()
 
 
@@ -197,10 +195,7 @@ def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> d
             known.add(speaker)
         if speaker_order and speaker < previous:
             findings.add(
-                path,
-                "is not sorted by speaker as well (begin every utterance id with its speaker's id)",
-                number,
-                key,
+                path, "is not sorted by speaker as well (begin every utterance id with its speaker's id)", number, key
             )
         previous = speaker
         speaker_of[key] = intern(speaker)
@@ -238,9 +233,7 @@ def _check_keys(path: Path, wanted: Iterable[str], what: str, findings: _Finding
             findings.add(path, f"lacks {what}s (utils/fix_data_dir.sh drops them everywhere)", key=key)
 
 
-def _check_utterance_tables(
-    folder: Path, speaker_of: dict[str, str], findings: _Findings
-) -> dict[str, float]:
+def _check_utterance_tables(folder: Path, speaker_of: dict[str, str], findings: _Findings) -> dict[str, float]:
     """Check the keys of all tables by utterance.  Returns durations in seconds, where `utt2dur` has them."""
     durations: dict[str, float] = {}
     for name in PER_UTTERANCE:
@@ -259,9 +252,7 @@ def _check_utterance_tables(
     return durations
 
 
-def _check_text(
-    path: Path, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings
-) -> None:
+def _check_text(path: Path, count_tokens: Callable[[str], int] | None, max_tokens: int, findings: _Findings) -> None:
     """Every transcript has words, and is short enough."""
     for number, key, value in _lines(path, findings):
         words = value.split()
@@ -270,11 +261,7 @@ def _check_text(
         for word in FORBIDDEN_WORDS.intersection(words):
             findings.add(path, f"has {word} as a word", number, key)
         # A token is at least one byte, and no prompt is longer than eight tokens.
-        if (
-            count_tokens
-            and len(value.encode()) + 8 > max_tokens
-            and (length := count_tokens(value)) > max_tokens
-        ):
+        if count_tokens and len(value.encode()) + 8 > max_tokens and (length := count_tokens(value)) > max_tokens:
             findings.add(path, f"has transcripts over {max_tokens} tokens", number, f"{key}, {length} tokens")
 
 
@@ -297,9 +284,7 @@ def _check_segments(path: Path, duration_of: dict[str, float], findings: _Findin
             continue
         start, end = times[0], times[1]
         if not 0 <= start < end:
-            findings.add(
-                path, "has segments that do not end after they start, or start before 0", number, key
-            )
+            findings.add(path, "has segments that do not end after they start, or start before 0", number, key)
         if not known:
             duration_of[key] = end - start
         last = lasts.setdefault(fields[0], _Last((start, number, key), (end, number, key)))
@@ -358,9 +343,7 @@ def _check_wav(path: Path, findings: _Findings) -> None:
                 findings.add(path, "has paths that begin with ~, which only a shell expands", number, key)
 
 
-def _check_durations(
-    folder: Path, duration_of: dict[str, float], longest: float, findings: _Findings
-) -> None:
+def _check_durations(folder: Path, duration_of: dict[str, float], longest: float, findings: _Findings) -> None:
     path = folder / next((name for name in ("utt2dur", "segments") if (folder / name).exists()), "wav.scp")
     for key, seconds in duration_of.items():
         if seconds > longest:

@@ -75,7 +75,8 @@ class Waveforms(Mapping[str, np.ndarray]):
             signal = read_utterance(utterance, RATE)
         if len(signal) < SHORTEST:
             raise InputError(
-                f"{self.data}: {key} has {len(signal)} samples at {RATE} Hz, too few for one frame; remove it from the set"
+                f"{self.data}: {key} has {len(signal)} samples at {RATE} Hz, too few for one frame; remove it from"
+                " the set"
             )
         return scale(signal) if self.scaled else signal.astype(np.float32)
 
@@ -129,7 +130,10 @@ def labels_of_set(waveforms: Waveforms, kind: str) -> dict[str, str]:
     if kind not in ("accent", "gender"):
         raise InputError(f"there are no labels {kind!r} of utterances; there are accent and gender")
     table = "utt2accent" if kind == "accent" else "spk2gender"
-    labels = {key: utterance.accent if kind == "accent" else utterance.gender for key, utterance in waveforms.utterances.items()}
+    labels = {
+        key: utterance.accent if kind == "accent" else utterance.gender
+        for key, utterance in waveforms.utterances.items()
+    }
     for key, label in labels.items():
         if label is None:
             owner = key if kind == "accent" else waveforms.utterances[key].speaker

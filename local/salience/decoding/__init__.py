@@ -1,0 +1,1 @@
+"""Batched decoding of each recogniser."""

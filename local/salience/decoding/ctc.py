@@ -17,7 +17,9 @@ Decode = Callable[[np.ndarray], str]
 
 
 @torch.no_grad()
-def log_probabilities(model: Wav2Vec2ForCTC, waveforms: Waveforms, batch_size: int = 8) -> Iterator[tuple[str, np.ndarray]]:
+def log_probabilities(
+    model: Wav2Vec2ForCTC, waveforms: Waveforms, batch_size: int = 8
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (utterance, log-probabilities (frames, symbols) of its real frames), short utterances first.
 
     An utterance is padded by its own length alone and shares a batch only with
@@ -47,27 +49,38 @@ def greedy(symbols: Symbols) -> Decode:
     return lambda scores: symbols.decode(best_path(scores, symbols.blank))
 
 
-def beam(symbols: Symbols, width: int, language_model: Path | None = None, weight: float = 0.5, word_bonus: float = 1.5) -> Decode:
+def beam(
+    symbols: Symbols, width: int, language_model: Path | None = None, weight: float = 0.5, word_bonus: float = 1.5
+) -> Decode:
     """Decode with a beam, by pyctcdecode or else, without a language model, by torchaudio's decoder.
 
     language_model: an n-gram model of words, as ARPA text or KenLM's binary
     file.  weight: of its log-probabilities.  word_bonus: added for each word.
     """
     if language_model is not None and not language_model.is_file():
-        raise InputError(f"{language_model} does not exist; give an n-gram model as ARPA text or KenLM's binary file by --lm")
+        raise InputError(
+            f"{language_model} does not exist; give an n-gram model as ARPA text or KenLM's binary file by --lm"
+        )
     if BOUNDARY not in symbols.numbers:
-        raise InputError(f"the symbols have no word boundary {BOUNDARY!r}, without which a beam finds no words; decode with --beam 0")
+        raise InputError(
+            f"the symbols have no word boundary {BOUNDARY!r}, without which a beam finds no words; decode with --beam 0"
+        )
     try:
         import pyctcdecode
     except ImportError:
         # torchaudio's decoder would score letters with the model of words.
         if language_model is None:
             return _torchaudios(symbols, width)
-        raise InputError("a beam with a language model needs the package pyctcdecode, which is not installed; pip install --no-deps pyctcdecode pygtrie") from None
+        raise InputError(
+            "a beam with a language model needs the package pyctcdecode, which is not installed; pip install --no-deps"
+            " pyctcdecode pygtrie"
+        ) from None
     if language_model is not None:
         _check_readable(language_model)
     labels = ["" if symbol == PAD else " " if symbol == BOUNDARY else symbol for symbol in symbols.symbols]
-    decoder = pyctcdecode.build_ctcdecoder(labels, str(language_model) if language_model else None, alpha=weight, beta=word_bonus)
+    decoder = pyctcdecode.build_ctcdecoder(
+        labels, str(language_model) if language_model else None, alpha=weight, beta=word_bonus
+    )
     return lambda scores: " ".join(decoder.decode(scores, beam_width=width).split())
 
 
@@ -83,14 +96,20 @@ def _check_readable(language_model: Path) -> None:
     try:
         kenlm.Model(str(language_model))
     except OSError:
-        raise InputError(f"{language_model} is no n-gram model that KenLM can read; give ARPA text or KenLM's binary file by --lm") from None
+        raise InputError(
+            f"{language_model} is no n-gram model that KenLM can read; give ARPA text or KenLM's binary file by --lm"
+        ) from None
 
 
 def _torchaudios(symbols: Symbols, width: int) -> Decode:
     try:
         from torchaudio.models.decoder import ctc_decoder
 
-        decoder = ctc_decoder(lexicon=None, tokens=list(symbols.symbols), beam_size=width, blank_token=PAD, sil_token=BOUNDARY)
+        decoder = ctc_decoder(
+            lexicon=None, tokens=list(symbols.symbols), beam_size=width, blank_token=PAD, sil_token=BOUNDARY
+        )
     except (ImportError, OSError, RuntimeError):
-        raise InputError("a beam needs a decoder that is not installed; pip install pyctcdecode, or decode with --beam 0") from None
+        raise InputError(
+            "a beam needs a decoder that is not installed; pip install pyctcdecode, or decode with --beam 0"
+        ) from None
     return lambda scores: symbols.decode(decoder(torch.from_numpy(scores)[None])[0][0].tokens.tolist())

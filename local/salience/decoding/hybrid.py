@@ -63,10 +63,17 @@ class BeamSearch:
         logging.getLogger("espnet").setLevel(logging.WARNING)
         logging.getLogger("espnet2").setLevel(logging.ERROR)
         self._speech2text = Speech2Text(
-            asr_train_config=folder / "config.yaml", asr_model_file=folder / "model.pth",
-            lm_train_config=lm and lm / "config.yaml", lm_file=lm and lm / "model.pth",
-            device=device, beam_size=search.beam_size, ctc_weight=search.ctc_weight, lm_weight=search.lm_weight,
-            penalty=search.penalty, maxlenratio=search.maxlenratio, minlenratio=search.minlenratio,
+            asr_train_config=folder / "config.yaml",
+            asr_model_file=folder / "model.pth",
+            lm_train_config=lm and lm / "config.yaml",
+            lm_file=lm and lm / "model.pth",
+            device=device,
+            beam_size=search.beam_size,
+            ctc_weight=search.ctc_weight,
+            lm_weight=search.lm_weight,
+            penalty=search.penalty,
+            maxlenratio=search.maxlenratio,
+            minlenratio=search.minlenratio,
         )
         score_together(self._speech2text.beam_search)
 
@@ -88,15 +95,17 @@ def score_together(search: Any) -> None:
     batched scoring; the scores are the same.  A search that is batched already,
     or whose attention keeps more than one tensor, is left as it is.
     """
-    from espnet2.asr.decoder.rnn_decoder import RNNDecoder
     from espnet.nets.batch_beam_search import BatchBeamSearch
     from espnet.nets.pytorch_backend.rnn.attentions import AttAdd, AttDot, AttLoc
     from espnet.nets.scorer_interface import BatchScorerInterface
+    from espnet2.asr.decoder.rnn_decoder import RNNDecoder
 
     class BatchedRNNDecoder(RNNDecoder, BatchScorerInterface):
         """A recurrent decoder that scores the next token of many hypotheses of one utterance."""
 
-        def batch_score(self, ys: torch.Tensor, states: list[dict[str, Any]], xs: torch.Tensor) -> tuple[torch.Tensor, list[dict[str, Any]]]:
+        def batch_score(
+            self, ys: torch.Tensor, states: list[dict[str, Any]], xs: torch.Tensor
+        ) -> tuple[torch.Tensor, list[dict[str, Any]]]:
             """ys: (hypotheses, tokens); xs: (hypotheses, frames, size), the same in each row.  Log probabilities (hypotheses, tokens)."""
             layers = range(self.dlayers)
             hidden = [torch.cat([state["z_prev"][layer] for state in states]) for layer in layers]
@@ -110,15 +119,21 @@ def score_together(search: Any) -> None:
             rows = range(len(states))
             return scores, [
                 {
-                    "z_prev": [z[row : row + 1] for z in new_hidden], "c_prev": [c[row : row + 1] for c in new_cells],
-                    "a_prev": weights[row : row + 1], "workspace": None,
+                    "z_prev": [z[row : row + 1] for z in new_hidden],
+                    "c_prev": [c[row : row + 1] for c in new_cells],
+                    "a_prev": weights[row : row + 1],
+                    "workspace": None,
                 }
                 for row in rows
             ]
 
     decoder = search.full_scorers.get("decoder")
     others = [scorer for name, scorer in search.full_scorers.items() if name != "decoder"]
-    if type(decoder) is not RNNDecoder or decoder.num_encs != 1 or not all(isinstance(s, BatchScorerInterface) for s in others):
+    if (
+        type(decoder) is not RNNDecoder
+        or decoder.num_encs != 1
+        or not all(isinstance(s, BatchScorerInterface) for s in others)
+    ):
         return
     if not isinstance(decoder.att_list[0], (AttLoc, AttDot, AttAdd)):
         return
@@ -128,7 +143,9 @@ def score_together(search: Any) -> None:
 
 
 @torch.no_grad()
-def ctc_greedy(model: torch.nn.Module, features: torch.Tensor, lengths: torch.Tensor | Sequence[int]) -> list[list[str]]:
+def ctc_greedy(
+    model: torch.nn.Module, features: torch.Tensor, lengths: torch.Tensor | Sequence[int]
+) -> list[list[str]]:
     """The best path of the CTC branch for a batch, collapsed: the tokens of each utterance.
 
     model: ESPnet's recogniser; features: (batch, frames, dimension), padded;

@@ -44,13 +44,19 @@ class ListenerChoice:
     @property
     def weights(self) -> Path:
         """The file that identifies the recogniser."""
-        return {"hybrid": self.model / "model.pth", "whisper": self.model, "commands": self.model / "model.safetensors"}[self.kind]
+        return {
+            "hybrid": self.model / "model.pth",
+            "whisper": self.model,
+            "commands": self.model / "model.safetensors",
+        }[self.kind]
 
 
 def open_listener(choice: ListenerChoice, device: str = "cpu") -> Listener:
     """Load the recogniser and freeze it."""
     if not choice.weights.is_file():
-        raise InputError(f"{choice.weights} does not exist; train the recogniser, or name another one by --listener.model")
+        raise InputError(
+            f"{choice.weights} does not exist; train the recogniser, or name another one by --listener.model"
+        )
     kinds = {"hybrid": HybridListener, "whisper": WhisperListener, "commands": CommandListener}
     return kinds[choice.kind](choice, device)
 
@@ -65,7 +71,10 @@ class HybridListener:
     def __init__(self, choice: ListenerChoice, device: str) -> None:
         self.model, self.arguments = load_hybrid(choice.model, device)
         if self.arguments.input_size != BINS:
-            raise InputError(f"{choice.model} reads features of {self.arguments.input_size} dimensions, and fbank has {BINS}; train it on the features of stage 2")
+            raise InputError(
+                f"{choice.model} reads features of {self.arguments.input_size} dimensions, and fbank has {BINS}; train"
+                " it on the features of stage 2"
+            )
         _frozen(self.model)
         # It would count errors in evaluation mode, which is where the model stays.
         self.model.error_calculator = None
@@ -88,7 +97,9 @@ class HybridListener:
         """ESPnet's own: CTC and attention, weighted as the model was trained."""
         # ESPnet wants its batches longest first.
         order = samples.argsort(descending=True).tolist()
-        ids = [torch.tensor(self._converter.tokens2ids(self._tokenizer.text2tokens(squeeze(texts[row])))) for row in order]
+        ids = [
+            torch.tensor(self._converter.tokens2ids(self._tokenizer.text2tokens(squeeze(texts[row])))) for row in order
+        ]
         padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=IGNORED).to(signals.device)
         lengths = torch.tensor([len(i) for i in ids], device=signals.device)
         features, frames = self._features(signals[order], samples[order])
@@ -101,7 +112,9 @@ class HybridListener:
     @torch.no_grad()
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
         """The best path of the CTC branch."""
-        return [self._tokenizer.tokens2text(tokens) for tokens in ctc_greedy(self.model, *self._features(signals, samples))]
+        return [
+            self._tokenizer.tokens2text(tokens) for tokens in ctc_greedy(self.model, *self._features(signals, samples))
+        ]
 
     def plain(self, text: str) -> str:
         """As it is: a hybrid writes what its transcripts have."""
@@ -193,10 +206,12 @@ class CommandListener:
 
     def _logits(self, signals: Tensor, samples: Tensor) -> Tensor:
         # One by one: the recogniser's mean over time would count the padding.
-        return torch.cat([
-            self.model(self.model.decibels(signal[None, :own] / INT16))
-            for signal, own in zip(signals, samples.tolist(), strict=True)
-        ])
+        return torch.cat(
+            [
+                self.model(self.model.decibels(signal[None, :own] / INT16))
+                for signal, own in zip(signals, samples.tolist(), strict=True)
+            ]
+        )
 
     def check(self, text: str) -> str | None:
         """Only the words that it was trained on."""

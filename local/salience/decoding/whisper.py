@@ -46,7 +46,14 @@ def transcribe(
     device = next(model.parameters()).device
     task = _EncodedTask(
         model,
-        DecodingOptions(language=language, task="transcribe", without_timestamps=True, sample_len=longest, temperature=0.0, fp16=False),
+        DecodingOptions(
+            language=language,
+            task="transcribe",
+            without_timestamps=True,
+            sample_len=longest,
+            temperature=0.0,
+            fp16=False,
+        ),
     )
     # The decoder takes the prompt and as many tokens as it has positions, and adds one.
     limit = min(longest, model.dims.n_text_ctx + 1 - len(task.initial_tokens))
@@ -64,4 +71,3 @@ def transcribe(
                 if truncated is not None and len(result.tokens) >= limit:
                     truncated.append(utterance)
                 yield utterance, clean(result.text)
-

@@ -1,0 +1,1 @@
+"""Log-mel spectrograms, STFT, differentiable Kaldi filter banks, and their archives."""

@@ -48,7 +48,9 @@ class ArchiveWriter:
     def write(self, key: str, matrix: np.ndarray) -> None:
         """Append one matrix; a value that is not finite is an InputError."""
         if not np.isfinite(matrix).all():
-            raise InputError(f"{key}: the values to be written to {self.ark} are not all finite; check its audio or features")
+            raise InputError(
+                f"{key}: the values to be written to {self.ark} are not all finite; check its audio or features"
+            )
         # An scp points past "key ", to the binary marker.
         offset = self._handle.tell() + len(key.encode()) + 1
         options = {} if self._method is None else {"compression_method": self._method}
@@ -84,19 +86,33 @@ class Archive(Mapping[str, np.ndarray]):
         if specifier is None:
             raise InputError(f"{self.path} has no entry for {key}; run the stage that writes it again")
         if "|" in (specifier[:1], specifier[-1:]):
-            raise InputError(f"{self.path}: the entry of {key} is the command {specifier!r}, which is not run; write its features into an archive")
+            raise InputError(
+                f"{self.path}: the entry of {key} is the command {specifier!r}, which is not run; write its features"
+                " into an archive"
+            )
         try:
             matrix = _read_matrix(specifier)
         except FileNotFoundError:
-            raise InputError(f"{self.path}: the archive of {key}, {specifier}, does not exist; run the stage that writes it again") from None
+            raise InputError(
+                f"{self.path}: the archive of {key}, {specifier}, does not exist; run the stage that writes it again"
+            ) from None
         except InputError as error:
             raise InputError(f"{self.path}: the entry of {key} at {specifier} {error}; correct the range") from None
         except Exception as error:
-            raise InputError(f"{self.path}: the entry of {key} at {specifier} is corrupt ({type(error).__name__}); remove the archive and run the stage that writes it again") from None
+            raise InputError(
+                f"{self.path}: the entry of {key} at {specifier} is corrupt ({type(error).__name__}); remove the"
+                " archive and run the stage that writes it again"
+            ) from None
         if matrix is None or matrix.size == 0:
-            raise InputError(f"{self.path}: the entry of {key} at {specifier} is corrupt or no matrix; remove the archive and run the stage that writes it again")
+            raise InputError(
+                f"{self.path}: the entry of {key} at {specifier} is corrupt or no matrix; remove the archive and run"
+                " the stage that writes it again"
+            )
         if not np.isfinite(matrix).all():
-            raise InputError(f"{self.path}: the entry of {key} at {specifier} holds a NaN or an infinity; check its audio and run the stage that writes it again")
+            raise InputError(
+                f"{self.path}: the entry of {key} at {specifier} holds a NaN or an infinity; check its audio and run"
+                " the stage that writes it again"
+            )
         return matrix
 
     @property
@@ -161,7 +177,10 @@ def merge_scps(parts: list[Path], target: Path) -> int:
     for part in parts:
         for key, specifier in read_table(part).items():
             if key in merged:
-                raise InputError(f"{part} repeats {key}, which stands in another part; remove {target.parent} and run the stage again")
+                raise InputError(
+                    f"{part} repeats {key}, which stands in another part; remove {target.parent} and run the stage"
+                    " again"
+                )
             merged[key] = specifier
     with whole_file(target) as handle:
         for key in sorted(merged, key=str.encode):

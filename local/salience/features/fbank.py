@@ -70,8 +70,7 @@ def fbank_of_audios(audios: Sequence[np.ndarray], device: str = "cpu") -> list[n
     with torch.no_grad():
         matrices = fbank(batch.to(device) * INT16).float().cpu().numpy()
     return [
-        np.ascontiguousarray(matrix[: num_frames(len(audio))])
-        for matrix, audio in zip(matrices, audios, strict=True)
+        np.ascontiguousarray(matrix[: num_frames(len(audio))]) for matrix, audio in zip(matrices, audios, strict=True)
     ]
 
 
@@ -87,10 +86,7 @@ def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor
     filters = np.maximum(np.minimum(rising, falling), 0.0)
     # Tensors first made in inference mode could never take part in a gradient.
     with torch.inference_mode(False):
-        return (
-            torch.tensor(hann**0.85, dtype=dtype, device=device),
-            torch.tensor(filters, dtype=dtype, device=device),
-        )
+        return (torch.tensor(hann**0.85, dtype=dtype, device=device), torch.tensor(filters, dtype=dtype, device=device))
 
 
 def _mel(hertz: float | np.ndarray) -> np.ndarray:

@@ -50,10 +50,15 @@ class LatentMasker:
             return np.zeros(frames, dtype=bool)
         if self.variant == "specaugment":
             # Of short utterances transformers masks more than the share: its mask_time_min_masks is 2.
-            return self.settings.specaugment.mask(frames, generator(self.seed, utterance, epoch, "specaugment"), least=2)
+            return self.settings.specaugment.mask(
+                frames, generator(self.seed, utterance, epoch, "specaugment"), least=2
+            )
         saliency = self.maps[utterance]
         if saliency.shape != (frames, 1):
-            raise InputError(f"the map of {utterance} has the shape {saliency.shape} and the utterance {frames} frames; run stage 4 again")
+            raise InputError(
+                f"the map of {utterance} has the shape {saliency.shape} and the utterance {frames} frames; run stage 4"
+                " again"
+            )
         masked = ~self.settings.policy.mask(saliency, generator(self.seed, utterance, epoch, "policy"))[:, 0]
         if self.variant == "random-mask":
             masked = np.roll(masked, int(generator(self.seed, utterance, epoch, "shift").integers(1, max(frames, 2))))

@@ -65,9 +65,13 @@ class AccentCNN(nn.Module):
         super().__init__()
         # A multiple of TIME_STRIDE, so that one column of the maps is exactly that many frames.
         if config.frames % 8 or config.bins % 8:
-            raise InputError(f"the classifier's input of {config.frames} frames and {config.bins} bins must be multiples of 8")
+            raise InputError(
+                f"the classifier's input of {config.frames} frames and {config.bins} bins must be multiples of 8"
+            )
         if len(config.channels) != 4:
-            raise InputError(f"the classifier has four convolutions, not {len(config.channels)}; give four numbers of channels")
+            raise InputError(
+                f"the classifier has four convolutions, not {len(config.channels)}; give four numbers of channels"
+            )
         self.settings = config
         self.register_buffer("mean", torch.zeros(config.bins))
         self.register_buffer("deviation", torch.ones(config.bins))
@@ -84,7 +88,10 @@ class AccentCNN(nn.Module):
         poolings = 2 ** len(config.channels)
         flattened = previous * (config.bins // poolings) * (config.frames // poolings)
         self.classify = nn.Sequential(
-            nn.Flatten(), nn.Linear(flattened, config.hidden), nn.ReLU(), nn.Dropout(config.dense_dropout),
+            nn.Flatten(),
+            nn.Linear(flattened, config.hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dense_dropout),
             nn.Linear(config.hidden, len(config.classes)),
         )
 
@@ -105,11 +112,17 @@ class AccentCNN(nn.Module):
         real frames only.
         """
         if features.shape[2] != self.settings.bins:
-            raise InputError(f"the classifier reads {self.settings.bins} bins, and the features have {features.shape[2]}; train it again on these features (stage 3)")
+            raise InputError(
+                f"the classifier reads {self.settings.bins} bins, and the features have {features.shape[2]}; train it"
+                " again on these features (stage 3)"
+            )
         features = (features - self.mean) / self.deviation
         given, total = features.shape[1], self.settings.frames
         if given > total:
-            raise InputError(f"an utterance of {given} frames does not fit the classifier's {total}; leave out longer ones in stage 1")
+            raise InputError(
+                f"an utterance of {given} frames does not fit the classifier's {total}; leave out longer ones in"
+                " stage 1"
+            )
         # A column whose surroundings are constant, and as many columns after it as the far end reaches.
         constant = -(-(given + REACH) // TIME_STRIDE)
         needed = (constant + 2) * TIME_STRIDE + REACH
@@ -157,7 +170,9 @@ def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:
     weights = folder / "model.safetensors"
     if not weights.exists():
         raise InputError(f"{weights} does not exist; run stage 3")
-    with foreign(folder, "holds no accent classifier of this architecture", "train one with stage 3, or give another folder"):
+    with foreign(
+        folder, "holds no accent classifier of this architecture", "train one with stage 3, or give another folder"
+    ):
         config = AccentCNNConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
         # On no device, because drawing 30 million weights that the file replaces takes longer than reading it.
         with torch.device("meta"):

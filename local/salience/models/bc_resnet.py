@@ -92,13 +92,14 @@ class BCResNet(nn.Module):
         super().__init__()
         self.config = config
         base = round(8 * config.tau)
-        self.head = nn.Sequential(
-            nn.Conv2d(1, 2 * base, 5, (2, 1), 2, bias=False), nn.BatchNorm2d(2 * base), nn.ReLU()
-        )
+        self.head = nn.Sequential(nn.Conv2d(1, 2 * base, 5, (2, 1), 2, bias=False), nn.BatchNorm2d(2 * base), nn.ReLU())
         blocks, channels_in = [], 2 * base
         # Table 1: channels, blocks, stride in frequency and dilation in time of the four stages.
         for channels, number, stride, dilation in (
-            (base, 2, 1, 1), (base * 3 // 2, 2, 2, 2), (base * 2, 4, 2, 4), (base * 5 // 2, 4, 1, 8),
+            (base, 2, 1, 1),
+            (base * 3 // 2, 2, 2, 2),
+            (base * 2, 4, 2, 4),
+            (base * 5 // 2, 4, 1, 8),
         ):
             for n in range(number):
                 blocks.append(_Block(channels_in, channels, stride if n == 0 else 1, dilation))
@@ -106,7 +107,9 @@ class BCResNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.tail = nn.Sequential(
             nn.Conv2d(channels_in, channels_in, 5, padding=(0, 2), groups=channels_in, bias=False),
-            nn.Conv2d(channels_in, 4 * base, 1, bias=False), nn.BatchNorm2d(4 * base), nn.ReLU(),
+            nn.Conv2d(channels_in, 4 * base, 1, bias=False),
+            nn.BatchNorm2d(4 * base),
+            nn.ReLU(),
         )
         self.dense = nn.Linear(4 * base, len(config.words))
         import librosa

@@ -32,10 +32,16 @@ def read_pickle(path: Path, fault: str, remedy: str, device: str = "cpu") -> Any
 def beside_weights(error: pickle.UnpicklingError) -> str:
     """What torch found that is no weight; its own words recommend to run the code."""
     named = re.search(r"GLOBAL `?([\w.]+)", str(error))
-    return f"more than weights ({named[1]}), which could run any code and is not loaded" if named else "what is no pickle of weights"
+    return (
+        f"more than weights ({named[1]}), which could run any code and is not loaded"
+        if named
+        else "what is no pickle of weights"
+    )
 
 
-def build(make: Callable[[], Model], weights: Mapping[str, Any], sketch: Callable[[], nn.Module] | None = None) -> Model:
+def build(
+    make: Callable[[], Model], weights: Mapping[str, Any], sketch: Callable[[], nn.Module] | None = None
+) -> Model:
     """The model that `make` builds from a file's own sizes, with the weights of that file.
 
     It is sketched first, without memory, and only built if the weights are

@@ -73,12 +73,18 @@ class MaskEstimator(nn.Module):
         super().__init__()
         self.sizes = sizes
         if sizes.kernel_frequency > sizes.bins:
-            raise InputError(f"a kernel over {sizes.kernel_frequency} bins does not fit a spectrogram of {sizes.bins}; lower kernel_frequency")
+            raise InputError(
+                f"a kernel over {sizes.kernel_frequency} bins does not fit a spectrogram of {sizes.bins}; lower"
+                " kernel_frequency"
+            )
         if sizes.kernel_time % 2 == 0:
             raise InputError(f"a kernel over {sizes.kernel_time} frames has no middle one; make kernel_time odd")
         self.convolution = nn.Conv2d(
-            1, sizes.kernels, (sizes.kernel_time, sizes.kernel_frequency),
-            stride=(1, sizes.stride_frequency), padding=(sizes.kernel_time // 2, 0),
+            1,
+            sizes.kernels,
+            (sizes.kernel_time, sizes.kernel_frequency),
+            stride=(1, sizes.stride_frequency),
+            padding=(sizes.kernel_time // 2, 0),
         )
         self.norm_convolution = nn.BatchNorm1d(sizes.kernels)
         self.recurrence = nn.LSTM(sizes.kernels * sizes.places, sizes.hidden, batch_first=True, bidirectional=True)
@@ -113,7 +119,9 @@ class MaskEstimator(nn.Module):
         heard = torch.zeros(batch, length, places[0].numel(), dtype=places.dtype, device=places.device)
         heard[real] = places.flatten(1)
         with padded_lstm():
-            output = self.recurrence(pack_padded_sequence(heard, packed_frames, batch_first=True, enforce_sorted=False))[0]
+            output = self.recurrence(
+                pack_padded_sequence(heard, packed_frames, batch_first=True, enforce_sorted=False)
+            )[0]
         # Both further layers work on frames one by one, in whichever order the packing put them.
         logits = self.dense(self.norm_recurrence(output.data)).unflatten(-1, (bins, 2))
         packed = PackedSequence(logits[..., 1] - logits[..., 0], *output[1:])

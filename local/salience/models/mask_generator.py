@@ -49,7 +49,7 @@ def _in_blocks(x: Tensor, layers: list[nn.Conv2d]) -> Tensor:
     batch, bins, frames = x.shape
     blocks = -(-frames // BLOCK)
     x = functional.pad(x, (0, blocks * BLOCK - frames)).view(batch, bins, blocks, BLOCK).permute(0, 3, 1, 2)
-    real = (torch.arange(blocks * BLOCK).view(blocks, BLOCK).T < frames).to(x.dtype)
+    real = (frames > torch.arange(blocks * BLOCK).view(blocks, BLOCK).T).to(x.dtype)
     # Tap of the kernel between a frame of a block and a frame of the block before, itself or the one after.
     tap = torch.arange(3 * BLOCK) - BLOCK - torch.arange(BLOCK)[:, None] + KERNEL // 2
     within = (tap >= 0) & (tap < KERNEL)

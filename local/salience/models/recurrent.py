@@ -35,7 +35,10 @@ def padded_lstm() -> Iterator[None]:
             turned = _turned(lengths, padded.shape[1])
             back = _one_way(self, _taken(padded, turned), "_reverse")
             output = torch.cat([output, _taken(back, turned)], dim=2)
-        return pack_padded_sequence(output, lengths, batch_first=True, enforce_sorted=input.sorted_indices is None), (None, None)
+        return pack_padded_sequence(output, lengths, batch_first=True, enforce_sorted=input.sorted_indices is None), (
+            None,
+            None,
+        )
 
     nn.LSTM.forward = forward
     try:

@@ -11,7 +11,12 @@ import torch
 from huggingface_hub.utils import logging as fetch_logging
 from torch import Tensor, nn
 from transformers import (
-    PreTrainedModel, Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2ForPreTraining, Wav2Vec2ForSequenceClassification, Wav2Vec2Model,
+    PreTrainedModel,
+    Wav2Vec2Config,
+    Wav2Vec2ForCTC,
+    Wav2Vec2ForPreTraining,
+    Wav2Vec2ForSequenceClassification,
+    Wav2Vec2Model,
 )
 from transformers.utils import logging as hub_logging
 
@@ -27,10 +32,23 @@ SIZES: dict[str, dict[str, Any]] = {
     "base": {},
     # Learns in minutes on two cores; the same frames of 25 ms every 20 ms.
     "mini": {
-        "conv_dim": (32, 32, 48, 48, 64, 64, 64), "hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 256,
-        "num_conv_pos_embeddings": 32, "num_conv_pos_embedding_groups": 8, "num_codevectors_per_group": 32, "codevector_dim": 64,
-        "proj_codevector_dim": 64, "classifier_proj_size": 64, "hidden_dropout": 0.05, "attention_dropout": 0.05, "activation_dropout": 0.0,
-        "feat_proj_dropout": 0.0, "final_dropout": 0.05, "layerdrop": 0.0,
+        "conv_dim": (32, 32, 48, 48, 64, 64, 64),
+        "hidden_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 256,
+        "num_conv_pos_embeddings": 32,
+        "num_conv_pos_embedding_groups": 8,
+        "num_codevectors_per_group": 32,
+        "codevector_dim": 64,
+        "proj_codevector_dim": 64,
+        "classifier_proj_size": 64,
+        "hidden_dropout": 0.05,
+        "attention_dropout": 0.05,
+        "activation_dropout": 0.0,
+        "feat_proj_dropout": 0.0,
+        "final_dropout": 0.05,
+        "layerdrop": 0.0,
     },
 }
 """Sizes of new models by name."""
@@ -100,16 +118,30 @@ def open_start(start: str, kind: type[Kind], size: str = "base", seed: int = 1, 
 def open_ctc(start: str, symbols: Symbols, size: str = "base", seed: int = 1) -> Wav2Vec2ForCTC:
     """A start with a new head for these symbols."""
     return open_start(
-        start, Wav2Vec2ForCTC, size, seed, vocab_size=len(symbols), pad_token_id=symbols.blank, ctc_zero_infinity=True,
+        start,
+        Wav2Vec2ForCTC,
+        size,
+        seed,
+        vocab_size=len(symbols),
+        pad_token_id=symbols.blank,
+        ctc_zero_infinity=True,
         ctc_loss_reduction="mean",
     )
 
 
-def open_classifier(start: str, labels: Sequence[str], size: str = "base", seed: int = 1) -> Wav2Vec2ForSequenceClassification:
+def open_classifier(
+    start: str, labels: Sequence[str], size: str = "base", seed: int = 1
+) -> Wav2Vec2ForSequenceClassification:
     """A start with a new head for these labels, which its configuration keeps in their order."""
     names = dict(enumerate(labels))
     return open_start(
-        start, Wav2Vec2ForSequenceClassification, size, seed, num_labels=len(names), id2label=names, label2id={label: n for n, label in names.items()}
+        start,
+        Wav2Vec2ForSequenceClassification,
+        size,
+        seed,
+        num_labels=len(names),
+        id2label=names,
+        label2id={label: n for n, label in names.items()},
     )
 
 
@@ -118,7 +150,10 @@ def files_of(start: str) -> list[Path]:
     folder = Path(start)
     if not folder.is_dir():
         return []
-    return [folder / "config.json", *(sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin")))]
+    return [
+        folder / "config.json",
+        *(sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))),
+    ]
 
 
 def check_start(start: str) -> None:
@@ -184,10 +219,15 @@ def _config(start: str) -> Wav2Vec2Config:
         name, revision = _published(start)
         config = _quietly(lambda: Wav2Vec2Config.get_config_dict(name, revision=revision)[0])
         if config.get("model_type") != "wav2vec2":
-            raise InputError(f"{start} is a model of the type {config.get('model_type')!r}; give a checkpoint of wav2vec 2.0")
+            raise InputError(
+                f"{start} is a model of the type {config.get('model_type')!r}; give a checkpoint of wav2vec 2.0"
+            )
         if config.get("add_adapter"):
             # Trainings here hear the encoder itself; a head behind the adapter would be decoded with another network.
-            raise InputError(f"{start} has an adapter behind its encoder (add_adapter in config.json), which nothing here trains; give a checkpoint without one")
+            raise InputError(
+                f"{start} has an adapter behind its encoder (add_adapter in config.json), which nothing here trains;"
+                " give a checkpoint without one"
+            )
         check_depth(config)
         config = Wav2Vec2Config.from_dict(config)
     except InputError:
@@ -212,23 +252,35 @@ def _load(start: str, kind: type[Kind], config: Wav2Vec2Config, seed: int, heads
     name, revision = _published(start)
     try:
         model, found = _quietly(
-            lambda: kind.from_pretrained(name, revision=revision, config=config, ignore_mismatched_sizes=heads, output_loading_info=True)
+            lambda: kind.from_pretrained(
+                name, revision=revision, config=config, ignore_mismatched_sizes=heads, output_loading_info=True
+            )
         )
     except Exception as error:
         raise _unreadable(start, error) from None
-    lacking = {name if isinstance(name, str) else name[0] for key in ("missing_keys", "mismatched_keys") for name in found[key]}
+    lacking = {
+        name if isinstance(name, str) else name[0] for key in ("missing_keys", "mismatched_keys") for name in found[key]
+    }
     of_head = sorted(name for name in lacking if name.startswith(HEADS[kind]))
     others = sorted(lacking - set(of_head) - {"wav2vec2.masked_spec_embed"})
     if others:
-        raise InputError(f"{start} lacks {len(others)} of the encoder's weights, first {others[0]}; give a whole checkpoint of wav2vec 2.0")
+        raise InputError(
+            f"{start} lacks {len(others)} of the encoder's weights, first {others[0]}; give a whole checkpoint of"
+            " wav2vec 2.0"
+        )
     if of_head and not heads:
-        raise InputError(f"{start} is a checkpoint without a head for {_TASKS[kind]} ({of_head[0]} is missing); train one from it with {_TRAINERS[kind]}")
+        raise InputError(
+            f"{start} is a checkpoint without a head for {_TASKS[kind]} ({of_head[0]} is missing); train one from it"
+            f" with {_TRAINERS[kind]}"
+        )
     return model.float()
 
 
 _TASKS = {Wav2Vec2ForCTC: "CTC", Wav2Vec2ForSequenceClassification: "classes", Wav2Vec2ForPreTraining: "pretraining"}
 _TRAINERS = {
-    Wav2Vec2ForCTC: "finetune_wav2vec.py", Wav2Vec2ForSequenceClassification: "train_wav2vec_classifier.py", Wav2Vec2ForPreTraining: "pretrain_wav2vec.py",
+    Wav2Vec2ForCTC: "finetune_wav2vec.py",
+    Wav2Vec2ForSequenceClassification: "train_wav2vec_classifier.py",
+    Wav2Vec2ForPreTraining: "pretrain_wav2vec.py",
 }
 
 
@@ -251,11 +303,13 @@ def _quietly(action: Callable[[], Any]) -> Any:
 
 def _unreadable(start: str, error: Exception) -> InputError:
     if Path(start).is_dir():
-        return InputError(f"{start} holds no checkpoint that can be read ({type(error).__name__}); fetch or train it again")
+        return InputError(
+            f"{start} holds no checkpoint that can be read ({type(error).__name__}); fetch or train it again"
+        )
     return InputError(
-        f"{start} is no folder here and cannot be fetched from the Hugging Face hub; fetch the checkpoint where there is a network and give"
-        " its folder (config.json with model.safetensors or pytorch_model.bin) instead of the name, by --start or, in the recipe,"
-        " by --spanish, --english, --multilingual or --pretraining-start"
+        f"{start} is no folder here and cannot be fetched from the Hugging Face hub; fetch the checkpoint where there"
+        " is a network and give its folder (config.json with model.safetensors or pytorch_model.bin) instead of the"
+        " name, by --start or, in the recipe, by --spanish, --english, --multilingual or --pretraining-start"
     )
 
 
@@ -296,10 +350,18 @@ def prepare(model: PreTrainedModel, learning: Learning) -> Callable[[], PreTrain
         try:
             import peft
         except ImportError:
-            raise InputError("low-rank updates need the package peft, which is not installed; pip install peft, or leave out --learning.lora") from None
+            raise InputError(
+                "low-rank updates need the package peft, which is not installed; pip install peft, or leave out"
+                " --learning.lora"
+            ) from None
         heads = [parameter for name in HEADS[type(model)] for parameter in getattr(model, name).parameters()]
         adapted = peft.get_peft_model(
-            model, peft.LoraConfig(r=learning.lora, lora_alpha=learning.lora_alpha, target_modules=["q_proj", "k_proj", "v_proj", "out_proj"])
+            model,
+            peft.LoraConfig(
+                r=learning.lora,
+                lora_alpha=learning.lora_alpha,
+                target_modules=["q_proj", "k_proj", "v_proj", "out_proj"],
+            ),
         )
         for parameter in heads:
             parameter.requires_grad = True

@@ -15,9 +15,7 @@ from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.files import foreign, whole_file
 from salience.models.checkpoints import build, check_weights
-from salience.models.whisper_formats import (
-    FAULT, MINI, REMEDY, Checkpoint, find_checkpoint, read_checkpoint, sketch,
-)
+from salience.models.whisper_formats import FAULT, MINI, REMEDY, Checkpoint, find_checkpoint, read_checkpoint, sketch
 
 __all__ = ["MINI"]
 
@@ -28,6 +26,7 @@ IGNORED = -100
 
 VOCABULARIES = {51864: (False, 99), 51865: (True, 99), 51866: (True, 100)}
 """Whether a model of so many tokens is multilingual, and how many languages have a token of theirs."""
+
 
 def new_model(dimensions: ModelDimensions, seed: int) -> Whisper:
     """A model with random weights."""
@@ -96,16 +95,24 @@ def tokenizer_of(model: Whisper | Checkpoint, language: str) -> Tokenizer:
     """The tokenizer for transcription in `language` (a code such as `en`), if the model knows that language."""
     vocabulary = model.dims.n_vocab
     if vocabulary not in VOCABULARIES:
-        raise InputError(f"the model has {vocabulary} tokens, which is none of Whisper's vocabularies ({', '.join(map(str, VOCABULARIES))})")
+        raise InputError(
+            f"the model has {vocabulary} tokens, which is none of Whisper's vocabularies"
+            f" ({', '.join(map(str, VOCABULARIES))})"
+        )
     multilingual, languages = VOCABULARIES[vocabulary]
     try:
         tokenizer = get_tokenizer(multilingual, num_languages=languages, language=language, task="transcribe")
         # The tokenizer of an English-only model takes any.
         known = multilingual or get_tokenizer(True, language=language, task="transcribe").language == "en"
     except ValueError:
-        raise InputError(f"this Whisper knows no language {language!r}; give --language a code such as en, fa or ca") from None
+        raise InputError(
+            f"this Whisper knows no language {language!r}; give --language a code such as en, fa or ca"
+        ) from None
     if not known:
-        raise InputError(f"this Whisper knows English only, not {language!r}; give --model a multilingual one, without .en in its name")
+        raise InputError(
+            f"this Whisper knows English only, not {language!r}; give --model a multilingual one, without .en in its"
+            " name"
+        )
     return tokenizer
 
 
@@ -114,14 +121,18 @@ def check_context(model: Whisper | Checkpoint, full_context: bool) -> None:
     if not (full_context or getattr(model, "short_context", False)):
         logger.warning(
             "WARNING: decoding without padding to 30 s a model that was not fine-tuned on shorter inputs: it makes up"
-            " words (published tiny.en: 721 % WER, 39 % padded); set full_context: true, in a recipe in conf/decode.yaml"
+            " words (published tiny.en: 721 % WER, 39 % padded); set full_context: true, in a recipe in"
+            " conf/decode.yaml"
         )
 
 
 def check_bins(model: Whisper, features: Archive) -> None:
     """An InputError unless these are the features that the model reads."""
     if features.columns not in (None, model.dims.n_mels):
-        raise InputError(f"{features.path} has features of {features.columns} mel bins, and the model reads {model.dims.n_mels}; run the stage that writes it again, with this model")
+        raise InputError(
+            f"{features.path} has features of {features.columns} mel bins, and the model reads {model.dims.n_mels}; run"
+            " the stage that writes it again, with this model"
+        )
 
 
 class TooLong(InputError):
@@ -139,7 +150,10 @@ def target_tokens(tokenizer: Tokenizer, text: str, limit: int) -> list[int]:
         raise InputError(f"the text {text[:40]!r} has Whisper's special token {special}; remove it from the text")
     tokens = [*tokenizer.sot_sequence_including_notimestamps, *tokenizer.encode(" " + text.strip()), tokenizer.eot]
     if len(tokens) - 1 > limit:
-        raise TooLong(f"the text {text[:40]!r}... has {len(tokens) - 1} tokens with the prompt, over the {limit} that the model's decoder reads")
+        raise TooLong(
+            f"the text {text[:40]!r}... has {len(tokens) - 1} tokens with the prompt, over the {limit} that the model's"
+            " decoder reads"
+        )
     return tokens
 
 
@@ -163,7 +177,10 @@ def encode(model: Whisper, features: Tensor, checkpointed: bool = False) -> Tens
 
 def too_long(frames: int, most: int) -> InputError:
     """That an utterance does not fit the encoder."""
-    return InputError(f"an utterance of {frames} frames is longer than the model's {most}; leave out utterances over {most // 100} s in stage 1")
+    return InputError(
+        f"an utterance of {frames} frames is longer than the model's {most}; leave out utterances over {most // 100} s"
+        " in stage 1"
+    )
 
 
 class WhisperForTraining(nn.Module):
@@ -191,7 +208,11 @@ class WhisperForTraining(nn.Module):
         x = decoder.token_embedding(tokens) + decoder.positional_embedding[: tokens.shape[1]]
         x = x.to(states.dtype)
         for block in decoder.blocks:
-            x = checkpoint(block, x, states, decoder.mask, use_reentrant=False) if self.checkpointed and self.training else block(x, states, mask=decoder.mask)
+            x = (
+                checkpoint(block, x, states, decoder.mask, use_reentrant=False)
+                if self.checkpointed and self.training
+                else block(x, states, mask=decoder.mask)
+            )
         # Only where a label counts: the projection to 51,865 tokens is the dearest part of a small model.
         counted = labels != IGNORED
         x = decoder.ln(x)[counted]

@@ -149,7 +149,12 @@ def _tuned_short(path: Path) -> bool:
 
 # Hugging Face
 
-HUGGING_FACE = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+HUGGING_FACE = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 """What may hold the weights in a folder of Hugging Face, the best first; an index names the files that do."""
 
 RENAMED = (
@@ -264,7 +269,9 @@ def _read_ctranslate2(folder: Path) -> Checkpoint:
     shapes = {name: variable.shape for name, variable in variables.items()}
     width, bins, _ = shapes["encoder/conv1/weight"]
     layers = {
-        side: len({name.split("/")[1] for name in variables if name.startswith(f"{side}/layer_") and name.count("/") > 2})
+        side: len(
+            {name.split("/")[1] for name in variables if name.startswith(f"{side}/layer_") and name.count("/") > 2}
+        )
         for side in ("encoder", "decoder")
     }
     dims = ModelDimensions(

@@ -6,7 +6,11 @@ from typing import Any
 
 from salience.files import whole_file
 
-TITLES = {"duration": "Length of a clip (s)", "snr": "Signal-to-noise ratio (dB)", "speakers": "Speakers of a recording"}
+TITLES = {
+    "duration": "Length of a clip (s)",
+    "snr": "Signal-to-noise ratio (dB)",
+    "speakers": "Speakers of a recording",
+}
 
 
 def draw_histograms(path: Path, histograms: Mapping[str, Mapping[str, Any]], synthetic: bool) -> None:

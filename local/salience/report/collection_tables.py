@@ -41,7 +41,10 @@ def detail_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _recordings(rows: Sequence[Row]) -> list[Table]:
-    kept, lost = ({row["recording"]: row for row in rows if row["metric"] == metric} for metric in ("kept_seconds", "rejected_seconds"))
+    kept, lost = (
+        {row["recording"]: row for row in rows if row["metric"] == metric}
+        for metric in ("kept_seconds", "rejected_seconds")
+    )
     body = [
         [name, f"{row['seconds']:.1f}", f"{kept[name]['value']:.1f}", f"{row['value']:.1f}"]
         for name, row in lost.items()
@@ -50,7 +53,11 @@ def _recordings(rows: Sequence[Row]) -> list[Table]:
     note = "Seconds in neither hold no speech."
     if whole > len(body):
         note += f" The {len(body)} of {whole} recordings that lose most."
-    return [Table("Seconds of each recording", ["recording", "seconds", "in clips", "rejected"], body, note)] if body else []
+    return (
+        [Table("Seconds of each recording", ["recording", "seconds", "in clips", "rejected"], body, note)]
+        if body
+        else []
+    )
 
 
 def _accents(rows: Sequence[Row]) -> Table:
@@ -95,15 +102,18 @@ def _boundaries(rows: Sequence[Row], onset: float | None) -> Table:
         [
             what,
             f"{tolerance:g}",
-            *(_percent(index[what, tolerance, f"boundary_{name}"]) for name in ("precision", "recall", "f1", "chance_precision")),
+            *(
+                _percent(index[what, tolerance, f"boundary_{name}"])
+                for name in ("precision", "recall", "f1", "chance_precision")
+            ),
         ]
         for what, tolerance in dict.fromkeys((of, within) for of, within, _ in index)
     ]
     note = "By chance: the same boundaries moved along the recording."
     if onset is not None:
         note += (
-            f" From an utterance's start to the nearest start of speech it is {onset:.2f} s (median); what follows without a "
-            "pause has no start of its own."
+            f" From an utterance's start to the nearest start of speech it is {onset:.2f} s (median); what follows"
+            " without a pause has no start of its own."
         )
     return Table(
         "Pauses between clips, and between stretches of speech, against the reference's",

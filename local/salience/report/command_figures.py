@@ -31,11 +31,7 @@ class Example:
 
 
 def importance_panels(
-    example: Example,
-    path: Path,
-    frame_shift: float,
-    sampling_rate: int,
-    synthetic: bool = False,
+    example: Example, path: Path, frame_shift: float, sampling_rate: int, synthetic: bool = False
 ) -> None:
     """Draw the paper's Figure 2: (a) clean, (b) importance, (c) rolled, (d) noise, (e) mixture, and what is added.
 

@@ -23,7 +23,11 @@ ASKED = (*RIVALS[:4], "other-map")
 """Those of the paper's question, and the controls that it lacks."""
 COMPARED = (*((OURS, rival) for rival in RIVALS), ("null", "conventional"))
 """The second of each pair against the first; the last pair shows how much of a difference is that of the SNR."""
-GENERATOR_METRICS = {"equation_5": "equation 5", "mask_mean": "mean of M (%)", "masked_error": "error in noise through M (%)"}
+GENERATOR_METRICS = {
+    "equation_5": "equation 5",
+    "mask_mean": "mean of M (%)",
+    "masked_error": "error in noise through M (%)",
+}
 """Of the generators on dev, and their columns."""
 
 
@@ -64,8 +68,7 @@ def detail_tables(rows: Sequence[Row], compared: Sequence[Row], generators: Sequ
         of_set = [row for row in noisy if row["set"] == name]
         tables.append(noise_table(of_set, f"Error in % on {name} with 95 % intervals"))
     tables += [
-        difference_table([item for item in compared if item["set"] == name], name)
-        for name in distinct(compared, "set")
+        difference_table([item for item in compared if item["set"] == name], name) for name in distinct(compared, "set")
     ]
     return [*tables, generator_table(generators)] if generators else tables
 
@@ -118,14 +121,14 @@ def snr_sweep_table(rows: Sequence[Row], chosen: float | None) -> Table:
         name = names[row["system"]] if value is None else f"{value:g}{mark}"
         body.append([name, with_interval(row, 2), _paper(row), _seeds(row)])
     note = (
-        f"Means over the seeds that all rows have. {CLEAN} is the baseline, from which the rest is trained on. "
-        "continue-clean is so too, without noise; the paper has no such row, so its table shows the effect of noise and "
-        "that of a second training together."
+        f"Means over the seeds that all rows have. {CLEAN} is the baseline, from which the rest is trained on."
+        " continue-clean is so too, without noise; the paper has no such row, so its table shows the effect of noise"
+        " and that of a second training together."
     )
     if chosen is not None and all(len(row["seeds"]) == 1 for row in rows):
         note += (
-            f" One training of each SNR, with seed {_seeds(rows[0])}, chose {chosen:g} dB for the system conventional of all "
-            "seeds; another seed may choose another SNR."
+            f" One training of each SNR, with seed {_seeds(rows[0])}, chose {chosen:g} dB for the system conventional"
+            " of all seeds; another seed may choose another SNR."
         )
     return Table(
         "Table 1: error in % on dev with conventional noise",
@@ -230,7 +233,8 @@ def difference_table(compared: Sequence[Row], name: str) -> Table:
         f"{OURS} minus each other system on {name}, in points",
         ["against", *("clean" if snr is None else snr_name(snr) for snr in ratios)],
         body,
-        "Negative is better. In brackets the 95 % interval of the paired bootstrap, then in how many seeds it is better.",
+        "Negative is better. In brackets the 95 % interval of the paired bootstrap, then in how many seeds it is"
+        " better.",
     )
 
 
@@ -239,11 +243,17 @@ def generator_table(rows: Sequence[Row]) -> Table:
     index = {(row["system"], row["metric"]): row for row in rows}
     digits = {metric: 3 if metric == "equation_5" else 2 for metric in GENERATOR_METRICS}
     body = [
-        [system, *(rate(index[system, metric]["value"], digits[metric]) for metric in GENERATOR_METRICS), _seeds(index[system, "mask_mean"])]
+        [
+            system,
+            *(rate(index[system, metric]["value"], digits[metric]) for metric in GENERATOR_METRICS),
+            _seeds(index[system, "mask_mean"]),
+        ]
         for system in distinct(rows, "system")
     ]
     return Table(
-        "Generators on dev", ["", *GENERATOR_METRICS.values(), "seeds"], body,
+        "Generators on dev",
+        ["", *GENERATOR_METRICS.values(), "seeds"],
+        body,
         "Each with the frozen recogniser that it was trained with, in noise for training at the SNR of importantaug. "
         "Equation 5 is what a generator learns to make small; M is 1 where all the noise passes.",
     )
@@ -346,7 +356,11 @@ def _finding(item: Row, ours: float, theirs: float) -> str:
     """The figures of one comparison."""
     gap, seeds = item["difference"], item["differences"]
     found = verdict(item)
-    words = {"better": "it is better", "worse": "it is worse, and does not beat it", "open": "which is better cannot be told"}
+    words = {
+        "better": "it is better",
+        "worse": "it is worse, and does not beat it",
+        "open": "which is better cannot be told",
+    }
     said = words.get(found, f"it is {found}, in {_agreeing(item)} of {len(seeds)} seeds")
     text = f"{said}. {rate(ours, 2)} % against {rate(theirs, 2)} %, difference {points(gap)} points"
     if theirs:

@@ -6,11 +6,11 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (the backend comes first)
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
 
-from salience.files import publish, temporary_name  # noqa: E402
+from salience.files import publish, temporary_name
 
 # Okabe and Ito's palette, told apart by readers with any colour vision; its yellow is too pale for lines.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
@@ -28,11 +28,7 @@ HERTZ = (250, 500, 1000, 2000, 4000, 8000)
 
 
 def confusion_matrix(
-    labels: Sequence[str],
-    matrix: Sequence[Sequence[int]],
-    path: Path,
-    title: str = "",
-    synthetic: bool = False,
+    labels: Sequence[str], matrix: Sequence[Sequence[int]], path: Path, title: str = "", synthetic: bool = False
 ) -> None:
     """Draw counts (true class, predicted class); the shade is the share of the true class."""
     counts = np.asarray(matrix)
@@ -42,9 +38,7 @@ def confusion_matrix(
         figure, axes = plt.subplots(figsize=(size + 1, size))
         image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(counts.shape):
-            colour = (
-                "white" if shares[row, column] > 0.55 else "#222222" if counts[row, column] else "#bbbbbb"
-            )
+            colour = "white" if shares[row, column] > 0.55 else "#222222" if counts[row, column] else "#bbbbbb"
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour)
         axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(labels)), labels)
@@ -217,9 +211,7 @@ def save(figure: Figure, path: Path) -> None:
     temporary = temporary_name(path)
     # Without the date of drawing, so that the same data give the same bytes.
     figure.savefig(
-        temporary,
-        format=path.suffix[1:] or "png",
-        metadata={"Software": None} if path.suffix == ".png" else None,
+        temporary, format=path.suffix[1:] or "png", metadata={"Software": None} if path.suffix == ".png" else None
     )
     plt.close(figure)
     publish(temporary, path)

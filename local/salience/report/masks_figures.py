@@ -18,10 +18,7 @@ FRAMED = {**STYLE, "axes.spines.top": True, "axes.spines.right": True}
 
 
 def sweep_panels(
-    weights: Mapping[str, Sequence[tuple[float, float, float]]],
-    path: Path,
-    title: str = "",
-    synthetic: bool = False,
+    weights: Mapping[str, Sequence[tuple[float, float, float]]], path: Path, title: str = "", synthetic: bool = False
 ) -> None:
     """Draw the paper's Figure 2 from {weight of the loss: (value, accuracy, noise proportion), in percent}.
 

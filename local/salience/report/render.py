@@ -41,11 +41,7 @@ def markdown_code(text: str) -> str:
 
 def markdown(sections: Sequence[Section], title: str, intro: str = "") -> str:
     """RESULTS.md.  `intro` is Markdown of our own, put in as it is."""
-    page = (
-        _environment(False)
-        .get_template("RESULTS.md.j2")
-        .render(sections=sections, title=title, intro=intro.strip())
-    )
+    page = _environment(False).get_template("RESULTS.md.j2").render(sections=sections, title=title, intro=intro.strip())
     return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
 
 
@@ -63,8 +59,7 @@ def html(
     after its utterance id.
     """
     pictures = [
-        (caption, base64.b64encode(Path(path).read_bytes()).decode())
-        for caption, path in (figures or {}).items()
+        (caption, base64.b64encode(Path(path).read_bytes()).decode()) for caption, path in (figures or {}).items()
     ]
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", intro) if part.strip()]
     lines = []
@@ -72,6 +67,4 @@ def html(
         key, _, aligned = example.partition(" ")
         lines.append((key, aligned, "rtl" if goes_right_to_left(aligned) else "ltr"))
     template = _environment(True).get_template("report.html.j2")
-    return template.render(
-        sections=sections, title=title, paragraphs=paragraphs, pictures=pictures, examples=lines
-    )
+    return template.render(sections=sections, title=title, paragraphs=paragraphs, pictures=pictures, examples=lines)

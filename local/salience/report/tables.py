@@ -8,17 +8,7 @@ from dataclasses import dataclass, field
 
 from salience.data.bidi import isolated, width
 from salience.report import collection_tables, command_tables, wav2vec_tables
-from salience.report.cells import (
-    NONE,
-    Row,
-    Table,
-    distinct,
-    points,
-    rate,
-    sentence,
-    snr_name,
-    with_interval,
-)
+from salience.report.cells import NONE, Row, Table, distinct, points, rate, sentence, snr_name, with_interval
 
 ERROR_RATES = ("wer", "cer")
 PROPORTIONS = ("noise_proportion", "noise_proportion_padded")
@@ -106,9 +96,7 @@ def _section(results: Mapping[str, Sequence[Row]], corpus: str, synthetic: bool)
         main.append(snr_table(chosen, f"{metric.upper()} in % on {name} in white noise, {normaliser}"))
         details.append(snr_table(chosen, f"The same on {name} with 95 % intervals", True))
     details += sweep_tables(rows, metric, normaliser)
-    details += importance_tables(
-        rows, next((run["importance_note"] for run in runs if run.get("importance_note")), "")
-    )
+    details += importance_tables(rows, next((run["importance_note"] for run in runs if run.get("importance_note")), ""))
     for name in normalisers[-1:]:
         details += accent_tables([row for row in rates if row["normaliser"] == name], name)
     details += classifier_tables(rows)
@@ -224,9 +212,7 @@ def condition_table(rows: Sequence[Row], metric: str, normaliser: str) -> Table:
     body = [
         [system]
         + [
-            NONE
-            if (row := index.get((system, name, kind))) is None or row.get(key) is None
-            else rate(row[key])
+            NONE if (row := index.get((system, name, kind))) is None or row.get(key) is None else rate(row[key])
             for _, name, kind, key in columns
         ]
         for system in distinct(rows, "system")
@@ -278,9 +264,7 @@ def snr_table(rows: Sequence[Row], title: str, intervals: bool = False) -> Table
     body = []
     for system in distinct(rows, "system"):
         cells = [index.get((system, snr)) for snr in ratios]
-        shown = [
-            NONE if row is None else with_interval(row) if intervals else rate(row["value"]) for row in cells
-        ]
+        shown = [NONE if row is None else with_interval(row) if intervals else rate(row["value"]) for row in cells]
         seeds = next(row["seeds"] for row in cells if row is not None)
         body.append([system, *shown, ", ".join(map(str, seeds))])
     return Table(title, ["recogniser", *map(snr_name, ratios), "seeds"], body)
@@ -292,21 +276,14 @@ def sweep_tables(rows: Sequence[Row], metric: str, normaliser: str | None) -> li
         row
         for row in rows
         if row.get("weight") is not None
-        and (
-            row["metric"] == "noise_proportion" or (row["metric"], row["normaliser"]) == (metric, normaliser)
-        )
+        and (row["metric"] == "noise_proportion" or (row["metric"], row["normaliser"]) == (metric, normaliser))
     ]
     tables = []
     for weight in distinct(mine, "weight"):
         of_weight = [row for row in mine if row["weight"] == weight]
         sets = distinct(of_weight, "set")
         index = {(row["weight_value"], row["set"], row["metric"]): row["value"] for row in of_weight}
-        columns = (
-            (metric, False),
-            (metric, True),
-            ("noise_proportion", False),
-            ("noise_proportion", True),
-        )
+        columns = ((metric, False), (metric, True), ("noise_proportion", False), ("noise_proportion", True))
         body = [
             [
                 f"{value:g}",
@@ -430,16 +407,11 @@ def accent_tables(rows: Sequence[Row], normaliser: str) -> list[Table]:
                 [
                     accent,
                     str(next(iter(cells.values()))["n"]),
-                    *(
-                        _pair([cells.get((system, metric)) for metric in ERROR_RATES], "value")
-                        for system in systems
-                    ),
+                    *(_pair([cells.get((system, metric)) for metric in ERROR_RATES], "value") for system in systems),
                 ]
             )
         tables.append(
-            Table(
-                f"Accents of {name}, WER / CER in %, {normaliser}", ["accent", "utterances", *systems], body
-            )
+            Table(f"Accents of {name}, WER / CER in %, {normaliser}", ["accent", "utterances", *systems], body)
         )
     return tables
 
@@ -454,11 +426,7 @@ def classifier_tables(rows: Sequence[Row]) -> list[Table]:
         for system in distinct(of_set, "system"):
             whole = {r["metric"]: r for r in of_set if r["system"] == system and r.get("speaker") is None}
             speakers = [r["value"] for r in of_set if r["system"] == system and r.get("speaker") is not None]
-            spread = (
-                f" ({rate(min(speakers))} to {rate(max(speakers))}, {len(speakers)} speakers)"
-                if speakers
-                else ""
-            )
+            spread = f" ({rate(min(speakers))} to {rate(max(speakers))}, {len(speakers)} speakers)" if speakers else ""
             body.append(
                 [
                     system,
@@ -496,9 +464,7 @@ def _facts(runs: Sequence[Row]) -> list[tuple[str, str]]:
     for run in runs:
         facts += [("command", run["command"]), ("commit", run["commit"]), ("date", run["date"])]
         facts.append(("seeds", ", ".join(map(str, run["seeds"])) or NONE))
-        facts.append(
-            ("versions", ", ".join(f"{name} {version}" for name, version in run["versions"].items()))
-        )
+        facts.append(("versions", ", ".join(f"{name} {version}" for name, version in run["versions"].items())))
         facts += [(name, str(value)) for name, value in run["settings"].items()]
     return facts
 

@@ -175,7 +175,9 @@ def health_table(rows: Sequence[Row], known: Mapping[str, Any] | None = None) ->
     note = "On the dev set with fixed masks, after the last update."
     least, most = (index["code_perplexity"].get(end) for end in ("least", "most"))
     if most is not None:
-        note += f" The perplexity is summed over codebooks: {least} is collapse, {most} would be all codes equally often."
+        note += (
+            f" The perplexity is summed over codebooks: {least} is collapse, {most} would be all codes equally often."
+        )
     if known and known.get("note"):
         note += f" {PAPER.capitalize()}'s figures: {known['note']}"
     headers = ["seed", "updates", *(title for title, _ in HEALTH.values())]

@@ -1,0 +1,1 @@
+"""Saliency maps: the methods that compute them, and their resolution."""

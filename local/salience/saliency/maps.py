@@ -28,7 +28,9 @@ def unit_map(native: np.ndarray, frames: int, bins: int) -> np.ndarray:
     """
     positive = torch.tensor(native, dtype=torch.float32).clamp(min=0)
     size = (native.shape[0] * STRIDE, bins)
-    enlarged = torch.nn.functional.interpolate(positive[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    enlarged = torch.nn.functional.interpolate(positive[None, None], size=size, mode="bilinear", align_corners=False)[
+        0, 0
+    ]
     enlarged = enlarged[:frames].numpy()
     least, greatest = enlarged.min(), enlarged.max()
     if greatest <= least:

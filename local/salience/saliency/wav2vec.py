@@ -25,18 +25,24 @@ class Spoken:
     frames: tuple[int, ...]
 
 
-def class_maps(model: Wav2Vec2ForSequenceClassification, signals: Tensor, real: Tensor, classes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def class_maps(
+    model: Wav2Vec2ForSequenceClassification, signals: Tensor, real: Tensor, classes: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Signed Grad-CAM and Grad-CAM++ maps (batch, frames), and logits, of a batch padded with zeros.
 
     real: 1 where a sample is real, (batch, samples).  classes: the class to
     explain for each; the predicted one if None.
     """
     maps, frames = _maps(model, signals, real)
-    gradcam, gradcam_plus, logits = cam_maps(maps, lambda found: class_scores(model, context(model.wav2vec2, found[:, :, 0], frames), frames), classes)
+    gradcam, gradcam_plus, logits = cam_maps(
+        maps, lambda found: class_scores(model, context(model.wav2vec2, found[:, :, 0], frames), frames), classes
+    )
     return gradcam[:, 0], gradcam_plus[:, 0], logits
 
 
-def ctc_maps(model: Wav2Vec2ForCTC, signals: Tensor, real: Tensor, targets: Sequence[Sequence[Spoken]]) -> tuple[Tensor, Tensor]:
+def ctc_maps(
+    model: Wav2Vec2ForCTC, signals: Tensor, real: Tensor, targets: Sequence[Sequence[Spoken]]
+) -> tuple[Tensor, Tensor]:
     """Signed Grad-CAM and Grad-CAM++ maps (batch, frames) for the sum of the log-probabilities of symbols in their frames."""
     maps, frames = _maps(model, signals, real)
     chosen = torch.zeros(len(signals), frames.shape[1], len(model.lm_head.bias), device=signals.device)
@@ -52,7 +58,9 @@ def ctc_maps(model: Wav2Vec2ForCTC, signals: Tensor, real: Tensor, targets: Sequ
     return gradcam[:, 0], gradcam_plus[:, 0]
 
 
-def _maps(model: Wav2Vec2ForCTC | Wav2Vec2ForSequenceClassification, signals: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+def _maps(
+    model: Wav2Vec2ForCTC | Wav2Vec2ForSequenceClassification, signals: Tensor, real: Tensor
+) -> tuple[Tensor, Tensor]:
     """The layer's output as an image of height 1, zero behind each utterance, and which frames are real."""
     frames = real_frames(model.config, real)
     with torch.no_grad():
@@ -66,7 +74,9 @@ def greedy_symbols(scores: np.ndarray, blank: int) -> list[Spoken]:
     return _runs(scores.argmax(1), blank)
 
 
-def aligned_symbols(scores: np.ndarray, symbols: Sequence[int], blank: int, utterance: str = "the utterance") -> list[Spoken]:
+def aligned_symbols(
+    scores: np.ndarray, symbols: Sequence[int], blank: int, utterance: str = "the utterance"
+) -> list[Spoken]:
     """The symbols of a reference with the frames of each, on CTC's likeliest alignment.
 
     scores: log-probabilities (frames, symbols).  A reference that is too long
@@ -89,7 +99,10 @@ def aligned_symbols(scores: np.ndarray, symbols: Sequence[int], blank: int, utte
         best = reached.max(0) + scores[frame, states]
     state = max(range(max(len(states) - 2, 0), len(states)), key=best.__getitem__)
     if not np.isfinite(best[state]):
-        raise InputError(f"{utterance} has {len(scores)} frames, too few for the {len(symbols)} symbols of its text; use --target greedy or remove it")
+        raise InputError(
+            f"{utterance} has {len(scores)} frames, too few for the {len(symbols)} symbols of its text; use --target"
+            " greedy or remove it"
+        )
     places: list[list[int]] = [[] for _ in states]
     for frame in range(len(scores) - 1, -1, -1):
         places[state].append(frame)

@@ -1,0 +1,1 @@
+"""Alignment, word and character error rates, bootstrap, classification scores, result rows."""

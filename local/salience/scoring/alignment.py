@@ -54,9 +54,7 @@ def errors(counts: np.ndarray) -> np.ndarray:
     return counts[..., INSERTIONS] + counts[..., DELETIONS] + counts[..., SUBSTITUTIONS]
 
 
-def segments(
-    reference: Sequence[str], hypothesis: Sequence[str]
-) -> list[tuple[Sequence[str], Sequence[str]]]:
+def segments(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[Sequence[str], Sequence[str]]]:
     """The alignment as runs of tokens, alternately equal on both sides and different."""
     runs: list[tuple[Sequence[str], Sequence[str]]] = []
     different = False

@@ -11,11 +11,7 @@ from salience.scoring.bootstrap import interval, resampled_rates, resampling_uni
 
 
 def classification_scores(
-    ids: Sequence[str],
-    truth: Sequence[str],
-    predicted: Sequence[str],
-    speakers: Sequence[str],
-    labels: Sequence[str],
+    ids: Sequence[str], truth: Sequence[str], predicted: Sequence[str], speakers: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
     """Scores in percent of one prediction an utterance, as plain values that JSON can hold.
 
@@ -48,8 +44,7 @@ def classification_scores(
         "low": low,
         "high": high,
         "resampled": resampled,
-        "macro_f1": 100
-        * float(f1_score(truth, predicted, labels=present, average="macro", zero_division=0.0)),
+        "macro_f1": 100 * float(f1_score(truth, predicted, labels=present, average="macro", zero_division=0.0)),
         "speaker_accuracy": float(np.mean(list(by_speaker.values()))),
         "per_speaker": by_speaker,
         "chance": float(100 * max(np.mean(np.array(truth) == label) for label in present)),

@@ -43,16 +43,14 @@ def read_proportions(pattern: str) -> dict[str, dict[str, dict[int, Proportions]
                 real = padded = -1.0
             if not (0 <= real <= 1 and 0 <= padded <= 1):
                 raise InputError(
-                    f"{path}:{number}: {key} needs two shares from 0 to 1; "
-                    "run the stage that adds the noise again"
+                    f"{path}:{number}: {key} needs two shares from 0 to 1; run the stage that adds the noise again"
                 )
             shares[key] = real, padded
         of_set = found.setdefault(fields["set"], {}).setdefault(fields.get("system", ""), {})
         draws = of_set.setdefault(int(fields.get("seed", 0)), [])
         if draws and draws[0].keys() != shares.keys():
             raise InputError(
-                f"{path} does not hold the utterances of the other draws; "
-                "run the stage that adds the noise again"
+                f"{path} does not hold the utterances of the other draws; run the stage that adds the noise again"
             )
         draws.append(shares)
     return {
@@ -87,8 +85,7 @@ def proportion_rows(
             for shares in seeds.values():
                 if frames is not None and (unknown := sorted(shares.keys() - frames.keys())):
                     raise InputError(
-                        f"{set_name}: the number of frames of {unknown[0]} is not known; "
-                        "run the feature stage again"
+                        f"{set_name}: the number of frames of {unknown[0]} is not known; run the feature stage again"
                     )
                 weights = [1 if frames is None or place else frames[key] for key in shares]
                 values.append(100 * np.average([pair[place] for pair in shares.values()], weights=weights))
@@ -196,12 +193,6 @@ def importance_rows(
         ]
     for hertz, importance in peaks(curve):
         rows.append(
-            new_row(
-                common,
-                metric="importance_peak",
-                value=rounded(100 * importance),
-                hertz=rounded(hertz),
-                **same,
-            )
+            new_row(common, metric="importance_peak", value=rounded(100 * importance), hertz=rounded(hertz), **same)
         )
     return rows

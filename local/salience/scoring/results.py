@@ -107,9 +107,7 @@ def split(pattern: str, *names: str) -> list[tuple[dict[str, Any], str]]:
 
     def place(values: Mapping[str, Any]) -> list[tuple[bool, str, float]]:
         return [
-            (True, "", -value if name == "snr" else value)
-            if isinstance(value, (int, float))
-            else (False, value, 0.0)
+            (True, "", -value if name == "snr" else value) if isinstance(value, (int, float)) else (False, value, 0.0)
             for name, value in values.items()
         ]
 
@@ -128,9 +126,7 @@ def system_of(fields: Mapping[str, str]) -> str:
     return fields.get("system", "")
 
 
-def present(
-    pattern: str, names: Iterable[str], name_of: Callable[[Mapping[str, str]], str] = system_of
-) -> list[str]:
+def present(pattern: str, names: Iterable[str], name_of: Callable[[Mapping[str, str]], str] = system_of) -> list[str]:
     """Those of the systems that a pattern has scores of, in the order given."""
     found = {name_of(fields) for fields, folder in matches(pattern) if (folder / "counts.json").exists()}
     return [name for name in names if name in found]
@@ -183,12 +179,10 @@ def read_scores(
             raise InputError(f"the pattern {pattern} needs the placeholder {{set}}")
         seed = int(fields.get("seed", 0))
         wanted = seeds.get(name_of(fields), ()) if isinstance(seeds, Mapping) else seeds
-        if not (folder / "counts.json").exists() or seeds and seed not in wanted:
+        if not (folder / "counts.json").exists() or (seeds and seed not in wanted):
             continue
         part = (fields.get("fold", ""), fields.get("draw", ""))
-        found.setdefault((name_of(fields), fields["set"]), {}).setdefault(seed, {})[part] = (
-            folder / "counts.json"
-        )
+        found.setdefault((name_of(fields), fields["set"]), {}).setdefault(seed, {})[part] = folder / "counts.json"
     systems = systems or sorted({system for system, _ in found})
     sets = sets or sorted({name for _, name in found})
     scores: dict[str, dict[str, Scores]] = {name: {} for name in sets}
@@ -196,12 +190,10 @@ def read_scores(
         expected: tuple[str, set] | None = None
         for name in sets:
             if (system, name) not in found:
-                raise InputError(
-                    f"{system} has no score of {name} under {pattern}; run the scoring stage for it"
-                )
+                raise InputError(f"{system} has no score of {name} under {pattern}; run the scoring stage for it")
             runs = found[system, name]
             layout = {(seed, part) for seed, parts in runs.items() for part in parts}
-            if len({frozenset(parts) for parts in runs.values()}) > 1 or expected and expected[1] != layout:
+            if len({frozenset(parts) for parts in runs.values()}) > 1 or (expected and expected[1] != layout):
                 raise InputError(
                     f"{system} is not scored with the same seeds, folds and draws on {name} as on "
                     f"{(expected or [name])[0]}; run the decoding and scoring stages again"
@@ -215,9 +207,7 @@ def read_scores(
 
 def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
     """Scores of one system on one set from {seed: {(fold, draw): file}}."""
-    loaded = {
-        seed: {part: read_json(path) for part, path in parts.items()} for seed, parts in sorted(runs.items())
-    }
+    loaded = {seed: {part: read_json(path) for part, path in parts.items()} for seed, parts in sorted(runs.items())}
     # A fold's utterances are the same in every seed and draw.
     first = {fold: scores for (fold, _), scores in sorted(next(iter(loaded.values())).items(), reverse=True)}
     folds = sorted(first)
@@ -240,25 +230,21 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
     return Scores(
         ids=[(fold, key) for fold in folds for key in first[fold]["ids"]],
         speakers=[speaker for part in parts for speaker in part["speakers"]],
-        accents=None
-        if any(part["accents"] is None for part in parts)
-        else [a for part in parts for a in part["accents"]],
+        accents=(
+            None if any(part["accents"] is None for part in parts) else [a for part in parts for a in part["accents"]]
+        ),
         normalisers=normalisers,
         seeds=list(loaded),
         missing=_count("missing", loaded),
         truncated=_count("truncated", loaded),
         lengths={
-            (k, m): np.concatenate([np.array(part[k][MEASURES[m][0]], float) for part in parts])
-            for k, m in kinds
+            (k, m): np.concatenate([np.array(part[k][MEASURES[m][0]], float) for part in parts]) for k, m in kinds
         },
         errors={
             (k, m): np.array(
                 [
                     np.concatenate(
-                        [
-                            np.mean([of_seed[fold, d][k][MEASURES[m][1]] for d in draws[fold]], axis=0)
-                            for fold in folds
-                        ]
+                        [np.mean([of_seed[fold, d][k][MEASURES[m][1]] for d in draws[fold]], axis=0) for fold in folds]
                     )
                     for of_seed in loaded.values()
                 ],
@@ -309,10 +295,7 @@ def _check_same_test(name: str, systems: Mapping[str, Scores]) -> None:
 
 
 def rate_rows(
-    set_name: str,
-    systems: Mapping[str, Scores],
-    common: Mapping[str, Any],
-    paper: Mapping[str, Any] | None = None,
+    set_name: str, systems: Mapping[str, Scores], common: Mapping[str, Any], paper: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """A row for each system, metric and normaliser on one set, then the same for each accent of several.
 
@@ -341,13 +324,9 @@ def rate_rows(
             scores = systems[system]
             total = scores.lengths[kind, metric][chosen].sum()
             if not total:
-                logger.warning(
-                    "%s, accent %s: no row, because the %s references hold no word", set_name, accent, kind
-                )
+                logger.warning("%s, accent %s: no row, because the %s references hold no word", set_name, accent, kind)
                 continue
-            values = [
-                100 * float(e) / float(total) for e in scores.errors[kind, metric][:, chosen].sum(axis=1)
-            ]
+            values = [100 * float(e) / float(total) for e in scores.errors[kind, metric][:, chosen].sum(axis=1)]
             low, high = interval(samples[:, column])
             rows.append(
                 new_row(
@@ -363,9 +342,7 @@ def rate_rows(
                     high=rounded(high),
                     n=len(set(utterances)),
                     seeds=scores.seeds,
-                    paper=None
-                    if accent or not paper
-                    else paper.get(system, {}).get(set_name, {}).get(metric),
+                    paper=None if accent or not paper else paper.get(system, {}).get(set_name, {}).get(metric),
                     values=[rounded(value) for value in values],
                     resampled=resampled,
                     missing=scores.missing if accent is None else None,
@@ -452,12 +429,7 @@ def classifier_rows(
             metric: float(np.average([scores[metric] for scores in runs], weights=weights))
             for metric in ("accuracy", "macro_f1", "chance")
         }
-        same = {
-            "system": system,
-            "set": name,
-            "n": sum(weights),
-            "seeds": sorted({seed for seed, _ in parts}),
-        }
+        same = {"system": system, "set": name, "n": sum(weights), "seeds": sorted({seed for seed, _ in parts})}
         alone = runs[0] if len(runs) == 1 else {}
         ends = {end: rounded(alone[end]) for end in ("low", "high") if end in alone}
         speakers: dict[str, list[float]] = {}
@@ -467,9 +439,7 @@ def classifier_rows(
         means = {speaker: float(np.mean(values)) for speaker, values in sorted(speakers.items())}
 
         row = partial(new_row, common, **same)
-        rows.append(
-            row(metric="accuracy", value=rounded(mean["accuracy"]), resampled=alone.get("resampled"), **ends)
-        )
+        rows.append(row(metric="accuracy", value=rounded(mean["accuracy"]), resampled=alone.get("resampled"), **ends))
         rows.append(row(metric="macro_f1", value=rounded(mean["macro_f1"])))
         rows.append(row(metric="speaker_accuracy", value=rounded(np.mean(list(means.values())))))
         rows += [row(metric="accuracy", value=rounded(v), speaker=speaker) for speaker, v in means.items()]
@@ -509,7 +479,9 @@ def provenance(corpus: str, synthetic: bool, recogniser: str | None, command: st
 
 def run_fields(common: Mapping[str, Any]) -> dict[str, Any]:
     """What the record of every run begins with."""
-    return {name: common[name] for name in ("corpus", "synthetic", "command", "commit", "date")} | {"versions": versions()}
+    return {name: common[name] for name in ("corpus", "synthetic", "command", "commit", "date")} | {
+        "versions": versions()
+    }
 
 
 def new_row(common: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
@@ -536,8 +508,7 @@ def replace(old: Mapping[str, list], new: Mapping[str, list[dict[str, Any]]]) ->
     """Old results with those of the new ones' (corpus, synthetic) replaced, all others kept."""
     fresh = {(item["corpus"], item["synthetic"]) for items in new.values() for item in items}
     return {
-        name: [item for item in old.get(name, []) if (item["corpus"], item["synthetic"]) not in fresh]
-        + list(new[name])
+        name: [item for item in old.get(name, []) if (item["corpus"], item["synthetic"]) not in fresh] + list(new[name])
         for name in new
     }
 
@@ -546,9 +517,7 @@ def write_results(path: Path, results: Mapping[str, list[dict[str, Any]]]) -> No
     """Write `results.json`, one row a line, so that a changed figure is one changed line."""
     with whole_file(path) as handle:
         blocks = (
-            f' "{name}": ['
-            + ",".join("\n  " + json.dumps(item, ensure_ascii=False) for item in items)
-            + "\n ]"
+            f' "{name}": [' + ",".join("\n  " + json.dumps(item, ensure_ascii=False) for item in items) + "\n ]"
             for name, items in results.items()
         )
         handle.write("{\n" + ",\n".join(blocks) + "\n}\n")

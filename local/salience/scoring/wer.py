@@ -19,9 +19,7 @@ class Joined:
     missing: list[str]
 
 
-def join_by_id(
-    references: Mapping[str, str], hypotheses: Mapping[str, str], source: str = "the hypotheses"
-) -> Joined:
+def join_by_id(references: Mapping[str, str], hypotheses: Mapping[str, str], source: str = "the hypotheses") -> Joined:
     """Join two tables by utterance id, whatever the order of their lines.
 
     A reference without hypothesis is kept: its words count as deletions.  A
@@ -32,9 +30,7 @@ def join_by_id(
     unknown = sorted(set(hypotheses) - set(references))
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        raise InputError(
-            f"{source} has {unknown[0]}{more}, unknown to the references; decode the set that --ref names"
-        )
+        raise InputError(f"{source} has {unknown[0]}{more}, unknown to the references; decode the set that --ref names")
     ids = sorted(references, key=str.encode)
     return Joined(
         ids=ids,
@@ -78,6 +74,4 @@ def kaldi_report(
 
 def trn_lines(ids: Sequence[str], texts: Sequence[str], speakers: Sequence[str]) -> str:
     """Texts in sclite's transcript format, to be scored with `sclite -i rm -r ref.trn trn -h hyp.trn trn`."""
-    return "".join(
-        f"{text} ({speaker}-{key})\n" for key, text, speaker in zip(ids, texts, speakers, strict=True)
-    )
+    return "".join(f"{text} ({speaker}-{key})\n" for key, text, speaker in zip(ids, texts, speakers, strict=True))

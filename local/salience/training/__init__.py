@@ -1,0 +1,1 @@
+"""Settings, datasets, length-bucketed batches, and the one way a model is trained."""

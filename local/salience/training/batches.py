@@ -22,7 +22,9 @@ class LengthBuckets(Sampler[list[tuple[int, int]]]):
 
     drop_last = False
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, process: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self, lengths: Sequence[int], batch_size: int, seed: int, process: int = 0, processes: int = 1
+    ) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed

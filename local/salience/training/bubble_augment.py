@@ -32,11 +32,22 @@ class Bubbles(AbsSpecAug):
     """
 
     def __init__(
-        self, probability: float = 0.75, most: int = 4, widest: int = 40, narrowest: int = 3, whole: float = 0.5,
+        self,
+        probability: float = 0.75,
+        most: int = 4,
+        widest: int = 40,
+        narrowest: int = 3,
+        whole: float = 0.5,
         gain: tuple[float, float] = (100.0, 50_000.0),
     ) -> None:
         super().__init__()
-        self.probability, self.most, self.widest, self.narrowest, self.whole = probability, most, widest, narrowest, whole
+        self.probability, self.most, self.widest, self.narrowest, self.whole = (
+            probability,
+            most,
+            widest,
+            narrowest,
+            whole,
+        )
         self.gain = gain
 
     def forward(self, x: Tensor, x_lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

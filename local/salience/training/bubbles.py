@@ -66,7 +66,9 @@ class BubbleNoise:
     rise: int = 0
 
 
-def bubble_loss(logits: Tensor, frames: Tensor, asr_loss: Tensor, weights: BubbleWeights) -> tuple[Tensor, dict[str, Tensor]]:
+def bubble_loss(
+    logits: Tensor, frames: Tensor, asr_loss: Tensor, weights: BubbleWeights
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Equation 3 with the term of equation 4, over the real frames of a batch.
 
     logits: (batch, frames, bins), the mask being their sigmoid; frames:
@@ -88,8 +90,10 @@ def bubble_loss(logits: Tensor, frames: Tensor, asr_loss: Tensor, weights: Bubbl
         "smoothness": mean(nn.functional.pad(mask.diff(dim=2).abs(), (0, 1))),
     }
     loss = (
-        weights.asr * parts["asr"] - weights.mask * parts["mask"]
-        + weights.entropy * parts["entropy"] + weights.smoothness * parts["smoothness"]
+        weights.asr * parts["asr"]
+        - weights.mask * parts["mask"]
+        + weights.entropy * parts["entropy"]
+        + weights.smoothness * parts["smoothness"]
     )
     return loss, parts
 
@@ -129,7 +133,12 @@ class BubbleNetwork(nn.Module):
     updates: Tensor
 
     def __init__(
-        self, estimator: MaskEstimator, listener: Listener, weights: BubbleWeights, noise: BubbleNoise, leak: float = 0.0
+        self,
+        estimator: MaskEstimator,
+        listener: Listener,
+        weights: BubbleWeights,
+        noise: BubbleNoise,
+        leak: float = 0.0,
     ) -> None:
         """Leak: weight of what is understood through a mask when there is other speech, which the paper does not have."""
         super().__init__()
@@ -156,7 +165,9 @@ class BubbleNetwork(nn.Module):
         masks = torch.sigmoid(logits)
         # One by one: frames of the padding would reach into the end of the shorter utterances.
         added = [
-            masked_noise(noise[row : row + 1, :own], masks[row : row + 1, :count], sizes.window, sizes.hop, sizes.depth)[0]
+            masked_noise(
+                noise[row : row + 1, :own], masks[row : row + 1, :count], sizes.window, sizes.hop, sizes.depth
+            )[0]
             for row, (own, count) in enumerate(zip(samples.tolist(), frames.tolist(), strict=True))
         ]
         return self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True), logits, frames
@@ -188,7 +199,9 @@ class NoisyUtterances(Dataset[NoisyExample]):
     `signals` are on the scale of 16-bit samples.
     """
 
-    def __init__(self, ids: Sequence[str], signals: Sequence[np.ndarray], texts: Sequence[str], dither: float, seed: int) -> None:
+    def __init__(
+        self, ids: Sequence[str], signals: Sequence[np.ndarray], texts: Sequence[str], dither: float, seed: int
+    ) -> None:
         self.ids, self.signals, self.texts, self.dither, self.seed = ids, signals, texts, dither, seed
 
     def __len__(self) -> int:

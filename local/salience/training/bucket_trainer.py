@@ -23,8 +23,13 @@ class BucketTrainer(Trainer):
     """Trainer whose batches come from LengthBuckets and whose evaluation is a function of the model."""
 
     def __init__(
-        self, *args: Any, lengths: Sequence[int], dev_score: Callable[[nn.Module], dict[str, float]], settings: TrainingSettings,
-        rates: Callable[[str], float] | None = None, **options: Any,
+        self,
+        *args: Any,
+        lengths: Sequence[int],
+        dev_score: Callable[[nn.Module], dict[str, float]],
+        settings: TrainingSettings,
+        rates: Callable[[str], float] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._settings = settings
@@ -39,8 +44,12 @@ class BucketTrainer(Trainer):
         workers = self.args.dataloader_num_workers
         # Forked workers share the data set and need not pickle it; from Python 3.14 on, fork is no longer the default.
         loader = DataLoader(
-            self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator, num_workers=workers,
-            multiprocessing_context="fork" if workers else None, pin_memory=torch.cuda.is_available(),
+            self.train_dataset,
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            num_workers=workers,
+            multiprocessing_context="fork" if workers else None,
+            pin_memory=torch.cuda.is_available(),
         )
         # The sampler has shared the batches out already.
         return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
@@ -63,7 +72,9 @@ class BucketTrainer(Trainer):
             if settings.optimizer == "adam":
                 self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, weight_decay=settings.weight_decay)
             else:
-                self.optimizer = torch.optim.Adadelta(learnt, settings.learning_rate, settings.rho, settings.epsilon, settings.weight_decay)
+                self.optimizer = torch.optim.Adadelta(
+                    learnt, settings.learning_rate, settings.rho, settings.epsilon, settings.weight_decay
+                )
         optimizer = super().create_optimizer(*args, **options)
         if self._rates is not None:
             _split_groups(optimizer, self.model, self._rates)
@@ -72,7 +83,9 @@ class BucketTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
         if self._settings.schedule == "step" and self.lr_scheduler is None:
             of_step = self._settings.step_epochs * num_training_steps // self._settings.epochs
-            self.lr_scheduler = torch.optim.lr_scheduler.StepLR(optimizer or self.optimizer, max(of_step, 1), self._settings.step_factor)
+            self.lr_scheduler = torch.optim.lr_scheduler.StepLR(
+                optimizer or self.optimizer, max(of_step, 1), self._settings.step_factor
+            )
         return super().create_scheduler(num_training_steps, optimizer)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -95,7 +108,8 @@ def _split_groups(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Cal
     rate = {id(parameter): rates(name) for name, parameter in model.named_parameters()}
     groups = [
         {**group, "lr": group["lr"] * factor, "params": [p for p in group["params"] if rate[id(p)] == factor]}
-        for group in optimizer.param_groups for factor in sorted({rate[id(p)] for p in group["params"]})
+        for group in optimizer.param_groups
+        for factor in sorted({rate[id(p)] for p in group["params"]})
     ]
     optimizer.param_groups.clear()
     for group in groups:
@@ -106,7 +120,11 @@ class LogLines(TrainerCallback):
     """One line of the log for what the trainer reports."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        shown = ", ".join(f"{k.removeprefix('eval_dev_')} {v:.4g}" for k, v in (logs or {}).items() if isinstance(v, float) and k in _SHOWN or k.startswith("eval_"))
+        shown = ", ".join(
+            f"{k.removeprefix('eval_dev_')} {v:.4g}"
+            for k, v in (logs or {}).items()
+            if (isinstance(v, float) and k in _SHOWN) or k.startswith("eval_")
+        )
         if shown and state.is_world_process_zero:
             logger.info("update %d of %d: %s", state.global_step, state.max_steps, shown)
 

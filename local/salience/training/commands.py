@@ -44,7 +44,10 @@ class CommandSet:
             if key not in text:
                 raise InputError(f"{data}/text has no line for {key}, which {packed} has; run stages 1 and 2 again")
             if text[key] not in words:
-                raise InputError(f"{data}/text: {key} is the word {text[key]!r}, which the recogniser does not know ({', '.join(words)})")
+                raise InputError(
+                    f"{data}/text: {key} is the word {text[key]!r}, which the recogniser does not know"
+                    f" ({', '.join(words)})"
+                )
         number = {word: index for index, word in enumerate(words)}
         self.labels = torch.tensor([number[text[key]] for key in self.ids], device=device)
         self.waveforms = torch.from_numpy(np.array(source.rows(SAMPLES))).to(device)
@@ -105,7 +108,9 @@ class Augmentation:
     shift: int = 30
     everywhere: float = 0.5
     per: Literal["batch", "utterance"] = "batch"
-    specaugment: SpecAugmentPolicy = field(default_factory=lambda: SpecAugmentPolicy(time_width=25, time_share=0.2, frequency_width=40))
+    specaugment: SpecAugmentPolicy = field(
+        default_factory=lambda: SpecAugmentPolicy(time_width=25, time_share=0.2, frequency_width=40)
+    )
 
     def __post_init__(self) -> None:
         if not isfinite(self.snr):
@@ -113,7 +118,9 @@ class Augmentation:
         if not 0 <= self.percent < 100:
             raise InputError(f"--augmentation.percent is {self.percent:g}; give a number from 0 to less than 100")
         if self.shift < 0:
-            raise InputError(f"--augmentation.shift is {self.shift}; give 0 for masks that stay in place, or a number above it")
+            raise InputError(
+                f"--augmentation.shift is {self.shift}; give 0 for masks that stay in place, or a number above it"
+            )
         if not 0 <= self.everywhere <= 1:
             raise InputError(f"--augmentation.everywhere is {self.everywhere:g}; give a share from 0 to 1")
 
@@ -165,7 +172,9 @@ class Draws(Dataset[dict[str, Tensor]]):
         if chosen.method == "noise":
             found["noise_rows"] = self._noise(epoch)[rows]
             if chosen.masks != "none":
-                shifts, everywhere = self._of_epoch(epoch) if chosen.per == "utterance" else self._moves(epoch, int(rows[0]))
+                shifts, everywhere = (
+                    self._of_epoch(epoch) if chosen.per == "utterance" else self._moves(epoch, int(rows[0]))
+                )
                 pick = rows if chosen.per == "utterance" else slice(None)
                 found |= {"shifts": shifts[pick], "everywhere": everywhere[pick]}
                 found["mask_rows"] = (rows + self._other(epoch)) % self.utterances if chosen.masks == "other" else rows
@@ -190,7 +199,10 @@ def read_masks(scp: Path, ids: Sequence[str], samples: Tensor, percent: float) -
     for row, key in enumerate(ids):
         matrix = archive[key]
         if matrix.shape != (FRAMES, BINS):
-            raise InputError(f"{scp}: the mask of {key} is {matrix.shape[0]} by {matrix.shape[1]}, not {FRAMES} frames by {BINS} bins; run stage 4 again")
+            raise InputError(
+                f"{scp}: the mask of {key} is {matrix.shape[0]} by {matrix.shape[1]}, not {FRAMES} frames by {BINS}"
+                " bins; run stage 4 again"
+            )
         mask = torch.from_numpy(np.array(matrix.T))
         if percent:
             mask = binarise(mask[None], percent, frames[row : row + 1])[0]
@@ -202,8 +214,12 @@ class CommandTraining(nn.Module):
     """A recogniser as `transformers.Trainer` wants it: numbers of clips, noise and moves in, loss out."""
 
     def __init__(
-        self, recogniser: nn.Module, commands: CommandSet, augmentation: Augmentation,
-        noise: NoisePieces | None = None, masks: Tensor | None = None,
+        self,
+        recogniser: nn.Module,
+        commands: CommandSet,
+        augmentation: Augmentation,
+        noise: NoisePieces | None = None,
+        masks: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.recogniser = recogniser
@@ -212,8 +228,14 @@ class CommandTraining(nn.Module):
         self._material = (commands, noise, masks)
 
     def features(
-        self, rows: Tensor, noise_rows: Tensor | None = None, mask_rows: Tensor | None = None, shifts: Tensor | None = None,
-        everywhere: Tensor | None = None, kept_frames: Tensor | None = None, kept_bins: Tensor | None = None,
+        self,
+        rows: Tensor,
+        noise_rows: Tensor | None = None,
+        mask_rows: Tensor | None = None,
+        shifts: Tensor | None = None,
+        everywhere: Tensor | None = None,
+        kept_frames: Tensor | None = None,
+        kept_bins: Tensor | None = None,
     ) -> Tensor:
         """What the recogniser reads of these clips: decibels (batch, bins, frames)."""
         commands, noise, masks = self._material
@@ -268,8 +290,10 @@ def importance_loss(masks: Tensor, recogniser_loss: Tensor, weights: ImportanceW
     """Equation 5, one number; `masks` is (batch, bins, frames).  Means are over the batch as well."""
     clamped = masks.clamp(CLAMP, 1 - CLAMP)
     return (
-        weights.recogniser * recogniser_loss - weights.mask * clamped.log().mean()
-        + weights.frequency * clamped.diff(dim=1).abs().mean() + weights.time * clamped.diff(dim=2).abs().mean()
+        weights.recogniser * recogniser_loss
+        - weights.mask * clamped.log().mean()
+        + weights.frequency * clamped.diff(dim=1).abs().mean()
+        + weights.time * clamped.diff(dim=2).abs().mean()
     )
 
 
@@ -278,8 +302,11 @@ def legacy_choice(masks: Tensor, recogniser_loss: Tensor, weights: ImportanceWei
     clamped = masks.clamp(CLAMP, 1 - CLAMP)
     entropy = clamped * clamped.log() + (1 - clamped) * (1 - clamped).log()
     return (
-        weights.recogniser * recogniser_loss - clamped.mean() - weights.mask * entropy.mean()
-        + weights.frequency * clamped.diff(dim=1).mean() + weights.time * clamped.diff(dim=2).mean()
+        weights.recogniser * recogniser_loss
+        - clamped.mean()
+        - weights.mask * entropy.mean()
+        + weights.frequency * clamped.diff(dim=1).mean()
+        + weights.time * clamped.diff(dim=2).mean()
     )
 
 
@@ -287,8 +314,13 @@ class GeneratorTraining(nn.Module):
     """A mask generator and a frozen recogniser: numbers of clips and noise in, the loss of equation 5 out."""
 
     def __init__(
-        self, mask_generator: MaskGenerator, recogniser: nn.Module, commands: CommandSet, noise: NoisePieces,
-        weights: ImportanceWeights, snr: float,
+        self,
+        mask_generator: MaskGenerator,
+        recogniser: nn.Module,
+        commands: CommandSet,
+        noise: NoisePieces,
+        weights: ImportanceWeights,
+        snr: float,
     ) -> None:
         super().__init__()
         self.generator = mask_generator
@@ -297,7 +329,9 @@ class GeneratorTraining(nn.Module):
         self.weights, self.snr = weights, snr
         self._frozen = (recogniser.eval().requires_grad_(False), commands, noise)
 
-    def parts(self, rows: Tensor, noise_rows: Tensor, commands: CommandSet | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(
+        self, rows: Tensor, noise_rows: Tensor, commands: CommandSet | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Masks, logits of the words and labels, of clips of the training set or of other `commands`."""
         recogniser, own, noise = self._frozen
         source = commands or own

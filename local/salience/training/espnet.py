@@ -50,7 +50,9 @@ def transcribed_set(data: Path, features: Path) -> tuple[dict[str, str], Archive
     for utterance in archive:
         if not texts.get(utterance, ""):
             what = "an empty transcript" if utterance in texts else "no line"
-            raise InputError(f"{data / 'text'} has {what} for {utterance} of {features}; mend it and run stages 1 and 2 again")
+            raise InputError(
+                f"{data / 'text'} has {what} for {utterance} of {features}; mend it and run stages 1 and 2 again"
+            )
     for utterance in texts:
         if utterance not in archive:
             raise InputError(f"{features} has no features for {utterance} of {data / 'text'}; run stage 2 again")
@@ -73,9 +75,13 @@ def check_statistics(path: Path, dimension: int, features: Path) -> None:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; run stage 2") from None
     except Exception as error:
-        raise InputError(f"{path} holds no count, sum and sum_square ({type(error).__name__}); run stage 2 again") from None
+        raise InputError(
+            f"{path} holds no count, sum and sum_square ({type(error).__name__}); run stage 2 again"
+        ) from None
     if sizes != {dimension}:
-        raise InputError(f"{path} is made of {max(sizes)} values a frame but {features} has {dimension}; run stage 2 again")
+        raise InputError(
+            f"{path} is made of {max(sizes)} values a frame but {features} has {dimension}; run stage 2 again"
+        )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -119,13 +125,22 @@ def check_start(folder: Path, settings: Mapping[str, Any], dimension: int, token
     """An InputError if the model in `folder` cannot be what a training with these settings starts from."""
     start = read_config(folder)
     if start["input_size"] != dimension:
-        raise InputError(f"{folder} takes {start['input_size']} values a frame but the features have {dimension}; start from another model")
+        raise InputError(
+            f"{folder} takes {start['input_size']} values a frame but the features have {dimension}; start from another"
+            " model"
+        )
     if start["token_list"] != tokens:
-        raise InputError(f"{folder} writes other tokens than the list given; start from another model or give --tokens that it was trained with")
+        raise InputError(
+            f"{folder} writes other tokens than the list given; start from another model or give --tokens that it was"
+            " trained with"
+        )
     for part in ("encoder", "encoder_conf", "decoder", "decoder_conf"):
         wanted, there = settings.get(part, {}), start[part]
         if not _within(wanted, there):
-            raise InputError(f"{folder} has {part} {there} but the settings ask for {wanted}; use the settings that it was trained with")
+            raise InputError(
+                f"{folder} has {part} {there} but the settings ask for {wanted}; use the settings that it was trained"
+                " with"
+            )
 
 
 def _within(wanted: Any, there: Any) -> bool:
@@ -135,7 +150,9 @@ def _within(wanted: Any, there: Any) -> bool:
     return wanted == there
 
 
-def write_shapes(folder: Path, texts: Mapping[str, str], tokenizer: Tokenizer, archive: Archive | None = None) -> list[str]:
+def write_shapes(
+    folder: Path, texts: Mapping[str, str], tokenizer: Tokenizer, archive: Archive | None = None
+) -> list[str]:
     """Write what ESPnet makes batches by: frames and dimension of features, number of tokens.
 
     archive: none for a language model.  Every entry must have the dimension of
@@ -150,12 +167,17 @@ def write_shapes(folder: Path, texts: Mapping[str, str], tokenizer: Tokenizer, a
         for utterance in archive:
             matrix = archive[utterance]
             if matrix.shape[1] != dimension:
-                raise InputError(f"{archive.path}: {utterance} has {matrix.shape[1]} values a frame, the first entry {dimension}; run stage 2 again")
+                raise InputError(
+                    f"{archive.path}: {utterance} has {matrix.shape[1]} values a frame, the first entry {dimension};"
+                    " run stage 2 again"
+                )
             shapes[utterance] = f"{len(matrix)},{dimension}"
         write_table(folder / "speech_shape", shapes)
         files.append(str(folder / "speech_shape"))
     write_table(folder / "text", {utterance: squeeze(text) for utterance, text in texts.items()})
-    write_table(folder / "text_shape", {utterance: str(len(tokenizer.split(text))) for utterance, text in texts.items()})
+    write_table(
+        folder / "text_shape", {utterance: str(len(tokenizer.split(text))) for utterance, text in texts.items()}
+    )
     return [*files, str(folder / "text_shape")]
 
 
@@ -236,8 +258,14 @@ def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
     checkpoints = out / "checkpoints"
     last_epoch = _mend(checkpoints, settings)
     config = {
-        "output_dir": str(checkpoints), "resume": True, "batch_type": "folded", "num_workers": 0, "max_cache_size": 0.5,
-        "use_preprocessor": True, **settings, **({"max_epoch": last_epoch} if last_epoch else {}),
+        "output_dir": str(checkpoints),
+        "resume": True,
+        "batch_type": "folded",
+        "num_workers": 0,
+        "max_cache_size": 0.5,
+        "use_preprocessor": True,
+        **settings,
+        **({"max_epoch": last_epoch} if last_epoch else {}),
     }
     with whole_file(checkpoints / "settings.yaml") as handle:
         yaml.safe_dump(config, handle, sort_keys=False)
@@ -301,7 +329,9 @@ def _collect(checkpoints: Path, out: Path) -> None:
     phase, value, _ = config["best_model_criterion"][0]
     chosen = checkpoints / f"{phase}.{value}.ave.pth"
     if not chosen.exists():
-        raise InputError(f"ESPnet chose no model by {phase} {value}; name in best_model_criterion a value that its log shows")
+        raise InputError(
+            f"ESPnet chose no model by {phase} {value}; name in best_model_criterion a value that its log shows"
+        )
     if (checkpoints / "att_ws").exists():
         shutil.rmtree(out / "att_ws", ignore_errors=True)
         shutil.move(checkpoints / "att_ws", out / "att_ws")
@@ -321,7 +351,9 @@ def history(stats: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> list[dict[s
         for ours, theirs in (("dev_acc", "acc"), ("dev_cer_ctc", "cer_ctc")):
             if theirs in phases["valid"]:
                 entry[ours] = 100 * phases["valid"][theirs]
-        epochs.append({key: float(value) for key, value in entry.items()} | {"epoch": epoch, "seconds": round(seconds, 1)})
+        epochs.append(
+            {key: float(value) for key, value in entry.items()} | {"epoch": epoch, "seconds": round(seconds, 1)}
+        )
     return epochs
 
 

@@ -156,8 +156,16 @@ def train(
         stopping.insert(0, SomeEpochs(settings.score_every))
     preemption = Preemption()
     trainer = BucketTrainer(
-        model, arguments, train_dataset=train_set, eval_dataset=train_set, data_collator=collate,
-        callbacks=[*stopping, LogLines(), preemption], lengths=lengths, dev_score=dev_score, settings=settings, rates=rates,
+        model,
+        arguments,
+        train_dataset=train_set,
+        eval_dataset=train_set,
+        data_collator=collate,
+        callbacks=[*stopping, LogLines(), preemption],
+        lengths=lengths,
+        dev_score=dev_score,
+        settings=settings,
+        rates=rates,
     )
     # The two print each log record as a dictionary; LogLines says it in the house's form.
     trainer.remove_callback(PrinterCallback)

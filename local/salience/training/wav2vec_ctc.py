@@ -16,7 +16,9 @@ from salience.models.wav2vec import feature_maps, frames_of, real_frames
 class TranscribedUtterances(Dataset[tuple[np.ndarray, np.ndarray, list[int]]]):
     """Signal (samples,), masked frames (frames,) and symbols of each utterance, by (epoch, index)."""
 
-    def __init__(self, waveforms: Waveforms, targets: Mapping[str, list[int]], config: Wav2Vec2Config, masker: LatentMasker) -> None:
+    def __init__(
+        self, waveforms: Waveforms, targets: Mapping[str, list[int]], config: Wav2Vec2Config, masker: LatentMasker
+    ) -> None:
         self.waveforms, self.targets, self.config, self.masker = waveforms, targets, config, masker
         self.ids = list(targets)
         self.lengths = [waveforms.samples[key] for key in self.ids]
@@ -38,8 +40,11 @@ def collate(items: Sequence[tuple[np.ndarray, np.ndarray, list[int]]], config: W
     for row, (_, mask, _) in enumerate(items):
         masked[row, : len(mask)] = mask
     return {
-        "signals": torch.from_numpy(signals), "real": torch.from_numpy(real), "masked": torch.from_numpy(masked),
-        "targets": torch.tensor([symbol for _, _, symbols in items for symbol in symbols]), "counts": torch.tensor([len(symbols) for _, _, symbols in items]),
+        "signals": torch.from_numpy(signals),
+        "real": torch.from_numpy(real),
+        "masked": torch.from_numpy(masked),
+        "targets": torch.tensor([symbol for _, _, symbols in items for symbol in symbols]),
+        "counts": torch.tensor([len(symbols) for _, _, symbols in items]),
     }
 
 
@@ -54,7 +59,9 @@ class Wav2VecCTC(nn.Module):
         """Keep only the layers' inputs in memory and compute them again for the gradient."""
         self.model.gradient_checkpointing_enable()
 
-    def forward(self, signals: Tensor, real: Tensor, masked: Tensor, targets: Tensor, counts: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, signals: Tensor, real: Tensor, masked: Tensor, targets: Tensor, counts: Tensor
+    ) -> dict[str, Tensor]:
         """CTC per symbol, averaged over utterances; one with more symbols than frames counts nothing."""
         model, encoder = self.model, self.model.wav2vec2
         frames = real_frames(model.config, real)
@@ -62,5 +69,7 @@ class Wav2VecCTC(nn.Module):
         hidden = torch.where(masked[..., None], encoder.masked_spec_embed.to(hidden.dtype), hidden)
         states = encoder.encoder(hidden, attention_mask=frames).last_hidden_state
         scores = model.lm_head(model.dropout(states)).float().log_softmax(-1)
-        loss = nn.functional.ctc_loss(scores.transpose(0, 1), targets, frames.sum(1), counts, blank=model.config.pad_token_id, zero_infinity=True)
+        loss = nn.functional.ctc_loss(
+            scores.transpose(0, 1), targets, frames.sum(1), counts, blank=model.config.pad_token_id, zero_infinity=True
+        )
         return {"loss": loss}

@@ -144,7 +144,9 @@ class PretrainingUtterances(Dataset[Example]):
     Crops, masks and negatives are drawn for (seed, utterance, epoch).
     """
 
-    def __init__(self, sets: Sequence[Waveforms], config: Wav2Vec2Config, objective: Objective, crops: Crops, seed: int | str) -> None:
+    def __init__(
+        self, sets: Sequence[Waveforms], config: Wav2Vec2Config, objective: Objective, crops: Crops, seed: int | str
+    ) -> None:
         self.config, self.objective, self.seed = config, objective, seed
         self.longest = round(crops.longest * RATE)
         shortest = round(crops.shortest * RATE)
@@ -156,7 +158,10 @@ class PretrainingUtterances(Dataset[Example]):
         self.items = [(waveforms, key) for waveforms in sets for key in waveforms if waveforms.samples[key] >= shortest]
         self.dropped = sum(map(len, sets)) - len(self.items)
         if not self.items:
-            raise InputError(f"no utterance of {', '.join(str(w.data) for w in sets)} lasts {crops.shortest} s; lower --crops.shortest")
+            raise InputError(
+                f"no utterance of {', '.join(str(w.data) for w in sets)} lasts {crops.shortest} s; lower"
+                " --crops.shortest"
+            )
         self.lengths = [min(waveforms.samples[key], self.longest) for waveforms, key in self.items]
 
     def __len__(self) -> int:
@@ -185,10 +190,15 @@ def collate(examples: Sequence[Example], config: Wav2Vec2Config) -> dict[str, Te
     for row, example in enumerate(examples):
         masked[row, : len(example.masked)] = example.masked
     negatives = np.concatenate([example.negatives + row * frames for row, example in enumerate(examples)])
-    return {name: torch.from_numpy(array) for name, array in (("signals", signals), ("real", real), ("masked", masked), ("negatives", negatives))}
+    return {
+        name: torch.from_numpy(array)
+        for name, array in (("signals", signals), ("real", real), ("masked", masked), ("negatives", negatives))
+    }
 
 
-def contrastive(states: Tensor, codes: Tensor, positives: Tensor, negatives: Tensor, kappa: float) -> tuple[Tensor, Tensor]:
+def contrastive(
+    states: Tensor, codes: Tensor, positives: Tensor, negatives: Tensor, kappa: float
+) -> tuple[Tensor, Tensor]:
     """Equation 3 for each masked frame, and whether the frame's code was found, both (masked,).
 
     states: (masked, size).  codes: (all frames, size); positives (masked,) and
@@ -219,7 +229,9 @@ class Wav2VecPretraining(nn.Module):
     after an interruption.
     """
 
-    def __init__(self, model: Wav2Vec2ForPreTraining, objective: Objective, accumulate: int = 1, earlier: int = 0) -> None:
+    def __init__(
+        self, model: Wav2Vec2ForPreTraining, objective: Objective, accumulate: int = 1, earlier: int = 0
+    ) -> None:
         super().__init__()
         self.model, self.objective, self.accumulate, self.earlier = model, objective, accumulate, earlier
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
@@ -278,8 +290,14 @@ class Wav2VecPretraining(nn.Module):
             possible = model.config.num_codevectors_per_group * model.config.num_codevector_groups
             loss = losses.mean() + self.objective.diversity * (possible - perplexity) / possible
         return {
-            "loss": loss, "contrastive": losses.mean(), "accuracy": found.mean(), "perplexity": perplexity,
-            "masked_share": masked.sum() / real_frames(model.config, real).sum(), "states": states, "codes": codes, "features": features,
+            "loss": loss,
+            "contrastive": losses.mean(),
+            "accuracy": found.mean(),
+            "perplexity": perplexity,
+            "masked_share": masked.sum() / real_frames(model.config, real).sum(),
+            "states": states,
+            "codes": codes,
+            "features": features,
         }
 
 
@@ -357,8 +375,12 @@ def raise_alarm(scores: dict[str, float], objective: Objective, updates: int, co
     lost = scores["dev_accuracy"] < alarm.accuracy * objective.chance and scores["dev_frame_cosine"] > alarm.cosine
     if few or lost:
         what = (
-            f"its code perplexity is {scores['dev_perplexity']:.2f}, {codebooks} being the least" if few
-            else f"its contrastive accuracy of {scores['dev_accuracy']:.4f} is chance and two frames have a cosine of {scores['dev_frame_cosine']:.3f}"
+            f"its code perplexity is {scores['dev_perplexity']:.2f}, {codebooks} being the least"
+            if few
+            else (
+                f"its contrastive accuracy of {scores['dev_accuracy']:.4f} is chance and two frames have a cosine of"
+                f" {scores['dev_frame_cosine']:.3f}"
+            )
         )
         raise InputError(
             f"the model has collapsed after {updates} updates: {what}; lower the learning rate, lengthen the warm-up,"

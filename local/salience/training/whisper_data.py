@@ -68,7 +68,9 @@ def padded_frames(frames: int, full_context: bool, most: int = FRAMES_30S) -> in
     return most if full_context else min(-(-(frames + TAIL) // STEP) * STEP, most)
 
 
-def collate(examples: Sequence[Example], end: int, full_context: bool, most: int = FRAMES_30S) -> dict[str, torch.Tensor]:
+def collate(
+    examples: Sequence[Example], end: int, full_context: bool, most: int = FRAMES_30S
+) -> dict[str, torch.Tensor]:
     """One batch: features (batch, frames, bins), decoder input tokens and labels (batch, length).
 
     `end` is the end-of-text token, which also fills the decoder's input; `most` are the frames that the model hears.
