@@ -10,6 +10,7 @@ from typing import Any
 
 from salience.errors import InputError
 from salience.files import FULL, read_yaml
+from salience.registry import load_plugins
 from salience.steps import stage_of
 
 THE_STAGE = re.compile(
@@ -38,6 +39,7 @@ def main(function: Callable[..., Any]) -> None:
 
     words = [_underscored(word) for word in sys.argv[1:]]
     try:
+        load_plugins()
         for path in _configurations(words):
             # jsonargparse reads it again, and is no match for every file.
             read_yaml(Path(path), f"correct the file; {program} --print_config shows one")

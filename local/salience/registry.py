@@ -1,0 +1,56 @@
+"""Registries: where methods, policies and recognisers are found by name, and how a user adds his own."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from salience.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry(dict[str, T]):
+    """A dictionary whose unknown names are an InputError that lists the known ones.
+
+    Args:
+        what: What an entry is, as the error calls it, for instance `saliency method`.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def __missing__(self, name: str) -> T:
+        raise InputError(f"there is no {self.what} {name!r}; there are: {', '.join(sorted(self))}")
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorate a function or class to enter it under `name`; a name that is taken is an InputError."""
+
+        def enter(entry: T) -> T:
+            if name in self:
+                raise InputError(f"there are two entries for the {self.what} {name!r}; rename one")
+            self[name] = entry
+            return entry
+
+        return enter
+
+
+def plugin_files() -> list[Path]:
+    """The Python files in SALIENCE_PLUGINS, which has os.pathsep between them."""
+    return [Path(name) for name in os.environ.get("SALIENCE_PLUGINS", "").split(os.pathsep) if name]
+
+
+def load_plugins() -> None:
+    """Import each of `plugin_files` once; what it registers is then found by name."""
+    for path in plugin_files():
+        name = f"salience_plugin_{path.stem}"
+        if name in sys.modules:
+            continue
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; correct --plugins")
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
