@@ -69,9 +69,7 @@ def run(request: submit.Request) -> int:
         kill(running)
         name = signal.Signals(stop.number).name
         logs = request.with_task(request.log, "*")
-        print(
-            f"{request.program}: stopped by {name}, its jobs were killed, log is in {logs}", file=sys.stderr
-        )
+        print(f"{request.program}: stopped by {name}, its jobs were killed, log is in {logs}", file=sys.stderr)
         return 1
     return submit.conclude(request, codes)
 
@@ -82,9 +80,7 @@ def visible_gpus() -> dict[str, int]:
     if chosen is not None:
         return {device.strip(): 0 for device in chosen.split(",") if device.strip()}
     try:
-        listed = subprocess.run(
-            ["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        listed = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     except OSError:
         return {}
     lines = listed.stdout.splitlines() if listed.returncode == 0 else []
@@ -124,9 +120,7 @@ def start(request: submit.Request, task: int, environment: dict[str, str], devic
         words, stdin = ["bash", "-c", command], subprocess.DEVNULL
     else:
         words, stdin = ["bash", "-c", 'eval "$(cat)" < /dev/null'], unnamed_file(text)
-    process = subprocess.Popen(
-        words, stdin=stdin, stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent
-    )
+    process = subprocess.Popen(words, stdin=stdin, stdout=log, stderr=log, env=environment, preexec_fn=die_with_parent)
     return Job(task, process, log, time.time(), devices)
 
 

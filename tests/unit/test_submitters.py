@@ -234,10 +234,10 @@ def test_names_of_the_job_script_are_its_own(command, schedulers):
     )
     assert assigned and all(name.startswith("_salience_") for name in assigned - {"OMP_NUM_THREADS"}), assigned
     names = ["stopped", "ends", "pause", "task", "command", "log", "started", "code", "seconds", "result", "NO_TASK"]
-    for words, log in ((["JOB=1:2", "log/f.JOB.log"], "log/f.2.log"), (["log/g.log"], "log/g.log")):
+    for given, log in ((["JOB=1:2", "log/f.JOB.log"], "log/f.2.log"), (["log/g.log"], "log/g.log")):
         # As in a job of a user's own array.
         environment = os.environ | dict.fromkeys(names, "7") | {"SLURM_ARRAY_TASK_ID": "7", "SGE_TASK_ID": "7"}
-        run(command, *words, "echo", *(f"${name}" for name in names), env=environment)
+        run(command, *given, "echo", *(f"${name}" for name in names), env=environment)
         assert f"\n{' '.join('7' * len(names))}\n# Accounting" in Path(log).read_text()
 
 

@@ -261,7 +261,7 @@ def test_no_directory_with_such_an_id_is_written(key, tmp_path):
         assert "has an id that leads out of a folder" in said
     for option in ("utt_prefix", "spk_prefix"):
         assert "cannot be an id" in says(
-            lambda: transforms.copy(make(tmp_path / "e"), tmp_path / "f", **{option: f"{key}/"})
+            lambda option=option: transforms.copy(make(tmp_path / "e"), tmp_path / "f", **{option: f"{key}/"})
         )
 
 

@@ -162,7 +162,7 @@ def _script(seed: int, clips: int) -> tuple[list[_Row], list[_Row]]:
             full += [_Row("other", person, next(texts)) for person in old[5:] for _ in range(6)]
             delta += [_Row("validated", new[0], next(texts)) for _ in range(3)]
             delta += [_Row("other", new[1], next(texts)) for _ in range(5)]
-    for number, (accent, own_words) in enumerate(MINI_OWN_WORDS.items()):
+    for accent, own_words in MINI_OWN_WORDS.items():
         speaker = voices.cast([MINI_VOICES[accent]], 1, seed, "common voice ca", own_words)[0]
         identity = generator(seed, "client", own_words).bytes(64).hex()
         person = _Person(speaker, identity, accents=own_words, gender=OLD_GENDERS[speaker.gender])

@@ -250,10 +250,10 @@ def rekeyed(key: str, recording: str, speaker: str) -> str:
 
 def _table(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
-    for number, line in text_lines(path):
+    for row, line in text_lines(path):
         key, value = split_row(line)
         if not key or key in found:
-            raise InputError(f"{path}:{number} is empty or repeats its id; unpack the corpus again")
+            raise InputError(f"{path}:{row} is empty or repeats its id; unpack the corpus again")
         found[key] = value
     return found
 
@@ -317,9 +317,9 @@ def synthesise(root: Path, seed: int = 0, seen: tuple[int, int] = (20, 8), unsee
     people: list[tuple[str, voices.Speaker, int]] = []
     for accents, (count, turns) in ((voices.EDACC_SEEN, seen), (voices.EDACC_UNSEEN, unseen)):
         for label, accent in accents.items():
-            for number, speaker in enumerate(voices.cast([accent], count, seed, "edacc", label)):
+            for place, speaker in enumerate(voices.cast([accent], count, seed, "edacc", label)):
                 answers = MINI_ANSWERS[label]
-                people.append((answers[number % len(answers)], speaker, turns))
+                people.append((answers[place % len(answers)], speaker, turns))
     people.append((MINI_UNMAPPED, voices.cast(voices.STANDARD, 1, seed, "edacc", "unmapped")[0], unseen[1]))
     random = generator(seed, "edacc", "pairs")
     people = [people[i] for i in random.permutation(len(people))]

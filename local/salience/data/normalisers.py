@@ -112,7 +112,8 @@ def _by_words(whole: Normalise, numbers: Collection[str]) -> Normalise:
             return whole(text)
         parts: list[str] = []
         for alone, run in itertools.groupby(words, stays):
-            parts += run if alone else [changed(" ".join(run))]
+            alike = list(run)
+            parts += alike if alone else [changed(" ".join(alike))]
         return " ".join(filter(None, parts))
 
     return normalise

@@ -242,8 +242,7 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
         if parts_of_recording is None:
             _distribute(folder / name, folders, lambda key: (part_of(key),) if key in speakers else ())
         else:
-            table = parts_of_recording
-            _distribute(folder / name, folders, lambda key: table.get(key, ()))
+            _distribute(folder / name, folders, lambda key, table=parts_of_recording: table.get(key, ()))
     for part in folders:
         _write_spk2utt(part, utterance_speakers(part))
     shutil.rmtree(place, ignore_errors=True)

@@ -102,7 +102,9 @@ def split(pattern: str, *names: str) -> list[tuple[dict[str, Any], str]]:
         return [({}, pattern)]
     parts = {}
     for fields, _ in matches(pattern):
-        filled = PLACEHOLDER.sub(lambda found: fields[found[1]] if found[1] in names else found[0], pattern)
+        filled = PLACEHOLDER.sub(
+            lambda found, fields=fields: fields[found[1]] if found[1] in names else found[0], pattern
+        )
         parts[filled] = {name: _number(fields[name]) for name in names}
 
     def place(values: Mapping[str, Any]) -> list[tuple[bool, str, float]]:

@@ -1,7 +1,8 @@
-"""All shell of the project passes shellcheck."""
+"""One style: ruff's for all Python, and shell that passes shellcheck."""
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,14 @@ def test_the_scripts_are_found():
 def test_shellcheck(script):
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed (Debian package shellcheck)")
-    # Sourced files are followed where shellcheck can find them (SC1091: where not).  Recipes also set variables
-    # that their stages read by a name put together at run time (SC2034).
-    excluded = "SC1091,SC2034" if script.startswith("egs/") else "SC1091"
-    paths = [f"--source-path={path}" for path in ("SCRIPTDIR", "SCRIPTDIR/../..", "local", "utils")]
-    command = ["shellcheck", "--external-sources", *paths, f"--exclude={excluded}", script]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
+    done = subprocess.run(["shellcheck", script], cwd=TOP, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids="-".join)
+def test_ruff(command):
+    """The settings are in pyproject.toml."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--quiet", "."], cwd=TOP, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
