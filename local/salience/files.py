@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from salience.errors import InputError
+from salience.errors import RERUN, InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """How the system says that there is no room on a disk."""
@@ -71,8 +71,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file, or say in one sentence why that is impossible."""
-    remedy = "remove it and run the stage that writes it again"
-    with foreign(path, "is not JSON", remedy, "run the stage that writes it"):
+    with foreign(path, "is not JSON", f"remove it and {RERUN}", RERUN):
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
@@ -113,16 +112,17 @@ def foreign(path: Path, fault: str, remedy: str, absent: str = "check the path")
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; {absent}") from None
+        raise InputError(f"{path} does not exist; {absent}", path) from None
     except Exception as error:
         # A name that does not exist is a bug of ours, whatever the bytes are.
         if isinstance(error, NameError) or (isinstance(error, OSError) and error.errno in FULL):
             raise
         if isinstance(error, OSError) and error.strerror:
-            raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+            raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}", path) from None
         # Some parsers quote what they stumbled on, over several lines.
         words = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} {fault} ({type(error).__name__}{': ' if words else ''}{words}); {remedy}") from None
+        said = f"{type(error).__name__}{': ' if words else ''}{words}"
+        raise InputError(f"{path} {fault} ({said}); {remedy}", path) from None
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:

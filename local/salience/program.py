@@ -45,7 +45,7 @@ def main(function: Callable[..., Any]) -> None:
             read_yaml(Path(path), f"correct the file; {program} --print_config shows one")
         jsonargparse.auto_cli(function, args=words, as_positional=False, exit_on_error=False)
     except InputError as error:
-        sys.exit(f"{program}: {_with_stage(str(error))}")
+        sys.exit(f"{program}: {_with_stage(error)}")
     except jsonargparse.ArgumentError as error:
         sys.exit(f"{program}: {' '.join(str(error).split())}; see {program} --help")
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
@@ -61,8 +61,13 @@ def main(function: Callable[..., Any]) -> None:
         )
 
 
-def _with_stage(message: str) -> str:
-    """The message with the number of the stage to run, where a path in it tells which."""
+def _with_stage(error: InputError) -> str:
+    """The sentence, with the number of the stage that writes what it says is to be written again."""
+    message = str(error)
+    if error.path is not None:
+        stage = stage_of(error.path)
+        return message if stage is None else f"{message} (stage {stage})"
+    # TODO: goes when every error of the library carries its path.
     phrase = THE_STAGE.search(message)
     for word in re.split(r"[\s,;:()]+", message[: phrase.start()]) if phrase else ():
         if "/" in word and (stage := stage_of(Path(word))) is not None:

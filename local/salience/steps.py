@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from salience.data.tables import ignore, iterate_table
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.files import files_below, read_json, visible, write_json
 from salience.specifiers import parse_specifier
 
@@ -116,31 +116,23 @@ def check_as_written(path: Path) -> None:
     path = Path(path)
     if path.name.endswith("step.json"):
         if not path.is_file():
-            raise InputError(f"{path} does not exist: its step was not finished; {_again(stage_of(path))}")
+            raise stale(path, "does not exist: its step was not finished")
         record = _record(path, path.stat().st_mtime_ns)
         for name, size in _written(record).items():
-            _check_size(Path(name), size, record)
+            _check_size(Path(name), size)
         return
     for file in (path, *_archives_of(path)):
         shown = _shown(file)
         for record in _records_in(file.parent):
             if shown in _written(record):
-                _check_size(file, _written(record)[shown], record)
+                _check_size(file, _written(record)[shown])
 
 
-def _check_size(path: Path, size: int, record: Mapping[str, Any]) -> None:
-    again = _again(record.get("stage"))
+def _check_size(path: Path, size: int) -> None:
     if not path.is_file():
-        raise InputError(f"{path} does not exist any more; {again}")
-    if path.stat().st_size != size:
-        raise InputError(
-            f"{path} has {path.stat().st_size} bytes, and {size} when it was written: it was cut off or changed;"
-            f" {again}"
-        )
-
-
-def _again(stage: object) -> str:
-    return "run the stage that writes it again" if stage is None else f"run stage {stage} again"
+        raise stale(path, "does not exist any more")
+    if (now := path.stat().st_size) != size:
+        raise stale(path, f"has {now} bytes, and {size} when it was written: it was cut off or changed")
 
 
 def stage_of(path: Path) -> int | None:
@@ -226,7 +218,7 @@ class Step:
         except InputError:
             return "its record cannot be read"
         if not (isinstance(old, dict) and all(isinstance(old.get(part), dict) for part in ("config", "inputs"))):
-            return "its record is none"
+            return "its record is invalid"
         for name in sorted(set(old.get("config", {})) | set(self.config)):
             before, now = old.get("config", {}).get(name), self.config.get(name)
             if before != now:

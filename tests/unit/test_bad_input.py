@@ -329,7 +329,7 @@ def test_features_that_cannot_be_used(recipe, monkeypatch, program, how):
 @pytest.mark.parametrize("program", READERS)
 def test_features_that_are_missing(recipe, monkeypatch, program):
     Path("dump/train/feats.scp").unlink()
-    assert says(monkeypatch, program) == "dump/train/feats.scp does not exist; run the stage that writes it"
+    assert says(monkeypatch, program) == "dump/train/feats.scp does not exist; run the step that writes it again"
 
 
 @pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper", "check_whisper"])

@@ -9,7 +9,7 @@ import pytest
 
 from salience import program
 from salience.data.tables import read_table
-from salience.errors import InputError
+from salience.errors import RERUN, InputError, stale
 from salience.files import read_json, room_for
 
 
@@ -29,35 +29,23 @@ def says(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None, work
 
 
 @pytest.mark.parametrize(
-    ("message", "sentence"),
+    ("error", "sentence"),
     [
-        (
-            "dump/train/feats.scp has no entry for a; run the stage that writes it again",
-            "dump/train/feats.scp has no entry for a; run stage 2 again",
-        ),
-        (
-            "data/x: data/train/text does not exist; run the stage that writes it",
-            "data/x: data/train/text does not exist; run stage 1 again",
-        ),
-        (
-            "exp/masks/a.scp is odd; run the stage that writes the masks again",
-            "exp/masks/a.scp is odd; run the stage that writes the masks again",
-        ),
-        ("there is none in dump; run the stage again", "there is none in dump; run the stage again"),
-        ("dump/a is odd; check it", "dump/a is odd; check it"),
+        (stale(Path("dump/train/feats.scp"), "has no entry for a"), f"has no entry for a; {RERUN} (stage 2)"),
+        (stale(Path("exp/masks/a.scp"), "is odd"), f"is odd; {RERUN}"),
+        (InputError("dump/a is odd; check it"), "is odd; check it"),
     ],
 )
-def test_a_recipe_tells_which_stage(message, sentence, monkeypatch, tmp_path):
+def test_a_recipe_tells_which_stage(error, sentence, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SALIENCE_STAGES", "downloads=0 data=1 dump=2")
-    assert says(monkeypatch, InputError(message)) == f"fail.py: {sentence}"
+    assert says(monkeypatch, error) == f"fail.py: {error.path or 'dump/a'} {sentence}"
 
 
 def test_outside_of_recipes_nothing_is_known(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert (
-        says(monkeypatch, work=lambda: read_json(Path("exp/a.json")))
-        == "fail.py: exp/a.json does not exist; run the stage that writes it"
+        says(monkeypatch, work=lambda: read_json(Path("exp/a.json"))) == f"fail.py: exp/a.json does not exist; {RERUN}"
     )
 
 
@@ -66,8 +54,10 @@ def test_a_table_that_was_cut_off(monkeypatch, tmp_path):
     monkeypatch.setenv("SALIENCE_STAGES", "data=1")
     Path("data").mkdir()
     Path("data/text").write_text("a one two\nb thr")
-    said = says(monkeypatch, work=lambda: read_table(Path("data/text")))
-    assert said.startswith("fail.py: data/text:2 does not end its line: the file was cut off; run stage 1 again")
+    assert says(monkeypatch, work=lambda: read_table(Path("data/text"))) == (
+        "fail.py: data/text:2 has no final newline; the file may be truncated; end the line if nothing is missing, or"
+        f" {RERUN} (stage 1)"
+    )
 
 
 def test_a_full_disk_names_the_file(monkeypatch):

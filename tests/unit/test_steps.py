@@ -122,7 +122,7 @@ def test_a_harmed_archive_is_written_again_and_is_no_input_before(archive, harm,
     assert archive_step().is_done() and not use.is_done()
     harm(archive)
     assert not archive_step().is_done() and f"{archive} is not as it was written" in caplog.text
-    with pytest.raises(InputError, match=rf"{archive} .*run stage 2 again"):
+    with pytest.raises(InputError, match=rf"{archive} .*run the step"):
         Step(Path("exp/step.json"), {}, inputs=[Path("dump/feats.scp")])
 
 

@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from salience.errors import InputError
+from salience.errors import RERUN, InputError, stale
 from salience.files import whole_file
 
 BLOCK = 1 << 18
@@ -57,8 +57,8 @@ class Fault(NamedTuple):
 _FIX = "run utils/fix_data_dir.sh on its folder"
 
 CUT_OFF = Fault(
-    "does not end with a newline", "does not end its line: the file was cut off",
-    "run the stage that writes it again, or end the line if nothing is missing", True,
+    "does not end with a newline", "has no final newline; the file may be truncated",
+    f"end the line if nothing is missing, or {RERUN}", True,
 )  # fmt: skip
 EMPTY = Fault("has empty lines", "is empty", "remove the line, or run utils/fix_data_dir.sh", True)
 LEADING_BLANK = Fault(
@@ -78,7 +78,7 @@ Tell = Callable[[Path, int, Fault, bytes], None]
 
 def refuse(path: Path, number: int, fault: Fault, key: bytes) -> None:
     """Raise an InputError with the fault: for those who cannot read on."""
-    raise InputError(f"{path}:{number} {fault.of_line}; {fault.remedy}")
+    raise InputError(f"{path}:{number} {fault.of_line}; {fault.remedy}", path if fault is CUT_OFF else None)
 
 
 def mend(path: Path, number: int, fault: Fault, key: bytes) -> None:
@@ -174,7 +174,7 @@ def write_table(path: Path, table: Mapping[str, str]) -> None:
             # A path that is not UTF-8 has surrogates in it.
             lines = [row.encode("utf-8", "surrogateescape") for row in rows]
             block = b"".join(lines)
-            many = block.count(b"\n") != len(some) or any(len(key.split()) != 1 for key in some)
+            many = block.count(b"\n") != len(some) or any(key.split() != [key] for key in some)
             if many or not _are_clean(lines, block):
                 for key, line in zip(some, lines, strict=True):
                     _check_written(path, key, line)
@@ -183,7 +183,7 @@ def write_table(path: Path, table: Mapping[str, str]) -> None:
 
 def _check_written(path: Path, key: str, line: bytes) -> None:
     fault = next(faults(line), None)
-    if fault is None and len(key.split()) == 1 and line.count(b"\n") == 1:
+    if fault is None and key.split() == [key] and line.count(b"\n") == 1:
         return
     why = f"the line {fault.of_line}" if fault else "an id has no blanks and its text is one line"
     shown = line.decode("utf-8", "replace").rstrip("\n")[:200]
@@ -247,10 +247,9 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     try:
         handle = open(path, "rb")
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run the stage that writes it") from None
+        raise stale(path, "does not exist") from None
     except OSError as error:
-        remedy = "remove it and run the stage that writes it again"
-        raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}); remove it and {RERUN}", path) from None
     first = 1
     with handle:
         while lines := handle.readlines(BLOCK):
