@@ -2,57 +2,20 @@
 """Put a corpus in place: find the user's copy, unpack it, download it, or synthesise a small one."""
 
 import logging
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 from salience import program
-from salience.corpora import (
-    an4,
-    common_voice,
-    common_voice_catalan,
-    common_voice_persian,
-    edacc,
-    fsdd,
-    librispeech,
-    mini_recordings,
-    musan,
-    pdid,
-    qut_noise,
-    speech_commands,
-)
+from salience.corpora import an4, librispeech
 from salience.errors import InputError
 from salience.files import whole_file
 from salience.steps import Step
 
 logger = logging.getLogger(__name__)
 
-MINI_FOLDERS = {
-    "librispeech": "LibriSpeech",
-    "edacc": "edacc_v1.0",
-    "common_voice": "cv-corpus-0.0-mini/en",
-    "common_voice_catalan": "common_voice_ca",
-    "common_voice_persian": "cv-corpus-0.0-mini/fa",
-    "fsdd": "fsdd",
-    "an4": "an4",
-    "speech_commands": "speech_commands",
-    "musan": "musan",
-    "qut_noise": "QUT-NOISE",
-    "recordings": "recordings",
-}
-MODULES = {
-    "librispeech": librispeech,
-    "edacc": edacc,
-    "common_voice": common_voice,
-    "common_voice_catalan": common_voice_catalan,
-    "common_voice_persian": common_voice_persian,
-    "fsdd": fsdd,
-    "an4": an4,
-    "speech_commands": speech_commands,
-    "musan": musan,
-    "qut_noise": qut_noise,
-    "pdid": pdid,
-    "recordings": mini_recordings,
-}
+NO_MINI = ("pdid",)
+ONLY_MINI = ("recordings",)
 
 
 def main(
@@ -97,9 +60,12 @@ def main(
         raise InputError(f"{' and '.join(chosen)} cannot be used together; choose one")
     if pretraining and not (corpus in ("librispeech", "common_voice_persian") and mini):
         raise InputError("--pretraining needs --corpus librispeech or common_voice_persian, and --mini true")
-    if mini and corpus not in MINI_FOLDERS:
+    if mini and corpus in NO_MINI:
         raise InputError(f"there is no mini {corpus}: it is collected from the mini recordings")
-    module = MODULES[corpus]
+    if not mini and corpus in ONLY_MINI:
+        raise InputError(
+            "recordings to collect from cannot be downloaded; give yours with --recordings-root or --recordings-list"
+        )
     answer = target / "root.txt"
     config = {
         "corpus": corpus,
@@ -113,20 +79,20 @@ def main(
     if step.is_done() and Path(answer.read_text(encoding="utf-8").strip()).is_dir():
         return
     with step:
-        if root:
-            found = module.find_root(root)
-            if corpus == "an4":
-                found = an4.with_headers(found, target)
-        elif mini:
-            found = target / "mini" / MINI_FOLDERS[corpus]
+        if mini:
+            synthetic = import_module(f"salience.corpora.synthetic.{corpus}")
+            found = target / "mini" / synthetic.FOLDER
             if pretraining:
-                MODULES[corpus].synthesise_pretraining(found, seed, utterances=pretraining)
+                synthetic.synthesise_pretraining(found, seed, utterances=pretraining)
             else:
-                module.synthesise(found, seed=seed)
+                synthetic.synthesise(found, seed=seed)
+        elif root:
+            found = import_module(f"salience.corpora.{corpus}").find_root(root)
+            found = an4.with_headers(found, target) if corpus == "an4" else found
         elif corpus == "librispeech":
             found = librispeech.fetch(target, archive, parts.replace(",", " ").split())
         else:
-            found = module.fetch(target, archive)
+            found = import_module(f"salience.corpora.{corpus}").fetch(target, archive)
         with whole_file(answer) as handle:
             handle.write(f"{found.absolute()}\n")
     logger.info("%s is in %s%s", corpus, found, " (synthetic)" if mini else "")

@@ -14,9 +14,9 @@ from more_itertools import chunked
 from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
 from salience import program
-from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir
 from salience.data.normalisers import normaliser as normaliser_of
+from salience.data.records import Utterance
 from salience.data.symbols import least_frames
 from salience.data.tables import write_table
 from salience.data.waveforms import Waveforms, batches_of_equals, labels_of_set, pad_signals, padded_samples

@@ -10,8 +10,8 @@ import torch
 
 from salience import program
 from salience.audio import write_audio
-from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir
+from salience.data.records import Utterance
 from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError

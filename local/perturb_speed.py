@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from salience import program
-from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir, write_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
 

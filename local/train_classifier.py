@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from torch.utils.data import Dataset
 
 from salience import program
-from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.features.archives import Archive

@@ -1,5 +1,6 @@
 """The one exception that means "the input is wrong", not "the program is"."""
 
+import re
 from pathlib import Path
 
 RERUN = "run the step that writes it again"
@@ -25,3 +26,13 @@ class InputError(Exception):
 def stale(path: Path, fault: str) -> InputError:
     """The error for a file that an earlier step must write again: `raise stale(path, "has no entry for a")`."""
     return InputError(f"{path} {fault}; {RERUN}", path)
+
+
+def beside_weights(error: Exception) -> str:
+    """What torch.load found besides weights; torch's own message recommends running it."""
+    named = re.search(r"GLOBAL `?([\w.]+)", str(error))
+    return (
+        f"more than weights ({named[1]}), which could run any code and is not loaded"
+        if named
+        else "what is no pickle of weights"
+    )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from salience import program
-from salience.corpora.records import Utterance
 from salience.data.packed import pack
+from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.features.commands import AMPLITUDE_FLOOR, BINS, FRAMES, HOP, RATE, SAMPLES, WINDOW
 from salience.models.commands import build_recogniser

@@ -10,9 +10,9 @@ import whisper
 from measure import Row, best_seconds, write_rows
 
 from salience import program
-from salience.corpora.espeak import speak
-from salience.corpora.mini import DEV, digit_strings
-from salience.corpora.voices import STANDARD, as_audio, cast
+from salience.corpora.digits import DEV, digit_strings
+from salience.corpora.synthetic.espeak import speak
+from salience.corpora.synthetic.voices import STANDARD, as_audio, cast
 from salience.decoding.whisper import transcribe
 from salience.features.logmel import log_mel
 from salience.models.whisper import MINI, load_model, new_model, tokenizer_of

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
+from salience.data.records import Utterance
 
 RATE = 16_000
 

@@ -45,7 +45,7 @@ WAYS = {
     "packed waveforms": (
         """
         import soundfile
-        from salience.corpora.records import Utterance
+        from salience.data.records import Utterance
         from salience.data.packed import pack
         place = Path(sys.argv[0]).with_name("long.wav")
         soundfile.write(place, np.zeros(500_000), 16000)

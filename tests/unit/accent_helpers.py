@@ -15,8 +15,8 @@ from corpora_helpers import program as load_program
 from whisper.model import ModelDimensions, Whisper
 
 from salience import program
-from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.features.archives import ArchiveWriter
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig

@@ -15,8 +15,9 @@ from speech_commands_helpers import living_room, prepare, tiny_corpus
 
 from salience.corpora import an4, download, edacc, fsdd, librispeech, musan, pdid, qut_noise, recordings
 from salience.corpora.clips import BadClips, bad_before
-from salience.corpora.records import UNKNOWN, Utterance
+from salience.corpora.synthetic import edacc as mini_edacc
 from salience.data.directories import read_data_dir, write_data_dir
+from salience.data.records import UNKNOWN, Utterance
 from salience.errors import InputError
 from salience.files import files_below
 from salience.steps import fingerprint
@@ -305,7 +306,7 @@ def test_a_digit_at_another_rate_or_in_stereo_is_a_bad_clip(tmp_path: Path) -> N
 def test_a_bad_conversation_costs_its_turns(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
     root = tmp_path / "edacc_v1.0"
-    edacc.synthesise(root, seen=(2, 2), unseen=(1, 2))
+    mini_edacc.synthesise(root, seen=(2, 2), unseen=(1, 2))
     whole = list(edacc.utterances(root))
     (gone,) = spoil([root / "data" / f"{name}.wav" for name in sorted({u.recording for u in whole})[:3]])[:1]
     clips, counts = BadClips(tmp_path, skip=True), edacc.Counter()

@@ -21,7 +21,8 @@ from salience.collection import recording as recording_module
 from salience.collection import sources, voice
 from salience.collection.recording import DAMAGED, Settings, collect, read_outcome
 from salience.collection.reference import read_reference
-from salience.corpora import mini_recordings, pdid
+from salience.corpora import pdid
+from salience.corpora.synthetic import recordings as mini_recordings
 from salience.errors import InputError
 
 SETTINGS = Settings()

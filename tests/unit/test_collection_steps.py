@@ -33,7 +33,8 @@ from salience.collection import (
 from salience.collection.loudness import gain_to, loudness
 from salience.collection.speakers import Turn
 from salience.collection.summary import write_rejected
-from salience.corpora import download, mini_recordings
+from salience.corpora import download
+from salience.corpora.synthetic import recordings as mini_recordings
 from salience.errors import InputError
 
 SPANS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)).map(lambda t: (t[0], t[0] + t[1])), max_size=8)

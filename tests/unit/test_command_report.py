@@ -16,9 +16,9 @@ from draw_importance import draw_importance, mixture
 from PIL import Image
 from report_results import report_results
 
-from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.packed import pack, read_packed
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
 from salience.features.commands import decibels, spectra

@@ -10,9 +10,9 @@ import yaml
 from accent_helpers import local_program, run_program
 from speech_commands_helpers import RATE
 
-from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
 from salience.data.packed import read_packed
+from salience.data.records import Utterance
 from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive
 from salience.features.commands import BINS, FRAMES, decibels, spectra

@@ -13,14 +13,16 @@ from corpora_helpers import contents, listing, program
 from salience.audio import read_audio
 from salience.corpora import common_voice as cv
 from salience.corpora import common_voice_catalan as catalan
-from salience.corpora import espeak
 from salience.corpora.labels import read_labels
-from salience.corpora.records import Utterance
+from salience.corpora.synthetic import common_voice as mini_common_voice
+from salience.corpora.synthetic import common_voice_catalan as mini_catalan
+from salience.corpora.synthetic import espeak
 from salience.data import chunks
 from salience.data.chunks import chunk_folders
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import normaliser
 from salience.data.packed import read_packed
+from salience.data.records import Utterance
 from salience.data.tables import read_table
 from salience.data.vocabulary import CATALAN
 from salience.errors import InputError
@@ -34,11 +36,11 @@ GENERATIONS = {
     # Columns, and how a man from Lleida and a woman from Palma fill them.
     "oldest": (("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accent"),
                {"gender": "male", "accent": "northwestern"}, {"gender": "female", "accent": "balearic"}),
-    "accents": (catalan.OLD_COLUMNS,
+    "accents": (mini_catalan.OLD_COLUMNS,
                 {"gender": "male", "accents": "nord-occidental"}, {"gender": "female", "accents": "balear"}),
-    "variant": ((*catalan.OLD_COLUMNS, "variant"),
+    "variant": ((*mini_catalan.OLD_COLUMNS, "variant"),
                 {"gender": "male", "variant": "Nord-Occidental"}, {"gender": "female", "accents": "balear", "variant": "Balear"}),
-    "newest": (cv.COLUMNS,
+    "newest": (mini_common_voice.COLUMNS,
                {"gender": "male_masculine", "variant": "ca-nwestern"}, {"gender": "female_feminine", "variant": "ca-balear"}),
 }  # fmt: skip
 
@@ -48,7 +50,9 @@ def read_chunks(folder):
     return [read_packed(path) for path in chunk_folders(folder)]
 
 
-def release(root: Path, rows: dict[str, list[dict[str, str]]], columns: tuple[str, ...] = cv.COLUMNS) -> Path:
+def release(
+    root: Path, rows: dict[str, list[dict[str, str]]], columns: tuple[str, ...] = mini_common_voice.COLUMNS
+) -> Path:
     """A release whose clips are half a second and more of noise; a row may lack its path."""
     (root / "clips").mkdir(parents=True)
     number = 0
@@ -81,8 +85,8 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("catalan") / "releases"
     with pytest.MonkeyPatch.context() as patch:
         # Noise is made in no time; the voices have a test of their own.
-        patch.setattr(cv, "speak", murmur)
-        catalan.synthesise(root, seed=2, clips=2)
+        patch.setattr(mini_common_voice, "speak", murmur)
+        mini_catalan.synthesise(root, seed=2, clips=2)
     return root
 
 
@@ -141,12 +145,12 @@ def test_tables_know_the_five_accents() -> None:
 
 def test_mini_has_two_releases_of_two_generations(mini: Path) -> None:
     full, delta = cv.find_releases(mini, "ca")
-    assert [cv.release_name(root) for root in (full, delta)] == [catalan.MINI_FULL, catalan.MINI_DELTA]
+    assert [cv.release_name(root) for root in (full, delta)] == [mini_catalan.MINI_FULL, mini_catalan.MINI_DELTA]
     assert (full / "train.tsv").exists() and not (delta / "train.tsv").exists()
     assert not (full / "clip_durations.tsv").exists() and (delta / "clip_durations.tsv").exists()
     assert "variant" in (delta / "other.tsv").read_text() and "variant" not in (full / "other.tsv").read_text()
     voices_of = {clip.accent for clip in cv.clips(full / "validated.tsv")}
-    assert voices_of == {*catalan.MINI_VOICES, *catalan.MINI_OWN_WORDS.values()}
+    assert voices_of == {*mini_catalan.MINI_VOICES, *mini_catalan.MINI_OWN_WORDS.values()}
     rates = [soundfile.info(next((root / "clips").iterdir())).samplerate for root in (full, delta)]
     assert rates == [48000, 32000] and (mini / "SYNTHETIC.txt").exists()
     assert any(clip.sentence.count('"') % 2 for clip in cv.clips(full / "validated.tsv"))
@@ -154,31 +158,33 @@ def test_mini_has_two_releases_of_two_generations(mini: Path) -> None:
 
 def test_four_voices_differ_and_say_a_second_or_two() -> None:
     pytest.importorskip("espeakng_loader")
-    text = max(catalan.sentences(1), key=len)
-    spoken = list(espeak.speak([(text, espeak.Voice(f"{v.name}+m1")) for v in catalan.MINI_VOICES.values()], 16000))
+    text = max(mini_catalan.sentences(1), key=len)
+    spoken = list(
+        espeak.speak([(text, espeak.Voice(f"{v.name}+m1")) for v in mini_catalan.MINI_VOICES.values()], 16000)
+    )
     assert len({samples.tobytes() for samples in spoken}) == 4
     assert all(0.8 < len(samples) / 16000 < 3 for samples in spoken)
 
 
 def test_what_is_written_is_what_is_said() -> None:
     normalise, _ = normaliser("catalan")
-    for text in catalan.sentences(1):
-        assert {normalise(catalan._as_in_print(text, number)) for number in range(5)} == {text}
+    for text in mini_catalan.sentences(1):
+        assert {normalise(mini_catalan._as_in_print(text, number)) for number in range(5)} == {text}
 
 
 def test_mini_sentences_need_the_whole_alphabet() -> None:
-    said = list(catalan.sentences(1))
-    assert len(set(said)) == len(said) == 480 and said != list(catalan.sentences(2))
+    said = list(mini_catalan.sentences(1))
+    assert len(set(said)) == len(said) == 480 and said != list(mini_catalan.sentences(2))
     assert set(CATALAN) - set("".join(said)) == {"[PAD]", "[UNK]", "|"}
     # Three clips of each speaker and everything without a transcript fit in.
-    assert len(said) > len([*catalan._script(1, 3)[0], *catalan._script(1, 3)[1]])
+    assert len(said) > len([*mini_catalan._script(1, 3)[0], *mini_catalan._script(1, 3)[1]])
 
 
 def test_mini_script_is_about_as_long_as_promised_and_the_same_again() -> None:
-    full, delta = catalan._script(1, 3)
+    full, delta = mini_catalan._script(1, 3)
     rows = [*full, *delta]
     assert [(row.table, row.text, row.person.client) for row in rows] == [
-        (row.table, row.text, row.person.client) for part in catalan._script(1, 3) for row in part
+        (row.table, row.text, row.person.client) for part in mini_catalan._script(1, 3) for row in part
     ]
     valid = [row for row in rows if row.table == "validated"]
     assert abs(len(valid) - 150) < 5 and abs(len(rows) - len(valid) - 150) < 5
@@ -199,11 +205,11 @@ def test_speakers_are_apart_in_all_sets_together(sets: Path, mini: Path) -> None
     unlabelled = speakers(sets / "unlabelled")
     assert not unlabelled & (held["dev"] | held["test"]) and unlabelled & held["train"]
     for part in ("train", "dev", "test"):
-        assert set(read_table(sets / f"accent_{part}" / "utt2accent").values()) == set(catalan.MINI_VOICES)
+        assert set(read_table(sets / f"accent_{part}" / "utt2accent").values()) == set(mini_catalan.MINI_VOICES)
         assert set(read_table(sets / f"gender_{part}" / "spk2gender").values()) == {"f", "m"}
         assert set(read_table(sets / f"labelled_{part}" / "utt2gender").values()) <= {"f", "m", "unlabelled"}
     assert not (sets / "unlabelled" / "text").exists()
-    own = {row.client[:16] for row in cv.clips(mini / catalan.MINI_FULL / "ca/validated.tsv") if "," in row.accent}
+    own = {row.client[:16] for row in cv.clips(mini / mini_catalan.MINI_FULL / "ca/validated.tsv") if "," in row.accent}
     assert len(own) == 2 and not own & set().union(*(speakers(sets / f"accent_{p}") for p in held))
 
 
@@ -253,7 +259,7 @@ def test_legacy_accents_are_hardly_more_than_speakers(mini: Path, tmp_path: Path
     told = (tmp_path / "data/preparation.txt").read_text()
     assert "accent valencià has 1 speaker: none in dev and test" in told
     labels = read_table(tmp_path / "data/accent_train_random/utt2accent")
-    assert set(labels.values()) == set(catalan.MINI_VOICES)
+    assert set(labels.values()) == set(mini_catalan.MINI_VOICES)
     # Variants did not exist when these strings were taken.
     assert not any("_20" in key for key in labels)
 
@@ -324,10 +330,10 @@ def test_any_speech_may_join_the_unlabelled(mini: Path, sets: Path, tmp_path: Pa
 
 def test_releases_that_give_only_audio(mini: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "data", mini, unlabelled_releases="0.1", least_per_accent=1)
-    delta = [u for u in read_data_dir(tmp_path / "data/unlabelled") if catalan.MINI_DELTA in str(u.audio)]
-    assert len(delta) == len(list((mini / catalan.MINI_DELTA / "ca/clips").iterdir()))
+    delta = [u for u in read_data_dir(tmp_path / "data/unlabelled") if mini_catalan.MINI_DELTA in str(u.audio)]
+    assert len(delta) == len(list((mini / mini_catalan.MINI_DELTA / "ca/clips").iterdir()))
     for part in ("train", "dev", "test"):
-        assert all(catalan.MINI_FULL in str(u.audio) for u in read_data_dir(tmp_path / f"data/labelled_{part}"))
+        assert all(mini_catalan.MINI_FULL in str(u.audio) for u in read_data_dir(tmp_path / f"data/labelled_{part}"))
     with pytest.raises(InputError, match="holds no release 9.9; there are cv-corpus-0.0-mini, "):
         prepare(tmp_path / "other", mini, unlabelled_releases="9.9")
     with pytest.raises(InputError, match="names all releases"):

@@ -15,6 +15,7 @@ from whisper.tokenizer import get_tokenizer
 from salience.corpora import common_voice as cv
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import read_labels
+from salience.corpora.synthetic import common_voice as mini_common_voice
 from salience.data.text import clean, is_printable
 from salience.errors import InputError
 
@@ -28,7 +29,7 @@ LABELS = {
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader")
     root = tmp_path_factory.mktemp("cv") / "cv-corpus-0.0-mini" / "en"
-    cv.synthesise(root, seed=3, speakers=2, each=2)
+    mini_common_voice.synthesise(root, seed=3, speakers=2, each=2)
     return root
 
 
@@ -57,7 +58,7 @@ def test_mini_round_trip(corpus: Path) -> None:
 
 
 def test_mini_is_the_same_again(corpus: Path, tmp_path: Path) -> None:
-    cv.synthesise(tmp_path / "again", seed=3, speakers=2, each=2)
+    mini_common_voice.synthesise(tmp_path / "again", seed=3, speakers=2, each=2)
     assert contents(tmp_path / "again") == contents(corpus)
 
 

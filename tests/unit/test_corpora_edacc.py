@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from salience.corpora import edacc
 from salience.corpora.labels import read_labels
+from salience.corpora.synthetic import edacc as mini_edacc
 from salience.errors import InputError
 
 SEEN, UNSEEN = (3, 3), (1, 2)
@@ -26,7 +27,7 @@ PEOPLE = 5 * 3 + 5 + 1
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader")
     root = tmp_path_factory.mktemp("edacc") / "edacc_v1.0"
-    edacc.synthesise(root, seed=3, seen=SEEN, unseen=UNSEEN)
+    mini_edacc.synthesise(root, seed=3, seen=SEEN, unseen=UNSEEN)
     return root
 
 
@@ -67,7 +68,7 @@ def test_the_turns_are_where_the_speech_is(corpus: Path) -> None:
 
 
 def test_mini_is_the_same_again(corpus: Path, tmp_path: Path) -> None:
-    edacc.synthesise(tmp_path / "again", seed=3, seen=SEEN, unseen=UNSEEN)
+    mini_edacc.synthesise(tmp_path / "again", seed=3, seen=SEEN, unseen=UNSEEN)
     assert contents(tmp_path / "again") == contents(corpus)
 
 
@@ -144,7 +145,7 @@ def test_any_answer_comes_back(tmp_path_factory: pytest.TempPathFactory, told: l
     root = tmp_path_factory.mktemp("answers")
     with open(root / "linguistic_background.csv", "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow([edacc.QUESTIONS.get(column, f"Question {column}") for column in range(28)])
+        writer.writerow([mini_edacc.QUESTIONS.get(column, f"Question {column}") for column in range(28)])
         for number, answer in enumerate(told):
             row = {0: f"S{number}", 5: "Female", 19: answer, 20: 'Greek, "Latin"\nand more'}
             writer.writerow([row.get(column, "") for column in range(28)])

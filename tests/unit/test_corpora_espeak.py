@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from salience.corpora import espeak, mini, voices
-from salience.corpora.espeak import Voice, speak
+from salience.corpora import digits
+from salience.corpora.synthetic import espeak, voices
+from salience.corpora.synthetic.espeak import Voice, speak
 from salience.errors import InputError
 
 pytest.importorskip("espeakng_loader")
@@ -105,7 +106,7 @@ def test_recordings_differ_in_level_and_noise_by_name_alone() -> None:
 
 
 def test_digit_strings_of_two_kinds_share_none() -> None:
-    train, test = (mini.digit_strings(kind, 0, "x") for kind in (mini.TRAIN, mini.TEST))
+    train, test = (digits.digit_strings(kind, 0, "x") for kind in (digits.TRAIN, digits.TEST))
     first, second = [next(train) for _ in range(300)], [next(test) for _ in range(300)]
     assert not set(first) & set(second) and len(set(first)) == 300
     assert {len(text.split()) for text in first} == {3, 4, 5, 6}

@@ -7,6 +7,8 @@ import pytest
 from corpora_helpers import listing, program
 
 from salience.corpora import fsdd, librispeech
+from salience.corpora.synthetic import fsdd as mini_fsdd
+from salience.corpora.synthetic import librispeech as mini_librispeech
 from salience.errors import InputError
 
 pytest.importorskip("espeakng_loader")
@@ -15,7 +17,7 @@ pytest.importorskip("espeakng_loader")
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("fsdd") / "mine"
-    fsdd.synthesise(root, indices=2)
+    mini_fsdd.synthesise(root, indices=2)
     return root
 
 
@@ -44,7 +46,7 @@ def test_archive_is_unpacked_once(corpus: Path, tmp_path: Path) -> None:
 def test_mini_is_made_once_and_again_for_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr(
-        librispeech, "synthesise", lambda root, seed: (made.append(seed), root.mkdir(parents=True, exist_ok=True))
+        mini_librispeech, "synthesise", lambda root, seed: (made.append(seed), root.mkdir(parents=True, exist_ok=True))
     )
     main = program("local/fetch_corpus.py").main
     for seed in (0, 0, 1):

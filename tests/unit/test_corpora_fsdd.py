@@ -11,7 +11,8 @@ from corpora_helpers import contents, listing, real_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from salience.corpora import fsdd, mini
+from salience.corpora import digits, fsdd
+from salience.corpora.synthetic import fsdd as mini_fsdd
 from salience.errors import InputError
 
 
@@ -19,7 +20,7 @@ from salience.errors import InputError
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader")
     root = tmp_path_factory.mktemp("fsdd") / "fsdd"
-    fsdd.synthesise(root, seed=3, indices=6)
+    mini_fsdd.synthesise(root, seed=3, indices=6)
     return root
 
 
@@ -52,7 +53,7 @@ def test_takes_of_a_digit_differ(corpus: Path) -> None:
 
 
 def test_mini_is_the_same_again(corpus: Path, tmp_path: Path) -> None:
-    fsdd.synthesise(tmp_path / "again", seed=3, indices=6)
+    mini_fsdd.synthesise(tmp_path / "again", seed=3, indices=6)
     assert contents(tmp_path / "again") == contents(corpus)
 
 
@@ -66,7 +67,7 @@ def test_real_corpus(real: Path) -> None:
 
 def test_real_strings(real: Path, tmp_path: Path) -> None:
     train = [u for u in fsdd.utterances(real) if u.speaker == "jackson" and fsdd.index_of(u) >= 10]
-    strings = fsdd.draw_strings(train, "train", 2, seed=0, kind=mini.TRAIN)
+    strings = fsdd.draw_strings(train, "train", 2, seed=0, kind=digits.TRAIN)
     assert 190 <= len(strings) <= 210
     used = Counter(digit.id for string in strings for digit in string.digits)
     assert max(used.values()) == 2 and sum(used.values()) >= 0.98 * 800
@@ -81,12 +82,12 @@ def test_real_strings(real: Path, tmp_path: Path) -> None:
 
 def test_strings_keep_within_a_speaker_and_their_rules(corpus: Path) -> None:
     own = [u for u in fsdd.utterances(corpus) if u.speaker == "dora"]
-    strings = fsdd.draw_strings(own, "test", 3, seed=5, kind=mini.TEST)
-    assert strings == fsdd.draw_strings(own[::-1], "test", 3, seed=5, kind=mini.TEST)
-    assert strings != fsdd.draw_strings(own, "test", 3, seed=6, kind=mini.TEST)
+    strings = fsdd.draw_strings(own, "test", 3, seed=5, kind=digits.TEST)
+    assert strings == fsdd.draw_strings(own[::-1], "test", 3, seed=5, kind=digits.TEST)
+    assert strings != fsdd.draw_strings(own, "test", 3, seed=6, kind=digits.TEST)
     assert {len(string.digits) for string in strings} == {3, 4, 5}
     for string in strings:
-        assert string.id.startswith("dora-test-") and mini.sentence_set(string.text) == mini.TEST
+        assert string.id.startswith("dora-test-") and digits.sentence_set(string.text) == digits.TEST
         assert all(0.05 <= gap <= 0.15 for gap in string.gaps) and len(string.gaps) == len(string.digits) - 1
         assert len({digit.id for digit in string.digits}) == len(string.digits)
     for first, second in zip(strings, strings[1:], strict=False):

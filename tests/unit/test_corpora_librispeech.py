@@ -11,7 +11,8 @@ from corpora_helpers import contents, listing, real_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from salience.corpora import librispeech, mini
+from salience.corpora import digits, librispeech
+from salience.corpora.synthetic import librispeech as mini_librispeech
 from salience.errors import InputError
 
 SIZES = {"train": (3, 4), "dev": (2, 2), "test": (2, 3)}
@@ -21,7 +22,7 @@ SIZES = {"train": (3, 4), "dev": (2, 2), "test": (2, 3)}
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader")
     root = tmp_path_factory.mktemp("librispeech") / "LibriSpeech"
-    librispeech.synthesise(root, seed=3, **SIZES)
+    mini_librispeech.synthesise(root, seed=3, **SIZES)
     return root
 
 
@@ -44,30 +45,30 @@ def test_mini_round_trip(corpus: Path) -> None:
         info = soundfile.info(utterance.audio)
         assert (info.samplerate, info.channels, info.format, info.subtype) == (16000, 1, "FLAC", "PCM_16")
         assert utterance.duration == info.duration and utterance.gender in ("m", "f")
-    sentences = {u.split: {mini.sentence_set(v.text.lower()) for v in found if v.split == u.split} for u in found}
-    assert sentences == {"train-clean-100": {mini.TRAIN}, "dev-clean": {mini.DEV}, "test-clean": {mini.TEST}}
+    sentences = {u.split: {digits.sentence_set(v.text.lower()) for v in found if v.split == u.split} for u in found}
+    assert sentences == {"train-clean-100": {digits.TRAIN}, "dev-clean": {digits.DEV}, "test-clean": {digits.TEST}}
     assert "synthetic" in (corpus / "SYNTHETIC.txt").read_text()
 
 
 def test_mini_is_the_same_again_and_another_with_another_seed(corpus: Path, tmp_path: Path) -> None:
-    librispeech.synthesise(tmp_path / "again", seed=3, **SIZES)
+    mini_librispeech.synthesise(tmp_path / "again", seed=3, **SIZES)
     assert contents(tmp_path / "again") == contents(corpus)
-    librispeech.synthesise(tmp_path / "other", seed=4, **SIZES)
+    mini_librispeech.synthesise(tmp_path / "other", seed=4, **SIZES)
     assert contents(tmp_path / "other") != contents(corpus)
 
 
 def test_pretraining_shares_no_voice_with_the_mini_corpus(corpus: Path, tmp_path: Path) -> None:
-    librispeech.synthesise_pretraining(tmp_path / "p", seed=3, utterances=10, readers=4)
+    mini_librispeech.synthesise_pretraining(tmp_path / "p", seed=3, utterances=10, readers=4)
     found = list(librispeech.utterances(tmp_path / "p"))
     assert len(found) == 10 and {u.split for u in found} == {"train-clean-100"}
     assert not {u.speaker for u in found} & {u.speaker for u in librispeech.utterances(corpus)}
-    assert {mini.sentence_set(u.text.lower()) for u in found} == {mini.TRAIN}
+    assert {digits.sentence_set(u.text.lower()) for u in found} == {digits.TRAIN}
 
 
 def test_every_second_reader_of_the_pretraining_sounds_as_through_a_telephone(tmp_path: Path) -> None:
     """Readers with an odd number have nothing above 4 kHz, not even noise; the others have."""
     pytest.importorskip("espeakng_loader")
-    librispeech.synthesise_pretraining(tmp_path / "p", seed=3, utterances=8, readers=4)
+    mini_librispeech.synthesise_pretraining(tmp_path / "p", seed=3, utterances=8, readers=4)
     above: dict[bool, list[float]] = {True: [], False: []}
     for utterance in librispeech.utterances(tmp_path / "p"):
         samples, rate = soundfile.read(utterance.audio)

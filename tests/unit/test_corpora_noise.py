@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from speech_commands_helpers import RATE, RECIPE, living_room, prepare, tiny_corpus, validate, write
 
 from salience.audio import read_audio
-from salience.corpora import download, mini_noise, musan, qut_noise, recordings
-from salience.corpora.records import Utterance
+from salience.corpora import download, musan, qut_noise, recordings
+from salience.corpora.synthetic import musan as mini_musan
+from salience.corpora.synthetic import noise
+from salience.corpora.synthetic import qut_noise as mini_qut_noise
 from salience.data.directories import read_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import read_table
 from salience.errors import InputError
 
@@ -28,14 +31,14 @@ SNRS = ("-12.5", "-10", "0", "10", "20", "30", "40")
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("musan") / "musan"
-    musan.synthesise(root, seed=3)
+    mini_musan.synthesise(root, seed=3)
     return root
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("qut") / "QUT-NOISE"
-    qut_noise.synthesise(root, seed=3)
+    mini_qut_noise.synthesise(root, seed=3)
     return root
 
 
@@ -70,7 +73,7 @@ def test_mini_musan(mini: Path, tmp_path: Path) -> None:
     for folder in ("noise/free-sound", "noise/sound-bible", "music/fma", "speech/librivox"):
         assert (mini / folder / "LICENSE").is_file() and next((mini / folder).glob("*.wav"))
     assert "not MUSAN" in (mini / "SYNTHETIC.txt").read_text()
-    musan.synthesise(tmp_path / "again", seed=3)
+    mini_musan.synthesise(tmp_path / "again", seed=3)
     assert contents(tmp_path / "again") == contents(mini)
 
 
@@ -86,7 +89,7 @@ def test_kinds_of_noise_differ() -> None:
         return float(power[: len(power) // 100].sum() / power.sum())
 
     for take in range(5):
-        made = {kind: mini_noise.noise(kind, 2, RATE, take) for kind in mini_noise.KINDS}
+        made = {kind: noise.noise(kind, 2, RATE, take) for kind in noise.KINDS}
         assert all(len(sound) == 2 * RATE for sound in made.values())
         assert crest(made["clicks"]) > 1.5 * max(crest(made[kind]) for kind in ("hum", "coloured", "tones"))
         assert lines(made["hum"]) > 0.95 and lines(made["clicks"]) < 0.5
@@ -94,7 +97,7 @@ def test_kinds_of_noise_differ() -> None:
         # Two bins a Hz: the eleventh harmonic of 130 Hz is the highest.
         assert power[: 2 * 1450].sum() > 0.95 * power.sum()
     with pytest.raises(ValueError, match="no noise of the kind"):
-        mini_noise.noise("silence", 1, RATE)
+        noise.noise("silence", 1, RATE)
 
 
 def test_mini_living_room(home: Path, tmp_path: Path) -> None:
@@ -103,7 +106,7 @@ def test_mini_living_room(home: Path, tmp_path: Path) -> None:
     assert (found.id, info.samplerate, info.channels, info.duration) == ("HOME-LIVINGB-1", 48000, 2, 30)
     left, right = soundfile.read(found.audio)[0].T
     assert 0.1 < np.corrcoef(left, right)[0, 1] < 0.999
-    qut_noise.synthesise(tmp_path / "again", seed=3)
+    mini_qut_noise.synthesise(tmp_path / "again", seed=3)
     assert contents(tmp_path / "again") == contents(home)
 
 

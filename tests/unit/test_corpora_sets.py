@@ -11,8 +11,11 @@ from corpora_helpers import contents, listing, program, real_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from salience.corpora import common_voice, edacc, fsdd, librispeech
+from salience.corpora import edacc, fsdd, librispeech
 from salience.corpora.splits import split_speakers, spread
+from salience.corpora.synthetic import common_voice as mini_common_voice
+from salience.corpora.synthetic import edacc as mini_edacc
+from salience.corpora.synthetic import librispeech as mini_librispeech
 from salience.data.directories import read_data_dir
 from salience.errors import InputError
 
@@ -25,9 +28,9 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pytest.importorskip("espeakng_loader")
     top = tmp_path_factory.mktemp("corpora")
     roots = {"librispeech": top / "LibriSpeech", "edacc": top / "edacc_v1.0", "common_voice": top / "cv/en"}
-    librispeech.synthesise(roots["librispeech"], train=(3, 4), dev=(2, 2), test=(2, 3))
-    edacc.synthesise(roots["edacc"], seen=(5, 2), unseen=(1, 2))
-    common_voice.synthesise(roots["common_voice"], speakers=1, each=1)
+    mini_librispeech.synthesise(roots["librispeech"], train=(3, 4), dev=(2, 2), test=(2, 3))
+    mini_edacc.synthesise(roots["edacc"], seen=(5, 2), unseen=(1, 2))
+    mini_common_voice.synthesise(roots["common_voice"], speakers=1, each=1)
     return roots
 
 
@@ -61,7 +64,7 @@ def test_accent_recipe(corpora: dict[str, Path], tmp_path: Path) -> None:
     assert not {u.accent for u in sets["unseen"]} & {u.accent for u in sets["cls_train"]}
     # Six utterances of three readers: two of each.
     assert set(Counter(u.speaker for u in sets["cls_train"] if u.accent == "Standard").values()) == {2}
-    assert edacc.MINI_UNMAPPED in (out / "edacc_unmapped_accents.txt").read_text()
+    assert mini_edacc.MINI_UNMAPPED in (out / "edacc_unmapped_accents.txt").read_text()
     told = (out / "preparation.txt").read_text()
     assert "31  read control passages" in told and "1  turns over 30 s" in told
     assert "2  EdAcc turns of speakers without an accent label" in told
@@ -77,7 +80,7 @@ def test_accent_recipe(corpora: dict[str, Path], tmp_path: Path) -> None:
 def test_a_table_of_speakers_settles_what_words_do_not(corpora: dict[str, Path], tmp_path: Path) -> None:
     main = program(ACCENT_RECIPE).main
     unmapped = edacc.label_speakers(edacc.background(corpora["edacc"]), edacc.read_labels(edacc.ACCENT_TABLE))[1]
-    (who,) = unmapped[edacc.MINI_UNMAPPED]
+    (who,) = unmapped[mini_edacc.MINI_UNMAPPED]
     (tmp_path / "mine.tsv").write_text(f"# speaker, label\n{who}\tMainstream US English\n")
     main(tmp_path / "data", edacc=corpora["edacc"], speaker_accents=tmp_path / "mine.tsv")
     assert who in speakers(tmp_path / "data/unseen") and not (tmp_path / "data/edacc_unmapped_accents.txt").exists()

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from speech_commands_helpers import RATE, RECIPE, living_room, prepare, tiny_corpus, validate, write
 
 from salience.corpora import download, recordings, speech_commands
-from salience.corpora.records import Utterance
+from salience.corpora.synthetic import speech_commands as mini_speech_commands
 from salience.data.directories import read_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import read_table
 from salience.errors import InputError
 
@@ -27,7 +28,7 @@ from salience.errors import InputError
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader")
     root = tmp_path_factory.mktemp("speech_commands") / "speech_commands"
-    speech_commands.synthesise(root, seed=3)
+    mini_speech_commands.synthesise(root, seed=3)
     return root
 
 
@@ -307,7 +308,7 @@ def test_mini_round_trip(mini: Path) -> None:
     found = list(speech_commands.utterances(mini))
     assert listing(mini) == before
     assert Counter(u.split for u in found) == {"train": 240, "dev": 60, "test": 80}
-    assert {u.text for u in found} == set(speech_commands.MINI_WORDS)
+    assert {u.text for u in found} == set(mini_speech_commands.MINI_WORDS)
     speakers = [{u.speaker for u in found if u.split == split} for split in ("train", "dev", "test")]
     assert sum(map(len, speakers)) == len(set.union(*speakers)) == 38
     assert 20 < sum(u.duration < 1 for u in found) < 120 and all(0.3 < u.duration <= 1 for u in found)
@@ -326,9 +327,9 @@ def test_mini_round_trip(mini: Path) -> None:
 
 def test_mini_is_the_same_again_and_another_for_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("espeakng_loader")
-    monkeypatch.setattr(speech_commands, "MINI_SPEAKERS", {"train": 2, "dev": 1, "test": 1})
+    monkeypatch.setattr(mini_speech_commands, "MINI_SPEAKERS", {"train": 2, "dev": 1, "test": 1})
     for name, seed in (("mini", 3), ("again", 3), ("other", 4)):
-        speech_commands.synthesise(tmp_path / name, seed=seed)
+        mini_speech_commands.synthesise(tmp_path / name, seed=seed)
     mini, again, other = (contents(tmp_path / name) for name in ("mini", "again", "other"))
     assert again == mini and len(mini) > 40
     assert other["testing_list.txt"] != mini["testing_list.txt"]

@@ -21,10 +21,10 @@ from accent_helpers import classifier, run_program
 
 from salience.audio import audio_duration, read_audio
 from salience.corpora import common_voice, download, edacc, fsdd
-from salience.corpora.records import Utterance
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import apply, normaliser
 from salience.data.packed import read_packed
+from salience.data.records import Utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features.archives import Archive, archive_bytes

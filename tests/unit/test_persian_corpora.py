@@ -12,10 +12,12 @@ from corpora_helpers import program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salience.corpora import common_voice, common_voice_persian, mini_persian, pdid, voices
-from salience.corpora import mini as mini_corpora
-from salience.corpora.espeak import speak
+from salience.corpora import common_voice, common_voice_persian, digits, pdid
 from salience.corpora.splits import groups_of
+from salience.corpora.synthetic import common_voice as mini_common_voice
+from salience.corpora.synthetic import common_voice_persian as mini_persian
+from salience.corpora.synthetic import persian, voices
+from salience.corpora.synthetic.espeak import speak
 from salience.data.normalisers import normaliser
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
@@ -31,8 +33,8 @@ def release(tmp_path_factory):
     """A mini release, smaller than the recipe's."""
     root = tmp_path_factory.mktemp("cv") / "cv-corpus-0.0-mini" / "fa"
     patch = pytest.MonkeyPatch()
-    patch.setattr(common_voice_persian, "MINI_SIZES", {"train": (3, 4), "dev": (2, 2), "test": (2, 9)})
-    common_voice_persian.synthesise(root, seed=1)
+    patch.setattr(mini_persian, "MINI_SIZES", {"train": (3, 4), "dev": (2, 2), "test": (2, 9)})
+    mini_persian.synthesise(root, seed=1)
     patch.undo()
     return root
 
@@ -86,7 +88,7 @@ def test_mini_release_is_what_the_reader_expects(release):
     normalise, _ = normaliser("persian")
     said = {name: {normalise(u.text) for u in found} for name, found in sets.items()}
     assert not said["train"] & said["test"] and not said["train"] & said["dev"] and not said["dev"] & said["test"]
-    assert set(" ".join(set.union(*said.values())).split()) <= set(mini_persian.WORDS)
+    assert set(" ".join(set.union(*said.values())).split()) <= set(persian.WORDS)
     for utterance in sets["test"]:
         assert utterance.language == "fa" and utterance.audio.suffix == ".mp3" and utterance.gender in ("m", "f")
         assert 0.3 < utterance.duration < 8 and abs(soundfile.info(utterance.audio).duration - utterance.duration) < 0.1
@@ -100,16 +102,16 @@ def test_mini_release_is_what_the_reader_expects(release):
 def test_sentences_are_typed_as_people_type():
     normalise, _ = normaliser("persian")
     text = "یک سه شش چهار"
-    typed = {common_voice_persian.as_in_print(text, number) for number in range(18)}
+    typed = {mini_persian.as_in_print(text, number) for number in range(18)}
     assert len(typed) == 7 and {normalise(one) for one in typed} == {text}
-    assert sum(common_voice_persian.as_in_print(text, n) == text for n in range(18)) == 12
+    assert sum(mini_persian.as_in_print(text, n) == text for n in range(18)) == 12
 
 
 @pytest.mark.parametrize("columns", [
     ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accent"),
     ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "locale", "segment"),
     ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "variant", "locale", "segment"),
-    common_voice.COLUMNS,
+    mini_common_voice.COLUMNS,
 ])  # fmt: skip
 def test_all_generations_of_columns_are_read(release, tmp_path, columns):
     root = tmp_path / "fa"
@@ -157,19 +159,19 @@ def test_voices_read_every_digit():
     cast = [
         voices.cast([voice], 1, 0, name)[0]
         for name, voice in [
-            ("a", mini_persian.STANDARD[0]),
-            ("b", mini_persian.STANDARD[1]),
-            *mini_persian.SEEN.items(),
-            *mini_persian.UNSEEN.items(),
+            ("a", persian.STANDARD[0]),
+            ("b", persian.STANDARD[1]),
+            *persian.SEEN.items(),
+            *persian.UNSEEN.items(),
         ]
     ]
-    lengths = [len(x) / 16000 for x in speak([speaker.line(word) for speaker in cast for word in mini_persian.WORDS])]
+    lengths = [len(x) / 16000 for x in speak([speaker.line(word) for speaker in cast for word in persian.WORDS])]
     assert min(lengths) > 0.15 and max(lengths) < 1.5
 
 
 def test_sentences_of_the_three_kinds_differ():
-    kinds = (mini_corpora.TRAIN, mini_corpora.DEV, mini_corpora.TEST)
-    said = [{text for text, _ in zip(mini_persian.sentences(kind, 1), range(200))} for kind in kinds]
+    kinds = (digits.TRAIN, digits.DEV, digits.TEST)
+    said = [{text for text, _ in zip(persian.sentences(kind, 1), range(200))} for kind in kinds]
     assert (
         [len(texts) for texts in said] == [200] * 3
         and not said[0] & said[1]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "local"))
 
-from salience.corpora.records import Utterance  # noqa: E402
 from salience.data import tables, transforms  # noqa: E402
 from salience.data.directories import read_data_dir, write_data_dir  # noqa: E402
 from salience.data.leakage import overlaps, speakers_of  # noqa: E402
+from salience.data.records import Utterance  # noqa: E402
 from salience.data.symbols import Symbols  # noqa: E402
 from salience.data.tables import iterate_rows, iterate_table, mend, read_table, write_table  # noqa: E402
 from salience.data.text import clean  # noqa: E402

@@ -13,8 +13,8 @@ from draw_wav2vec import FRAMES, draw_wav2vec
 from PIL import Image
 from report_results import report_results
 
-from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.features.archives import ArchiveWriter

@@ -8,9 +8,9 @@ from pathlib import Path
 from salience import program
 from salience.corpora import an4 as an4_corpus
 from salience.corpora.clips import BadClips
-from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
 from salience.data.leakage import overlaps
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import files_below, whole_file
 from salience.steps import Step, audio_fingerprint

@@ -15,10 +15,10 @@ from salience.corpora import common_voice_catalan as catalan
 from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
 from salience.corpora.common_voice import Clip
 from salience.corpora.labels import read_labels
-from salience.corpora.records import Utterance
 from salience.corpora.splits import split_speakers, spread
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import normaliser
+from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.data.text import clean
 from salience.data.vocabulary import unwritable

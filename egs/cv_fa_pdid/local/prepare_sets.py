@@ -14,9 +14,9 @@ from salience.corpora import common_voice as common_voice_corpus
 from salience.corpora import common_voice_persian
 from salience.corpora import pdid as pdid_corpus
 from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
-from salience.corpora.records import Utterance
 from salience.corpora.splits import groups_of, split_speakers, spread
 from salience.data.directories import write_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.files import files_below, whole_file

@@ -10,9 +10,9 @@ from pathlib import Path
 from salience import program
 from salience.corpora import fsdd as fsdd_corpus
 from salience.corpora.clips import BadClips
-from salience.corpora.mini import DEV, TEST, TRAIN
-from salience.corpora.records import Utterance
+from salience.corpora.digits import DEV, TEST, TRAIN
 from salience.data.directories import write_data_dir
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import visible, whole_file
 from salience.steps import Step, audio_fingerprint

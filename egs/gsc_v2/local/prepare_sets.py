@@ -17,8 +17,8 @@ from salience.corpora import musan as musan_corpus
 from salience.corpora import qut_noise, recordings
 from salience.corpora import speech_commands as corpus
 from salience.corpora.clips import BadClips
-from salience.corpora.records import Utterance
 from salience.data.directories import write_data_dir
+from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.files import files_below, visible, whole_file, write_json

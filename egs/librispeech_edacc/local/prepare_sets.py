@@ -15,10 +15,10 @@ from salience.corpora import edacc as edacc_corpus
 from salience.corpora import librispeech as librispeech_corpus
 from salience.corpora.clips import LEFT_OUT, BadClips, bad_before
 from salience.corpora.labels import read_labels
-from salience.corpora.records import Utterance
 from salience.corpora.splits import split_speakers, spread
 from salience.data.directories import write_data_dir
 from salience.data.leakage import unknown_speakers
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import files_below, whole_file
 from salience.steps import Step, audio_fingerprint

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from salience.errors import InputError
+from salience.errors import InputError, beside_weights
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -35,8 +35,6 @@ def _weights_alone(model: str, plain: list[Any], instead: str) -> Iterator[None]
         with torch.serialization.safe_globals(plain):
             yield
     except pickle.UnpicklingError as error:
-        from salience.models.checkpoints import beside_weights
-
         raise InputError(f"{model} holds {beside_weights(error)}; name another model, or take {instead}") from None
     finally:
         for name, value in before.items():

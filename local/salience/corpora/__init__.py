@@ -3,7 +3,7 @@
     fetch(target, archive=None)  unpack the user's archive, or download what is public, below `target`
     find_root(folder)            the corpus root in a folder the user gave, or an error that says what lacks
     utterances(root, ...)        iterate over the corpus as records, in a fixed order
-    synthesise(root, seed)       write a small synthetic corpus in exactly the on-disk format
 
-Nothing here writes into a corpus that the user gave.
+`synthetic` has a module for each that writes a small one in exactly the
+on-disk format.  Nothing here writes into a corpus that the user gave.
 """

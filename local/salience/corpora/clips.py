@@ -9,7 +9,7 @@ from pathlib import Path
 from more_itertools import chunked
 
 from salience.audio import BadAudio, audio_duration, audio_info
-from salience.corpora.records import Utterance
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import shown, whole_file
 from salience.progress import bar

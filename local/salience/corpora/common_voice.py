@@ -26,13 +26,11 @@ from operator import attrgetter
 from pathlib import Path
 from sys import intern
 
-from salience.audio import write_audio
-from salience.corpora import download, mini, voices
+from salience.corpora import download
 from salience.corpora.clips import BadClips
-from salience.corpora.espeak import Voice, speak
 from salience.corpora.labels import read_labels, text_lines
-from salience.corpora.records import UNKNOWN, Utterance
 from salience.corpora.splits import split_speakers, spread
+from salience.data.records import UNKNOWN, Utterance
 from salience.data.tables import number as parse_number
 from salience.data.text import clean
 from salience.errors import InputError
@@ -432,90 +430,3 @@ def common_accent(
             by_speaker[clip.speaker].remove(clip)
     ordered = sorted(usable.keys() & drawn.keys(), key=str.encode)
     return {name: [usable[key] for key in ordered if drawn[key][1] == name] for name in sets}
-
-
-# The mini corpus.
-
-COLUMNS = (
-    "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes",
-    "age", "gender", "accents", "variant", "locale", "segment",
-)  # fmt: skip
-MINI_RATE = 32000
-MINI_FREE_TEXT = "United States English,Midwestern,slightly nasal"
-NEW_GENDERS = {"m": "male_masculine", "f": "female_feminine", "": "do_not_wish_to_say"}
-"""As written since release 17."""
-
-
-@dataclass(frozen=True)
-class MiniClip:
-    """A clip to be spoken: the tables that list it, what to say in which voice, and what its columns say."""
-
-    tables: Sequence[str]
-    line: tuple[str, Voice]
-    values: Mapping[str, str]
-
-
-def write_release(
-    folder: Path,
-    language: str,
-    script: Sequence[MiniClip],
-    first: int,
-    seed: int,
-    columns: Sequence[str] = COLUMNS,
-    tables: Sequence[str] = (*LISTS, "validated", "other", "invalidated"),
-    rate: int = MINI_RATE,
-    with_durations: bool = True,
-) -> None:
-    """Write a release of spoken clips, numbered from `first`, with these tables of these columns."""
-    (folder / "clips").mkdir(parents=True)
-    lines: dict[str, list[str]] = {name: ["\t".join(columns) + "\n"] for name in tables}
-    lengths = ["clip\tduration[ms]\n"]
-    for number, (clip, samples) in enumerate(zip(script, speak([clip.line for clip in script], rate), strict=True)):
-        name = f"common_voice_{language}_{first + number}.mp3"
-        audio = voices.as_audio(samples, seed, name)
-        write_audio(folder / "clips" / name, audio, rate, format="MP3", subtype="MPEG_LAYER_III")
-        lengths.append(f"{name}\t{round(1000 * len(audio) / rate)}\n")
-        values = {
-            "path": name, "sentence_id": f"{number:064x}", "age": "twenties", "locale": language,
-            "up_votes": "0" if "other" in clip.tables else "2",
-            "down_votes": "2" if "invalidated" in clip.tables else "0", **clip.values,
-        }  # fmt: skip
-        for table in clip.tables:
-            lines[table].append("\t".join(values.get(column, "") for column in columns) + "\n")
-    for table, written in lines.items():
-        (folder / f"{table}.tsv").write_text("".join(written), encoding="utf-8")
-    (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")
-    if with_durations:
-        (folder / "clip_durations.tsv").write_text("".join(lengths), encoding="utf-8")
-    (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-
-
-def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> None:
-    """Write a mini English release at `root` (the folder `en`), in the format of releases since 17.
-
-    Sixteen accents, `speakers` of each, `each` clips of a speaker; and one
-    speaker whose accent is free text, one who states none.
-    """
-    long_names = {label: text for text, label in read_labels(COMMON_ACCENT_TABLE).items() if text != label}
-    people = [
-        (long_names[label], speaker)
-        for label, accent in voices.COMMON_ACCENT.items()
-        for speaker in voices.cast([accent], speakers, seed, "common voice", label)
-    ]
-    people += zip((MINI_FREE_TEXT, ""), voices.cast(voices.STANDARD, 2, seed, "common voice", "other"), strict=True)
-    texts = mini.digit_strings(mini.TEST, seed, "common voice")
-    script = []
-    for number, (accent, speaker) in enumerate(people):
-        for _ in range(each):
-            text = next(texts)
-            # Sentences are written as in print, and one in a while opens a quotation that never ends.
-            sentence = ('"' if len(script) % 10 == 0 else "") + text.capitalize() + "."
-            values = {
-                "client_id": generator(seed, "client", number).bytes(64).hex(), "sentence": sentence,
-                "gender": NEW_GENDERS[speaker.gender], "accents": accent,
-            }  # fmt: skip
-            script.append(MiniClip(("validated", LISTS[number % 3]), speaker.line(text), values))
-    note = voices.table(voices.COMMON_ACCENT, {MINI_FREE_TEXT: voices.STANDARD[0], "(none)": voices.STANDARD[1]})
-    with download.whole_folder(Path(root)) as folder:
-        write_release(folder, "en", script, 1000, seed)
-        mini.write_note(folder, "Common Voice", note)

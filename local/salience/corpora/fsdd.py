@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from salience.audio import read_audio, write_audio
-from salience.corpora import download, mini, voices
+from salience.corpora import digits, download
 from salience.corpora.clips import BadClips, mono_duration
-from salience.corpora.espeak import speak
-from salience.corpora.records import UNKNOWN, Utterance
+from salience.data.records import UNKNOWN, Utterance
 from salience.errors import InputError
 from salience.files import foreign, temporary_name, visible
 from salience.randomness import generator
@@ -113,7 +112,7 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
                 id=(key := f"{speaker}-{digit}-{index:02d}"),
                 speaker=speaker,
                 audio=path,
-                text=mini.DIGITS[digit],
+                text=digits.DIGITS[digit],
                 duration=UNKNOWN,
                 recording=key,
                 accent=ACCENTS.get(known[speaker].get("accent", "")),
@@ -152,7 +151,7 @@ def draw_strings(
     """Strings of one speaker's `digits`: in each of `passes`, each recording stands at most once.
 
     Lengths are even between `shortest` and `longest`, gaps between 50 and
-    150 ms.  `kind` is the sentence set the strings are from (mini.TRAIN, DEV,
+    150 ms.  `kind` is the sentence set the strings are from (digits.TRAIN, DEV,
     TEST), so training and test share no sentence.  The ids are
     `<speaker>-<name>-<nnnn>`.  The few recordings left over at the end of a
     pass are not used.
@@ -177,7 +176,7 @@ def draw_strings(
 def _choose(left: list[Utterance], length: int, kind: int, random: np.random.Generator) -> tuple[Utterance, ...] | None:
     for _ in range(50):
         chosen = tuple(left[i] for i in random.choice(len(left), size=length, replace=False))
-        if mini.sentence_set(" ".join(digit.text for digit in chosen)) == kind:
+        if digits.sentence_set(" ".join(digit.text for digit in chosen)) == kind:
             return chosen
     return None
 
@@ -207,54 +206,3 @@ def join(string: DigitString, folder: Path) -> Utterance:
         gender=first.gender,
         language=first.language,
     )
-
-
-MINI_SPEAKERS = {
-    "ann": "USA/neutral", "bob": "USA/neutral",
-    "claus": "DEU/German", "dora": "DEU/German", "emile": "BEL/French",
-}  # fmt: skip
-
-
-def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
-    """Write a mini FSDD at `root`: five speakers of three accents, `indices` takes of each digit."""
-    cast = {
-        name: voices.cast([voices.FSDD_ACCENTS[accent]], 1, seed, "fsdd", name)[0]
-        for name, accent in MINI_SPEAKERS.items()
-    }
-    takes = [(name, digit, index) for name in cast for digit in range(10) for index in range(indices)]
-    jobs = []
-    for name, digit, index in takes:
-        text, voice = cast[name].line(mini.DIGITS[digit])
-        random = generator(seed, "take", name, digit, index)
-        # A person never says a word twice alike.
-        pitch, rate = (int(random.integers(-4, 5)) + base for base in (voice.pitch, voice.rate))
-        jobs.append((text, voices.Voice(voice.name, pitch, voice.range, rate)))
-    with download.whole_folder(Path(root)) as folder:
-        (folder / "recordings").mkdir()
-        for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
-            audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
-            write_audio(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")
-        metadata = {
-            name: {
-                "gender": {"m": "male", "f": "female"}[cast[name].gender],
-                "accent": MINI_SPEAKERS[name],
-                "language": "english",
-            }
-            for name in cast
-        }
-        (folder / "metadata.py").write_text(
-            f'"""A python dictionary to store meta-data about the speakers."""\n\nmetadata = {metadata!r}\n',
-            encoding="utf-8",
-        )
-        (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        spoken_by = {
-            f"{accent} ({name}: {cast[name].description})": voices.FSDD_ACCENTS[accent]
-            for name, accent in MINI_SPEAKERS.items()
-        }
-        mini.write_note(folder, "the Free Spoken Digit Dataset", voices.table(spoken_by))
-
-
-def _trimmed(samples: np.ndarray) -> np.ndarray:
-    """Without silence at either end, as the corpus' recordings are."""
-    loud = np.flatnonzero(np.abs(samples) > 0.01)
-    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples

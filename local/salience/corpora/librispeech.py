@@ -11,14 +11,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import soxr
-
-from salience.audio import write_audio
-from salience.corpora import download, mini, voices
+from salience.corpora import download
 from salience.corpora.clips import BadClips
-from salience.corpora.espeak import speak
 from salience.corpora.labels import text_lines
-from salience.corpora.records import UNKNOWN, Utterance
+from salience.data.records import UNKNOWN, Utterance
 from salience.data.tables import split_row
 from salience.errors import InputError
 from salience.files import visible
@@ -176,105 +172,3 @@ def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Ut
             split=part,
             language="en",
         )
-
-
-def synthesise(
-    root: Path,
-    seed: int = 0,
-    train: tuple[int, int] = (10, 24),
-    dev: tuple[int, int] = (4, 10),
-    test: tuple[int, int] = (6, 10),
-) -> None:
-    """Write a mini LibriSpeech of standard American voices at `root`.
-
-    Sizes are (readers, utterances of each); the parts are train-clean-100,
-    dev-clean and test-clean.
-    """
-    plan = {"train-clean-100": (*train, mini.TRAIN), "dev-clean": (*dev, mini.DEV), "test-clean": (*test, mini.TEST)}
-    count = train[0] + dev[0] + test[0]
-    # Reader 60 is there for its name: in the real SPEAKERS.TXT it is "|CBW|Simon".
-    readers = [60, *range(1001, 1000 + count)]
-    _write(root, seed, plan, readers, voices.MINI_VARIANTS, "mini")
-
-
-def synthesise_pretraining(root: Path, seed: int = 0, utterances: int = 3000, readers: int = 40) -> None:
-    """Write a LibriSpeech-format corpus for the mini Whisper to learn from, in train-clean-100 alone.
-
-    Standard American voices as in `synthesise`, but none of its speakers and
-    none of its variants.  Every second utterance has pauses between its
-    digits, and every second reader sounds as through a telephone (8 kHz):
-    real recordings have both, and a model that never heard them is lost there.
-    """
-    each = -(-utterances // readers)
-    plan = {"train-clean-100": (readers, each, mini.TRAIN)}
-    _write(
-        root,
-        seed,
-        plan,
-        list(range(5001, 5001 + readers)),
-        voices.PRETRAINING_VARIANTS,
-        "pretraining",
-        utterances,
-        varied=True,
-    )
-
-
-def _write(
-    root: Path,
-    seed: int,
-    plan: dict[str, tuple[int, int, int]],
-    readers: list[int],
-    variants: dict[str, str],
-    purpose: str,
-    limit: int | None = None,
-    varied: bool = False,
-) -> None:
-    cast = voices.cast(voices.STANDARD, len(readers), seed, purpose, variants=variants)
-    roles = iter(zip(readers, cast, strict=True))
-    lines: list[tuple[str, int, voices.Speaker, str]] = []
-    speaker_rows, chapter_rows = [], []
-    for part, (people, each, kind) in plan.items():
-        texts = mini.digit_strings(kind, seed, purpose, part)
-        for reader, speaker in (next(roles) for _ in range(people)):
-            name = "|CBW|Simon" if reader == 60 else speaker.description
-            speaker_rows.append(
-                f"{reader:<4} | {speaker.gender.upper()} | {part:<16} | {each * 2.5 / 60:5.2f} | {name}\n"
-            )
-            for number in range(each):
-                # Two chapters a reader, as books have them.
-                chapter = 100000 + 2 * reader + number * 2 // each
-                key = f"{reader}-{chapter}-{number % -(-each // 2):04d}"
-                lines.append((key, reader, speaker, next(texts)))
-                row = f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
-                if row not in chapter_rows[-1:]:
-                    chapter_rows.append(row)
-    lines = lines[:limit]
-    part_of = {row.split("|")[0].strip(): row.split("|")[2].strip() for row in speaker_rows}
-    with download.whole_folder(Path(root)) as folder:
-        paused = [varied and number % 2 == 1 for number in range(len(lines))]
-        spoken = speak(
-            [
-                speaker.line(text.replace(" ", ", ") if pause else text)
-                for (_, _, speaker, text), pause in zip(lines, paused, strict=True)
-            ]
-        )
-        for (key, reader, _, text), samples in zip(lines, spoken, strict=True):
-            recording = voices.as_audio(samples, seed, key)
-            if varied and reader % 2:
-                recording = soxr.resample(soxr.resample(recording, 16000, 8000), 8000, 16000)
-            chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
-            chapter_folder.mkdir(parents=True, exist_ok=True)
-            write_audio(chapter_folder / f"{key}.flac", recording, 16000, subtype="PCM_16")
-            with open(chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8") as transcript:
-                transcript.write(f"{key} {text.upper()}\n")
-        header = (
-            "; reader | sex | part | minutes | name (here the espeak-ng voice)\n;\n"
-            ";ID  |SEX| SUBSET           |MINUTES| NAME\n"
-        )
-        (folder / "SPEAKERS.TXT").write_text(header + "".join(speaker_rows), encoding="utf-8")
-        (folder / "CHAPTERS.TXT").write_text("".join(chapter_rows), encoding="utf-8")
-        (folder / "BOOKS.TXT").write_text("; book | title\n1 | Digits\n", encoding="utf-8")
-        (folder / "README.TXT").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        (folder / "LICENSE.TXT").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        standard = {f"Standard ({a.name})": a for a in voices.STANDARD}
-        mini.write_note(folder, "LibriSpeech", voices.table(standard))

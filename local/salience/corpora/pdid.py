@@ -15,8 +15,8 @@ from pathlib import Path
 from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import text_lines
-from salience.corpora.records import UNKNOWN, Utterance
 from salience.data.directories import unsorted
+from salience.data.records import UNKNOWN, Utterance
 from salience.data.text import clean
 from salience.errors import InputError
 from salience.files import visible, whole_file

@@ -7,13 +7,10 @@ HOME-LIVINGB-1, is used here, which the archive of recordings at home holds.
 
 from pathlib import Path
 
-import numpy as np
-
-from salience.audio import write_audio
-from salience.corpora import download, mini_noise
+from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.recordings import recordings as recordings_in
-from salience.corpora.records import Utterance
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import files_below
 
@@ -61,18 +58,3 @@ def noises(root: Path, bad: BadClips | None = None) -> list[Utterance]:
     """The living room, as a list of one recording, at its own rate and with its own channels."""
     path = _living_room(root)
     return recordings_in(path.parent, [path], bad)
-
-
-def synthesise(root: Path, seed: int = 0) -> None:
-    """Write a mini QUT-NOISE at `root`: half a minute of a living room, 48 kHz, stereo."""
-    seconds = 30
-    with download.whole_folder(Path(root)) as folder:
-        # Something steady, something that happens, and a little difference between the channels.
-        hum, clicks, left, right = (
-            mini_noise.noise(kind, seconds, RATE, seed, "qut_noise", number)
-            for number, kind in enumerate(("hum", "clicks", "coloured", "coloured"))
-        )
-        sound = mini_noise.as_int16(np.stack([hum + clicks + left, hum + clicks + right], axis=1) / 2)
-        (folder / "QUT-NOISE").mkdir()
-        write_audio(folder / "QUT-NOISE" / LIVING_ROOM, sound, RATE, subtype="PCM_16")
-        mini_noise.write_note(folder, "QUT-NOISE")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from salience.corpora.clips import BadClips
-from salience.corpora.records import UNKNOWN, Utterance
+from salience.data.records import UNKNOWN, Utterance
 from salience.errors import InputError
 from salience.files import files_below, visible
 

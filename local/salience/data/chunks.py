@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.corpora.records import Utterance
 from salience.data.packed import INT16
+from salience.data.records import Utterance
 from salience.data.signals import TOLERANCE, read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from salience.corpora.records import Utterance
+from salience.data.records import Utterance
 from salience.data.tables import number, read_speakers, read_table, write_table
 from salience.errors import InputError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from salience.audio import audio_info
-from salience.corpora.records import Utterance
+from salience.data.records import Utterance
 from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError

@@ -3,7 +3,7 @@
 import numpy as np
 
 from salience.audio import change_speed, read_audio
-from salience.corpora.records import Utterance
+from salience.data.records import Utterance
 from salience.errors import InputError
 
 TOLERANCE = 0.1

@@ -1,7 +1,6 @@
 """Weights of a model from a file that may be anybody's: no code in it is run, and no more memory is asked for than it has."""
 
 import pickle
-import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from salience.errors import InputError
+from salience.errors import InputError, beside_weights
 from salience.files import foreign
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -27,16 +26,6 @@ def read_pickle(path: Path, fault: str, remedy: str, device: str = "cpu") -> Any
             return torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
         except pickle.UnpicklingError as error:
             raise InputError(f"{path} {fault}: it holds {beside_weights(error)}; {remedy}") from None
-
-
-def beside_weights(error: pickle.UnpicklingError) -> str:
-    """What torch found that is no weight; its own words recommend to run the code."""
-    named = re.search(r"GLOBAL `?([\w.]+)", str(error))
-    return (
-        f"more than weights ({named[1]}), which could run any code and is not loaded"
-        if named
-        else "what is no pickle of weights"
-    )
 
 
 def build(

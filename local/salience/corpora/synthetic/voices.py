@@ -8,11 +8,12 @@ are respelled by ear in the voice's own script.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from salience.corpora.espeak import Voice
-from salience.corpora.mini import DIGITS
+from salience.corpora.digits import DIGITS
+from salience.corpora.synthetic.espeak import Voice
 from salience.randomness import generator
 
 
@@ -149,9 +150,16 @@ def cast(
     ]
 
 
-def table(*groups: dict[str, AccentVoice]) -> str:
-    """Accents and the voices behind them, one a line, for the note at a corpus' root."""
-    return "".join(f"{label}\t{voice.name}\t{voice.is_really}\n" for group in groups for label, voice in group.items())
+def write_note(root: Path, corpus: str, *groups: dict[str, AccentVoice]) -> None:
+    """Write SYNTHETIC.txt: what this folder is, and the voice behind each accent of `groups`."""
+    lines = [f"{label}\t{voice.name}\t{voice.is_really}\n" for group in groups for label, voice in group.items()]
+    (root / "SYNTHETIC.txt").write_text(
+        f"This is not {corpus}. It is a small synthetic corpus in the same on-disk format, spoken by\n"
+        "espeak-ng through espeakng-loader. Nobody recorded it, and no result on it says anything about\n"
+        "people.\n\n"
+        "accent\tvoice\twhat the voice is\n" + "".join(lines),
+        encoding="utf-8",
+    )
 
 
 def as_audio(samples: np.ndarray, *names: object) -> np.ndarray:

@@ -6,8 +6,8 @@ nothing from as few minutes of any Persian.
 
 from collections.abc import Iterator
 
-from salience.corpora.mini import DIGITS, digit_strings
-from salience.corpora.voices import AccentVoice
+from salience.corpora.digits import DIGITS, digit_strings
+from salience.corpora.synthetic.voices import AccentVoice
 
 WORDS = ("صفر", "یک", "دو", "سه", "چهار", "پنج", "شش", "هفت", "هشت", "نه")
 """The digits from zero to nine."""
@@ -41,7 +41,7 @@ UNSEEN = {
 def sentences(kind: int, *names: object, shortest: int = 3, longest: int = 6) -> Iterator[str]:
     """Endless distinct strings of `shortest` to `longest` Persian digit words, all of the set `kind`.
 
-    As `mini.digit_strings`, so that TRAIN, DEV and TEST share no sentence.
+    As `digits.digit_strings`, so that TRAIN, DEV and TEST share no sentence.
     """
     for text in digit_strings(kind, "persian", *names, shortest=shortest, longest=longest):
         yield " ".join(_OF_ENGLISH[word] for word in text.split())

@@ -13,9 +13,9 @@ import numpy as np
 import soxr
 
 from salience.audio import write_audio
-from salience.corpora import download, mini, mini_noise, mini_persian, voices
-from salience.corpora.espeak import speak
-from salience.errors import InputError
+from salience.corpora import digits, download
+from salience.corpora.synthetic import noise, persian, voices
+from salience.corpora.synthetic.espeak import speak
 from salience.randomness import generator
 
 RATE = 22050
@@ -30,23 +30,7 @@ FLOOR = -58.0
 """Of the noise of the room."""
 REFERENCE = "reference.tsv"
 MUSIC = "(music)"
-
-
-def find_root(folder: Path) -> Path:
-    """`folder`, once it is found to hold mini recordings."""
-    folder = Path(folder)
-    if not (folder / REFERENCE).is_file() or not (folder / "audio").is_dir():
-        raise InputError(
-            f"{folder} holds no {REFERENCE} beside audio/; give your own recordings with --recordings-root"
-        )
-    return folder
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """There is nothing to download: always an InputError."""
-    raise InputError(
-        "recordings to collect from cannot be downloaded; give yours with --recordings-root or --recordings-list"
-    )
+FOLDER = "recordings"
 
 
 @dataclass
@@ -94,11 +78,11 @@ def synthesise(root: Path, seed: int = 0, seen: int = 4, unseen: int = 2) -> Non
     In one of the accents lie also silence, music without speech, a file of
     zero length, and one that is no recording.
     """
-    sizes = [(label, accent, seen) for label, accent in mini_persian.SEEN.items()]
-    sizes += [(label, accent, unseen) for label, accent in mini_persian.UNSEEN.items()]
+    sizes = [(label, accent, seen) for label, accent in persian.SEEN.items()]
+    sizes += [(label, accent, unseen) for label, accent in persian.UNSEEN.items()]
     plans = [(label, accent, number) for label, accent, count in sizes for number in range(count)]
     casts = {(label, number): _pair(accent, label, number, seed) for label, accent, number in plans}
-    texts = mini_persian.sentences(mini.TEST, seed, "recordings")
+    texts = persian.sentences(digits.TEST, seed, "recordings")
     said = [
         (label, number, turn.speaker, next(texts))
         for count, (label, _, number) in enumerate(plans)
@@ -118,9 +102,9 @@ def synthesise(root: Path, seed: int = 0, seen: int = 4, unseen: int = 2) -> Non
             for start, end, speaker, text in scene.lines:
                 name = speaker if speaker == MUSIC else f"{label}-{number}-{speaker}"
                 rows.append(f"{label}-{path.stem}\t{start:.3f}\t{end:.3f}\t{name}\t{text}\n")
-        _write_useless(folder / "audio" / next(iter(mini_persian.SEEN)), seed)
+        _write_useless(folder / "audio" / next(iter(persian.SEEN)), seed)
         (folder / REFERENCE).write_text("recording\tstart\tend\tspeaker\ttext\n" + "".join(rows), encoding="utf-8")
-        mini.write_note(folder, "broadcast", voices.table(mini_persian.SEEN, mini_persian.UNSEEN))
+        voices.write_note(folder, "broadcast", persian.SEEN, persian.UNSEEN)
 
 
 def _pair(accent: voices.AccentVoice, label: str, number: int, seed: int) -> list[voices.Speaker]:
@@ -163,7 +147,7 @@ def _record(
             sound = sound + music(part.now, level, seed, *names, number)[: len(sound)]
             scene.lines.append((offset, offset + part.now, MUSIC, ""))
         elif turn.over == "noise":
-            hiss = mini_noise.noise("coloured", part.now, RATE, seed, *names)[: len(sound)]
+            hiss = noise.noise("coloured", part.now, RATE, seed, *names)[: len(sound)]
             sound = sound + hiss * 10 ** ((LEVEL - 3) / 20) / np.sqrt(np.mean(np.square(hiss)))
         scene.add(sound)
         scene.lines += [(offset + start, offset + end, who, text) for start, end, who, text in part.lines]

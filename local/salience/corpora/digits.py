@@ -1,12 +1,10 @@
-"""What the synthetic mini corpora share: digit strings and the note at the root."""
+"""Strings of digit words, in three sets without a common sentence."""
 
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
+from salience.data.normalisers import DIGITS
 from salience.randomness import generator
-
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 TRAIN, DEV, TEST = 0, 1, 2
 """Three disjoint sets of digit strings; see `sentence_set`."""
@@ -31,14 +29,3 @@ def digit_strings(kind: int, *names: object, shortest: int = 3, longest: int = 6
         if sentence_set(text) == kind and text not in said:
             said.add(text)
             yield text
-
-
-def write_note(root: Path, corpus: str, voices: str) -> None:
-    """Write SYNTHETIC.txt: what this folder is, and the voice behind each accent."""
-    (root / "SYNTHETIC.txt").write_text(
-        f"This is not {corpus}. It is a small synthetic corpus in the same on-disk format, spoken by\n"
-        "espeak-ng through espeakng-loader. Nobody recorded it, and no result on it says anything about\n"
-        "people.\n\n"
-        "accent\tvoice\twhat the voice is\n" + voices,
-        encoding="utf-8",
-    )

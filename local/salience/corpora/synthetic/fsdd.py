@@ -1,0 +1,64 @@
+"""A mini Free Spoken Digit Dataset."""
+
+from pathlib import Path
+
+import numpy as np
+
+from salience.audio import write_audio
+from salience.corpora import digits, download
+from salience.corpora.fsdd import RATE
+from salience.corpora.synthetic import voices
+from salience.corpora.synthetic.espeak import speak
+from salience.randomness import generator
+
+FOLDER = "fsdd"
+
+MINI_SPEAKERS = {
+    "ann": "USA/neutral", "bob": "USA/neutral",
+    "claus": "DEU/German", "dora": "DEU/German", "emile": "BEL/French",
+}  # fmt: skip
+
+
+def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
+    """Write a mini FSDD at `root`: five speakers of three accents, `indices` takes of each digit."""
+    cast = {
+        name: voices.cast([voices.FSDD_ACCENTS[accent]], 1, seed, "fsdd", name)[0]
+        for name, accent in MINI_SPEAKERS.items()
+    }
+    takes = [(name, digit, index) for name in cast for digit in range(10) for index in range(indices)]
+    jobs = []
+    for name, digit, index in takes:
+        text, voice = cast[name].line(digits.DIGITS[digit])
+        random = generator(seed, "take", name, digit, index)
+        # A person never says a word twice alike.
+        pitch, rate = (int(random.integers(-4, 5)) + base for base in (voice.pitch, voice.rate))
+        jobs.append((text, voices.Voice(voice.name, pitch, voice.range, rate)))
+    with download.whole_folder(Path(root)) as folder:
+        (folder / "recordings").mkdir()
+        for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
+            audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
+            write_audio(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")
+        metadata = {
+            name: {
+                "gender": {"m": "male", "f": "female"}[cast[name].gender],
+                "accent": MINI_SPEAKERS[name],
+                "language": "english",
+            }
+            for name in cast
+        }
+        (folder / "metadata.py").write_text(
+            f'"""A python dictionary to store meta-data about the speakers."""\n\nmetadata = {metadata!r}\n',
+            encoding="utf-8",
+        )
+        (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        spoken_by = {
+            f"{accent} ({name}: {cast[name].description})": voices.FSDD_ACCENTS[accent]
+            for name, accent in MINI_SPEAKERS.items()
+        }
+        voices.write_note(folder, "the Free Spoken Digit Dataset", spoken_by)
+
+
+def _trimmed(samples: np.ndarray) -> np.ndarray:
+    """Without silence at either end, as the corpus' recordings are."""
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
