@@ -1,4 +1,4 @@
-"""Ask pip whether every list of requirements can be installed on every Python that utils/setup.sh supports.
+"""Ask pip whether every list of requirements, and the package with them, can be installed on every Python that utils/setup.sh supports.
 
 Nothing is installed: these are dry runs of the pip in .venv, all at once, which look at what the registry has for
 another Python.  Exit status 1 with pip's own words when a version cannot be served, or when it would have to compile
@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
@@ -44,7 +45,9 @@ def main() -> int:
     setup = (TOP / "utils/setup.sh").read_text()
     versions = re.search(r"^pythons=\((.*?)\)", setup, re.MULTILINE)[1].split()
     lists = [TOP / "requirements.txt", *sorted((TOP / "tests").rglob("requirements.txt"))]
-    together = [word for path in lists for word in ("-r", str(path))]
+    package = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    extras = [name for extra, names in package["optional-dependencies"].items() if extra != "all" for name in names]
+    together = [*package["dependencies"], *extras, *(word for path in lists for word in ("-r", str(path)))]
     alone = [name for path in lists for name in re.findall(r"^# no-deps: *(\S+)", path.read_text(), re.MULTILINE)]
     runs = {version: [start(version, *together), start(version, "--no-deps", *alone)] for version in versions}
     found = {version: {} for version in versions}  # the file of each package
