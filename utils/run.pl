@@ -67,9 +67,8 @@ def run(request: submit.Request) -> int:
             pause = min(pause * 1.5, 0.2)
     if stop.is_set():
         kill(running)
-        name = signal.Signals(stop.number).name
-        logs = request.with_task(request.log, "*")
-        print(f"{request.program}: stopped by {name}, its jobs were killed, log is in {logs}", file=sys.stderr)
+        name, logs = signal.Signals(stop.number).name, request.with_task(request.log, "*")
+        request.say(f"stopped by {name}, its jobs were killed, log is in {logs}")
         return 1
     return submit.conclude(request, codes)
 
@@ -93,7 +92,7 @@ def wanted_gpus(request: submit.Request, visible: dict[str, int]) -> int:
     if not value.isdecimal():
         raise submit.UsageError(f"invalid option --gpu {value}: it takes a number")
     if int(value) and not visible:
-        print(f"{request.program}: warning: --gpu {value}, but no GPU is visible here", file=sys.stderr)
+        request.say(f"warning: --gpu {value}, but no GPU is visible here")
     elif int(value) > len(visible):
         raise submit.UsageError(f"--gpu {value} asks for more GPUs than the {len(visible)} visible here")
     return int(value)

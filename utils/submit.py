@@ -18,8 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SHOWN_LINES = 15
-"""So many last lines of the first log that failed are printed."""
+SHOWN_LINES = 15  # last lines of the first failed log that are printed
 
 USAGE = """usage: {program} [options] [JOB=1:n] <log-file> <command> [args...]
   runs the command, once for each JOB of the range; JOB (any name) is replaced by the
@@ -38,22 +37,18 @@ class Request:
     """A parsed command line."""
 
     program: str
-    given: list[str]
-    """The command line as it was given."""
-    options: dict[str, str]
-    """`--foo-bar v` as foo_bar: v."""
-    native: list[str]
-    """Options with one dash, in their order, as Grid Engine knows them."""
+    given: list[str]  # the command line as it was given
+    options: dict[str, str]  # `--foo-bar v` as foo_bar: v
+    native: list[str]  # options with one dash, in their order, as Grid Engine knows them
     name: str | None
-    first: int
-    last: int
+    tasks: range  # just 1 when there is no range
     pick: str
     log: str
     words: list[str]
 
-    def tasks(self) -> range:
-        """The numbers of the range; just 1 when there is none."""
-        return range(self.first, self.last + 1)
+    def say(self, message: str) -> None:
+        """Print a sentence to standard error."""
+        print(f"{self.program}: {message}", file=sys.stderr)
 
     def with_task(self, text: str, task: object) -> str:
         """Put a task's number where the caller wrote the range's name."""
@@ -69,25 +64,16 @@ class Request:
         A task without a finished log is run under `failed` and `incomplete`
         alike: nothing shows that it did its work.
         """
-        if self.pick == "all":
-            return list(self.tasks()), {}
-        selected, codes = [], {}
-        for task in self.tasks():
-            code = old_code(self.log_of(task))
-            if code is None or (code != 0 and self.pick == "failed"):
-                selected.append(task)
-            else:
-                codes[task] = code
-        return selected, codes
+        codes = {} if self.pick == "all" else {task: old_code(self.log_of(task)) for task in self.tasks}
+        kept = {task: code for task, code in codes.items() if code == 0 or (code and self.pick == "incomplete")}
+        return [task for task in self.tasks if task not in kept], kept
 
     def limit(self) -> int | None:
         """The value of --max-jobs-run."""
         value = self.options.get("max_jobs_run")
-        if value is None:
-            return None
-        if not value.isdecimal() or int(value) == 0:
+        if value is not None and not (value.isdecimal() and int(value)):
             raise UsageError(f"invalid option --max-jobs-run {value}: it takes a number above 0")
-        return int(value)
+        return int(value) if value else None
 
 
 def parse(program: str, given: list[str]) -> Request:
@@ -96,7 +82,7 @@ def parse(program: str, given: list[str]) -> Request:
     options: dict[str, str] = {}
     native: list[str] = []
     pick = "all"
-    name, first, last = None, 1, 1
+    name, tasks = None, range(1, 2)
     while rest:
         word = rest[0]
         task_range = re.fullmatch(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?", word, re.ASCII)
@@ -104,8 +90,8 @@ def parse(program: str, given: list[str]) -> Request:
             if name:
                 raise UsageError(f"there are two job ranges, the second is {word}")
             name, first = task_range[1], int(task_range[2])
-            last = int(task_range[3] or first)
-            if not 1 <= first <= last:
+            tasks = range(first, int(task_range[3] or first) + 1)
+            if first < 1 or not tasks:
                 raise UsageError(f"invalid job range {word}: it must start at 1 or above and not end before its start")
             rest.pop(0)
         elif re.fullmatch(r"[A-Za-z_]\w*=[^/]*:[^/]*", word, re.ASCII):
@@ -132,12 +118,12 @@ def parse(program: str, given: list[str]) -> Request:
             break
     if len(rest) < 2:
         raise UsageError(USAGE.format(program=program))
-    if name and last > first and name not in rest[0]:
+    if name and len(tasks) > 1 and name not in rest[0]:
         raise UsageError(
             "you are trying to run a parallel job but you are putting the output into just one log file "
             f"({rest[0]}); put {name} into its path"
         )
-    return Request(program, given, options, native, name, first, last, pick, rest[0], rest[1:])
+    return Request(program, given, options, native, name, tasks, pick, rest[0], rest[1:])
 
 
 def quoted(words: list[str]) -> str:
@@ -146,15 +132,12 @@ def quoted(words: list[str]) -> str:
     Bare words keep the pipes and redirections that the caller escaped from
     his own shell; double quotes let `$VAR` expand where the job runs.
     """
-    return " ".join(_quoted_word(word) for word in words)
-
-
-def _quoted_word(word: str) -> str:
-    if word and not re.search(r"\s", word, re.ASCII):
-        return word
-    if '"' in word:
-        return "'" + word.replace("'", "'\\''") + "'"
-    return f'"{word}"'
+    return " ".join(
+        word if word and not re.search(r"\s", word, re.ASCII)
+        else "'" + word.replace("'", "'\\''") + "'" if '"' in word
+        else f'"{word}"'
+        for word in words
+    )  # fmt: skip
 
 
 def result_of(code: int) -> tuple[int, str]:
@@ -199,9 +182,8 @@ def make_log_dirs(request: Request, tasks: list[int]) -> None:
 
 def unwritable(what: object, error: OSError) -> str:
     """What to do about a file that takes no more."""
-    remedy = (
-        "free some and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
-    )
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "free some and run the same command again" if is_full else "correct that"
     return f"cannot write {what} ({error.strerror}); {remedy}"
 
 
@@ -210,17 +192,13 @@ def conclude(request: Request, codes: dict[int, int]) -> int:
     failed = sorted(task for task, code in codes.items() if code != 0)
     if not failed:
         return 0
-    lines = []
-    if len(codes) == 1:
-        lines.append(f"{request.program}: job failed, log is in {request.log_of(failed[0])}")
-    else:
-        logs = request.with_task(request.log, "*")
-        lines.append(f"{request.program}: {len(failed)} / {len(codes)} failed, log is in {logs}")
     log = request.log_of(failed[0])
-    lines.append(f"{request.program}: the last lines of {log}:")
-    lines += [f"    {line}" for line in last_lines(log, SHOWN_LINES)]
-    lines.append(f"{request.program}: to run only what failed again: {again(request)}")
-    print("\n".join(lines), file=sys.stderr)
+    if len(codes) == 1:
+        request.say(f"job failed, log is in {log}")
+    else:
+        request.say(f"{len(failed)} / {len(codes)} failed, log is in {request.with_task(request.log, '*')}")
+    request.say("\n    ".join([f"the last lines of {log}:", *last_lines(log, SHOWN_LINES)]))
+    request.say(f"to run only what failed again: {again(request)}")
     return 1
 
 
