@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # the recipe that sources this sets the variables
 # Stages 2 to 9 of the accent recipes: the method of Sameti et al. (2025), standing once.
-# A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, seeds; model;
+# A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, seeds; recogniser, model;
 # conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed, check_space.
 # Where it takes accents out of training in turn, folds are their names, and each fold has folders of its own.
 
@@ -22,7 +22,7 @@ asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
 
 bins=80 zero_shot=()
 case " $systems " in *" zero-shot "*) zero_shot=(--decoding "$conf/decode.yaml") ;; esac
-if [ "$model" != mini ]; then
+if [ "$recogniser" = whisper ] && [ "$model" != mini ]; then
     [ ! -e "$(from_caller "$model")" ] || model=$(from_caller "$model")
     # A model that cannot be opened is told now, not in stage 6.  Stage 2 makes features with as many bins as it reads.
     if asked 2 || { [ -n "$trained" ] && asked 6; } || { [ ${#zero_shot[@]} -gt 0 ] && asked 7; }; then
@@ -34,11 +34,19 @@ needed_sets() { # needed_sets <test sets>: these, and what classifier and recogn
     echo "${mapped:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} $1" | xargs
 }
 
-recognisers() { # recognisers <systems>: the folder of each below $exp/whisper, of which zero-shot has one
+trained_models() { # trained_models <systems>: "<system>/seed<n>" of each below $exp/recogniser/$recogniser; zero-shot has one
     local system s
     for system in $1; do
         for s in $([ "$system" = zero-shot ] && echo 0 || echo "$seeds"); do echo "$system/seed$s"; done
     done
+}
+
+settings_of() { # settings_of <finetune or decode>: the options that give a recogniser its settings, one word a line
+    local file
+    file=$conf/$1$([ "$recogniser" = whisper ] || echo "_$recogniser").yaml
+    [ "$1" = decode ] || file=${finetune_config:-$file}
+    [ ! -e "$file" ] || printf '%s\n' --config "$file"
+    [ "$recogniser" != whisper ] || printf '%s\n' --language "$language"
 }
 
 extract_features() { # stage 2: log-mel archives of the sets that the systems need, by an array of jobs
@@ -94,61 +102,63 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
     done
 }
 
-start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini model
-    [ "$model" = mini ] || return 0
+start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini Whisper
+    if [ "$recogniser" != whisper ] || [ "$model" != mini ]; then return; fi
     model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
     OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
 }
 
-finetune_whisper() { # stage 6: a recogniser for each variant and seed, all from the same model and with as many updates
-    local recogniser
+finetune() { # stage 6: a recogniser for each system and seed, all from the same model and with as many updates
+    local folder=$exp/recogniser/$recogniser one settings
     if [ -z "$trained" ]; then passed "no training is needed for --systems '$systems'"; return; fi
+    renamed_folders "whisper=recogniser/whisper"
     needs_set asr_train
     needs "$dump/$asr_train/feats.scp" 2
     [ -z "$mapped" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
-    mkdir -p "$exp/whisper/log"
+    mkdir -p "$folder/log"
     start_from
-    for recogniser in $(recognisers "$trained"); do
-        echo "--model $(quoted "$model") --variant ${recogniser%/*} --seed ${recogniser##*seed} --out $exp/whisper/$recogniser"
-    done > "$exp/whisper/log/trainings"
+    for one in $(trained_models "$trained"); do
+        echo "--model $(quoted "$model") --variant ${one%/*} --seed ${one##*seed} --out $folder/$one"
+    done > "$folder/log/trainings"
+    mapfile -t settings < <(settings_of finetune)
     # shellcheck disable=SC2046,SC2086
-    in_array "$exp/whisper/log/finetune" "$exp/whisper/log/trainings" $(trainings) -- \
-        $launcher finetune_whisper.py --config "${finetune_config:-$conf/finetune.yaml}" --masking "$conf/masking.yaml" \
-        --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" \
-        --train-set "$asr_train" --language "$language" --ngpu "$ngpu"
+    in_array "$folder/log/finetune" "$folder/log/trainings" $(trainings) -- $launcher finetune.py --recogniser "$recogniser" \
+        "${settings[@]}" --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" \
+        --masks "$masks" --train-set "$asr_train" --dev-set asr_dev --ngpu "$ngpu"
 }
 
-decode_whisper() { # stage 7: hypotheses of every recogniser for every test set
-    local recogniser from
-    for recogniser in $(recognisers "$trained"); do needs "$exp/whisper/$recogniser/model.pt" 6; done
-    mkdir -p "$exp/whisper/log"
+decode() { # stage 7: hypotheses of every recogniser for every test set
+    local folder=$exp/recogniser/$recogniser one settings
+    renamed_folders "whisper=recogniser/whisper"
+    for one in $(trained_models "$trained"); do needs "$folder/$one/history.json" 6; done
+    mkdir -p "$folder/log"
     case " $systems " in *" zero-shot "*) start_from ;; esac
-    for recogniser in $(recognisers "$systems"); do
-        from=$exp/whisper/$recogniser/model.pt
-        [ "$recogniser" != zero-shot/seed0 ] || from=$(quoted "$model")
-        echo "--model $from --out $exp/whisper/$recogniser/decode"
-    done > "$exp/whisper/log/decodings"
+    for one in $(trained_models "$systems"); do
+        echo "--models $([ "$one" = zero-shot/seed0 ] && quoted "$(quoted "$model")" || echo "$folder/$one") --out $folder/$one/decode"
+    done > "$folder/log/decodings"
+    mapfile -t settings < <(settings_of decode)
     # shellcheck disable=SC2086
-    $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/decodings")" "$exp/whisper/log/decode.JOB.log" \
-        nth_line.sh "$exp/whisper/log/decodings" JOB decode_whisper.py --config "$conf/decode.yaml" --features "$dump" \
-        --sets "$test_sets" --language "$language" --device "$device"
+    $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$folder/log/decodings")" "$folder/log/decode.JOB.log" \
+        nth_line.sh "$folder/log/decodings" JOB decode.py --recogniser "$recogniser" "${settings[@]}" --features "$dump" \
+        --sets "$test_sets" --device "$device"
 }
 
 score_words() { # stage 8: WER and CER, raw and normalised, for each set and accent, of what stage 7 decoded
-    needs "$exp/whisper/log/decodings" 7
-    sed 's#.*--out \(.*\)/decode$#--hyp \1/decode/{set}/text --out \1/score/{set}#' "$exp/whisper/log/decodings" > "$exp/whisper/log/scorings"
-    $decode_cmd --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$exp/whisper/log/scorings")" "$exp/whisper/log/score.JOB.log" \
-        nth_line.sh "$exp/whisper/log/scorings" JOB score_words.py --ref "$data/{set}/text" --utt2spk "$data/{set}/utt2spk" \
+    local folder=$exp/recogniser/$recogniser
+    needs "$folder/log/decodings" 7
+    sed 's#.*--out \(.*\)/decode$#--hyp \1/decode/{set}/text --out \1/score/{set}#' "$folder/log/decodings" > "$folder/log/scorings"
+    $decode_cmd --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$folder/log/scorings")" "$folder/log/score.JOB.log" \
+        nth_line.sh "$folder/log/scorings" JOB score_words.py --ref "$data/{set}/text" --utt2spk "$data/{set}/utt2spk" \
         --utt2accent "$data/{set}/utt2accent" --sets "$test_sets" --normaliser "$normaliser" --lowercase true
 }
 
 report_results() { # stage 9, after fresh_figures: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
-    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold recogniser set example each shown learnt=() shares=() drawn=()
+    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold one set example each shown learnt=() shares=() drawn=()
     [ -n "$test_sets" ] || fail "there is no test set in $PWD/$data; stage 1 writes them"
     for fold in ${folds:-all}; do
-        for recogniser in $(recognisers "$systems"); do
+        for one in $(trained_models "$systems"); do
             for set in $test_sets; do
-                needs "exp${folders//\{fold\}/$fold}/whisper/$recogniser/score/$set/counts.json" "8, after stage 7,"
+                needs "exp${folders//\{fold\}/$fold}/recogniser/$recogniser/$one/score/$set/counts.json" "8, after stage 7,"
             done
         done
     done
@@ -165,14 +175,14 @@ report_results() { # stage 9, after fresh_figures: report_results <folders> <cor
             --masked "exp$example/masked/$shown/$asr_train/feats.scp")
     fi
     [ -z "$masked" ] || shares=(--masked-shares "exp$folders/masked/{system:$(one_of "$masked")}/$asr_train/masked_share")
-    [ -z "$trained" ] || drawn+=(--histories "exp$folders/whisper/{system:$(one_of "$trained")}/seed{seed:$(one_of "$seeds")}/history.json")
-    recogniser=$(recognisers "${systems##* }")
+    [ -z "$trained" ] || drawn+=(--histories "exp$folders/recogniser/$recogniser/{system:$(one_of "$trained")}/seed{seed:$(one_of "$seeds")}/history.json")
+    one=$(trained_models "${systems##* }")
     collect_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
-        --scores "exp$folders/whisper/{system}/seed{seed}/score/{set}" --recogniser "whisper-$(basename "$model" .pt)" \
-        --only "$(recognisers "$systems" | sed 's#/seed#/#' | xargs)" --sets "$test_sets" ${paper:+--paper "$paper"} \
+        --scores "exp$folders/recogniser/$recogniser/{system}/seed{seed}/score/{set}" --recogniser "$recogniser-$(basename "$model" .pt)" \
+        --only "$(trained_models "$systems" | sed 's#/seed#/#' | xargs)" --sets "$test_sets" ${paper:+--paper "$paper"} \
         "${learnt[@]}" "${shares[@]}" --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
     draw_figures.py --out "$exp/report/figures" --synthetic "$mini" "${learnt[@]}" "${drawn[@]}"
     report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
         --figures "$exp/report/figures" --title "$title" --corpus "$corpus" --synthetic "$mini" \
-        --intro conf/results_intro.md --examples "exp$example/whisper/${recogniser%%[[:space:]]*}/score/${test_sets##* }/alignments_normalised.txt"
+        --intro conf/results_intro.md --examples "exp$example/recogniser/$recogniser/${one%%[[:space:]]*}/score/${test_sets##* }/alignments_normalised.txt"
 }

@@ -54,7 +54,7 @@ def collect_results(
         synthetic: Whether the audio is synthetic.
         command: The command line that repeats the run.
         scores: Pattern of the folders that score_words.py wrote, such as
-            'exp/whisper/{system}/seed{seed}/score/{set}'; a {fold} in it is pooled.
+            'exp/recogniser/whisper/{system}/seed{seed}/score/{set}'; a {fold} in it is pooled.
         recogniser: Name of the recogniser in the rows.
         only: Systems and seeds to take, in the order of the tables, such as 'zero-shot/0 plain/1 plain/2'; all by
             default.

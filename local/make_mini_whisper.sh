@@ -27,8 +27,8 @@ echo "making the mini Whisper ($language), once: some minutes; its log is $work/
     for set in asr_train asr_dev; do split_data.sh "$work/data/$set" 1; done
     extract_features.py --data "$work/data" --sets "asr_train asr_dev" --out "$work/dump"
     merge_archives.py --folder "$work/dump" --sets "asr_train asr_dev" --name feats --jobs 1 --tables utt2num_frames
-    finetune_whisper.py --config "$settings" --data "$work/data" --features "$work/dump" --out "$work/train" \
-        --model "$start" --variant "$variant" --language "$language"
+    finetune.py --recogniser whisper --config "$settings" --data "$work/data" --features "$work/dump" --out "$work/train" \
+        --model "$start" --variant "$variant" --language "$language" --train-set asr_train --dev-set asr_dev
 } >> "$work/make.log" 2>&1 || { tail -n 5 "$work/make.log" >&2; exit 1; }
 mv "$work/train/model.pt" "$model"
 echo "$made_with" > "$work/made_with"

@@ -99,6 +99,14 @@ end_run() { # end_run <lock>: at the end, also by SIGTERM, with which bash comes
 }
 lock_folders
 
+renamed_folders() { # renamed_folders "<old>=<new> ...": stop where exp holds what an earlier version made under another name
+    local pair
+    for pair in $1; do
+        [ ! -e "$exp/${pair%%=*}" ] ||
+            fail "$PWD/$exp/${pair%%=*} was made by an earlier version; it is now called $exp/${pair#*=} and made anew: move the old folder away or remove it"
+    done
+}
+
 begin() { # begin <stage> <title>: whether this stage is asked for; says so
     [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] || return 1
     export SALIENCE_STAGE=$1 # for the records of what it writes

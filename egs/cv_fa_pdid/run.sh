@@ -28,6 +28,7 @@ seed=1                   # of the sets, the classifier and the masks
 mini=false               # true: a synthetic Common Voice and synthetic recordings, on two cores
 check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
+recogniser=whisper       # or one that a plug-in adds, with settings in finetune_<name>.yaml and decode_<name>.yaml
 model=                   # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini (default: base; mini: mini)
 systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
@@ -41,7 +42,7 @@ speed_factors=           # for instance "0.9 1.1": copies of the training set at
 language=fa
 normaliser="persian-joined persian" # of the other scores; systems are compared by the last one
 conf=                    # folder of settings (default: conf; mini: conf/mini)
-finetune_config=         # settings of the training of Whisper (default: the paper's for medium, and those for base for all others)
+finetune_config=         # settings of the training of the recogniser (default: the paper's for medium, and those for base for all others)
 paper=                   # the paper's figures (default: those of Whisper base, also beside mini, or medium; none for others)
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
@@ -51,7 +52,7 @@ help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N
     [--common-voice-root DIR] [--pdid-root DIR | --recordings-root DIR] [--skip-bad-clips true]
     [any variable at the top of this file]
 --systems 'zero-shot plain' takes some of the systems; a stage that none of them needs is passed
-stages: 0 corpora and collection, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode,
+stages: 0 corpora and collection, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 recognisers, 7 decode,
         8 score, 9 report"
 
 set -euo pipefail
@@ -110,8 +111,8 @@ if begin 2 "log-mel features";                                   then extract_fe
 if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi
 if begin 4 "Grad-CAM, Grad-CAM++ and control maps";              then map_saliency; fi
 if begin 5 "masked features";                                    then mask_features; fi
-if begin 6 "Whisper, fine-tuned once for each variant and seed"; then finetune_whisper; fi
-if begin 7 "hypotheses";                                         then decode_whisper; fi
+if begin 6 "recognisers, one for each system and seed";          then finetune; fi
+if begin 7 "hypotheses";                                         then decode; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report"; then
     fresh_figures "$exp/report"

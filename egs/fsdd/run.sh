@@ -18,6 +18,7 @@ check_space=true         # false: begin to write features, maps or audio even wh
 skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 folds=                   # accents kept out of training, in turn (default: german french us; mini: german)
 seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
+recogniser=whisper       # or one that a plug-in adds, with settings in finetune_<name>.yaml and decode_<name>.yaml
 model=mini               # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini
 systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
@@ -27,7 +28,7 @@ speed_factors=           # for instance "0.9 1.1": copies of the training set at
 language=en
 normaliser=digit-words
 conf=                    # folder of settings (default: conf; mini: conf/mini)
-finetune_config=         # settings of the training of Whisper (default: finetune.yaml in that folder)
+finetune_config=         # settings of the training of the recogniser (default: finetune.yaml in that folder)
 train_jobs=              # trainings at a time (default: nj)
 launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
@@ -36,7 +37,7 @@ help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N
     [--fsdd-archive FILE | --fsdd-root DIR] [--folds 'german french us'] [--skip-bad-clips true]
     [any variable at the top of this file]
 --systems 'zero-shot plain' takes some of the systems; a stage that none of them needs is passed
-stages: 0 corpus, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 Whisper, 7 decode, 8 score, 9 report"
+stages: 0 corpus, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 recognisers, 7 decode, 8 score, 9 report"
 
 set -euo pipefail
 command="./run.sh --egs fsdd${*:+$(printf ' %q' "$@")}"
@@ -80,8 +81,8 @@ if begin 2 "log-mel features";                                   then in_each_fo
 if begin 3 "accent classifier, and a control of durations";      then in_each_fold train_classifier; fi
 if begin 4 "Grad-CAM, Grad-CAM++ and control maps";              then in_each_fold map_saliency; fi
 if begin 5 "masked features";                                    then in_each_fold mask_features; fi
-if begin 6 "Whisper, fine-tuned once for each variant and seed"; then in_each_fold finetune_whisper; fi
-if begin 7 "hypotheses";                                         then in_each_fold decode_whisper; fi
+if begin 6 "recognisers, one for each system and seed";          then in_each_fold finetune; fi
+if begin 7 "hypotheses";                                         then in_each_fold decode; fi
 if begin 8 "WER and CER";                                        then in_each_fold score_words; fi
 if begin 9 "report";                                             then
     fresh_figures "$exp/report"

@@ -6,12 +6,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from salience.errors import InputError
 from salience.files import FULL, read_yaml
 from salience.registry import load_plugins
 from salience.steps import stage_of
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 THE_STAGE = re.compile(
     r"run the stages? (?:that writes? (?:it|them|the \w+) )?again|run the stages? that writes? (?:it|them|the \w+)"
@@ -43,7 +45,10 @@ def main(function: Callable[..., Any]) -> None:
         for path in _configurations(words):
             # jsonargparse reads it again, and is no match for every file.
             read_yaml(Path(path), f"correct the file; {program} --print_config shows one")
-        jsonargparse.auto_cli(function, args=words, as_positional=False, exit_on_error=False)
+        if hasattr(function, "choice"):
+            _run_chosen(function, words)
+        else:
+            jsonargparse.auto_cli(function, args=words, as_positional=False, exit_on_error=False)
     except InputError as error:
         sys.exit(f"{program}: {_with_stage(error)}")
     except jsonargparse.ArgumentError as error:
@@ -59,6 +64,64 @@ def main(function: Callable[..., Any]) -> None:
             f"{program}: no space left on the disk for {_unwritten(error)}; free some and run the same command again,"
             " what is done stays done"
         )
+
+
+def chosen_by(
+    option: str, names: Callable[[], list[str]], classes: Callable[[str], dict[str, type]]
+) -> Callable[[Function], Function]:
+    """Decorate a program whose `--OPTION NAME` chooses the classes of some parameters.
+
+    The parameters of these classes are options of the program beside its own.
+
+    Args:
+        option: The option, without its dashes.
+        names: A function that lists the names.
+        classes: From a name to the class of each such parameter.
+    """
+
+    def note(function: Function) -> Function:
+        function.choice = (option, names, classes)  # type: ignore[attr-defined]
+        return function
+
+    return note
+
+
+def _run_chosen(function: Any, words: list[str]) -> None:
+    """Parse the options of a program that `chosen_by` decorates, and run it."""
+    import jsonargparse
+
+    option, names, classes = function.choice
+    flag = f"--{option}"
+    given = [after for word, after in zip(words, words[1:], strict=False) if word == flag]
+    given += [word.removeprefix(f"{flag}=") for word in words if word.startswith(f"{flag}=")]
+    chosen = classes(given[-1]) if given else {}
+    takes = f"one of {', '.join(names())}, each with options of its own: {flag} NAME --help"
+    if not given and not {"-h", "--help"} & set(words):
+        raise InputError(f"{flag} is missing; it takes {takes}")
+    _check_renamed(chosen, words)
+    parser = jsonargparse.ArgumentParser(
+        exit_on_error=False, allow_abbrev=False, description=function.__doc__.partition("\n")[0]
+    )
+    parser.add_argument("--config", action="config", help="Path to a configuration file.")
+    parser.add_argument(flag, help=takes)
+    skip = {option, *(chosen or classes(names()[0]))}
+    parser.add_function_arguments(function, as_group=False, as_positional=False, skip=skip, sub_configs=True)
+    own = {name: parser.add_class_arguments(cls, as_positional=False, sub_configs=True) for name, cls in chosen.items()}
+    values = dict(parser.instantiate(parser.parse_args(words)))
+    for word in (option, "config"):
+        values.pop(word)
+    made = {name: chosen[name](**{key: values.pop(key) for key in own[name] if "." not in key}) for name in own}
+    function(**made, **values)
+
+
+def _check_renamed(chosen: dict[str, type], words: list[str]) -> None:
+    """Raise InputError where an option is given, on the command line or in a file, that has another name now."""
+    given = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
+    given |= {key for path in _configurations(words) for key in read_yaml(Path(path), "correct --config") or ()}
+    for cls in chosen.values():
+        for old, new in getattr(cls, "renamed", {}).items():
+            if old in given:
+                raise InputError(f"the option {old} is now called {new}; rename it")
 
 
 def _with_stage(error: InputError) -> str:

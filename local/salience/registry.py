@@ -1,9 +1,10 @@
 """Registries: where methods, policies and recognisers are found by name, and how a user adds his own."""
 
+import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,20 +18,29 @@ class Registry(dict[str, T]):
 
     Args:
         what: What an entry is, as the error calls it, for instance `saliency method`.
+        modules: Modules by the name of the entry that importing them registers, for entries whose imports take long.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, modules: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.what = what
+        self.modules = dict(modules or {})
 
     def __missing__(self, name: str) -> T:
-        raise InputError(f"there is no {self.what} {name!r}; there are: {', '.join(sorted(self))}")
+        if name in self.modules:
+            importlib.import_module(self.modules[name])
+            return dict.__getitem__(self, name)
+        raise InputError(f"there is no {self.what} {name!r}; there are: {', '.join(self.names())}")
+
+    def names(self) -> list[str]:
+        """List all names, also of entries whose modules are not imported yet."""
+        return sorted({*self, *self.modules})
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorate a function or class to enter it under `name`; a name that is taken is an InputError."""
 
         def enter(entry: T) -> T:
-            if name in self:
+            if name in self or self.modules.get(name, entry.__module__) != entry.__module__:
                 raise InputError(f"there are two entries for the {self.what} {name!r}; rename one")
             self[name] = entry
             return entry

@@ -52,7 +52,7 @@ def bench_decoding(utterances: int = 64, repetitions: int = 3, out: Path | None 
         order = sorted(audios, key=lambda key: len(audios[key]))
         features = dict(zip(order, log_mel([audios[key] for key in order]), strict=True))
         frames = {key: len(matrix) for key, matrix in features.items()}
-        found = dict(transcribe(model, features, frames, "en", full_context=full_context, longest=LONGEST))
+        found = dict(transcribe(model, features, frames, "en", full_context=full_context, max_tokens=LONGEST))
         hypotheses[f"ours {full_context}"] = [found[key] for key in audios]
 
     def loop() -> None:

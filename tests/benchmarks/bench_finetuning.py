@@ -25,9 +25,9 @@ from whisper.model import ModelDimensions
 
 from salience import program
 from salience.features.logmel import BINS, FRAMES_30S, SILENCE, pad_frames
-from salience.models.whisper import IGNORED, MINI, WhisperForTraining, new_model, target_tokens, tokenizer_of
+from salience.models.whisper import IGNORED, MINI, WhisperForTraining, collate, new_model, target_tokens, tokenizer_of
+from salience.training.finetuning import AugmentedUtterances
 from salience.training.trainer import TrainingSettings, train
-from salience.training.whisper_data import AugmentedUtterances, collate
 
 TINY = ModelDimensions(
     n_mels=80,

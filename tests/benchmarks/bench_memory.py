@@ -91,13 +91,14 @@ def _dump(work: Path, models: Path, files: list[Path], copies: int) -> dict[str,
         "--variants=gradcam++ random-mask",
         f"--out={work}/masked",
     )
-    peaks["decode_whisper"] = _run(
-        "decode_whisper",
-        f"--model={models}/whisper.pt",
+    peaks["decode"] = _run(
+        "decode",
+        "--recogniser=whisper",
+        f"--models={models}/whisper.pt",
         features,
         "--sets=set",
         f"--out={work}/hypotheses",
-        "--longest=10",
+        "--max-tokens=10",
     )
     return peaks
 

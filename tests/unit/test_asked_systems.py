@@ -84,12 +84,15 @@ def option(call: list[str], name: str) -> str:
 def test_zero_shot_needs_test_sets_and_a_model(project: Project, recipe: str) -> None:
     sets, fold = ACCENTS[recipe]
     project.has(recipe, *(f"data/mini{fold}/{name}/utt2spk" for name in sets.split()))
-    project.has(recipe, *(f"exp/mini{fold}/whisper/zero-shot/seed0/score/{name}/counts.json" for name in sets.split()))
+    project.has(
+        recipe,
+        *(f"exp/mini{fold}/recogniser/whisper/zero-shot/seed0/score/{name}/counts.json" for name in sets.split()),
+    )
     calls = project.run(recipe, "39", "--systems", "zero-shot")
     assert project.passed() == ["3", "4", "5", "6"]
     assert [call[0] for call in calls] == [
         "make_mini_whisper.sh",
-        "decode_whisper.py",
+        "decode.py",
         "score_words.py",
         "collect_results.py",
         "draw_figures.py",
@@ -99,17 +102,17 @@ def test_zero_shot_needs_test_sets_and_a_model(project: Project, recipe: str) ->
     assert (
         option(score, "--hyp")
         == f"{option(decode, '--out')}/{{set}}/text"
-        == f"exp/mini{fold}/whisper/zero-shot/seed0/decode/{{set}}/text"
+        == f"exp/mini{fold}/recogniser/whisper/zero-shot/seed0/decode/{{set}}/text"
     )
     assert option(collect, "--only") == "zero-shot/0" and option(collect, "--sets") == sets
     assert not {"--classifier", "--masked-shares", "--maps", "--histories"} & {*collect, *draw}
-    assert option(report, "--examples").startswith(f"exp/mini{fold}/whisper/zero-shot/seed0/score/")
+    assert option(report, "--examples").startswith(f"exp/mini{fold}/recogniser/whisper/zero-shot/seed0/score/")
 
 
 @pytest.mark.parametrize(
     ("systems", "passed", "programs"),
-    [("zero-shot plain", "345", ["finetune_whisper.py"]), ("plain specaugment", "34", ["mask_features.py", "finetune_whisper.py"]),
-     ("plain gradcam++", "", ["train_classifier.py", "map_saliency.py", "mask_features.py", "finetune_whisper.py"])],
+    [("zero-shot plain", "345", ["finetune.py"]), ("plain specaugment", "34", ["mask_features.py", "finetune.py"]),
+     ("plain gradcam++", "", ["train_classifier.py", "map_saliency.py", "mask_features.py", "finetune.py"])],
 )  # fmt: skip
 def test_a_stage_that_no_system_needs_is_passed(
     project: Project, systems: str, passed: str, programs: list[str]
@@ -133,11 +136,9 @@ def test_a_stage_that_no_system_needs_is_passed(
     assert project.passed() == list(passed)
     called = dict.fromkeys(call[0] for call in calls)
     assert [
-        name
-        for name in called
-        if name in {"train_classifier.py", "map_saliency.py", "mask_features.py", "finetune_whisper.py"}
+        name for name in called if name in {"train_classifier.py", "map_saliency.py", "mask_features.py", "finetune.py"}
     ] == programs
-    variants = [option(call, "--variant") for call in calls if call[0] == "finetune_whisper.py"]
+    variants = [option(call, "--variant") for call in calls if call[0] == "finetune.py"]
     assert sorted(variants) == sorted(set(systems.split()) - {"zero-shot"})
     # Nor are sets made ready that only other systems need.
     (extract,) = [
@@ -150,12 +151,12 @@ def test_a_stage_that_no_system_needs_is_passed(
 def test_what_other_systems_seeds_and_folds_left_is_not_scored(project: Project, recipe: str) -> None:
     sets, fold = ACCENTS[recipe]
     name = sets.split()[0]
-    whisper = f"exp/mini{fold}/whisper"
+    whisper = f"exp/mini{fold}/recogniser/whisper"
     project.has(
         recipe,
         *(f"data/mini{fold}/{name}/utt2spk" for name in sets.split()),
-        f"{whisper}/plain/seed1/model.pt",
-        f"{whisper}/plain/seed2/model.pt",
+        f"{whisper}/plain/seed1/history.json",
+        f"{whisper}/plain/seed2/history.json",
     )
     # Without hypotheses of the set, and with.
     project.has(
@@ -182,10 +183,10 @@ def test_what_other_systems_seeds_and_folds_left_is_not_scored(project: Project,
     calls = {call[0]: call for call in project.run(recipe, "9", *options)}
     assert option(calls["collect_results.py"], "--only") == "zero-shot/0 plain/1 plain/2"
     assert option(calls["draw_figures.py"], "--histories").endswith(
-        "/whisper/{system:plain}/seed{seed:1|2}/history.json"
+        "/recogniser/whisper/{system:plain}/seed{seed:1|2}/history.json"
     )
     if fold:
-        assert option(calls["collect_results.py"], "--scores").startswith("exp/mini/{fold:german}/whisper/")
+        assert option(calls["collect_results.py"], "--scores").startswith("exp/mini/{fold:german}/recogniser/whisper/")
     assert not (project.top / "egs" / recipe / "exp/mini/report/figures/old.png").exists()
 
 

@@ -27,7 +27,7 @@ from salience.files import read_json, write_json
 from salience.models import mask_estimator, mask_generator, wav2vec
 from salience.models.accent_cnn import save_classifier
 from salience.models.whisper import load_model, new_model, save_model
-from salience.training import whisper_data
+from salience.training import finetuning
 
 # A training that fails leaves TensorBoard's thread behind, whose folder these tests remove.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -99,7 +99,8 @@ OPTIONS = {
         "variants": "specaugment",
         "out": "new",
     },
-    "finetune_whisper": {
+    "finetune": {
+        "recogniser": "whisper",
         "data": "data",
         "features": "dump",
         "out": "new",
@@ -109,9 +110,16 @@ OPTIONS = {
         "dev_set": "dev",
         "training.epochs": 1,
         "training.batch_size": 6,
-        "longest": 2,
+        "max_tokens": 2,
     },
-    "decode_whisper": {"model": "whisper.pt", "features": "dump", "sets": "train", "out": "new", "longest": 2},
+    "decode": {
+        "recogniser": "whisper",
+        "models": "whisper.pt",
+        "features": "dump",
+        "sets": "train",
+        "out": "new",
+        "max_tokens": 2,
+    },
     "export_whisper": {"model": "whisper.pt", "out": "new"},
     "check_whisper": {"model": "whisper.pt"},
     "estimate_masks": {"data": "data", "sets": "train", "estimators": "exp/estimator", "out": "new", "longest": 0.5},
@@ -120,6 +128,10 @@ OPTIONS = {
     "map_importance": {"packed": "packed", "sets": "train", "generator": "exp/generator", "out": "new"},
     "map_wav2vec": {"data": "data", "sets": "train", "model": "exp/wav2vec", "out": "new", "task": "accent"},
 }
+
+
+def model_option(program: str, model: object) -> dict[str, object]:
+    return {"models" if program == "decode" else "model": model}
 
 
 def says(monkeypatch, program, **options) -> str:
@@ -206,7 +218,7 @@ def test_segments_and_speeds_count_in_the_length(recipe, monkeypatch):
         run_program(monkeypatch, "extract_features", **OPTIONS["extract_features"])
 
 
-@pytest.mark.parametrize("program", ["extract_features", "finetune_whisper"])
+@pytest.mark.parametrize("program", ["extract_features", "finetune"])
 def test_a_line_that_is_not_utf8(recipe, monkeypatch, program):
     for place in ("data/train/text", "data/train/split1/1/text"):
         lines = Path(place).read_bytes().splitlines(keepends=True)
@@ -219,7 +231,7 @@ def test_a_line_that_is_not_utf8(recipe, monkeypatch, program):
 def test_an_empty_transcript(recipe, monkeypatch, text):
     content = Path("data/train/text").read_text()
     Path("data/train/text").write_text(content.replace("s2-a one two\n", f"s2-a {text}\n".rstrip(" ")))
-    assert says(monkeypatch, "finetune_whisper").startswith("data/train/text: s2-a has an empty transcript")
+    assert says(monkeypatch, "finetune").startswith("data/train/text: s2-a has an empty transcript")
 
 
 def test_a_transcript_that_no_model_holds(recipe, monkeypatch):
@@ -229,7 +241,7 @@ def test_a_transcript_that_no_model_holds(recipe, monkeypatch):
         r"data/train/text: s2-a: the text 'word .* has 504 tokens with the prompt, over the 448 that the model's"
         r" decoder reads; leave out such"
         r" utterances with --skip-long-texts true, in a recipe skip_long_texts: true in conf/finetune.yaml",
-        says(monkeypatch, "finetune_whisper"),
+        says(monkeypatch, "finetune"),
     )
 
 
@@ -237,11 +249,14 @@ def test_long_transcripts_are_left_out_where_that_is_asked_for(recipe, monkeypat
     content = Path("data/train/text").read_text()
     Path("data/train/text").write_text(content.replace("s2-a one two\n", f"s2-a {'word ' * 500}\n"))
     caplog.set_level("INFO")
-    run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"skip_long_texts": "true"})
-    assert "left out 1 utterances of more than 448 tokens, first s2-a" in caplog.text and Path("new/model.pt").exists()
+    run_program(monkeypatch, "finetune", **OPTIONS["finetune"] | {"skip_long_texts": "true"})
+    assert (
+        "left out 1 utterances whose texts have too many tokens, first s2-a" in caplog.text
+        and Path("new/model.pt").exists()
+    )
     Path("data/train/text").write_text("".join(f"{key} {'word ' * 500}\n" for key in KEYS))
-    assert says(monkeypatch, "finetune_whisper", skip_long_texts="true", out="other").startswith(
-        "data/train/text: every utterance has more than 448 tokens"
+    assert says(monkeypatch, "finetune", skip_long_texts="true", out="other").startswith(
+        "data/train/text: every utterance has too many tokens for the model"
     )
 
 
@@ -249,28 +264,28 @@ def test_a_special_token_in_a_transcript(recipe, monkeypatch):
     content = Path("data/train/text").read_text()
     Path("data/train/text").write_text(content.replace("s2-a one two\n", "s2-a <|EN|>one\n"))
     assert (
-        says(monkeypatch, "finetune_whisper")
+        says(monkeypatch, "finetune")
         == "data/train/text: s2-a: the text '<|en|>one' has Whisper's special token <|en|>; remove it from the text"
     )
 
 
-@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper", "check_whisper"])
+@pytest.mark.parametrize("program", ["finetune", "decode", "export_whisper", "check_whisper"])
 def test_a_language_that_the_model_does_not_know(recipe, monkeypatch, program):
     assert (
         says(monkeypatch, program, language="fa-IR")
         == "this Whisper knows no language 'fa-IR'; give --language a code such as en, fa or ca"
     )
     save_model(new_model(replace(TINY, n_vocab=51864), 1), Path("english.pt"))
-    assert says(monkeypatch, program, language="fa", model="english.pt").startswith(
+    assert says(monkeypatch, program, language="fa", **model_option(program, "english.pt")).startswith(
         "this Whisper knows English only, not 'fa'"
     )
 
 
-@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper"])
+@pytest.mark.parametrize("program", ["finetune", "decode"])
 def test_features_of_other_bins_than_the_model_reads(recipe, monkeypatch, program):
     save_model(new_model(replace(TINY, n_mels=128, n_vocab=51866), 1), Path("large.pt"))
     assert (
-        says(monkeypatch, program, model="large.pt")
+        says(monkeypatch, program, **model_option(program, "large.pt"))
         == "dump/train/feats.scp has features of 80 mel bins, and the model reads 128; run the stage that writes it"
         " again, with this model"
     )
@@ -312,7 +327,7 @@ def spoil(key: str, how: str) -> None:
         )
 
 
-READERS = ("train_classifier", "map_saliency", "mask_features", "finetune_whisper", "decode_whisper")
+READERS = ("train_classifier", "map_saliency", "mask_features", "finetune", "decode")
 
 
 @pytest.mark.parametrize("program", READERS)
@@ -332,15 +347,15 @@ def test_features_that_are_missing(recipe, monkeypatch, program):
     assert says(monkeypatch, program) == "dump/train/feats.scp does not exist; run the step that writes it again"
 
 
-@pytest.mark.parametrize("program", ["finetune_whisper", "decode_whisper", "export_whisper", "check_whisper"])
+@pytest.mark.parametrize("program", ["finetune", "decode", "export_whisper", "check_whisper"])
 def test_a_checkpoint_of_another_architecture(recipe, monkeypatch, program):
     torch.save({"model": {"classify.weight": torch.zeros(3, 3)}}, "other.pt")
     Path("bytes.pt").write_bytes(np.random.default_rng(1).bytes(1000))
     for path in ("other.pt", "bytes.pt"):
-        assert says(monkeypatch, program, model=path).startswith(
+        assert says(monkeypatch, program, **model_option(program, path)).startswith(
             f"{path} is no Whisper checkpoint that this version can load"
         )
-    assert says(monkeypatch, program, model="none.pt").startswith(
+    assert says(monkeypatch, program, **model_option(program, "none.pt")).startswith(
         "none.pt is neither a file nor a folder nor one of Whisper's models"
     )
 
@@ -394,12 +409,10 @@ def test_an_utterance_without_an_accent(recipe, monkeypatch):
 
 def test_maps_that_a_variant_needs(recipe, monkeypatch):
     assert (
-        says(monkeypatch, "finetune_whisper", variant="gradcam")
-        == "the variant gradcam needs --maps, the folder that stage 4 wrote"
+        says(monkeypatch, "finetune", variant="gradcam")
+        == "the variant gradcam needs --maps, the folder of the saliency maps"
     )
-    assert says(monkeypatch, "finetune_whisper", variant="gradcam", masks="fixed").startswith(
-        "--masks fixed needs --masked"
-    )
+    assert says(monkeypatch, "finetune", variant="gradcam", masks="fixed").startswith("--masks fixed needs --masked")
     assert says(monkeypatch, "mask_features", variants="gradcam").startswith(
         "maps/gradcam/train/saliency.scp does not exist"
     )
@@ -409,7 +422,7 @@ def test_maps_that_a_variant_needs(recipe, monkeypatch):
     "options", [{"seed": "x"}, {"no_such_option": 1}, {"variant": ""}, {"masks": "sometimes"}, {"language": "xx"}]
 )
 def test_options_that_make_no_sense(recipe, monkeypatch, options):
-    says(monkeypatch, "finetune_whisper", **options)
+    says(monkeypatch, "finetune", **options)
 
 
 def test_jobs_that_left_something_out(recipe, monkeypatch):
@@ -494,8 +507,8 @@ def test_a_full_disk_at_the_first_file(recipe, monkeypatch, program):
         ("map_saliency", "new/gradcam/train/.saliency.1.ark.tmp"),
         ("mask_features", "new/specaugment/train/.feats.1.ark.tmp"),
         ("train_classifier", "new/.model.safetensors.tmp"),
-        ("finetune_whisper", "new/.model.pt.tmp"),
-        ("decode_whisper", "new/train/.text.tmp"),
+        ("finetune", "new/.model.pt.tmp"),
+        ("decode", "new/train/.text.tmp"),
     ],
 )
 def test_a_device_that_is_really_full(recipe, monkeypatch, program, temporary):
@@ -529,7 +542,7 @@ def test_a_full_disk_in_other_libraries_words(recipe, monkeypatch, error):
         raise error
 
     monkeypatch.setattr("transformers.trainer.Trainer._save_checkpoint", full)
-    assert FULL.fullmatch(says(monkeypatch, "finetune_whisper"))
+    assert FULL.fullmatch(says(monkeypatch, "finetune"))
 
 
 def test_a_bug_is_not_called_bad_input(recipe, monkeypatch):
@@ -538,24 +551,24 @@ def test_a_bug_is_not_called_bad_input(recipe, monkeypatch):
 
     monkeypatch.setattr("transformers.trainer.Trainer._save_checkpoint", bug)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"])
+        run_program(monkeypatch, "finetune", **OPTIONS["finetune"])
 
 
 def test_a_broken_run_again_leaves_the_whole_model_of_the_last(recipe, monkeypatch):
     """A model that was trained well survives a second training that fails."""
-    run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"])
+    run_program(monkeypatch, "finetune", **OPTIONS["finetune"])
     model = Path("new/model.pt").read_bytes()
     spoil("s1-a", "corrupt")
     with pytest.raises(SystemExit, match="entry of s1-a"):
-        run_program(monkeypatch, "finetune_whisper", **OPTIONS["finetune_whisper"] | {"seed": 2})
+        run_program(monkeypatch, "finetune", **OPTIONS["finetune"] | {"seed": 2})
     assert Path("new/model.pt").read_bytes() == model
     load_model("new/model.pt")
 
 
-@pytest.mark.parametrize("program", ["finetune_whisper", "train_classifier"])
+@pytest.mark.parametrize("program", ["finetune", "train_classifier"])
 def test_a_training_goes_on_from_its_own_checkpoints_only(recipe, monkeypatch, program):
     """Interrupted and run again: as if never interrupted.  With another rate in between: as if never begun."""
-    result = {"finetune_whisper": "model.pt", "train_classifier": "model.safetensors"}[program]
+    result = {"finetune": "model.pt", "train_classifier": "model.safetensors"}[program]
     options = OPTIONS[program] | {"training.epochs": 3, "training.learning_rate": 1e-3}
 
     def interrupt(times, **changed):
@@ -586,18 +599,16 @@ def test_masks_of_stage_5_train_the_recogniser(recipe, monkeypatch):
     run_program(monkeypatch, "mask_features", **OPTIONS["mask_features"] | {"out": "masked"})
     Path("masked/specaugment/train/feats.1.scp").rename("masked/specaugment/train/feats.scp")
     seen = []
-    whole = whisper_data.AugmentedUtterances.__getitem__
+    whole = finetuning.AugmentedUtterances.__getitem__
 
     def watch(data, where):
         example = whole(data, where)
         seen.append((*where, example.features))
         return example
 
-    monkeypatch.setattr(whisper_data.AugmentedUtterances, "__getitem__", watch)
+    monkeypatch.setattr(finetuning.AugmentedUtterances, "__getitem__", watch)
     run_program(
-        monkeypatch,
-        "finetune_whisper",
-        **OPTIONS["finetune_whisper"] | {"masks": "fixed", "masked": "masked", "training.epochs": 2},
+        monkeypatch, "finetune", **OPTIONS["finetune"] | {"masks": "fixed", "masked": "masked", "training.epochs": 2}
     )
     clean, masked = Archive(Path("dump/train/feats.scp")), Archive(Path("masked/specaugment/train/feats.scp"))
     assert len(seen) == 24

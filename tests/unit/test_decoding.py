@@ -11,8 +11,7 @@ from whisper.decoding import DecodingOptions
 from salience.data.tables import read_table
 from salience.decoding.whisper import transcribe
 from salience.features.logmel import FRAMES_30S, floor_of, pad_frames
-from salience.models.whisper import new_model, save_model
-from salience.training.whisper_data import padded_frames
+from salience.models.whisper import new_model, padded_frames, save_model
 
 LENGTHS = {"a": 100, "b": 37, "c": 151, "d": 420, "e": 150, "f": 99, "g": 300}
 
@@ -28,7 +27,7 @@ def features():
 
 
 def test_at_full_context_it_is_whisper_decode(model, features):
-    ours = dict(transcribe(model, features, LENGTHS, "en", batch_size=3, full_context=True, longest=10))
+    ours = dict(transcribe(model, features, LENGTHS, "en", batch_size=3, full_context=True, max_tokens=10))
     options = DecodingOptions(
         language="en", task="transcribe", without_timestamps=True, sample_len=10, temperature=0.0, fp16=False
     )
@@ -41,16 +40,16 @@ def test_at_full_context_it_is_whisper_decode(model, features):
 
 @pytest.mark.parametrize("full_context", [True, False])
 def test_batch_size_and_order_change_nothing(model, features, full_context):
-    alone = dict(transcribe(model, features, LENGTHS, "en", batch_size=1, full_context=full_context, longest=8))
+    alone = dict(transcribe(model, features, LENGTHS, "en", batch_size=1, full_context=full_context, max_tokens=8))
     assert alone.keys() == LENGTHS.keys()
     for size, order in ((2, list(LENGTHS)), (32, list(LENGTHS)[::-1])):
         lengths = {key: LENGTHS[key] for key in order}
         assert (
-            dict(transcribe(model, features, lengths, "en", batch_size=size, full_context=full_context, longest=8))
+            dict(transcribe(model, features, lengths, "en", batch_size=size, full_context=full_context, max_tokens=8))
             == alone
         )
     for key in ("c", "g"):
-        one = dict(transcribe(model, features, {key: LENGTHS[key]}, "en", full_context=full_context, longest=8))
+        one = dict(transcribe(model, features, {key: LENGTHS[key]}, "en", full_context=full_context, max_tokens=8))
         assert one == {key: alone[key]}
 
 
@@ -70,18 +69,18 @@ def test_padding_depends_on_the_own_length_alone():
 
 def test_the_output_is_capped(model, features):
     lengths = {"a": LENGTHS["a"]}
-    (one,), (three,) = ([text for _, text in transcribe(model, features, lengths, "en", longest=n)] for n in (1, 3))
+    (one,), (three,) = ([text for _, text in transcribe(model, features, lengths, "en", max_tokens=n)] for n in (1, 3))
     assert three.startswith(one) and len(three) > len(one)
 
 
 def test_hypotheses_that_hit_the_limit_are_counted(model, features):
     """Whether it is ours or the end of the decoder's positions; one that ends by itself is not among them."""
     truncated = []
-    list(transcribe(model, features, LENGTHS, "en", longest=3, truncated=truncated))
+    list(transcribe(model, features, LENGTHS, "en", max_tokens=3, truncated=truncated))
     assert sorted(truncated) == sorted(LENGTHS)
     short = new_model(replace(TINY, n_text_ctx=10), 1)
     truncated.clear()
-    list(transcribe(short, features, {"a": 100}, "en", longest=225, truncated=truncated))
+    list(transcribe(short, features, {"a": 100}, "en", max_tokens=225, truncated=truncated))
     assert truncated == ["a"]
     silent = talkative(0)
     with torch.no_grad():
@@ -89,17 +88,17 @@ def test_hypotheses_that_hit_the_limit_are_counted(model, features):
         silent.decoder.ln.weight.zero_()
         silent.decoder.ln.bias.copy_(100 * silent.decoder.token_embedding.weight[50257])
     truncated.clear()
-    texts = dict(transcribe(silent, features, LENGTHS, "en", longest=3, truncated=truncated))
+    texts = dict(transcribe(silent, features, LENGTHS, "en", max_tokens=3, truncated=truncated))
     assert truncated == [] and len(texts) == len(LENGTHS)
 
 
 def test_the_language_is_forced(model, features):
-    english, persian = (dict(transcribe(model, features, LENGTHS, code, longest=4)) for code in ("en", "fa"))
+    english, persian = (dict(transcribe(model, features, LENGTHS, code, max_tokens=4)) for code in ("en", "fa"))
     assert english != persian
 
 
 def test_hypotheses_are_single_lines(model, features):
-    for text in dict(transcribe(model, features, LENGTHS, "en", longest=20)).values():
+    for text in dict(transcribe(model, features, LENGTHS, "en", max_tokens=20)).values():
         assert text == " ".join(text.split())
 
 
@@ -107,20 +106,43 @@ def test_stage_7_writes_them_sorted_and_skips_what_is_done(model, features, tmp_
     monkeypatch.chdir(tmp_path)
     write_features(tmp_path, "test", features)
     save_model(model, tmp_path / "model.pt")
-    options = {"model": "model.pt", "features": "dump", "sets": "test", "out": "out", "longest": 8}
+    options = {
+        "recogniser": "whisper",
+        "models": "model.pt",
+        "features": "dump",
+        "sets": "test",
+        "out": "out",
+        "max_tokens": 8,
+    }
     caplog.set_level("INFO")
-    run_program(monkeypatch, "decode_whisper", **options, batch_size=4)
+    run_program(monkeypatch, "decode", **options, batch_size=4)
     text = read_table(tmp_path / "out/test/text")
     assert list(text) == sorted(LENGTHS)
     truncated = []
-    assert text == dict(transcribe(model, features, LENGTHS, "en", longest=8, truncated=truncated))
+    assert text == dict(transcribe(model, features, LENGTHS, "en", max_tokens=8, truncated=truncated))
     assert list(read_table(tmp_path / "out/test/truncated")) == sorted(truncated) != []
-    assert f"{len(truncated)} of them were cut off at 8 tokens (--longest)" in caplog.text
+    assert f"{len(truncated)} of them were cut off (--max-tokens)" in caplog.text
     # It was not tuned at all, and hears less than 30 s.
     assert "WARNING: decoding without padding" in caplog.text
     written = (tmp_path / "out/test/text").stat().st_mtime_ns
-    run_program(monkeypatch, "decode_whisper", **options, batch_size=1)
+    run_program(monkeypatch, "decode", **options, batch_size=1)
     assert "up to date" in caplog.text and (tmp_path / "out/test/text").stat().st_mtime_ns == written
     save_model(talkative(1), tmp_path / "model.pt")
-    run_program(monkeypatch, "decode_whisper", **options)
+    run_program(monkeypatch, "decode", **options)
     assert "its input model.pt changed" in caplog.text and read_table(tmp_path / "out/test/text") != text
+
+
+def test_a_renamed_option_is_told(tmp_path, monkeypatch):
+    (tmp_path / "old.yaml").write_text("longest: 8\n")
+    for given in ({"longest": 8}, {"config": tmp_path / "old.yaml"}):
+        with pytest.raises(SystemExit, match=r"^decode.py: the option longest is now called max_tokens; rename it$"):
+            run_program(monkeypatch, "decode", recogniser="whisper", models="m", sets="s", out="o", **given)
+
+
+def test_the_recogniser_is_chosen_by_name(monkeypatch):
+    with pytest.raises(SystemExit, match=r"^decode.py: --recogniser is missing; it takes one of .*whisper"):
+        run_program(monkeypatch, "decode", models="m", sets="s", out="o")
+    with pytest.raises(SystemExit, match=r"there is no recogniser 'x'; there are: .*whisper"):
+        run_program(monkeypatch, "decode", recogniser="x", models="m", sets="s", out="o")
+    with pytest.raises(SystemExit, match=r"--models names 2, and --out 3 folders; give one, or one for each"):
+        run_program(monkeypatch, "decode", recogniser="whisper", models="m n", sets="s", out="o p q")

@@ -50,7 +50,7 @@ def generated(folder, features, frames, **options):
 
 def test_transformers_generates_the_same_hypotheses(model, folder):
     features = {key: 0.4 * noise(n, (n, 80)) for key, n in LENGTHS.items()}
-    ours = dict(transcribe(model, features, LENGTHS, "en", full_context=True, longest=LONGEST))
+    ours = dict(transcribe(model, features, LENGTHS, "en", full_context=True, max_tokens=LONGEST))
     assert len(set(ours.values())) == len(LENGTHS)
     assert generated(folder, features, 3000) == ours
 
@@ -59,7 +59,7 @@ def test_a_shorter_context_is_exported_too(model, tmp_path):
     """Utterances that our decoding pads to 10 s, by a directory with a context of 10 s."""
     export_huggingface(model, tmp_path / "hf", "en", context_seconds=10)
     features = {key: 0.4 * noise(n, (n, 80)) for key, n in LENGTHS.items() if 850 < n <= 950}
-    ours = dict(transcribe(model, features, {key: LENGTHS[key] for key in features}, "en", longest=LONGEST))
+    ours = dict(transcribe(model, features, {key: LENGTHS[key] for key in features}, "en", max_tokens=LONGEST))
     assert len(ours) == 2 and generated(tmp_path / "hf", features, 1000) == ours
     for seconds in (0, 31):
         with pytest.raises(InputError, match=f"--context-seconds {seconds} is not between 1 and the model's 30"):
@@ -77,7 +77,9 @@ def test_the_directorys_own_extractor_and_settings_do(model, folder):
     with torch.no_grad():
         tokens = hugging_face.generate(inputs.input_features, max_new_tokens=LONGEST)
     (text,) = processor.batch_decode(tokens, skip_special_tokens=True)
-    hypothesis = dict(transcribe(model, {"u": ours}, {"u": len(ours)}, "en", full_context=True, longest=LONGEST))["u"]
+    hypothesis = dict(transcribe(model, {"u": ours}, {"u": len(ours)}, "en", full_context=True, max_tokens=LONGEST))[
+        "u"
+    ]
     assert " ".join(text.split()) == hypothesis != ""
 
 

@@ -29,9 +29,9 @@ from salience.files import read_json
 from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
 from salience.models.commands import load_recogniser
 from salience.models.mask_estimator import MaskEstimator, load_estimator
-from salience.models.whisper import WhisperForTraining, load_model, target_tokens, tokenizer_of
+from salience.models.recognisers import Example
+from salience.models.whisper import WhisperForTraining, collate, load_model, target_tokens, tokenizer_of
 from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights
-from salience.training.whisper_data import Example, collate
 
 pytest.importorskip("espnet2")
 

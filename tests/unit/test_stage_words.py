@@ -21,16 +21,16 @@ STAGES = {
 """What reads the files of earlier stages, which are not there."""
 CMD = "train_cmd=$SUBMITTER decode_cmd=$SUBMITTER cuda_cmd=$SUBMITTER train_threads=1\n"
 TRAINED = {
-    "librispeech_edacc": {"train_classifier.py", "finetune_whisper.py"},
-    "fsdd": {"train_classifier.py", "finetune_whisper.py"},
-    "cv_fa_pdid": {"train_classifier.py", "finetune_whisper.py"},
+    "librispeech_edacc": {"train_classifier.py", "finetune.py"},
+    "fsdd": {"train_classifier.py", "finetune.py"},
+    "cv_fa_pdid": {"train_classifier.py", "finetune.py"},
     "an4": {"train_espnet.py", "train_lm.py", "train_mask_estimator.py"},
     "gsc_v2": {"train_commands.py", "train_generator.py"},
     "cv_ca": {"pretrain_wav2vec.py", "train_wav2vec_classifier.py", "finetune_wav2vec.py"},
 }
 """Programs of each recipe that learn, each GPU with a process of its own."""
 ON_A_GPU = {
-    **{key: {"map_saliency.py", "decode_whisper.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid")},
+    **{key: {"map_saliency.py", "decode.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid")},
     "an4": {"estimate_masks.py"},
     "gsc_v2": {"map_importance.py", "predict_commands.py"},
     "cv_ca": {"map_wav2vec.py", "decode_wav2vec.py"},
@@ -60,7 +60,7 @@ def project(tmp_path_factory):
     for name, functions in STAGES.items():
         with open(folder / name, "a") as handle:
             handle.write(functions)
-    for path in folder.glob("egs/*"):
+    for path in (script.parent for script in folder.glob("egs/*/run.sh")):
         # Which SNR was chosen, what is decoded, and from which models: files of earlier stages whose contents are read.
         (path / "exp/mini").mkdir(parents=True)
         (path / "exp/mini/conventional_snr").write_text("15\n")
@@ -156,7 +156,7 @@ def test_the_programs_above_are_all_there_are():
 
 
 MODELS = {
-    "fsdd": (("--model",), (6, 7), {"finetune_whisper.py": "--model", "decode_whisper.py": "--model"}),
+    "fsdd": (("--model",), (6, 7), {"finetune.py": "--model", "decode.py": "--models"}),
     "an4": (("--listener", "whisper", "--listener-model"), (4, 6), {"train_mask_estimator.py": "--listener.model"}),
     "cv_ca": (
         ("--starts", "spanish", "--variant-start", "spanish", "--spanish"),
@@ -176,6 +176,8 @@ def test_a_model_with_any_path_arrives(project, recipe):
     found = words_of(project, recipe, "run.pl", *options, model.name, stages=stages)
     for program, option in readers.items():
         given = [words[words.index(option) + 1] for words in found if words[0] == program]
+        if option == "--models":  # several, each of which may be in quotes
+            given = [model for word in given for model in shlex.split(word)]
         assert str(model) in given and all("JOB" not in one or one == str(model) for one in given), given
 
 

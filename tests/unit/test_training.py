@@ -24,11 +24,12 @@ from salience.features.logmel import floor_of
 from salience.masking.apply import VARIANTS, Masker
 from salience.masking.policies import Masking
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
-from salience.models.whisper import IGNORED, WhisperForTraining, new_model
+from salience.models.recognisers import Example
+from salience.models.whisper import IGNORED, WhisperForTraining, collate, new_model
 from salience.saliency.maps import columns_for
 from salience.training.batches import POOL, LengthBuckets
+from salience.training.finetuning import AugmentedUtterances
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train, whole_checkpoint
-from salience.training.whisper_data import AugmentedUtterances, Example, collate
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

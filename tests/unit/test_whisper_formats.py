@@ -102,8 +102,8 @@ def test_a_folder_of_fewer_seconds_is_decoded_and_takes_no_more(tmp_path):
     model = load_model(str(tmp_path / "hf"))
     assert model.dims.n_audio_ctx == 500 and model.short_context
     features = {"a": 0.4 * noise(1, (900, 80)), "b": 0.4 * noise(2, (1001, 80))}
-    full = dict(transcribe(model, features, {"a": 900}, "en", full_context=True, longest=5))
-    assert full == dict(transcribe(model, features, {"a": 900}, "en", longest=5))
+    full = dict(transcribe(model, features, {"a": 900}, "en", full_context=True, max_tokens=5))
+    assert full == dict(transcribe(model, features, {"a": 900}, "en", max_tokens=5))
     with pytest.raises(InputError, match="1001 frames is longer than the model's 1000; leave out utterances over 10 s"):
         list(transcribe(model, features, {"b": 1001}, "en"))
 
@@ -330,7 +330,7 @@ def test_ctranslate2_says_the_same(converted, precision):
         " ".join(tokenizer.decode(result.sequences_ids[0], skip_special_tokens=True).split()) for result in results
     ]
     hypotheses = dict(
-        transcribe(ours, features, {key: len(m) for key, m in features.items()}, "en", full_context=True, longest=8)
+        transcribe(ours, features, {key: len(m) for key, m in features.items()}, "en", full_context=True, max_tokens=8)
     )
     assert len(set(texts)) == 3
     assert [hypotheses[key] for key in features] == texts
@@ -395,7 +395,8 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
     assert {masked[key].shape for key in masked} == {(50, 128)}
     run_program(
         monkeypatch,
-        "finetune_whisper",
+        "finetune",
+        recogniser="whisper",
         data="data",
         features="dump",
         maps="saliency",
@@ -404,18 +405,19 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
         variant="gradcam",
         train_set="train",
         dev_set="dev",
-        longest=2,
+        max_tokens=2,
         language="yue",
         **{"training.epochs": 1, "training.batch_size": 6},
     )
     run_program(
         monkeypatch,
-        "decode_whisper",
-        model="tuned/model.pt",
+        "decode",
+        recogniser="whisper",
+        models="tuned/model.pt",
         features="dump",
         sets="dev",
         out="decode",
-        longest=3,
+        max_tokens=3,
         language="yue",
     )
     assert len(read_table(tmp_path / "decode/dev/text")) == 6

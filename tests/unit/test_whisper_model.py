@@ -15,6 +15,7 @@ from whisper.tokenizer import get_tokenizer
 from salience.decoding.whisper import transcribe
 from salience.errors import InputError
 from salience.files import write_json
+from salience.models.recognisers import Example
 from salience.models.whisper import (
     IGNORED,
     MINI,
@@ -22,6 +23,7 @@ from salience.models.whisper import (
     WhisperForTraining,
     alignment_heads,
     check_context,
+    collate,
     encode,
     load_model,
     new_model,
@@ -29,7 +31,6 @@ from salience.models.whisper import (
     target_tokens,
     tokenizer_of,
 )
-from salience.training.whisper_data import Example, collate
 
 
 @pytest.fixture(scope="module")

@@ -139,8 +139,7 @@ class WhisperListener:
 
     def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
         """Cross-entropy of the target's tokens, in lower case, summed over an utterance, as the hybrid's is."""
-        from salience.models.whisper import target_tokens
-        from salience.training.whisper_data import collate_tokens, padded_frames
+        from salience.models.whisper import collate_tokens, padded_frames, target_tokens
 
         matrices = self._features(signals, samples)
         longest = padded_frames(max(map(len, matrices)), False, 2 * self.model.dims.n_audio_ctx)

@@ -1,18 +1,92 @@
-"""Greedy decoding of many utterances at a time with openai-whisper's own decoder."""
+"""Whisper as a recogniser: openai-whisper's own greedy decoder on many utterances at a time, and fine-tuning."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from more_itertools import chunked
+from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
 from salience.data.text import clean
+from salience.features.archives import FeatureSet
 from salience.features.logmel import floor_of, pad_frames
-from salience.models.whisper import encode, tokenizer_of
-from salience.training.whisper_data import padded_frames
+from salience.models.recognisers import RECOGNISERS, Example, Recogniser
+from salience.models.whisper import (
+    MINI,
+    WhisperForTraining,
+    check_bins,
+    check_context,
+    collate,
+    encode,
+    load_model,
+    new_model,
+    padded_frames,
+    save_model,
+    target_tokens,
+    tokenizer_of,
+)
+
+
+@RECOGNISERS.register("whisper")
+@dataclass
+class WhisperRecogniser(Recogniser):
+    """Whisper.
+
+    Its models are named as openai-whisper names them, or are a checkpoint file
+    of it, a folder of Hugging Face or CTranslate2 (whose quantised weights are
+    rounded ones), or `new-mini`, the mini model with random weights.  Greedy,
+    with the language forced, without time stamps and without a second try at
+    another temperature.
+
+    Args:
+        language: Whisper's code of the language.
+        full_context: Pad to 30 s, as the published models were trained, instead of to the utterance or batch.
+        max_tokens: Tokens of a hypothesis at most; 225 are some 150 words of English and 65 of Persian.
+    """
+
+    renamed: ClassVar[dict[str, str]] = {"longest": "max_tokens"}
+
+    language: str = "en"
+    full_context: bool = False
+    max_tokens: int = 225
+
+    def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
+        path = Path(model) / "model.pt"
+        self.model = (
+            new_model(MINI, seed) if model == "new-mini" else load_model(str(path if path.is_file() else model))
+        )
+        self.network = WhisperForTraining(self.model.to(device))
+        self.tokenizer = tokenizer_of(self.model, self.language)
+
+    def files(self, model: str) -> list[Path]:
+        path = Path(model) / "model.pt"
+        return [path] if path.is_file() else [Path(model)] if Path(model).exists() else []
+
+    def check(self, source: FeatureSet, training: bool = False) -> None:
+        check_bins(self.model, source)
+        if not training:
+            check_context(self.model, self.full_context)
+
+    def target(self, text: str) -> list[int]:
+        return target_tokens(self.tokenizer, text.lower(), self.model.dims.n_text_ctx)
+
+    def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        return collate(examples, self.tokenizer.eot, self.full_context, 2 * self.model.dims.n_audio_ctx)
+
+    def transcribe(self, source: FeatureSet, batch_size: int, truncated: list[str]) -> Iterator[tuple[str, str]]:
+        return transcribe(
+            self.model, source, source.frames, self.language, batch_size, self.full_context, self.max_tokens, truncated
+        )
+
+    def save(self, folder: Path) -> None:
+        self.model.short_context = not self.full_context
+        save_model(self.model, folder / "model.pt")
 
 
 class _EncodedTask(DecodingTask):
@@ -29,14 +103,14 @@ def transcribe(
     language: str,
     batch_size: int = 32,
     full_context: bool = False,
-    longest: int = 225,
+    max_tokens: int = 225,
     truncated: list[str] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Yield (utterance id, hypothesis).
 
     features: (frames, bins) by utterance; frames: their numbers, so that
     batches are formed without reading.  The language is forced, the output
-    holds at most `longest` tokens, there are no time stamps and no fallback
+    holds at most `max_tokens` tokens, there are no time stamps and no fallback
     to other temperatures.  An utterance is padded by its own length alone and
     shares a batch only with equals: the batch size does not change a result.
     The ids of hypotheses that hit the limit are added to `truncated`.
@@ -50,13 +124,13 @@ def transcribe(
             language=language,
             task="transcribe",
             without_timestamps=True,
-            sample_len=longest,
+            sample_len=max_tokens,
             temperature=0.0,
             fp16=False,
         ),
     )
     # The decoder takes the prompt and as many tokens as it has positions, and adds one.
-    limit = min(longest, model.dims.n_text_ctx + 1 - len(task.initial_tokens))
+    limit = min(max_tokens, model.dims.n_text_ctx + 1 - len(task.initial_tokens))
     by_length: dict[int, list[str]] = defaultdict(list)
     for utterance, count in frames.items():
         by_length[padded_frames(count, full_context, 2 * model.dims.n_audio_ctx)].append(utterance)

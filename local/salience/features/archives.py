@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from os.path import isfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from kaldiio.matio import read_matrix_or_vector
 
 from salience.data.tables import read_table
 from salience.errors import InputError
-from salience.files import publish, room_for, temporary_name, whole_file
+from salience.files import foreign, publish, room_for, temporary_name, whole_file
 from salience.specifiers import Range, parse_specifier
 
 ONE_BYTE = 5
@@ -128,6 +129,26 @@ class Archive(Mapping[str, np.ndarray]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._specifiers
+
+
+class FeatureSet(Archive):
+    """The features of a set, in a folder with feats.scp and utt2num_frames.
+
+    `frames` holds each utterance's number of frames, so that batches are formed without reading; `inputs` and
+    `settings` are for the records of what is made of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "feats.scp")
+        self.inputs: list[Path] = [self.path]
+        self.settings: dict[str, object] = {}
+
+    @cached_property
+    def frames(self) -> dict[str, int]:
+        table = self.path.with_name("utt2num_frames")
+        counts = read_table(table)
+        with foreign(table, "holds what is not a number of frames", "run the stage that writes it again"):
+            return {key: int(counts[key]) for key in self}
 
 
 def _read_matrix(specifier: str) -> np.ndarray | None:

@@ -2,9 +2,11 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -13,8 +15,10 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from salience.errors import InputError
 from salience.features.archives import Archive
+from salience.features.logmel import FRAMES_30S, pad_frames
 from salience.files import foreign, whole_file
 from salience.models.checkpoints import build, check_weights
+from salience.models.recognisers import Example, TooLong
 from salience.models.whisper_formats import FAULT, MINI, REMEDY, Checkpoint, find_checkpoint, read_checkpoint, sketch
 
 __all__ = ["MINI"]
@@ -26,6 +30,11 @@ IGNORED = -100
 
 VOCABULARIES = {51864: (False, 99), 51865: (True, 99), 51866: (True, 100)}
 """Whether a model of so many tokens is multilingual, and how many languages have a token of theirs."""
+
+TAIL = 50
+"""Frames of silence after the longest utterance of a batch, so that an end can be heard."""
+STEP = 100
+"""Padded lengths are multiples of this many frames."""
 
 
 def new_model(dimensions: ModelDimensions, seed: int) -> Whisper:
@@ -135,10 +144,6 @@ def check_bins(model: Whisper, features: Archive) -> None:
         )
 
 
-class TooLong(InputError):
-    """A text has more tokens than the decoder reads."""
-
-
 def target_tokens(tokenizer: Tokenizer, text: str, limit: int) -> list[int]:
     """Start, language, task and no-timestamps tokens, the text, the end.
 
@@ -181,6 +186,35 @@ def too_long(frames: int, most: int) -> InputError:
         f"an utterance of {frames} frames is longer than the model's {most}; leave out utterances over {most // 100} s"
         " in stage 1"
     )
+
+
+def padded_frames(frames: int, full_context: bool, most: int = FRAMES_30S) -> int:
+    """Frames an utterance is padded to; depends on nothing but its own length and the `most` that the model hears."""
+    if frames > most:
+        raise too_long(frames, most)
+    return most if full_context else min(-(-(frames + TAIL) // STEP) * STEP, most)
+
+
+def collate(examples: Sequence[Example], end: int, full_context: bool, most: int = FRAMES_30S) -> dict[str, Tensor]:
+    """One batch: features (batch, frames, bins), decoder input tokens and labels (batch, length).
+
+    `end` is the end-of-text token, which also fills the decoder's input; `most` are the frames that the model hears.
+    """
+    frames = padded_frames(max(len(e.features) for e in examples), full_context, most)
+    features = np.stack([pad_frames(e.features, frames, e.floor) for e in examples])
+    tokens, labels = collate_tokens([e.tokens for e in examples], end)
+    return {"features": torch.from_numpy(features), "tokens": tokens, "labels": labels}
+
+
+def collate_tokens(targets: Sequence[Sequence[int]], end: int) -> tuple[Tensor, Tensor]:
+    """Decoder input and the labels that follow it, (batch, length) each, filled with `end` and IGNORED."""
+    length = max(map(len, targets)) - 1
+    tokens = torch.full((len(targets), length), end, dtype=torch.long)
+    labels = torch.full((len(targets), length), IGNORED, dtype=torch.long)
+    for row, target in enumerate(targets):
+        tokens[row, : len(target) - 1] = torch.tensor(target[:-1])
+        labels[row, : len(target) - 1] = torch.tensor(target[1:])
+    return tokens, labels
 
 
 class WhisperForTraining(nn.Module):

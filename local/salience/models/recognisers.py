@@ -1,0 +1,93 @@
+"""The Recogniser interface, and the registry in which recognisers are found by name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from salience.errors import InputError
+from salience.features.archives import FeatureSet
+from salience.registry import Registry
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example: features (frames, bins), the value that pads them, and the target's tokens."""
+
+    features: np.ndarray
+    floor: float
+    tokens: list[int]
+
+
+@dataclass
+class Recogniser:
+    """A model that writes text, registered in RECOGNISERS.
+
+    The fields of a subclass, which is a dataclass, are options of finetune.py
+    and decode.py.  Whoever is fine-tuned on features and their masked copies
+    implements everything; decoding alone needs `load` and `transcribe`.
+    """
+
+    features: ClassVar[Literal["log-mel", "fbank", "waveform"]] = "log-mel"
+    """What it reads."""
+    saved: ClassVar[tuple[str, ...]] = ("model.pt",)
+    """The files that `save` writes."""
+    batch_size: ClassVar[int] = 32
+    """Utterances decoded at a time, unless the user says otherwise."""
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Options of earlier versions, with their names of now."""
+
+    network: ClassVar[nn.Module]
+    """What is trained, set by `load`: from a collated batch, as keywords, to {"loss": ..., "count": ...}, the count
+    being of what the loss is a mean (utterances if it is left out)."""
+
+    def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
+        """Load a model: a folder that `save` wrote, or whatever else the subclass accepts as `model`."""
+        raise NotImplementedError
+
+    def files(self, model: str) -> list[Path]:
+        """List the files that identify a model in the records of what is made with it; none for a published name."""
+        path = Path(model)
+        return [path / name for name in self.saved] if path.is_dir() else [path] if path.exists() else []
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options, as a step's record names them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def source(self, data: Path, features: Path | None, name: str) -> FeatureSet:
+        """Open what is decoded of a set, by utterance; its `inputs` and `settings` go into the step's record."""
+        if features is None:
+            raise InputError("--features is missing; give the folder of the features")
+        return FeatureSet(features / name)
+
+    def check(self, source: FeatureSet, training: bool = False) -> None:
+        """Raise InputError unless these are features that the loaded model reads, in training or decoding."""
+
+    def target(self, text: str) -> list[int]:
+        """Tokenise a transcript; TooLong if the model cannot write all of it, another InputError if none of it."""
+        raise NotImplementedError
+
+    def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """Make one batch of the network's inputs."""
+        raise NotImplementedError
+
+    def transcribe(
+        self, source: Mapping[str, np.ndarray], batch_size: int, truncated: list[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield (utterance id, hypothesis); ids of hypotheses that were cut off are added to `truncated`."""
+        raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        """Write the model, each file whole or not at all."""
+        raise NotImplementedError
+
+
+class TooLong(InputError):
+    """A text has more tokens than the model can write."""
+
+
+RECOGNISERS: Registry[type[Recogniser]] = Registry("recogniser", {"whisper": "salience.decoding.whisper"})

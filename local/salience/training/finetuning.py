@@ -1,0 +1,229 @@
+"""How recognisers are fine-tuned: what a method prepares, and the default, each utterance as it is and masked."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import jiwer
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from salience.data.directories import read_data_dir
+from salience.errors import InputError
+from salience.features.archives import Archive, FeatureSet
+from salience.features.logmel import floor_of
+from salience.masking.apply import Masker, open_maps
+from salience.masking.policies import Masking
+from salience.models.recognisers import Example, Recogniser, TooLong
+from salience.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What a fine-tuning is given.
+
+    Args:
+        data: Folder of the data directories.
+        features: Folder of the features or packed signals.
+        train: Name of the training set.
+        dev: Name of the set that chooses the epoch.
+    """
+
+    data: Path
+    features: Path | None
+    train: str
+    dev: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `train` needs of a fine-tuning; a lower dev score is better.
+
+    Args:
+        network: From a collated batch, as keywords, to the loss.
+        examples: The training set, by (epoch, index).
+        lengths: Of each example.
+        collate: From examples to a batch.
+        dev_score: From the network to dev scores.
+        metric: The dev score that chooses the epoch.
+        rate: From a parameter's name to its share of the learning rate.
+    """
+
+    network: nn.Module
+    examples: Dataset
+    lengths: Sequence[int]
+    collate: Callable[[list[Any]], dict[str, torch.Tensor]]
+    dev_score: Callable[[nn.Module], dict[str, float]]
+    metric: str
+    rate: Callable[[str], float] | None = None
+
+
+@dataclass
+class FineTuning:
+    """A method; its fields are options of finetune.py, and those with `compare` stand in a step's record."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options, as a step's record names them."""
+        return {option.name: getattr(self, option.name) for option in fields(self) if option.compare}
+
+    def inputs(self, recogniser: Recogniser, sets: Sets) -> list[Path]:
+        """List the files that the result depends on, beside those of the model that is fine-tuned."""
+        raise NotImplementedError
+
+    def prepare(self, recogniser: Recogniser, model: str, sets: Sets, batch_size: int, seed: int, device: str) -> Task:
+        """Load `model` into the recogniser and prepare its training; whatever does not fit is an InputError."""
+        raise NotImplementedError
+
+
+FINETUNINGS: Registry[type[FineTuning]] = Registry("recogniser that can be fine-tuned")
+"""Methods by the name of the recogniser; any other recogniser is fine-tuned by MaskedCopies."""
+
+
+def method_of(recogniser: str) -> type[FineTuning]:
+    """Find the method of a recogniser."""
+    return FINETUNINGS[recogniser] if recogniser in FINETUNINGS.names() else MaskedCopies
+
+
+@dataclass
+class MaskedCopies(FineTuning):
+    """Each utterance twice an epoch, once as it is and once masked.
+
+    Targets are lower case.  Every variant makes the same number of updates:
+    plain sees each utterance twice.
+
+    Args:
+        variant: plain, specaugment, gradcam, gradcam++, random-mask or other-mask.
+        maps: Folder of the saliency maps, for the variants that need them.
+        masked: Folder of the masked features, for --masks fixed.
+        masks: Draw masks anew in each epoch, or take those of stage 5.
+        masking: Policies and fill.
+        dev_utterances: Use only this many of the dev set, the first; 0 uses all.
+        skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
+    """
+
+    variant: str = "plain"
+    maps: Path | None = field(default=None, compare=False)
+    masked: Path | None = field(default=None, compare=False)
+    masks: Literal["redrawn", "fixed"] = "redrawn"
+    masking: Masking = field(default_factory=Masking)
+    dev_utterances: int = 0
+    skip_long_texts: bool = False
+
+    def _fixed(self, sets: Sets) -> Path | None:
+        """The archive of masked features, where they are not drawn anew."""
+        if self.masks == "redrawn" or self.variant == "plain":
+            return None
+        if self.masked is None:
+            raise InputError("--masks fixed needs --masked, the folder of the masked features")
+        return self.masked / self.variant / sets.train / "feats.scp"
+
+    def inputs(self, recogniser: Recogniser, sets: Sets) -> list[Path]:
+        fixed = self._fixed(sets)
+        masks = [fixed] if fixed else open_maps(self.maps, sets.train, self.variant)[1] if self.maps else []
+        features = [recogniser.source(sets.data, sets.features, name).path for name in (sets.train, sets.dev)]
+        return [sets.data / sets.train, sets.data / sets.dev, *features, *masks]
+
+    def prepare(self, recogniser: Recogniser, model: str, sets: Sets, batch_size: int, seed: int, device: str) -> Task:
+        recogniser.load(model, seed=seed)
+        train, dev = (recogniser.source(sets.data, sets.features, name) for name in (sets.train, sets.dev))
+        for source in (train, dev):
+            recogniser.check(source, training=True)
+        targets = self._targets(sets.data / sets.train, recogniser)
+        if fixed := self._fixed(sets):
+            copies = Archive(fixed)
+            augment = lambda utterance, _features, _epoch: copies[utterance]  # noqa: E731
+        else:
+            maps = open_maps(self.maps, sets.train, self.variant)[0] if self.maps else {}
+            if self.variant not in ("plain", "specaugment") and not maps:
+                raise InputError(f"the variant {self.variant} needs --maps, the folder of the saliency maps")
+            augment = Masker(self.variant, self.masking, maps, seed).apply
+        return Task(
+            recogniser.network,
+            AugmentedUtterances(list(targets), train, targets, augment),
+            [train.frames[utterance] for utterance in targets] * 2,
+            recogniser.collate,
+            DevScore(recogniser, sets.data / sets.dev, dev, self.dev_utterances, batch_size),
+            "eval_dev_wer",
+        )
+
+    def _targets(self, data: Path, recogniser: Recogniser) -> dict[str, list[int]]:
+        """Target tokens of each training utterance."""
+        targets: dict[str, list[int]] = {}
+        skipped = []
+        for utterance in read_data_dir(data):
+            if not utterance.text.strip():
+                raise InputError(
+                    f"{data}/text: {utterance.id} has an empty transcript; remove it with utils/fix_data_dir.sh"
+                )
+            try:
+                targets[utterance.id] = recogniser.target(utterance.text)
+            except TooLong as error:
+                skipped.append(utterance.id)
+                if not self.skip_long_texts:
+                    raise InputError(
+                        f"{data}/text: {utterance.id}: {error}; leave out such utterances with --skip-long-texts true,"
+                        " in a recipe skip_long_texts: true in conf/finetune.yaml"
+                    ) from None
+            except InputError as error:
+                raise InputError(f"{data}/text: {utterance.id}: {error}") from None
+        if skipped:
+            logger.info("left out %d utterances whose texts have too many tokens, first %s", len(skipped), skipped[0])
+        if not targets:
+            raise InputError(f"{data}/text: every utterance has too many tokens for the model; give shorter ones")
+        return targets
+
+
+class AugmentedUtterances(Dataset[Example]):
+    """Every utterance twice: index i < n is utterance i itself, index n + i its augmented copy.
+
+    "The masked spectrograms are combined with the primary dataset" (section
+    3.3).  The plain variant repeats the utterance, so that all variants make
+    the same number of updates.  Items are asked for by (epoch, index).
+
+    features: by utterance id.  tokens: by utterance id.  augment(utterance,
+    features, epoch) returns features of the same shape.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[str],
+        features: Mapping[str, np.ndarray],
+        tokens: Mapping[str, list[int]],
+        augment: Callable[[str, np.ndarray, int], np.ndarray],
+    ) -> None:
+        self.utterances, self.features, self.tokens, self.augment = utterances, features, tokens, augment
+
+    def __len__(self) -> int:
+        return 2 * len(self.utterances)
+
+    def __getitem__(self, where: tuple[int, int]) -> Example:
+        epoch, index = where
+        utterance = self.utterances[index % len(self.utterances)]
+        features = self.features[utterance]
+        floor = floor_of(features)
+        if index >= len(self.utterances):
+            features = self.augment(utterance, features, epoch)
+        return Example(features, floor, self.tokens[utterance])
+
+
+class DevScore:
+    """WER in percent of a recogniser on the dev set, both sides lower case."""
+
+    def __init__(
+        self, recogniser: Recogniser, data: Path, source: FeatureSet, max_utterances: int, batch_size: int
+    ) -> None:
+        self.recogniser, self.source, self.batch_size = recogniser, source, batch_size
+        records = read_data_dir(data)[: max_utterances or None]
+        self.references = {u.id: " ".join(u.text.lower().split()) for u in records}
+        source.frames = {u.id: source.frames[u.id] for u in records}
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        hypotheses = dict(self.recogniser.transcribe(self.source, self.batch_size, []))
+        pairs = [(self.references[u], hypotheses[u].lower()) for u in self.references]
+        return {"dev_wer": 100 * jiwer.wer([r for r, _ in pairs], [h for _, h in pairs])}
