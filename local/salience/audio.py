@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from mmap import ACCESS_READ, mmap
+from operator import itemgetter
 from os.path import exists, isfile
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -30,17 +31,11 @@ from salience.files import FULL, room_for
 
 logger = logging.getLogger(__name__)
 
-RATES = range(1000, 1_000_001)
-"""Hertz.  Resampled from 1 Hz, a small file would fill the memory."""
-
+RATES = range(1000, 1_000_001)  # Hz; resampled from 1 Hz, a small file would fill the memory
 TOLERANCE = 0.1
 """Seconds by which a segment may pass the end of its recording, and a recording may miss its promised length."""
-
-BLOCK = 1 << 20
-"""Samples that libsndfile decodes at once."""
-
-JOINED = 1000
-"""Frames that FFmpeg decodes before they are joined; one is too little to work with."""
+BLOCK = 1 << 20  # samples that libsndfile decodes at once
+JOINED = 1000  # FFmpeg's frames in a block; one is too little to work with
 
 COMMANDS = "local/run_wav_commands.py writes a data directory with their output as audio files"
 REMEDY = "fetch the file again, convert it, or leave it out"
@@ -105,23 +100,40 @@ def read_audio(
         BadAudio: the file is missing, not audio, damaged, cut off or without samples in that part
         InputError: the path is a command or a device
     """
-    part = (
-        ""
-        if start is None and end is None
-        else f" from {start or 0:.2f} s to {'its end' if end is None else f'{end:.2f} s'}"
-    )
-    resampled = _Resampled(path, rate, part)
     with _opened(path) as source:
-        for block_rate, block in source.blocks(start or 0.0, end, max_damaged):
-            resampled.add(block_rate, block)
-    samples = resampled.finish()
+        pieces, rate = _resampled(path, source.blocks(start or 0.0, end, max_damaged), rate)
+    if not any(length for length, _ in pieces):
+        to = "its end" if end is None else f"{end:.2f} s"
+        part = "" if start is None and end is None else f" from {start or 0:.2f} s to {to}"
+        raise BadAudio(path, f"holds no samples{part}")
+    samples = np.ascontiguousarray(np.concatenate([piece for _, piece in pieces]), dtype=np.float32)
+    if len(samples) == 0:
+        raise BadAudio(path, f"is too short to be resampled to {rate} Hz", "leave it out")
     if not np.isfinite(samples).all():
         raise BadAudio(path, "holds samples that are not numbers")
     return samples
 
 
+def _resampled(
+    path: Path, blocks: Iterator[tuple[int, np.ndarray]], rate: int | None
+) -> tuple[list[tuple[int, np.ndarray]], int | None]:
+    """Blocks of one or several rates at `rate`, or at the first one's, each with its length before; and that rate."""
+    pieces: list[tuple[int, np.ndarray]] = []
+    for own, run in itertools.groupby(blocks, itemgetter(0)):
+        if own not in RATES:
+            raise BadAudio(path, f"has a rate of {own} Hz, which no audio has")
+        rate = rate or own
+        if own == rate:
+            pieces += [(len(block), block) for _, block in run]
+            continue
+        stream = soxr.ResampleStream(own, rate, 1, dtype="float32")
+        pieces += [(len(block), stream.resample_chunk(block)) for _, block in run]
+        pieces.append((0, stream.resample_chunk(np.zeros(0, np.float32), last=True)))
+    return pieces, rate
+
+
 def write_audio(path: Path, samples: np.ndarray, rate: int, format: str | None = None, **options: Any) -> None:
-    """Write an audio file as `soundfile.write` does; an error of a full disk names the file, which libsndfile's does not."""
+    """Write an audio file as `soundfile.write` does; unlike there, a disk-full error names the file."""
     path = Path(path)
     encoded = BytesIO()
     soundfile.write(encoded, samples, rate, format=format or path.suffix[1:].upper(), **options)
@@ -135,50 +147,7 @@ def write_audio(path: Path, samples: np.ndarray, rate: int, format: str | None =
 
 def change_speed(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
     """Play faster (`factor` > 1) or slower, pitch included, as `sox speed` does."""
-    import shutil
-
-    if shutil.which("sox") is None:
-        raise InputError(
-            "speed perturbation needs the program sox; install it (Debian: apt-get install sox) or leave out"
-            " --speed-factors"
-        )
-    import sox
-
-    return sox.Transformer().speed(factor).build_array(input_array=samples, sample_rate_in=rate).astype(np.float32)
-
-
-class _Resampled:
-    """Blocks of one or several rates, joined at one rate."""
-
-    def __init__(self, path: Path, rate: int | None, of: str = "") -> None:
-        self.path, self.rate, self._of = path, rate, of
-        self._from: int | None = None
-        self._stream: soxr.ResampleStream | None = None
-        self._pieces: list[np.ndarray] = []
-        self._any = False
-
-    def add(self, rate: int, block: np.ndarray) -> None:
-        if rate != self._from:
-            if rate not in RATES:
-                raise BadAudio(self.path, f"has a rate of {rate} Hz, which no audio has")
-            self._flush()
-            self._from, self.rate = rate, self.rate or rate
-            self._stream = soxr.ResampleStream(rate, self.rate, 1, dtype="float32") if rate != self.rate else None
-        self._any |= len(block) > 0
-        self._pieces.append(block if self._stream is None else self._stream.resample_chunk(block))
-
-    def _flush(self) -> None:
-        if self._stream is not None:
-            self._pieces.append(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
-
-    def finish(self) -> np.ndarray:
-        self._flush()
-        if not self._any:
-            raise BadAudio(self.path, f"holds no samples{self._of}")
-        samples = np.concatenate(self._pieces)
-        if len(samples) == 0:
-            raise BadAudio(self.path, f"is too short to be resampled to {self.rate} Hz", "leave it out")
-        return np.ascontiguousarray(samples, dtype=np.float32)
+    return soxr.resample(samples, rate * factor, rate)
 
 
 @contextmanager
@@ -190,7 +159,7 @@ def _opened(path: Path) -> Iterator["_Plain | _Coded"]:
     if not isfile(path):
         if exists(path):
             raise InputError(f"{path} is not a regular file; name an audio file")
-        raise BadAudio(path, "does not exist", "check the corpus root and run stage 1 again, or leave it out")
+        raise BadAudio(path, "does not exist", "check the corpus root and prepare the data again, or leave it out")
     try:
         with open(path, "rb") as handle:
             head = handle.read(4096)
@@ -254,9 +223,8 @@ class _Plain:
         if head[:4] not in PLAIN:
             return None
         if head.startswith(b"NIST") and (coding := COMPRESSED.search(head)):
-            raise BadAudio(
-                path, f"is compressed ({coding[1].decode('ascii', 'replace')}), which cannot be read", SPH2PIPE
-            )
+            name = coding[1].decode("ascii", "replace")
+            raise BadAudio(path, f"is compressed ({name}), which cannot be read", SPH2PIPE)
         try:
             handle.seek(0)
             file = soundfile.SoundFile(_name(path) or handle)
@@ -277,45 +245,31 @@ class _Plain:
         if not file.seekable():
             frames = sum(len(block) for _, block in self.blocks(0.0, None, 0.0))
         else:
-            try:
+            last = 0
+            with suppress(soundfile.SoundFileError):
                 file.seek(frames - 1)
                 last = len(file.read(1))
-            except soundfile.SoundFileError:
-                last = 0
             if not last:
-                raise BadAudio(
-                    self.path,
-                    f"is cut off or damaged: the last of the {frames} samples its header promises cannot be read",
-                )
+                reason = f"the last of the {frames} samples its header promises cannot be read"
+                raise BadAudio(self.path, f"is cut off or damaged: {reason}")
         return AudioInfo(frames / file.samplerate, file.samplerate, file.channels, file.subtype)
 
     def blocks(self, start: float, end: float | None, max_damaged: float) -> Iterator[tuple[int, np.ndarray]]:
-        """Rate and mono samples; in blocks, because memory for all that a damaged header promises may be more than there is."""
+        """Rate and mono samples, in blocks: all that a damaged header promises may not fit into memory."""
         file, rate = self._file, self._file.samplerate
         first, last = round(start * rate), file.frames if end is None else round(end * rate)
         if last > file.frames + TOLERANCE * rate:
             raise _past_end(self.path, file.frames / rate, end)
         last = min(last, file.frames)
-        if file.seekable():
-            file.seek(min(first, file.frames))
-            place = min(first, file.frames)
-        else:
-            place = 0
+        place = file.seek(min(first, file.frames)) if file.seekable() else 0
         size = max(1, BLOCK // file.channels)
-        while place < last:
-            try:
-                block = file.read(min(size, last - place), dtype="float32", always_2d=True)
-            except soundfile.SoundFileError:
-                break
-            if len(block) == 0:
-                break
-            yield rate, block[max(0, first - place) :].mean(axis=1)
-            place += len(block)
+        with suppress(soundfile.SoundFileError):
+            while place < last and len(block := file.read(min(size, last - place), dtype="float32", always_2d=True)):
+                yield rate, block[max(0, first - place) :].mean(axis=1)
+                place += len(block)
         if place < last and file.seekable():
-            raise BadAudio(
-                self.path,
-                f"is cut off or damaged: {place} of the {file.frames} samples its header promises can be read",
-            )
+            reason = f"{place} of the {file.frames} samples its header promises can be read"
+            raise BadAudio(self.path, f"is cut off or damaged: {reason}")
 
 
 def _name(path: Path) -> str | None:
@@ -553,10 +507,8 @@ class _Coded:
                         continue  # a tag between the frames or behind them
                     damaged, said = damaged + 1, str(error.strerror)
                     # At most a second: what is damaged may lie about its length.
-                    lost = min(_samples(packet, container), rate)
-                    held.append(
-                        np.zeros((len(held[-1]), lost), held[-1].dtype) if held else np.zeros((1, lost), np.float32)
-                    )
+                    like = held[-1] if held else np.zeros((1, 0), np.float32)
+                    held.append(np.zeros((len(like), min(_samples(packet, container), rate)), like.dtype))
                     continue
                 for frame in frames:
                     if frame.sample_rate != rate or len(held) == JOINED:
@@ -572,14 +524,11 @@ class _Coded:
                 self._check_promised(container, seconds)
                 if is_mpeg:
                     self._check_last(last)
+        share = f"{damaged} of {packets} packets"
         if damaged > max_damaged * packets:
-            raise BadAudio(
-                self.path, f"is damaged or cut off: {damaged} of {packets} packets cannot be decoded ({said})"
-            )
+            raise BadAudio(self.path, f"is damaged or cut off: {share} cannot be decoded ({said})")
         if damaged:
-            logger.warning(
-                "%s: silence replaces %d of %d packets, which are damaged (%s)", self.path, damaged, packets, said
-            )
+            logger.warning("%s: silence replaces %s, which are damaged (%s)", self.path, share, said)
 
 
 def _channels(frame: Any) -> np.ndarray:
@@ -698,15 +647,11 @@ def _ogg_links(path: Path, handle: BinaryIO) -> list[tuple[int, int]]:
         was_first = is_first
         place += 27 + head[26] + sum(head[27 : 27 + head[26]])
     if place != size and (place > size or size - place < 27):
-        raise BadAudio(
-            path, f"is cut off: it has {size} of the {max(place, size + 1)} bytes that its last page ends with"
-        )
+        needed = max(place, size + 1)
+        raise BadAudio(path, f"is cut off: it has {size} of the {needed} bytes that its last page ends with")
     return list(itertools.pairwise([*starts, size]))
 
 
 def _past_end(path: Path, length: float, end: float | None) -> BadAudio:
-    return BadAudio(
-        path,
-        f"ends at {length:.2f} s, before the segment's end at {end:.2f} s",
-        "fetch the recording again or correct segments",
-    )
+    reason = f"ends at {length:.2f} s, before the segment's end at {end:.2f} s"
+    return BadAudio(path, reason, "fetch the recording again or correct segments")

@@ -166,7 +166,7 @@ def test_missing_audio(recipe, monkeypatch):
     Path("audio/s2-a.wav").unlink()
     assert (
         says(monkeypatch, "extract_features")
-        == "audio/s2-a.wav does not exist; check the corpus root and run stage 1 again, or leave it out"
+        == "audio/s2-a.wav does not exist; check the corpus root and prepare the data again, or leave it out"
     )
 
 
@@ -209,13 +209,12 @@ def test_segments_and_speeds_count_in_the_length(recipe, monkeypatch):
     assert "s1-a lasts 0.20 s, and 0.40 s in utt2dur" in says(monkeypatch, "extract_features")
     write_table(share / "utt2dur", dict.fromkeys(KEYS, "0.200"))
     run_program(monkeypatch, "extract_features", **OPTIONS["extract_features"])
-    if shutil.which("sox"):
-        shutil.rmtree("new")
-        (share / "segments").unlink()
-        write_table(share / "utt2speed", dict.fromkeys(KEYS, "0.5"))
-        assert "lasts 0.80 s, and 0.20 s in utt2dur" in says(monkeypatch, "extract_features")
-        write_table(share / "utt2dur", dict.fromkeys(KEYS, "0.800"))
-        run_program(monkeypatch, "extract_features", **OPTIONS["extract_features"])
+    shutil.rmtree("new")
+    (share / "segments").unlink()
+    write_table(share / "utt2speed", dict.fromkeys(KEYS, "0.5"))
+    assert "lasts 0.80 s, and 0.20 s in utt2dur" in says(monkeypatch, "extract_features")
+    write_table(share / "utt2dur", dict.fromkeys(KEYS, "0.800"))
+    run_program(monkeypatch, "extract_features", **OPTIONS["extract_features"])
 
 
 @pytest.mark.parametrize("program", ["extract_features", "finetune"])
