@@ -15,7 +15,7 @@ _MODULES = {
     "apply_mask": "salience.masking.apply",
 }
 
-__all__ = list(_MODULES)  # noqa: PLE0604
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> object:

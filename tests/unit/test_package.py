@@ -39,7 +39,7 @@ def test_the_names_that_it_promises_are_there(name):
 
 def test_a_name_that_it_has_not_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'salience' has no attribute 'log_mle'"):
-        salience.log_mle
+        _ = salience.log_mle
 
 
 def test_the_wheel_holds_the_whole_library(tmp_path):
