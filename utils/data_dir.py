@@ -57,15 +57,6 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="no utterance may be longer")
     parser.add_argument("--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does")
     parser.add_argument("--max-tokens", type=int, default=448, help="with --tokenizer: no target may be longer (448)")
-    for what in ("speaker", "sentence"):
-        parser.add_argument(
-            f"--disjoint-{what}s",
-            action="append",
-            default=[],
-            metavar="DIR",
-            help=f"this one must share no {what} (may be repeated)",
-        )
-    parser.add_argument("--need-gb", type=float, metavar="GB", help="free disk space that the next stage needs")
 
 
 def require_valid(folder: Path, options: argparse.Namespace, prog: str) -> None:
@@ -80,9 +71,6 @@ def require_valid(folder: Path, options: argparse.Namespace, prog: str) -> None:
         max_duration=options.max_duration,
         count_tokens=token_counter(options.tokenizer) if options.tokenizer else None,
         max_tokens=options.max_tokens,
-        disjoint_speakers=options.disjoint_speakers,
-        disjoint_sentences=options.disjoint_sentences,
-        need_gb=options.need_gb,
     )
     for fault in faults:
         print(f"{prog}: {fault}", file=sys.stderr)

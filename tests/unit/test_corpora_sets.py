@@ -87,7 +87,7 @@ def test_a_table_of_speakers_settles_what_words_do_not(corpora: dict[str, Path],
 
 
 def test_accents_in_recogniser_training_are_an_option(corpora: dict[str, Path], tmp_path: Path) -> None:
-    program(ACCENT_RECIPE).main(tmp_path / "data", **corpora, asr_train_accents=True, test_limit=5, shortest=0.2)
+    program(ACCENT_RECIPE).main(tmp_path / "data", **corpora, asr_train_accents=True, test_limit=5, min_seconds=0.2)
     assert len(read_data_dir(tmp_path / "data/asr_train")) == 12 + 5 * 4
     assert not speakers(tmp_path / "data/asr_train") & speakers(tmp_path / "data/accented")
     assert [len(read_data_dir(tmp_path / "data" / name)) for name in ("ls", "accented", "unseen")] == [5, 5, 5]
@@ -130,7 +130,7 @@ def test_real_excerpt_becomes_ls(tmp_path: Path) -> None:
 
 def test_long_and_short_utterances_are_counted(corpora: dict[str, Path], tmp_path: Path) -> None:
     longest = sorted(u.duration for u in librispeech.utterances(corpora["librispeech"], ["test-clean"]))[-2]
-    program(ACCENT_RECIPE).main(tmp_path / "data", librispeech=corpora["librispeech"], longest=longest)
+    program(ACCENT_RECIPE).main(tmp_path / "data", librispeech=corpora["librispeech"], max_seconds=longest)
     assert "1  utterances of standard_test over" in (tmp_path / "data/preparation.txt").read_text()
     assert len(read_data_dir(tmp_path / "data/ls")) == 5
 

@@ -1,38 +1,21 @@
 #!/usr/bin/env python3
 """Data directories of one fold of the digit recipe: strings of digits, one accent never seen in training."""
 
-import logging
 import shutil
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from salience import program
 from salience.corpora import fsdd as fsdd_corpus
 from salience.corpora.clips import BadClips
-from salience.corpora.digits import DEV, TEST, TRAIN
-from salience.data.directories import write_data_dir
-from salience.data.records import Utterance
+from salience.corpora.sets import Sets
 from salience.errors import InputError
-from salience.files import visible, whole_file
+from salience.files import visible
 from salience.steps import Step, audio_fingerprint
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which recordings (index `first` to `last`) become strings of which sentence set, and how often."""
-
-    first: int
-    last: int | None
-    sentences: int
-    passes: int
-
-    def takes(self, digit: Utterance) -> bool:
-        """Whether a recording belongs to this share."""
-        index = fsdd_corpus.index_of(digit)
-        return self.first <= index and (self.last is None or index <= self.last)
+SETS = {
+    "cls_train": "train", "asr_train": "train", "cls_dev": "dev", "asr_dev": "dev",
+    "cls_test": "test", "seen": "test", "unseen": "unseen",
+}  # fmt: skip
 
 
 def main(
@@ -64,7 +47,7 @@ def main(
         unseen_passes: the same for the recordings of the unseen accent (1: about 125)
         skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
             stopping; bad_clips.tsv lists them
-        seed: seed of the strings
+        seed: random seed of the strings
     """
     config = {name: value for name, value in locals().items() if name != "out"}
     root = fsdd_corpus.find_root(fsdd.absolute())
@@ -72,64 +55,32 @@ def main(
     step = Step(out / "step.json", config, [], [out / "preparation.txt"])
     if step.is_done():
         return
-    bad = BadClips(out, skip_bad_clips)
-    digits = list(fsdd_corpus.utterances(root, bad))
-    bad.report()
+    sets = Sets(BadClips(out, skip_bad_clips))
+    digits = list(fsdd_corpus.utterances(root, sets.bad))
+    sets.report_bad()
     accents = sorted({digit.accent for digit in digits if digit.accent})
     if unseen not in accents or len(accents) < 3:
         raise InputError(
-            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, and two must be left to learn"
+            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, and two must be left to train on"
         )
-    shares = {
-        "train": Share(10, None, TRAIN, train_passes),
-        "dev": Share(5, 9, DEV, dev_passes),
-        "test": Share(0, 4, TEST, test_passes),
-    }
+    passes = {"train": train_passes, "dev": dev_passes, "test": test_passes, "unseen": unseen_passes}
     with step:
         # Strings of an earlier seed, or of more passes, belong to no set any more.
         shutil.rmtree(out / "wav", ignore_errors=True)
-        made: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": [], "unseen": []}
-        for speaker in sorted({digit.speaker for digit in digits if digit.accent}):
-            own = [digit for digit in digits if digit.speaker == speaker]
-            own_shares = {"unseen": Share(0, None, TEST, unseen_passes)} if own[0].accent == unseen else shares
-            for name, share in own_shares.items():
-                taken = [digit for digit in own if share.takes(digit)]
-                if taken:
-                    strings = fsdd_corpus.draw_strings(taken, name, share.passes, seed, share.sentences)
-                    made[name] += [fsdd_corpus.join(string, out.absolute() / "wav" / name) for string in strings]
-        directories = {
-            "cls_train": "train", "asr_train": "train", "cls_dev": "dev", "asr_dev": "dev",
-            "cls_test": "test", "seen": "test", "unseen": "unseen",
-        }  # fmt: skip
-        for name, source in directories.items():
-            write_data_dir(out / name, made[source])
-        _describe(out, unseen, made, digits, bad)
-    logger.info("wrote %s to %s", ", ".join(directories), out)
-
-
-def _describe(out: Path, unseen: str, made: dict[str, list[Utterance]], digits: list[Utterance], bad: BadClips) -> None:
-    lines = [
-        f"Accent never seen in training: {unseen}.",
-        "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit);"
-        " `unseen` shares neither speakers nor recordings with it. So the two differ in the speakers"
-        " as well as the accent, and with this few speakers the two cannot be told apart.",
-        "cls_train and asr_train are the same strings, so are cls_dev and asr_dev, cls_test and seen.",
-        "",
-        "strings of  number  minutes  speakers",
-    ]
-    for name, utterances in made.items():
-        counts = Counter(f"{utterance.speaker} ({utterance.accent})" for utterance in utterances)
-        minutes = sum(utterance.duration for utterance in utterances) / 60
-        lines.append(
-            f"{name:<10} {len(utterances):>7} {minutes:>8.1f}  "
-            + ", ".join(f"{speaker} {count}" for speaker, count in sorted(counts.items()))
-        )
-    unlabelled = sorted({digit.speaker for digit in digits if digit.accent is None})
-    if unlabelled:
-        lines.append(f"In no set, for metadata.py gives them an accent we have no label for: {', '.join(unlabelled)}")
-    lines += bad.left_out()
-    with whole_file(out / "preparation.txt") as handle:
-        handle.write("\n".join(lines) + "\n")
+        strings = fsdd_corpus.fold(digits, unseen, passes, out.absolute() / "wav", seed)
+        sets.found = {name: strings[source] for name, source in SETS.items()}
+        sets.notes += [
+            f"Accent never seen in training: {unseen}",
+            "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit); `unseen` "
+            "shares neither speakers nor recordings with it. So the two differ in the speakers as well as the accent, "
+            "and with this few speakers the two cannot be told apart",
+            "cls_train and asr_train are the same strings, so are cls_dev and asr_dev, cls_test and seen",
+        ]
+        if unlabelled := sorted({digit.speaker for digit in digits if digit.accent is None}):
+            sets.notes.append(
+                f"In no set, because metadata.py gives an accent without a label: {', '.join(unlabelled)}"
+            )
+        sets.write(out, list(SETS))
 
 
 if __name__ == "__main__":

@@ -370,6 +370,16 @@ def split_sets(
     return {name: [u for u in every if chosen[u.speaker] == name] for name in LISTS}
 
 
+def about_split(root: Path, tables: Sequence[str]) -> str:
+    """What a report says of the sets of `split_sets`."""
+    if has_lists(root):
+        return "Common Voice: the split is that of train.tsv, dev.tsv and test.tsv"
+    return (
+        f"Common Voice: {root} has no train.tsv, dev.tsv and test.tsv, like a delta segment; "
+        f"the clips of {' and '.join(f'{name}.tsv' for name in tables)} were split by speaker"
+    )
+
+
 def common_accent(
     root: Path,
     seed: int = 0,

@@ -14,18 +14,20 @@ because each part counts for itself.
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import read_labels, text_lines
+from salience.corpora.sets import Sets
+from salience.corpora.splits import split_speakers
 from salience.data.records import Utterance
 from salience.data.tables import number, split_row
 from salience.errors import InputError
-from salience.files import files_below, foreign, visible
+from salience.files import files_below, foreign, visible, whole_file
 
 RELEASE = download.Archive("DS_10283_8983.zip", ("https://datashare.ed.ac.uk/download/DS_10283_8983.zip",), fixed=False)
 INNER = download.Archive("edacc_v1.0.tar.gz", (), size=5916732170, md5="146b4b8026b5d0ce9611667c708456b3")
@@ -33,6 +35,7 @@ INNER = download.Archive("edacc_v1.0.tar.gz", (), size=5916732170, md5="146b4b80
 
 ACCENT_TABLE = Path(__file__).with_name("edacc_accents.tsv")
 PARTS = ("dev", "test")
+UNMAPPED = "edacc_unmapped_accents.txt"
 LONGEST = 30.0
 """Seconds: Whisper hears no more at once."""
 
@@ -233,6 +236,84 @@ def utterances(
                 )
             )
         yield from sorted(found, key=lambda utterance: utterance.id.encode())
+
+
+def add_sets(
+    sets: Sets, root: Path, seen: Sequence[str], speaker_accents: Path | None, seed: int
+) -> dict[str, list[str]]:
+    """Add the sets of `split_turns`; return accents in the speakers' words that have no label, and the speakers.
+
+    `speaker_accents` is the user's own table of speakers and labels.  An
+    accent in `seen` that no speaker has is an InputError.
+    """
+    root = find_root(root)
+    by_speaker = read_labels(speaker_accents) if speaker_accents else {}
+    labels, unmapped = label_speakers(background(root), read_labels(ACCENT_TABLE), by_speaker)
+    for accent in seen:
+        if accent not in labels.values():
+            raise InputError(
+                f"{root}: no EdAcc speaker has the accent {accent!r}; "
+                f"there are {', '.join(sorted(set(labels.values())))}: "
+                "correct --seen, or complete the labels with --speaker-accents"
+            )
+    found = utterances(root, accents=labels, excluded=sets.excluded, bad=sets.bad)
+    turns = [replace(turn, split=None) for turn in found]
+    split, notes = split_turns(turns, seen, seed)
+    sets.found |= split
+    sets.notes += notes
+    sets.excluded["EdAcc turns of speakers without an accent label"] += sum(turn.accent is None for turn in turns)
+    if unmapped:
+        sets.notes.append(f"EdAcc: {len(unmapped)} descriptions of accents have no label, see {UNMAPPED}")
+    return unmapped
+
+
+def write_unmapped(folder: Path, unmapped: Mapping[str, Sequence[str]]) -> None:
+    """Write UNMAPPED: what has no label, from the most frequent to the rarest; remove it where all have one."""
+    path = Path(folder) / UNMAPPED
+    if not unmapped:
+        path.unlink(missing_ok=True)
+        return
+    with whole_file(path) as handle:
+        handle.write("# speakers, what they said of their accent, who; give labels with --speaker-accents\n")
+        for told, speakers in sorted(unmapped.items(), key=lambda item: (-len(item[1]), item[0])):
+            handle.write(f"{len(speakers)}\t{told or '(nothing)'}\t{' '.join(speakers)}\n")
+
+
+def split_turns(
+    turns: Sequence[Utterance], seen: Collection[str], seed: int
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """(sets, notes): seen_train, seen_dev and seen_test with the accents `seen`, unseen with all others.
+
+    No speaker is in two sets.  The two of a conversation, who share a channel,
+    go to the same set where the numbers of their accents allow it.  `seed` is
+    that of the split.
+    """
+    together: dict[str, set[str]] = defaultdict(set)
+    for turn in turns:
+        together[turn.recording].add(turn.speaker)
+    partners: dict[str, set[str]] = defaultdict(set)
+    for speakers in together.values():
+        for speaker in speakers:
+            partners[speaker] |= speakers - {speaker}
+    accents = {turn.speaker: turn.accent for turn in turns if turn.accent in seen}
+    chosen = split_speakers(accents, {speaker: sorted(others) for speaker, others in partners.items()}, seed)
+    sets = {
+        f"seen_{part}": [turn for turn in turns if chosen.get(turn.speaker) == part]
+        for part in ("train", "dev", "test")
+    }
+    sets["unseen"] = [turn for turn in turns if turn.accent and turn.speaker not in chosen]
+    crossing = sorted(
+        {t.recording for t in sets["seen_train"] if any(chosen.get(p) != "train" for p in partners[t.speaker])}
+    )
+    notes = [
+        "EdAcc: the two speakers of a conversation share a channel and were put in the same set where "
+        f"the accents allowed it; {len(crossing)} recordings have one speaker in training and the other outside it"
+        + (f" ({', '.join(crossing)})" if crossing else "")
+    ]
+    tested = {accents[speaker] for speaker, part in chosen.items() if part == "test"}
+    for accent in sorted(set(accents.values()) - tested):
+        notes.append(f"EdAcc: {accent} has one speaker only, who is in training: it is in no test set")
+    return sets, notes
 
 
 def rekeyed(key: str, recording: str, speaker: str) -> str:

@@ -9,7 +9,8 @@ of them, so that a word error rate means something.
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -206,3 +207,27 @@ def join(string: DigitString, folder: Path) -> Utterance:
         gender=first.gender,
         language=first.language,
     )
+
+
+SHARES = {"train": (10, sys.maxsize, digits.TRAIN), "dev": (5, 9, digits.DEV), "test": (0, 4, digits.TEST)}
+"""First and last index of the recordings of each share, and the sentence set of their strings."""
+
+
+def fold(
+    found: Sequence[Utterance], unseen: str, passes: Mapping[str, int], folder: Path, seed: int
+) -> dict[str, list[Utterance]]:
+    """Join single digits to the strings train, dev, test and unseen, each in its folder below `folder`.
+
+    The speakers of the accent `unseen` are in that share alone, with all their
+    recordings.  `passes` is the share to how often each recording is used.
+    """
+    made: dict[str, list[Utterance]] = {name: [] for name in (*SHARES, "unseen")}
+    for speaker in sorted({digit.speaker for digit in found if digit.accent}):
+        own = [digit for digit in found if digit.speaker == speaker]
+        shares = {"unseen": (0, sys.maxsize, digits.TEST)} if own[0].accent == unseen else SHARES
+        for name, (first, last, sentences) in shares.items():
+            taken = [digit for digit in own if first <= index_of(digit) <= last]
+            if taken:
+                strings = draw_strings(taken, name, passes[name], seed, sentences)
+                made[name] += [join(string, folder / name) for string in strings]
+    return made

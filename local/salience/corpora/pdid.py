@@ -8,13 +8,15 @@ user's.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import text_lines
+from salience.corpora.splits import groups_of, split_speakers
 from salience.data.directories import unsorted
 from salience.data.records import UNKNOWN, Utterance
 from salience.data.text import clean
@@ -225,3 +227,77 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
         )
         for clip in sorted(clips, key=lambda clip: ids[clip.utt].encode())
     )
+
+
+def recordings(root: Path) -> dict[str, str]:
+    """Utterance to the long recording it was cut from, or to itself; both by their sorted ids."""
+    clips = read_metadata(root)
+    ids = sorted_ids(clips)
+    return {ids[clip.utt]: ids.get(clip.recording, clip.recording) for clip in clips}
+
+
+def split_clips(
+    root: Path, clips: Sequence[Utterance], test_only: Sequence[str], seed: int
+) -> tuple[dict[str, list[Utterance]], list[str]]:
+    """(sets, notes): accented_train, accented_dev and accented_test.
+
+    The split is that of the metadata.  Where it has none, all that shares a
+    speaker or a recording goes to one set, drawn with `seed`.  The accents
+    `test_only`, in whatever case, are in the test set alone.
+    """
+    root = find_root(root)
+    table, recording, notes = root / METADATA, recordings(root), []
+    renamed = [(utt, key) for utt, key in sorted_ids(read_metadata(root)).items() if utt != key]
+    if renamed:
+        notes.append(
+            f"PDID: {len(renamed)} utterances have ids that do not sort as their speakers do, and were renamed, "
+            f"such as {renamed[0][0]} to {renamed[0][1]}"
+        )
+    if unknown := sum(name == utt for utt, name in recording.items()):
+        notes.append(
+            f"PDID: {unknown} clips name no recording; that none is in two sets cannot be checked for them, only"
+            " speakers can"
+        )
+    accents = {str(clip.accent) for clip in clips}
+    alone = {accent for accent in accents if accent.casefold() in map(str.casefold, test_only)}
+    for name in test_only:
+        if name.casefold() not in map(str.casefold, accents):
+            notes.append(f"test-only accent {name} is not in PDID, which has {', '.join(sorted(accents))}")
+    given = [clip for clip in clips if clip.split]
+    if given and len(given) < len(clips):
+        without = next(clip for clip in clips if not clip.split)
+        raise InputError(
+            f"{table} has a split for {given[0].id} and none for {without.id}; give one for all clips or for none"
+        )
+    if wrong := [clip for clip in given if clip.accent in alone and clip.split != "test"]:
+        raise InputError(
+            f"{table} has {wrong[0].id} in {wrong[0].split}, but {wrong[0].accent} is for testing alone; "
+            "correct the split or --test-only"
+        )
+    how = "is that of metadata.tsv" if given else "was drawn by recording and speaker"
+    chosen = {clip.id: clip.split for clip in clips} if given else _drawn(clips, recording, alone, seed)
+    sets = {
+        f"accented_{part}": [replace(clip, split=None) for clip in clips if chosen[clip.id] == part]
+        for part in ("train", "dev", "test")
+    }
+    notes.append(f"PDID: the split {how}")
+    for accent in sorted(accents - {str(clip.accent) for clip in sets["accented_test"]}):
+        notes.append(f"PDID: {accent} is in no test set; it needs recordings of other speakers")
+    return sets, notes
+
+
+def _drawn(
+    clips: Sequence[Utterance], recording: Mapping[str, str], alone: Collection[str], seed: int
+) -> dict[str, str]:
+    """Clip to set: groups that share a speaker or a recording stay together, those with an accent in `alone` in test."""
+    group = groups_of((clip.speaker, recording[clip.id]) for clip in clips)
+    accents: dict[str, Counter[str]] = defaultdict(Counter)
+    for clip in clips:
+        accents[group[clip.speaker]][str(clip.accent)] += 1
+    main_accent = {
+        name: min(counts, key=lambda accent: (-counts[accent], accent))
+        for name, counts in accents.items()
+        if not alone & counts.keys()
+    }
+    place = split_speakers(main_accent, {}, seed)
+    return {clip.id: place.get(group[clip.speaker], "test") for clip in clips}

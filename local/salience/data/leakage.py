@@ -2,15 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from salience.data.bidi import isolated
 from salience.data.tables import iterate_table, read_speakers
 
 SHOWN = 10
-"""So many examples of each kind are named in a report."""
+"""At most this many examples of each kind are named in a report."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,76 @@ def examples(names: Iterable[str]) -> str:
     names = list(names)
     more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+def report(
+    kinds: Mapping[Path, str],
+    allowed: Collection[str] = (),
+    forbid_recordings: bool = False,
+    forbid_sentences: bool = False,
+    key_of: Callable[[str], str] = sentence_key,
+) -> tuple[str, list[str]]:
+    """(report in Markdown, what must not be shared and is, the worst first).
+
+    Args:
+        kinds: data directory to train, dev or test; sets of one kind may share anything
+        allowed: names of sets that may share speakers with others
+        forbid_recordings: shared recordings are a fault, too
+        forbid_sentences: shared sentences are a fault, too
+        key_of: sentences with the same key are the same
+    """
+    unknown = {
+        folder: note
+        for folder in kinds
+        for note in unknown_speakers(folder.name, (row[1:] for row in iterate_table(folder / "utt2spk")))
+    }
+    lines = [
+        "# What the sets share", "",
+        "Speakers must not cross between training, development and test sets.",
+        "Sentences are compared without case and punctuation; utterances are the second set's.", "",
+        *(line for note in unknown.values() for line in (f"**{note}.**", "")),
+    ]  # fmt: skip
+    if allowed:
+        lines += [
+            f"**Shared speakers were allowed for {', '.join(sorted(allowed))}**: scores on these sets "
+            "do not show how a system does on new speakers.", "",
+        ]  # fmt: skip
+    lines += ["| sets | speakers | sentences | recordings | verdict |", "|---|---|---|---|---|"]
+    details: list[str] = []
+    faults: dict[str, list[str]] = {"speakers": [], "recordings": [], "sentences": []}
+    for found in overlaps(kinds, key_of):
+        pair, both = f"{found.first.name} and {found.second.name}", f"{found.first} and {found.second} share"
+        kind = kinds[found.first] if kinds[found.first] == kinds[found.second] else ""
+        decided = sorted({*allowed} & {found.first.name, found.second.name})
+        known = not {found.first, found.second} & unknown.keys()
+        verdict = "disjoint speakers" if known else "no shared speakers known"
+        if found.speakers and kind:
+            verdict = f"both are {kind} sets"
+        elif found.speakers and decided:
+            verdict = f"SHARED SPEAKERS, allowed for {' and '.join(decided)}"
+        elif found.speakers:
+            verdict = "SHARED SPEAKERS, an error"
+            faults["speakers"].append(
+                f"{both} the speakers {examples(found.speakers)}; keep each in one of them, or allow it with "
+                f"--allow-shared-speakers {found.second.name}"
+            )
+        if found.recordings and not kind and forbid_recordings:
+            verdict = verdict if found.speakers else "SHARED RECORDINGS, an error"
+            faults["recordings"].append(
+                f"{both} the recordings {examples(found.recordings)}; keep all clips of each in one of them"
+            )
+        if found.sentences and not kind and forbid_sentences:
+            faults["sentences"].append(
+                f"{both} {len(found.sentences)} sentences, such as {next(iter(found.sentences))!r}; "
+                "remove them from the training set"
+            )
+        said = sum(found.sentences.values())
+        share = f" ({said} of {found.spoken} utterances)" if said else ""
+        shared = f"{len(found.speakers)} | {len(found.sentences)}{share} | {len(found.recordings)}"
+        lines.append(f"| {pair} | {shared} | {verdict} |")
+        sentences = [f"{isolated(repr(sentence))} ({count})" for sentence, count in found.sentences.items()]
+        for what, names in (("speakers", found.speakers), ("sentences", sentences), ("recordings", found.recordings)):
+            if names:
+                details.append(f"- {what} of {pair}: {examples(names)}")
+    lines += ["", "## Details", "", *(details or ["Nothing is shared."])]
+    return "\n".join(lines) + "\n", [fault for own in faults.values() for fault in own]
