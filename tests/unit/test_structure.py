@@ -1,0 +1,135 @@
+"""Sizes and directions that keep the house readable: thin programs, short functions, nothing twice, imports one way."""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+LIBRARY = TOP / "local" / "salience"
+PROGRAMS = [*TOP.glob("local/*.py"), *TOP.glob("egs/*/local/*.py")]
+SHELL = [TOP / "run.sh", TOP / "path.sh", TOP / ".ci/run", *TOP.glob("tests/run.sh")]
+SHELL += [path for folder in ("conf", "utils", "local", "egs") for path in (TOP / folder).rglob("*.sh")]
+LAYERS = [
+    "audio", "data", "corpora", "collection", "features", "models", "saliency", "masking", "training", "decoding",
+    "scoring", "report",
+]  # fmt: skip
+"""The library in the order in which data flows: each part imports only from those before it."""
+
+MAX_PROGRAM, MAX_FUNCTION, MAX_SHARED = 120, 25, 9
+
+
+# What is still to be moved; nothing may be added.
+TOO_LONG = {
+    "egs/cv_ca/local/prepare_sets.py",
+    "egs/gsc_v2/local/convert_published.py",
+    "egs/gsc_v2/local/prepare_sets.py",
+    "local/collect_bubble_results.py",
+    "local/collect_command_results.py",
+    "local/collect_wav2vec_results.py",
+    "local/decode_chunks.py",
+    "local/draw_importance.py",
+    "local/draw_masks.py",
+    "local/draw_wav2vec.py",
+    "local/extract_features.py",
+    "local/finetune_wav2vec.py",
+    "local/map_saliency.py",
+    "local/map_wav2vec.py",
+    "local/mix_noise.py",
+    "local/predict_commands.py",
+    "local/pretrain_wav2vec.py",
+    "local/score_commands.py",
+    "local/score_words.py",
+    "local/train_classifier.py",
+    "local/train_commands.py",
+    "local/train_espnet.py",
+    "local/train_mask_estimator.py",
+    "local/train_wav2vec_classifier.py",
+}
+WITH_CLASS = {
+    "egs/cv_ca/local/prepare_sets.py",
+    "egs/gsc_v2/local/prepare_sets.py",
+    "local/draw_importance.py",
+    "local/extract_features.py",
+    "local/finetune_wav2vec.py",
+    "local/map_wav2vec.py",
+    "local/predict_commands.py",
+    "local/score_commands.py",
+    "local/train_classifier.py",
+    "local/train_wav2vec_classifier.py",
+}
+LONG_FUNCTIONS = {
+    "egs/an4/local/bubble_stages.sh:decode",
+    "egs/an4/local/bubble_stages.sh:mix_noise",
+    "egs/an4/local/bubble_stages.sh:report_results",
+    "egs/cv_fa_pdid/local/collection_stage.sh:collect_recordings",
+    "egs/gsc_v2/local/command_stages.sh:report_results",
+}
+SHARED = {
+    "egs/cv_fa_pdid/local/prepare_sets.py egs/librispeech_edacc/local/prepare_sets.py",
+    "local/collect_bubble_results.py local/collect_command_results.py local/collect_wav2vec_results.py",
+}
+BACKWARDS: set[str] = set()
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(TOP))
+
+
+def test_a_program_is_one_step():
+    long = {shown(path): count for path in PROGRAMS if (count := len(path.read_text().splitlines())) > MAX_PROGRAM}
+    assert set(long) <= TOO_LONG, f"move logic into the library: {long}"
+    classes = {shown(path) for path in PROGRAMS if re.search(r"^\s*class ", path.read_text(), re.MULTILINE)}
+    assert classes <= WITH_CLASS, "a class belongs into the library, with a test of its own"
+
+
+def test_functions_of_the_shell_are_short():
+    long = {}
+    for path in SHELL:
+        for found in re.finditer(r"^([a-z_]\w*)\(\) \{.*?(?:\}$|^\})", path.read_text(), re.MULTILINE | re.DOTALL):
+            lines = found[0].count("\n") + 1
+            if lines > MAX_FUNCTION:
+                long[f"{shown(path)}:{found[1]}"] = lines
+    assert set(long) <= LONG_FUNCTIONS, long
+
+
+def code_lines(path: Path) -> list[tuple[int, str]]:
+    """Number and text of the lines that say something: no blanks, comments, imports or lone punctuation."""
+    lines = enumerate((line.strip() for line in path.read_text().splitlines()), 1)
+    return [pair for pair in lines if re.search(r"\w", pair[1]) and not re.match(r"#|import |from ", pair[1])]
+
+
+def test_nothing_stands_in_two_files():
+    places = defaultdict(set)
+    for path in (path for folder in ("local", "utils", "egs") for path in (TOP / folder).rglob("*")):
+        if path.suffix not in (".py", ".sh", ".pl") or path.is_symlink():
+            continue
+        lines = code_lines(path)
+        for start in range(len(lines) - MAX_SHARED):
+            part = lines[start : start + MAX_SHARED + 1]
+            places["\n".join(text for _, text in part)].add((shown(path), part[0][0]))
+    twice = {" ".join(sorted({name for name, _ in found})): sorted(found) for found in places.values()}
+    assert not {names: found for names, found in twice.items() if " " in names and names not in SHARED}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the library that a file imports, at any place."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix("salience.") for name in found if name.startswith("salience.")}
+
+
+def test_the_library_imports_one_way():
+    backwards = {}
+    for path in LIBRARY.rglob("*.py"):
+        own = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+        if own in LAYERS:
+            behind = LAYERS[LAYERS.index(own) + 1 :]
+            for name in sorted(imported(path)):
+                if name.split(".")[0] in behind:
+                    backwards.setdefault(shown(path), []).append(name)
+    assert set(backwards) <= BACKWARDS, backwards
