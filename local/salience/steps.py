@@ -7,6 +7,7 @@ another step wrote and somebody cut off since is no input.
 
 import functools
 import hashlib
+import json
 import logging
 import os
 import platform
@@ -16,7 +17,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,7 @@ from salience.specifiers import parse_specifier
 logger = logging.getLogger(__name__)
 
 RECORDED_PACKAGES = ("torch", "numpy", "transformers", "espnet", "openai-whisper", "kaldiio", "soundfile", "soxr")
-HASHED_UP_TO = 16 * 1024 * 1024
-"""Larger files are known by size and modification time: hashing a thousand hours of features takes minutes."""
+HASHED_UP_TO = 16 * 1024 * 1024  # bytes; larger files are known by size and modification time, as hashing takes minutes
 
 
 def is_first_process() -> bool:
@@ -44,14 +46,21 @@ def fingerprint(path: Path) -> str:
     An scp file is identified together with the archives it points into.
     """
     path = Path(path)
-    digest = hashlib.sha256()
     if path.is_dir():
-        for file in files_below(path):
-            digest.update(os.fsencode(f"{file.relative_to(path)} {_file_identity(file)}\n"))
-        return digest.hexdigest()[:16]
-    digest.update(_file_identity(path).encode())
-    for archive in _archives_of(path):
-        digest.update(f"{archive} {_file_identity(archive)}\n".encode())
+        return _digest("", ((file.relative_to(path), _file_identity(file)) for file in files_below(path)))
+    return _digest(_file_identity(path), ((archive, _file_identity(archive)) for archive in _archives_of(path)))
+
+
+def audio_fingerprint(files: Iterable[Path]) -> str:
+    """Identify recordings by path, size and modification time; reading a corpus to hash it takes too long."""
+    statuses = ((file, os.stat(file) if os.path.exists(file) else None) for file in sorted(set(map(str, files))))
+    return _digest("", ((file, status and (status.st_size, status.st_mtime_ns)) for file, status in statuses))
+
+
+def _digest(head: str, rows: Iterable[tuple[object, object]]) -> str:
+    digest = hashlib.sha256(head.encode())
+    for name, identity in rows:
+        digest.update(os.fsencode(f"{name} {identity}\n"))
     return digest.hexdigest()[:16]
 
 
@@ -94,10 +103,8 @@ def _record(path: Path, changed: int) -> dict[str, Any]:
 def _records_in(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in visible(folder.glob("*step.json")):
-        try:
+        with suppress(FileNotFoundError):  # its step is being done
             found.append(_record(path, path.stat().st_mtime_ns))
-        except FileNotFoundError:
-            pass  # its step is being done
     return found
 
 
@@ -152,15 +159,6 @@ def stage_of(path: Path) -> int | None:
         if by_folder.get(str(folder), "").isdecimal():
             return int(by_folder[str(folder)])
     return None
-
-
-def audio_fingerprint(files: Iterable[Path]) -> str:
-    """Identify recordings by path, size and modification time; reading a corpus to hash it takes too long."""
-    digest = hashlib.sha256()
-    for file in sorted(set(map(str, files))):
-        status = os.stat(file) if os.path.exists(file) else None
-        digest.update(os.fsencode(f"{file} {status and (status.st_size, status.st_mtime_ns)}\n"))
-    return digest.hexdigest()[:16]
 
 
 class Step:
@@ -219,13 +217,10 @@ class Step:
             return "its record cannot be read"
         if not (isinstance(old, dict) and all(isinstance(old.get(part), dict) for part in ("config", "inputs"))):
             return "its record is invalid"
-        for name in sorted(set(old.get("config", {})) | set(self.config)):
-            before, now = old.get("config", {}).get(name), self.config.get(name)
-            if before != now:
-                return f"{name} changed from {before!r} to {now!r}"
-        for name in sorted(set(old.get("inputs", {})) | set(self.inputs)):
-            if old.get("inputs", {}).get(name) != self.inputs.get(name):
-                return f"its input {name} changed"
+        for name, before, now in _changes(old["config"], self.config):
+            return f"{name} changed from {before!r} to {now!r}"
+        for name, _, _ in _changes(old["inputs"], self.inputs):
+            return f"its input {name} changed"
         for output in self.outputs:
             if not output.exists():
                 return f"{output} is missing"
@@ -237,24 +232,21 @@ class Step:
     def __enter__(self) -> "Step":
         # From here on the old outputs do not match any record.
         self.record.parent.mkdir(parents=True, exist_ok=True)
-        if os.environ.get("RANK", "0") == "0":
+        if is_first_process():
             self.record.unlink(missing_ok=True)
-        if self.partial is not None and is_first_process():
-            self._claim(self.partial)
+            if self.partial is not None:
+                self._claim(self.partial)
         self._started = time.monotonic()
         return self
 
     def _claim(self, partial: Path) -> None:
         """Keep what lies in `partial` only if the same work left it."""
-        work = {"config": self.config, "inputs": self.inputs}
-        mark = partial / "work.json"
-        try:
-            same = read_json(mark) == work
-        except InputError:
-            same = False
-        if not same:
-            shutil.rmtree(partial, ignore_errors=True)
-            write_json(mark, work)
+        work, mark = {"config": self.config, "inputs": self.inputs}, partial / "work.json"
+        with suppress(InputError):
+            if read_json(mark) == work:
+                return
+        shutil.rmtree(partial, ignore_errors=True)
+        write_json(mark, work)
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: object) -> None:
         # Under torchrun every process runs the step; the first one writes.
@@ -279,30 +271,28 @@ class Step:
         )
 
 
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Names whose values differ, with both values."""
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            yield name, before.get(name), now.get(name)
+
+
 @functools.cache
 def commit() -> str:
     """The commit the programs run from, with `+` when the working tree differs from it."""
-    here = Path(__file__).parent
     # Results are data: a recipe rewrites its own RESULTS while it runs, which changes no program.
-    watched = [
-        "--",
-        ":(top)local",
-        ":(top)utils",
-        ":(top)conf",
-        ":(top)egs/*/conf",
-        ":(top)egs/*/local",
-        ":(top)egs/*/run.sh",
-    ]
-    try:
-        name = subprocess.run(
-            ["git", "rev-parse", "--short=10", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", *watched], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return name + ("+" if changed else "")
+    watched = [f":(top){path}" for path in ("local", "utils", "conf", "egs/*/conf", "egs/*/local", "egs/*/run.sh")]
+    said = []
+    for words in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "--", *watched]):
+        try:
+            done = subprocess.run(
+                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return "unknown"
+        said.append(done.stdout.strip())
+    return said[0] + ("+" if said[1] else "")
 
 
 @functools.cache
@@ -310,10 +300,8 @@ def versions() -> dict[str, str]:
     """Versions of what the results depend on."""
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            pass
     return found
 
 
@@ -322,14 +310,7 @@ def _shown(path: Path) -> str:
     return os.path.relpath(path) if Path(path).resolve().is_relative_to(Path.cwd()) else str(path)
 
 
-def _plain(value: Any) -> Any:
-    """Configuration as JSON can hold it, so that a record compares equal after a round trip."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (str, int, float, bool)) or value is None:
-        return value
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    return str(value)
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Configuration as JSON holds it, so that a record compares equal after a round trip."""
+    text = json.dumps(config, default=lambda value: asdict(value) if is_dataclass(value) else str(value))
+    return dict(json.loads(text))
