@@ -7,7 +7,9 @@ or a wrong one, are written byte by byte, as arecord and others do.
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO, RawIOBase
 from pathlib import Path
 
@@ -267,9 +269,15 @@ ODD: dict[str, tuple[Callable[[Path], bytes], float, str]] = {
 }
 
 
+@cache
+def encoded(name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return ODD[name][0](Path(folder))
+
+
 def written(folder: Path, name: str) -> Path:
     path = folder / "odd.bin"
-    path.write_bytes(ODD[name][0](folder))
+    path.write_bytes(encoded(name))
     return path
 
 
