@@ -1,4 +1,4 @@
-"""Ask pip whether every list of requirements, and the package with them, can be installed on every Python that utils/setup.sh supports.
+"""Ask pip whether every Python that utils/setup.sh supports can install all lists of requirements and the package.
 
 Nothing is installed: these are dry runs of the pip in .venv, all at once, which look at what the registry has for
 another Python.  Exit status 1 with pip's own words when a version cannot be served, or when it would have to compile

@@ -15,7 +15,7 @@ logger = logging.getLogger("perturb_speed")
 
 
 def perturb_speed(source: Path, target: Path, factors: str) -> None:
-    """Write TARGET: the utterances of SOURCE, and for each factor a copy `sp<factor>-<id>` of a speaker `sp<factor>-<speaker>`.
+    """Write TARGET: SOURCE, and for each factor a copy of each utterance, `sp<factor>-<id>` of `sp<factor>-<speaker>`.
 
     `utt2speed` holds the factors of the copies; extract_features.py plays them.
 

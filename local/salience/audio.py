@@ -42,7 +42,7 @@ REMEDY = "fetch the file again, convert it, or leave it out"
 
 
 class BadAudio(InputError):
-    """An audio file that is missing, is not audio, or is damaged; `path` is the file, `reason` what is wrong with it."""
+    """An audio file that is missing, not audio, or damaged: `path` is the file, `reason` what is wrong with it."""
 
     def __init__(self, path: Path, reason: str, remedy: str = REMEDY) -> None:
         super().__init__(f"{path} {reason}; {remedy}")
@@ -185,7 +185,7 @@ def _opened(path: Path) -> Iterator["_Plain | _Coded"]:
 
 @dataclass(frozen=True)
 class _Chunks:
-    """How a format of chunks says where its samples end: the sizes of the file's and of the chunks' heads, and their form."""
+    """How a format of chunks says where its samples end: the sizes of the heads of file and chunks, and their form."""
 
     first: int
     name: int
@@ -282,7 +282,7 @@ def _name(path: Path) -> str | None:
 
 
 def _promised_bytes(handle: BinaryIO, head: bytes, size: int) -> int | None:
-    """Where the samples end by what a header says; None where it says nothing, as those do that were written to a pipe."""
+    """Where the samples end according to the header; None if it does not say, as when it was written to a pipe."""
     if head.startswith(b"NIST"):
         return _promised_by_sphere(head, size)
     if head.startswith(b".snd") and len(head) >= 12:
@@ -576,7 +576,7 @@ def _skipped(packet: Any, container: Any) -> int:
 
 
 class MpegFrame(NamedTuple):
-    """What the four-byte header of a frame of MPEG audio, layer 2 or 3, says: size in bytes, rate, samples, channels, layer."""
+    """The four-byte header of a frame of MPEG audio, layer 2 or 3: size in bytes, rate, samples, channels, layer."""
 
     size: int
     rate: int
@@ -632,7 +632,7 @@ def _behind_tags(handle: BinaryIO, head: bytes) -> int:
 
 
 def _ogg_links(path: Path, handle: BinaryIO) -> list[tuple[int, int]]:
-    """Start and end of each part of a chained Ogg file, one for a plain one (RFC 3533); a cut-off last page is an error."""
+    """Start and end of each part of an Ogg file, which may be chained (RFC 3533); a cut-off last page is an error."""
     size = handle.seek(0, 2)
     starts: list[int] = []
     place, was_first = 0, False

@@ -148,7 +148,7 @@ def _seq2seq_recipe(
     folder: Path,
     settings: TrainingSettings,
 ) -> None:
-    """Fine-tuning as transformers' documentation shows it: every utterance prepared at 30 s, labels padded with -100."""
+    """Fine-tuning as in transformers' documentation: every utterance prepared at 30 s, labels padded with -100."""
     prepared = [
         {"input_features": pad_frames(features[u], FRAMES_30S, SILENCE).T.copy(), "labels": tokens[u][1:]}
         for u in features

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One training step of ESPnet's hybrid recogniser, and its gradient for a mask estimator, with padded LSTMs and without."""
+"""A training step of ESPnet's hybrid recogniser, and its gradient for a mask estimator, with padded LSTMs or not."""
 
 import tempfile
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""A real Slurm and a real Grid Engine on this machine, started when the first test asks for them and stopped at the end."""
+"""A real Slurm and a real Grid Engine on this machine, started for the first test that asks, stopped at the end."""
 
 from collections.abc import Iterator
 from pathlib import Path

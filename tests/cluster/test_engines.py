@@ -263,7 +263,7 @@ def test_the_job_of_a_killed_submitter_is_cancelled_before_the_next(engine, plac
 
 
 def test_a_job_that_vanished_is_noticed_within_a_minute(engine, place):
-    """One is cancelled by others; one is killed with all its processes; one takes too long; one of an array is cancelled while the other runs."""
+    """One cancelled by others, one killed with all its processes, one that takes too long, one of an array."""
 
     def sleeper(name: str, *options: str) -> subprocess.Popen[str]:
         return engine.start(

@@ -24,7 +24,8 @@ LEARN = f"""\
 
     class Slow(t.Toy):
         def __getitem__(self, where):
-            Path(out, f"asked.{{os.environ.get('RANK', '0')}}").open("a").write(f"{{where[0]}} {{where[1]}} {{os.environ['SLURMD_NODENAME']}}\\n")
+            with Path(out, f"asked.{{os.environ.get('RANK', '0')}}").open("a") as asked:
+                asked.write(f"{{where[0]}} {{where[1]}} {{os.environ['SLURMD_NODENAME']}}\\n")
             time.sleep(pause)
             return super().__getitem__(where)
 
@@ -39,7 +40,8 @@ LEARN = f"""\
     out.mkdir(exist_ok=True)
     weights, log = t.learn(out, data=Slow(), score=Steady(), settings=t.replace(t.SETTINGS, epochs=2))
     if os.environ.get("RANK", "0") == "0":
-        Path(out, "end.json").write_text(json.dumps([{{k: v.tolist() for k, v in weights.items()}}, [e["loss"] for e in log if "loss" in e]]))
+        losses = [e["loss"] for e in log if "loss" in e]
+        Path(out, "end.json").write_text(json.dumps([{{k: v.tolist() for k, v in weights.items()}}, losses]))
 """
 
 

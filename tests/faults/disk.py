@@ -1,7 +1,7 @@
 """Fill the disk in each stage of a mini recipe, free it, and go on: as root, on a small disk in memory.
 
-Each stage is tried with room for hardly more than a run's lock, then with a random part of what it needs, then with enough.  A try that fails
-must say so in one sentence, exit 1, and leave nothing half written.
+Each stage is tried with room for hardly more than a run's lock, then with a random part of what it needs, then with
+enough.  A try that fails must say so in one sentence, exit 1, and leave nothing half written.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def faults_of(
                 yield f"stage {stage} with {room} bytes free: exit {done.returncode}, {said[-1500:]}"
             after = left_by(folder)
             for name in sorted(after):
-                # A training goes on from its checkpoints, whatever of them is whole; what comes of it is compared at the end.
+                # A training goes on from those of its checkpoints that are whole; its result is compared at the end.
                 if "/checkpoints/" not in name and after[name] not in (before_it.get(name), expected.get(name)):
                     yield f"stage {stage} with {room} bytes free left {name} half written"
         done = run(project, *options(recipe, stage))

@@ -22,7 +22,7 @@ QUICK_WHISPERS = {"whisper_mini_fa.yaml": {"epochs": 3}}
 
 
 def copy_of_the_project(target: Path) -> Path:
-    """The files of the checkout without what earlier runs left; the environment and a quickly made mini Whisper are shared."""
+    """The checkout without what earlier runs left; the environment and a quickly made mini Whisper are shared."""
     ignored = shutil.ignore_patterns(*FOLDERS, "downloads", "__pycache__")
     for name in ("conf", "utils", "egs"):
         shutil.copytree(TOP / name, target / name, ignore=ignored, symlinks=True)

@@ -33,7 +33,8 @@ class Attempt:
         self.stages: dict[int, float] = {}
         self._errors = open(project / "errors.log", "w+", encoding="utf-8")
         self.process = subprocess.Popen(
-            ["./run.sh", "--egs", recipe, "--mini", "true", "--stage", str(max(stage, 0))], cwd=project, env=environment(), text=True,
+            ["./run.sh", "--egs", recipe, "--mini", "true", "--stage", str(max(stage, 0))],
+            cwd=project, env=environment(), text=True,
             stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True,
         )  # fmt: skip
         self._news: queue.Queue[int | None] = queue.Queue()

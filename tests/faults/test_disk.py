@@ -49,7 +49,8 @@ WAYS = {
         from salience.data.packed import pack
         place = Path(sys.argv[0]).with_name("long.wav")
         soundfile.write(place, np.zeros(500_000), 16000)
-        pack(folder / "out", [Utterance(id="a", speaker="a", audio=place, text="", duration=31.25, recording="a")], 16000)"""
+        long = Utterance(id="a", speaker="a", audio=place, text="", duration=31.25, recording="a")
+        pack(folder / "out", [long], 16000)"""
     ),
     "a model": (
         """

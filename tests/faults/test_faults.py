@@ -1,4 +1,4 @@
-"""Stages out of order, two runs at once, full disks and damaged inputs, in the short form that every run of the tests has."""
+"""Stages out of order, two runs at once, full disks and damaged inputs, in the short form that CI runs."""
 
 import os
 import re

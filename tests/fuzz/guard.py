@@ -51,7 +51,7 @@ class Forbidden(BaseException):
 
 
 class Guard:
-    """Gives one target its inputs, one after the other, and keeps the first of each kind that it should not have got."""
+    """Gives one target its inputs, one after the other, and keeps the first of each kind of failure."""
 
     def __init__(self, name: str, target: Target, findings: Path) -> None:
         self.name, self.target, self.findings = name, target, findings

@@ -101,9 +101,7 @@ def data_directory(data: bytes, folder: Path) -> None:
 
 def validation(data: bytes, folder: Path) -> None:
     cut(data, folder, *TABLES)
-    assert all(
-        "\n" not in fault for fault in validate(folder, feats=False, max_duration=30)
-    )
+    assert all("\n" not in fault for fault in validate(folder, feats=False, max_duration=30))
 
 
 def transformed(data: bytes, folder: Path) -> None:
@@ -144,7 +142,7 @@ def mended(data: bytes, folder: Path) -> None:
 
 
 def rows(data: bytes, folder: Path) -> None:
-    """Text and bytes of a table are read alike, and reading over its faults ends with the rows that reading mended has."""
+    """Text and bytes of a table are read alike, and reading over its faults gives the rows of the mended table."""
     (folder / "t").write_bytes(data)
     over = list(iterate_table(folder / "t", ignore))
     found = [(key.decode(), value.decode()) for key, value in iterate_rows(folder / "t", mend)]
@@ -502,8 +500,9 @@ def huggingface_config(data: bytes, folder: Path) -> None:
     open_model(str(folder))
 
 
-HUGGINGFACE_CONFIG = b"""{"model_type": "whisper", "d_model": 4, "max_source_positions": 2, "num_mel_bins": 2, "vocab_size": 3,
-"encoder_attention_heads": 1, "encoder_layers": 1, "max_target_positions": 2, "decoder_attention_heads": 1, "decoder_layers": 1}"""
+HUGGINGFACE_CONFIG = b"""{"model_type": "whisper", "d_model": 4, "max_source_positions": 2, "num_mel_bins": 2,
+"vocab_size": 3, "encoder_attention_heads": 1, "encoder_layers": 1, "max_target_positions": 2,
+"decoder_attention_heads": 1, "decoder_layers": 1}"""
 
 
 class _Evil:

@@ -30,7 +30,7 @@ from harness import copy_of_the_project, environment, run
 
 ROWS = list(csv.DictReader(open(Path(__file__).with_name("recipes.csv"), encoding="utf-8")))
 KINDS_OF_STAGES = ((0, 1), (2, 4, 5), (3,), (6,), (7, 8))
-"""Of the accent recipes: tables, arrays of jobs that write archives, a training, an array of trainings, hypotheses and scores."""
+"""Of the accent recipes: tables, arrays of jobs that write archives, trainings, hypotheses and scores."""
 
 
 def options_of(recipe: str) -> list[str]:
@@ -341,7 +341,7 @@ def test_pretraining_on_catalan_helps_the_recogniser(projects):
         and not r.get("gender")
     }
     (own,), (random_start,) = cer["own"], cer["random"]
-    # At equal updates, with which either start begins to write.  In four runs the gap was 9 to 28 points: the last bits of
+    # At equal updates, after which either start begins to write.  In four runs the gap was 9 to 28 points: last bits of
     # the decoded audio move so short a pretraining by five.
     assert random_start < 98 and own < random_start - 5
 

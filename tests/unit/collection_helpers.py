@@ -1,4 +1,4 @@
-"""What the tests of the collection share: a meter of our own, short sounds, and the two programs run in this process."""
+"""What the tests of the collection share: a loudness meter, short sounds, and the two programs, run in-process."""
 
 from pathlib import Path
 

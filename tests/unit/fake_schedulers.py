@@ -1,4 +1,4 @@
-"""Slurm and Grid Engine as small scripts: they run a job's tasks one after another, and remember what they were asked."""
+"""Slurm and Grid Engine as small scripts that run a job's tasks one after another and record their command lines."""
 
 import os
 import stat
@@ -86,7 +86,7 @@ for name in os.listdir(calls):
 
 
 def install(folder: Path) -> dict[str, str]:
-    """Write the commands of both into the folder, where they also leave what they saw; the variables with which they are found."""
+    """Write the commands of both into the folder, where they leave their records; returns variables that find them."""
     folder.mkdir()
     for name, text in {
         "qsub": QSUB,

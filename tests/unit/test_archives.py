@@ -213,7 +213,8 @@ def test_every_specifier_is_read_and_its_archive_known(tmp_path, monkeypatch, na
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
-    [("[0:9]", 9), ("[0:10]", 9), ("[8:8]", 1), ("[0:11]", "rows 0 to 11"), ("[9:9]", "rows 9 to 9"), ("[3:2]", "rows 3 to 2"),
+    [("[0:9]", 9), ("[0:10]", 9), ("[8:8]", 1),
+     ("[0:11]", "rows 0 to 11"), ("[9:9]", "rows 9 to 9"), ("[3:2]", "rows 3 to 2"),
      ("[:,0:5]", "columns 0 to 5"), ("[0:1,9:9]", "columns 9 to 9")],
 )  # fmt: skip
 def test_a_range_may_pass_the_end_by_two_rows_as_in_kaldi(tmp_path, wanted, found):

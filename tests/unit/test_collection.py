@@ -315,9 +315,11 @@ def test_nothing_to_collect_is_one_sentence(tmp_path: Path) -> None:
 def test_the_recipe_settings_are_read(tmp_path: Path) -> None:
     write(tmp_path / "audio/Lori/tone.wav", np.zeros(RATE))
     done = subprocess.run(
-        [sys.executable, TOP / COLLECT, "--config", TOP / "egs/cv_fa_pdid/conf/collection.yaml", "--root", tmp_path / "audio",
+        [sys.executable, TOP / COLLECT, "--config", TOP / "egs/cv_fa_pdid/conf/collection.yaml",
+         "--root", tmp_path / "audio",
          "--out", tmp_path / "out", "--settings.vad", "silero", "--job", "1", "--jobs", "1"],
-        capture_output=True, text=True, env={"PYTHONPATH": str(TOP / "local"), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True,
+        env={"PYTHONPATH": str(TOP / "local"), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     work = json.loads((tmp_path / "out/Lori-tone/outcome.json").read_text())["work"]

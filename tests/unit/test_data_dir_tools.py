@@ -97,21 +97,31 @@ FAULTS = {
     "spk2utt differs": (dict(spk2utt="a a-1\n"), "spk2utt: does not say the same as utt2spk"),
     "spk2utt has more": (dict(spk2utt="a a-1 a-2\nb b-1\n"), "spk2utt: does not say the same as utt2spk"),
     "text lacks": (dict(text="a-1 x\n"), "text: lacks utterances"),
-    "text has more": (dict(text="a-1 x\na-2 x\na-3 x\n"), "text: has keys that are no utterance of this directory: line 3 (a-3)"),
+    "text has more": (
+        dict(text="a-1 x\na-2 x\na-3 x\n"), "text: has keys that are no utterance of this directory: line 3 (a-3)"
+    ),
     "utt2accent lacks": (dict(utt2accent="a-1 x\n"), "utt2accent: lacks utterances"),
     "utt2accent empty": (dict(utt2accent="a-1 x\na-2\n"), "utt2accent: has keys without a value: line 2 (a-2)"),
     "utt2split lacks": (dict(utt2split="a-2 x\n"), "utt2split: lacks utterances"),
     "utt2lang lacks": (dict(utt2lang="a-2 x\n"), "utt2lang: lacks utterances"),
     "gender": (dict(spk2gender="a male\n"), "spk2gender: has values other than m and f: line 1 (a)"),
     "gender lacks": (dict(spk2gender=""), "spk2gender: lacks speakers"),
-    "duration": (dict(utt2dur="a-1 0\na-2 x\n"), "utt2dur: has values that are no length above 0: line 1 (a-1), line 2 (a-2)"),
+    "duration": (
+        dict(utt2dur="a-1 0\na-2 x\n"), "utt2dur: has values that are no length above 0: line 1 (a-1), line 2 (a-2)"
+    ),
     "wav.scp lacks": (dict(wav_scp="a-1 x.wav\n"), "wav.scp: lacks recordings"),
-    "tilde": (dict(wav_scp="a-1 ~/x.wav\na-2 sox ~me/x.wav |\n"), "begin with ~, which only a shell expands: line 1 (a-1), line 2"),
+    "tilde": (
+        dict(wav_scp="a-1 ~/x.wav\na-2 sox ~me/x.wav |\n"),
+        "begin with ~, which only a shell expands: line 1 (a-1), line 2",
+    ),
     "recording segments": (
-        dict(segments="a-1 r 0 1\na-2 r 1 2\n"), "wav.scp: has keys that are no recording of this directory: line 1 (a-1)"
+        dict(segments="a-1 r 0 1\na-2 r 1 2\n"),
+        "wav.scp: has keys that are no recording of this directory: line 1 (a-1)",
     ),
     "segment fields": (dict(segments="a-1 r 0\na-2 r 1 2\n"), "not utterance, recording, start and end: line 1 (a-1)"),
-    "segment times": (dict(segments="a-1 r 1 1\na-2 r x 2\n"), "do not end after they start, or start before 0: line 1 (a-1)"),
+    "segment times": (
+        dict(segments="a-1 r 1 1\na-2 r x 2\n"), "do not end after they start, or start before 0: line 1 (a-1)"
+    ),
     "no-break space": (dict(text="a-1 x\u00a0y\na-2 x\n"), "U+00A0 NO-BREAK SPACE in it: line 1 (a-1)"),
     "carriage return": (dict(text="a-1 x\r\na-2 x\r\n"), "U+000D CARRIAGE RETURN in it: line 1 (a-1), line 2 (a-2)"),
     "tab": (dict(text="a-1 x\ty\na-2 x\n"), "U+0009 TAB in it: line 1"),
@@ -121,7 +131,9 @@ FAULTS = {
     "<s>": (dict(text="a-1 <s> x\na-2 x\n"), "text: has <s> as a word: line 1 (a-1)"),
     "</s>": (dict(text="a-1 x\na-2 x </s>\n"), "text: has </s> as a word: line 2 (a-2)"),
     "#0": (dict(text="a-1 #0\na-2 x\n"), "text: has #0 as a word: line 1 (a-1)"),
-    "empty transcript": (dict(text="a-1 x\na-2\n"), "text: has empty transcripts (utils/fix_data_dir.sh drops them): line 2 (a-2)"),
+    "empty transcript": (
+        dict(text="a-1 x\na-2\n"), "text: has empty transcripts (utils/fix_data_dir.sh drops them): line 2 (a-2)"
+    ),
     "blank transcript": (dict(text="a-1 x\na-2   \n"), "text: has empty transcripts"),
     "not UTF-8": (dict(text=b"a-1 x\na-2 caf\xe9\n"), "text: is not UTF-8 (iconv converts it): line 2"),
 }  # fmt: skip

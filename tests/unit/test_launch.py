@@ -54,7 +54,8 @@ def test_several_nodes_meet_on_the_first(launched):
     host = subprocess.run(["hostname"], capture_output=True, text=True).stdout.strip()
     assert words == [
         "srun", "--nodes=3", "--ntasks-per-node=1", "--ntasks=3", "--kill-on-bad-exit=1", "--cpus-per-task=5",
-        "torchrun", "--node-rank", "1", "--nnodes", "3", "--nproc-per-node", "2", "--master-addr", host, "--master-port", "20007",
+        "torchrun", "--node-rank", "1", "--nnodes", "3", "--nproc-per-node", "2",
+        "--master-addr", host, "--master-port", "20007",
         "--no-python", WORKER, "train.py", "--out", "a b",
     ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Audio as other programs write it: every format has the right length and samples, and a file that was cut off is told.
 
-The encoders are not ours: FFmpeg's libraries (PyAV) on a pipe, sox, lame, opusenc and oggenc.  Heads that name no length,
-or a wrong one, are written byte by byte, as arecord and others do.
+The encoders are not ours: FFmpeg's libraries (PyAV) on a pipe, sox, lame, opusenc and oggenc.  Heads that name no
+length, or a wrong one, are written byte by byte, as arecord and others do.
 """
 
 import shutil

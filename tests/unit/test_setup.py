@@ -310,7 +310,7 @@ def test_every_requirement_has_one_pin_for_all_pythons(name):
 
 @pytest.fixture
 def lists(tmp_path):
-    """A checkout with lists for Python 3.13 and 3.14, and a registry that is a folder of wheels with nothing in them."""
+    """A checkout with lists for Python 3.13 and 3.14, and a registry that is a folder of empty wheels."""
     top = tmp_path / "top"
     for folder in (".ci", "utils", "tests/fuzz", "registry"):
         (top / folder).mkdir(parents=True)
@@ -557,7 +557,7 @@ def test_tests_of_a_group_share_a_process(tmp_path):
 
 @pytest.fixture
 def suite(tmp_path):
-    """A checkout whose pytest only notes its options; $UNIT and $RECIPES are its answers for unit tests and for the others."""
+    """A checkout whose pytest only notes its options; $UNIT and $RECIPES are its exit codes for both halves."""
     top = tmp_path / "top"
     for folder in ("utils", "tests/unit", "tests/recipes", "bin"):
         (top / folder).mkdir(parents=True)

@@ -664,7 +664,7 @@ def test_a_task_that_starts_when_its_submitter_is_gone_does_nothing(command, sch
 
 
 def test_a_task_that_slurm_ends_may_write_its_checkpoint_and_is_waited_for(schedulers):
-    """All its processes get SIGTERM; what still runs when the job's script has ended is killed, and the job runs again."""
+    """Its processes get SIGTERM; what still runs when the job's script has ended is killed, and the job runs again."""
     Path("job").write_text(
         "trap 'sleep 1; echo whole > checkpoint; exit 143' TERM\n[ ! -e checkpoint ] || exit 0\necho $$ > pid\nsleep 60"
         " & wait\n"

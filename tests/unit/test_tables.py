@@ -1,4 +1,4 @@
-"""One reader of tables: white space, characters and ids that mean the same to programs, tools, validation and leakage."""
+"""One reader of tables: white space, characters and ids mean the same to programs, tools, validation and leakage."""
 
 import sys
 import tempfile

@@ -58,7 +58,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording: clips with their paths in its folder, what was rejected, and what was found on the way."""
+    """What became of a recording: clips with their paths in its folder, rejected parts, and what was found in it."""
 
     clips: list[pdid.Clip]
     rejected: list[Rejected]

@@ -17,7 +17,7 @@ MUSIC = "(music)"
 """The speaker of a line that says where there is music."""
 TOLERANCES = (0.25, 0.5)
 WITHIN = 0.2
-"""Seconds, at most half its length, by which an utterance may reach out of a clip whose text it is part of, or into another."""
+"""Seconds, at most half its length, by which an utterance may reach beyond the clip that has its text."""
 
 
 @dataclass(frozen=True)

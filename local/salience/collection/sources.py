@@ -18,10 +18,10 @@ from salience.files import files_below, shown
 logger = logging.getLogger(__name__)
 
 ENDINGS = {
-    ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi", ".caf", ".f4v", ".flac",
-    ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mpga", ".mts",
-    ".oga", ".ogg", ".ogv", ".opus", ".ra", ".rm", ".sph", ".spx", ".ts", ".tta", ".vob", ".w64", ".wav", ".weba", ".webm",
-    ".wma", ".wmv", ".wv",
+    ".3g2", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi", ".caf", ".f4v",
+    ".flac", ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg",
+    ".mpga", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".ra", ".rm", ".sph", ".spx", ".ts", ".tta", ".vob", ".w64",
+    ".wav", ".weba", ".webm", ".wma", ".wmv", ".wv",
 }  # fmt: skip
 """What is taken for a recording in a folder; a list may name files of any ending."""
 
@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Rejected:
-    """What is left out: a whole recording, or the seconds from `start` to `end`; `reason` is a word, then a sentence."""
+    """What is left out: a recording, or its seconds from `start` to `end`; `reason` is a word, then a sentence."""
 
     recording: str
     accent: str
@@ -74,7 +74,7 @@ def find(root: Path | None, table: Path | None) -> tuple[list[Source], list[Reje
 
 
 def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
-    """The recordings in `root`/<accent>/, at any depth, sorted by key; links are followed, what starts with a dot is not.
+    """The recordings in `root`/<accent>/, at any depth, sorted by key; links are followed, hidden files ignored.
 
     A folder without any is an InputError.  Rejected are recordings beside the
     accents' folders, those of one key (`a.mp3` beside `a.wav`) all, and what
@@ -133,7 +133,7 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
                     None,
                     None,
                     "list",
-                    f"{table}:{number} is not a path, an accent and perhaps a speaker, parted by tabs; complete the line",
+                    f"{table}:{number} is not a path, an accent and perhaps a speaker, separated by tabs; fix the line",
                 )
             )
             continue
@@ -158,28 +158,13 @@ def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tu
         path, key = said[0].path, key_of(said[0].path, base)
         accents = list(dict.fromkeys(one.accent for one in said))
         if len(accents) > 1:
-            rejected.append(
-                Rejected(
-                    key,
-                    "",
-                    None,
-                    None,
-                    "two accents",
-                    f"{path} has the accents {' and '.join(accents)} ({', '.join(one.place for one in said)}); keep one of them",
-                )
-            )
+            places = ", ".join(one.place for one in said)
+            why = f"{path} has the accents {' and '.join(accents)} ({places}); keep one of them"
+            rejected.append(Rejected(key, "", None, None, "two accents", why))
             continue
         for other in dict.fromkeys(one.path for one in said if one.path != path):
-            rejected.append(
-                Rejected(
-                    key_of(other, base),
-                    accents[0],
-                    None,
-                    None,
-                    "list",
-                    f"{other} is the same recording as {path}; keep one of them",
-                )
-            )
+            why = f"{other} is the same recording as {path}; keep one of them"
+            rejected.append(Rejected(key_of(other, base), accents[0], None, None, "list", why))
         speakers = {one.speaker for one in said}
         source = Source(key, path, accents[0], said[0].speaker if len(speakers) == 1 else None)
         by_name.setdefault(plain(key), []).append(source)
@@ -216,7 +201,7 @@ def _fault(row: _Named, base: Path) -> str | None:
 
 
 def _by_file(rows: Sequence[_Named]) -> list[list[_Named]]:
-    """`rows` in groups that name one file, whether by other paths and links or as a copy, in the order of their first."""
+    """Group the rows that name the same file, by other paths and links or as a copy, in the order of the first."""
     real = {path: _real(path) for path in {row.path for row in rows}}
     first_of = {path: path for path in real.values()}
     for group in copies(sorted(path for path in first_of if os.path.isfile(path))):

@@ -17,7 +17,7 @@ BINS = {"duration": np.arange(3, 31, 1.0), "snr": np.arange(10, 82, 4.0), "speak
 
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
-    """Write the table of what was left out, a line each: times in seconds (empty for whole recordings), reason, sentence."""
+    """Write the table of what was left out: times in seconds (empty for whole recordings), reason, sentence."""
     with whole_file(path) as handle:
         handle.write("\t".join(REJECTED_COLUMNS) + "\n")
         for one in rejected:
@@ -27,7 +27,7 @@ def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
 
 
 def accents_table(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """Samples and hours of each accent, as in Table 1 of Sameti et al. (2025), with recordings and speakers beside them."""
+    """Samples and hours of each accent, as in Table 1 of Sameti et al. (2025), with recordings and speakers."""
     table = []
     for accent in sorted({clip.accent for clip in clips}, key=str.encode):
         own = [clip for clip in clips if clip.accent == accent]

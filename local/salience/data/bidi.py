@@ -22,7 +22,7 @@ def isolated(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns of a terminal that a text takes: none for signs above or below and for invisible marks, two for wide letters."""
+    """Columns that a text takes on a terminal: none for combining and invisible marks, two for wide letters."""
     return sum(
         0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
