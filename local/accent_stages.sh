@@ -12,7 +12,7 @@ takes systems "$systems" 'zero-shot|plain|specaugment|random-mask|other-mask|gra
     "some of zero-shot, plain, specaugment, random-mask, other-mask, gradcam and gradcam++"
 
 check_options "a number" "$whole" standard_train
-check_options "numbers parted by blanks" "$decimals" speed_factors
+check_options "numbers separated by spaces" "$decimals" speed_factors
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
 masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)

@@ -2,8 +2,8 @@
 """Stage 1: the recogniser's output tokens, characters or subwords, from the training text."""
 
 import logging
+import re
 from pathlib import Path
-from typing import Literal
 
 from salience import program
 from salience.data.normalisers import squeeze
@@ -16,21 +16,22 @@ from salience.steps import Step
 logger = logging.getLogger("prepare_tokens")
 
 
-def prepare_tokens(text: Path, out: Path, type: Literal["char", "bpe"] = "char", size: int = 30) -> None:
+def prepare_tokens(text: Path, out: Path, tokens: str = "char") -> None:
     """Write out/tokens.txt in ESPnet2's form and, for subwords, SentencePiece's out/bpe.model.
 
     Args:
         text: Kaldi's text table of the training set.
         out: Folder for the tokens.
-        type: char, or bpe for SentencePiece's subwords.
-        size: Number of subwords, the three special ones of SentencePiece counted in.
+        tokens: char, or for instance bpe30 for 30 of SentencePiece's subwords, its three special ones counted in.
     """
-    model = out / "bpe.model"
+    if not re.fullmatch(r"char|bpe[1-9][0-9]*", tokens):
+        raise InputError(f"--tokens takes char, or bpe and the number of subwords, not {tokens!r}")
+    model, subwords = out / "bpe.model", tokens.startswith("bpe")
     step = Step(
         out / "step.json",
-        {"type": type, "size": size if type == "bpe" else None},
+        {"tokens": tokens},
         inputs=[text],
-        outputs=[out / "tokens.txt"] + ([model] if type == "bpe" else []),
+        outputs=[out / "tokens.txt"] + ([model] if subwords else []),
     )
     if step.is_done():
         return
@@ -38,17 +39,17 @@ def prepare_tokens(text: Path, out: Path, type: Literal["char", "bpe"] = "char",
     if not texts:
         raise InputError(f"{text} holds no words; run the stage that writes it again")
     with step:
-        if type == "bpe":
-            subwords = train_subwords(texts, size)
-            tokens = subword_tokens(subwords)
+        if subwords:
+            pieces = train_subwords(texts, int(tokens.removeprefix("bpe")))
             with whole_file(model, "wb") as handle:
-                handle.write(subwords)
+                handle.write(pieces)
+            found = subword_tokens(pieces)
         else:
-            tokens = character_tokens(texts)
+            found = character_tokens(texts)
             # Its presence says that the tokens are subwords.
             model.unlink(missing_ok=True)
-        write_tokens(out / "tokens.txt", tokens)
-    logger.info("wrote %d tokens to %s", len(tokens), out / "tokens.txt")
+        write_tokens(out / "tokens.txt", found)
+    logger.info("wrote %d tokens to %s", len(found), out / "tokens.txt")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the recipe that sources this sets some variables and reads the others
-# What every recipe's run.sh needs: folders, checks of the options, and words for stages.
-# A recipe sets: mini, stage, stop_stage, nj, ngpu, nodes, seed, check_space; conf, results, launcher and train_jobs may be
-# empty.
+# What every recipe's run.sh needs once its options are known: checks of them, folders, and functions for stages.
 
 fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
 
 # parse_options.sh stops at the first word that is no option.
 [ $# -eq 0 ] || fail "unexpected word '$1'; options are written --name value (--help lists them)"
-
 # What the recipe sets itself; the user's environment may hold names of other recipes' options.
-own_options=" $(sed -n 's/^\([a-z_]*\)=.*/\1/p' "$0" | sort -u | xargs) "
+if grep -q '^\. options\.sh' "$0"; then sources=("$0" "$SALIENCE_ROOT/local/options.sh"); else sources=("$0") renamed=; fi
+own_options=" $(sed -n 's/^\([a-z_]*\)=.*/\1/p' "${sources[@]}" | sort -u | xargs) "
+for option in $renamed; do
+    old=${option%%=*} new=${option#*=}
+    [ -z "${!old}" ] || fail "--${old//_/-} is now called --${new//_/-}"
+done
 
 check_options() { # check_options <what they take> <pattern> <options>: of these options, those that the recipe has
     local option
@@ -32,7 +34,7 @@ whole='(0|[1-9][0-9]{0,17})' decimal='-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)
 wholes="($whole( +$whole)*)?" decimals="($decimal( +$decimal)*)?"
 check_options "a number" "$whole" "stage stop_stage nj ngpu nodes seed"
 check_options "a number" "($whole)?" train_jobs
-check_options "numbers parted by blanks" "$wholes" seeds
+check_options "numbers separated by spaces" "$wholes" seeds
 [ "$stage" -le 9 ] || fail "there is no stage $stage; they go from 0 to 9 (--help)"
 for option in nj nodes train_jobs; do
     [ "${!option:-1}" -ge 1 ] || fail "--${option//_/-} must be at least 1"
@@ -62,25 +64,31 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export SALIENCE_STAGES="$downloads=0 $data=1 $dump=2"
 
 lock_folders() { # one run at a time in these folders, as two would write the same files; the last process of a run unlocks
-    local file=$PWD/$exp/.lock code=0 pid='' host='' since='' jobs
+    local file=$PWD/$exp/.lock code=0
     mkdir -p "$exp" 2> /dev/null || fail "cannot make $PWD/$exp; give this folder room and permission to write"
     { exec {lock}>> "$file"; } 2> /dev/null || fail "cannot write $file; give this folder room and permission to write"
     # A run that was killed just now may need a moment to be gone.
     flock --timeout 5 --conflict-exit-code 100 "$lock" 2> /dev/null || code=$?
-    read -r pid host since < "$file" || true
-    if [ $code -eq 100 ] && [ "$host" = "$HOSTNAME" ] && ! kill -0 "$pid" 2> /dev/null; then
-        jobs=$(exec {lock}>&-; find /proc/[0-9]*/fd -lname "$file" 2> /dev/null | cut -d / -f 3 | sort -nu | grep -vx $$ | xargs) || true
-        fail "the run of process $pid on $host was killed, but its jobs still work in $PWD/$exp (process $jobs); wait until they have ended, or end them"
-    elif [ $code -eq 100 ]; then
-        fail "another run works in $PWD/$exp: process ${pid:-unknown} on ${host:-unknown} since ${since:-now}; wait until it has ended, or end it"
-    elif [ $code -ne 0 ] && [ -n "$pid" ] && { [ "$host" != "$HOSTNAME" ] || kill -0 "$pid" 2> /dev/null; }; then
-        # Without flock, or on a file system that has none, what a run wrote must do.
-        fail "another run works in $PWD/$exp, or was killed there: process $pid on $host since $since; wait until it has ended, or remove $file"
-    fi
+    [ $code -eq 0 ] || refuse_second_run "$file" $code
     # shellcheck disable=SC2064  # the file of now: folds change $exp
     trap "end_run $(printf %q "$file")" EXIT
     trap 'exit 130' INT # Ctrl-C reaches the program in the foreground as well; bash alone would go on if that one ended otherwise
     echo "$$ $HOSTNAME $(date '+%Y-%m-%dT%H:%M:%S')" > "$file"
+}
+
+refuse_second_run() { # refuse_second_run <lock> <exit code of flock>: 100 if another run, or what is left of one, holds the lock
+    local pid='' host='' since='' jobs alive=true
+    read -r pid host since < "$1" || true
+    [ "$host" != "$HOSTNAME" ] || kill -0 "$pid" 2> /dev/null || alive=false
+    if [ "$2" -eq 100 ] && ! $alive; then
+        jobs=$(exec {lock}>&-; find /proc/[0-9]*/fd -lname "$1" 2> /dev/null | cut -d / -f 3 | sort -nu | grep -vx $$ | xargs) || true
+        fail "the run of process $pid on $host was killed, but its jobs still work in $PWD/$exp (process $jobs); wait until they have ended, or end them"
+    elif [ "$2" -eq 100 ]; then
+        fail "another run works in $PWD/$exp: process ${pid:-unknown} on ${host:-unknown} since ${since:-now}; wait until it has ended, or end it"
+    elif [ -n "$pid" ] && $alive; then
+        # Without flock, or on a file system that has none, what a run wrote must do.
+        fail "another run works in $PWD/$exp, or was killed there: process $pid on $host since $since; wait until it has ended, or remove $1"
+    fi
 }
 
 end_run() { # end_run <lock>: at the end, also by SIGTERM, with which bash comes here while a program is in the foreground
@@ -89,13 +97,11 @@ end_run() { # end_run <lock>: at the end, also by SIGTERM, with which bash comes
     # A submitter cancels its jobs.
     # shellcheck disable=SC2086
     [ -z "$running" ] || { kill $running 2> /dev/null; wait $running; } || true
-    # What failed on a full disk, a shell command or a job's log, may not have said what to do.
-    if [ $code -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
-        echo "$(basename "$PWD")/run.sh: no space left on the disk for $PWD; free some and run the same command again, what is done stays done" >&2
-        : > "$1"
-        exit 1 # awk and others have codes of their own
-    fi
     : > "$1"
+    # What failed on a full disk, a shell command or a job's log, may not have said what to do; and awk has codes of its own.
+    if [ $code -ne 0 ] && [ "$(df -Pk "$PWD" | awk 'NR == 2 { print $4 }')" -lt 100 ]; then
+        fail "no space left on the disk for $PWD; free some and run the same command again, what is done stays done"
+    fi
 }
 lock_folders
 
@@ -183,6 +189,27 @@ in_array() { # in_array <log name> <list of argument lines> <options of the subm
     shift
     # shellcheck disable=SC2086
     $cuda_cmd "${options[@]}" JOB=1:"$(wc -l < "$lines")" "$log.JOB.log" nth_line.sh "$lines" JOB "$@"
+}
+
+run_array() { # run_array <log name> <lines of arguments> [<options of the submitter>] -- <command>: one job a line
+    mkdir -p "$(dirname "$1")"
+    echo "$2" > "$1.lines"
+    in_array "$1" "$1.lines" "${@:3}"
+}
+
+train_array() { # train_array <log name> <lines of arguments> <program and its other arguments>: one training a line
+    # shellcheck disable=SC2086
+    run_array "$1" "$2" $gpu $spread --max-jobs-run "$train_jobs" -- $launcher "${@:3}" --ngpu "$ngpu"
+}
+
+each_seed() { # each_seed <words>: a line of them for every seed, which {seed} stands for
+    local s
+    for s in $seeds; do echo "${1//\{seed\}/$s}"; done
+}
+
+needs_each_seed() { # needs_each_seed <file with {seed}> <stage>
+    local file
+    for file in $(each_seed "$1"); do needs "$file" "$2"; done
 }
 
 one_of() { # one_of <words>: them with | between, as placeholders of patterns take them

@@ -1,83 +1,153 @@
 #!/usr/bin/env bash
-# The bubble cooperative network on AN4: a mask estimator learns to drown as much of the spectrogram in noise as an
-# ESPnet hybrid CTC/attention recogniser can bear.  What it spares is what the recogniser listens to.
+# The bubble cooperative network on AN4 (Salami Kavaki and Mandel, 2020): a mask estimator adds as much noise to speech as a
+# frozen recogniser, ESPnet's hybrid CTC/attention, can bear.  What it spares is what the recogniser listens to.
+set -euo pipefail
+. ./path.sh
+. options.sh # --stage, --nj, --ngpu, --mini and others that every recipe has
 
 # The corpus: the sphere release, a raw one or a copy in RIFF; downloaded when neither is given.
 an4_root=
 an4_archive=
 
-stage=0
-stop_stage=9
-nj=2                     # jobs of an array
-ngpu=0                   # for each training, on each node
-nodes=1                  # for each training (Slurm)
-cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
-seed=1                   # of the synthetic corpus and the language model
-mini=false               # true: a synthetic corpus in the same format
-check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
 seeds=                   # of recognisers and estimators (default: 1 2; mini: 1)
-draws=                   # of the noise that the tables average over (default: 1 2 3; mini: 1)
-skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
-token_type=char          # char, or bpe for subwords
-nbpe=30                  # how many subwords
-use_lm=false             # true: decode with a language model of characters, trained on the transcripts
-robust=true              # false: the listener hears clean speech only, as the paper's
-rounds=                  # 1: the paper's; in each further one (default: 2; --listener whisper: 1) the listener learns through the last
-                         # one's masks and the estimator goes on
-listener=hybrid          # who teaches the estimators: hybrid, the recogniser of stage 3, or whisper
-listener_model=          # for whisper: the checkpoint
-sweeps=default           # loss weights that are varied as in figure 2 (default: asr mask entropy smoothness; mini: asr
-                         # mask); "" for none
+realisations=            # of the noise, which results are averaged over (default: 1 2 3; mini: 1)
+tokens=char              # char, or for instance bpe30 for 30 subwords
+use_lm=false             # true: decode with a language model of the tokens, trained on the transcripts
+robust=true              # false: train the recogniser on clean speech only, as in the paper
+whisper=                 # a Whisper checkpoint that trains the estimators, instead of the recogniser of stage 3
+rounds=                  # of recogniser and estimator (default: 2, or 1 with --whisper); 1: as in the paper
+sweeps=default           # loss weights to vary as in figure 2 (default: asr mask entropy smoothness; mini: asr mask); "" for none
 sweep_points=            # values of each (default: 3; mini: 2)
-sweep_further=           # true: the sweeps' estimators go on from that of stage 4, with another weight (default; mini: false)
-snrs=                    # of the noisy test sets, in dB (default: 20 10 0; mini: 10)
-train_snr="0 20"         # range of the noise that recognisers are retrained with
-retrained="retrain-clean retrain-everywhere retrain-spared" # "" for none; without these and without sweeps, stage 6 is passed
+sweep_further=           # true: the sweeps' estimators start from that of stage 4 (default; mini: false)
+retrained="retrain-clean retrain-everywhere retrain-spared" # recognisers retrained with noise; "" for none
+train_snr="0 20"         # range of that noise, in dB
+snrs=                    # of the noisy test sets that they are compared on, in dB (default: 20 10 0; mini: 10)
+recogniser_config=       # settings of the recogniser (default: recogniser.yaml in --conf); conf/full/recogniser_defaults.yaml: Table 1
+estimator_config=        # settings of the estimators (default: estimator.yaml in --conf); conf/no_leak.yaml: masks that leak fewer words
+sweep_config=            # settings of the sweeps' estimators (default: sweep.yaml in --conf)
+retrain_config=          # settings of retraining (default: retrain.yaml in --conf)
 examples=                # test utterances to draw (default: three of different speakers)
-conf=                    # folder of settings (default: conf, for processors; conf/full: the paper's, for a GPU; mini: conf/mini)
-listener_config=         # settings of the recogniser (default: listener.yaml there; conf/full/listener_defaults.yaml: Table 1 to the letter)
-estimator_config=        # settings of the estimators (default: estimator.yaml there); conf/no_leak.yaml: masks that write less of the
-                         # words; what other settings make has their name in its folders and in RESULTS.md
-train_jobs=              # trainings at a time (default: nj)
-launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
-sweep_config=            # settings of the sweeps' estimators (default: sweep.yaml there)
-retrain_config=          # settings of retraining (default: retrain.yaml there)
-results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3']
     [--an4-archive FILE | --an4-root DIR] [--sweep-points N] [--skip-bad-clips true]
-    [any variable at the top of this file]
+    [any variable at the top of this file or of local/options.sh]
 --sweeps 'asr mask' --retrained '' takes some of the sweeps and no retraining; without either, stage 6 is passed
 the paper's sizes: --conf conf/full --rounds 1 --seeds '1 2 3' --sweep-points 8 --sweep-further false
 stages: 0 corpus, 1 data, 2 features, 3 recogniser, 4 mask estimators and masks, 5 noise, 6 sweeps and retraining,
         7 decode, 8 score, 9 report"
 
-set -euo pipefail
+renamed_options "draws=realisations token_type=tokens nbpe=tokens listener=whisper listener_model=whisper
+    listener_config=recogniser_config"
 command="./run.sh --egs an4${*:+$(printf ' %q' "$@")}"
-. ./path.sh
 . parse_options.sh
-# The first run sets up .venv; later ones pass at once.
-setup.sh
+setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
-if [ "$mini" = true ]; then
-    [ "$sweeps" != default ] || sweeps="asr mask"
-    seeds=${seeds:-1} draws=${draws:-1} sweep_points=${sweep_points:-2} snrs=${snrs:-10} dev_utterances=12
-    sweep_further=${sweep_further:-false}
-else
-    [ "$sweeps" != default ] || sweeps="asr mask entropy smoothness"
-    seeds=${seeds:-1 2} draws=${draws:-1 2 3} sweep_points=${sweep_points:-3} snrs=${snrs:-20 10 0} dev_utterances=100
-    sweep_further=${sweep_further:-true}
-fi
 . stages.sh
-. local/bubble_stages.sh
+. local/settings.sh
+. local/functions.sh
+. local/run_rounds.sh
+. local/run_sweeps.sh
+. local/run_retraining.sh
 
-if begin 0 "corpus";                                               then fetch an4; fi
-if begin 1 "data directories: 848 to learn, 100 to choose, 130 to test, and tokens"; then prepare_data; fi
-if begin 2 "fbank features and their mean and variance";           then extract_features; fi
-if begin 3 "recognisers: ESPnet's hybrid CTC/attention";           then train_listeners; fi
-if begin 4 "mask estimators, and the masks of all sets";           then train_estimators; fi
-if begin 5 "noise: through the masks, everywhere, at several SNRs"; then mix_noise; fi
-if begin 6 "sweeps of the loss weights; recognisers retrained with noise"; then train_more; fi
-if begin 7 "hypotheses";                                           then decode; fi
-if begin 8 "CER";                                                  then score; fi
-if begin 9 "report";                                               then report_results; fi
+if begin 0 "corpus"; then
+    fetch an4
+fi
+
+if begin 1 "data directories: 848 train, 100 dev, 130 test; tokens"; then
+    needs "$downloads/an4/root.txt" 0
+    local/prepare_sets.py --an4 "$(cat "$downloads/an4/root.txt")" --dev-utterances "$dev_utterances" \
+        --skip-bad-clips "$skip_bad_clips" --out "$data"
+    check_sets train dev test
+    prepare_tokens.py --text "$data/train/text" --tokens "$tokens" --out "$token_list"
+fi
+
+if begin 2 "fbank features, their mean and variance"; then
+    split_sets "train dev test"
+    $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
+        extract_features.py --kind fbank --data "$data" --sets "train dev test" --out "$dump" --job JOB --jobs "$nj" \
+        --check-space "$check_space"
+    merge_archives.py --folder "$dump" --sets "train dev test" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
+    compute_cmvn.py --features "$dump/train/feats.scp" --out "$dump"
+fi
+
+if begin 3 "recognisers: ESPnet's hybrid CTC/attention, on clean speech, then with bubble noise"; then
+    needs "$dump/cmvn.npz" 2
+    needs "$token_list/tokens.txt" 1
+    train_array "$recognisers/clean/log/train" "$(each_seed "--seed {seed} --out $recognisers/clean/seed{seed}")" \
+        train_espnet.py --config "$recogniser_config" --data "$data" --features "$dump" --tokens "$token_list" --cmvn "$dump/cmvn.npz"
+    if $robust; then
+        train_array "$recognisers/robust/log/train" \
+            "$(each_seed "--init $recognisers/clean/seed{seed} --seed {seed} --out $recognisers/robust/seed{seed}")" \
+            train_espnet.py --config "$conf/robust.yaml" --data "$data" --features "$dump" --tokens "$token_list" --cmvn "$dump/cmvn.npz"
+    fi
+    if $use_lm; then
+        train_array "$exp/lm/log/train" "--seed $seed --out $exp/lm" \
+            train_lm.py --config "$conf/lm.yaml" --data "$data" --tokens "$token_list"
+    fi
+fi
+
+if begin 4 "mask estimators, and the noise masks of all sets"; then
+    needs_each_seed "$(recogniser_of 1)/seed{seed}/model.pth" 3
+    train_array "$(estimators_of 1)/log/train" "$(each_seed "$(frozen_recogniser 1) --seed {seed} --out $(estimators_of 1)/seed{seed}")" \
+        train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data"
+    estimate_masks "$(masks_of 1)/log/estimate" "train dev test" "$(each_seed "$(estimators_of 1)/seed{seed}")" "$(each_seed "$(masks_of 1)/seed{seed}")"
+    for round in $(seq 2 "$rounds"); do run_round "$round"; done
+fi
+
+if begin 5 "noise, through the masks and everywhere"; then
+    needs_each_seed "$masks/seed{seed}/test/mask.scp" 4
+    # Noise alone is a control: the shape of a mask may tell more words than what it spares of the speech.
+    mix "$noisy/log/mix" "$(
+        each_seed "$(through_masks_of "$rounds") --audio true --out $noisy/masked-noise/seed{seed}/noise{draw}"
+        each_seed "$(through_masks_of "$rounds") --speech false --out $noisy/noise-alone/seed{seed}/noise{draw}"
+        echo "--out $exp/noisy/full-noise/noise{draw}"
+    )" --sets "dev test" --draws "$realisations"
+    [ -z "$retrained" ] || mix_for_retraining
+fi
+
+if begin 6 "sweeps of the loss weights; recognisers retrained with noise"; then
+    [ -n "$sweeps$retrained" ] || passed "no training is needed without --sweeps and --retrained"
+    [ -z "$sweeps" ] || run_sweeps
+    [ -z "$retrained" ] || retrain
+fi
+
+if begin 7 "hypotheses"; then
+    needs_each_seed "$noisy/masked-noise/seed{seed}/noise${realisations%% *}/test/feats.scp" 5
+    for system in $retrained; do needs_each_seed "$(retrained_of "$system")/seed{seed}/model.pth" 6; done
+    # On CPUs even where there is a GPU: the batches of a beam search are too small for one.
+    run_array "$decode/log/decode" "$(decodings | in_jobs "dev test"; retrained_decodings | in_jobs test)" \
+        --max-jobs-run "$nj" -- decode_espnet.py --config "$conf/decode.yaml" "${lm[@]}"
+fi
+
+if begin 8 "CER, the space between words being a character"; then
+    needs "$decode/log/decode.lines" 7
+    score "dev test" "$(decodings)"
+    [ -z "$retrained" ] || score test "$(retrained_decodings)"
+fi
+
+if begin 9 "report"; then
+    needs_scores "$(decodings; retrained_decodings)"
+    seed_of="seed{seed:$(one_of "$seeds")}"
+    more=()
+    [ "$mini" = true ] || more=(--paper conf/paper.yaml) # whose figures are of the real corpus
+    if [ -n "$retrained" ]; then
+        more+=(--retrained "$scores/snr/{system:baseline|$(one_of "$retrained")}/$seed_of/{snr:clean|$(one_of "$snrs")}/{set}")
+    fi
+    if [ -n "$sweeps" ]; then
+        point="{weight:$(one_of "$sweeps")}/{value:$(one_of "$(for weight in $sweeps; do values_of "$weight"; done)")}/seed{seed:$first_seed}"
+        more+=(--sweeps "$scores/sweeps/$point/{set}" --sweep-proportions "$sweep/$point/masks/{set}/noise_proportion")
+    fi
+    fresh_figures "$exp/report"
+    collect_bubble_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
+        --scores "$scores/{system:clean|masked-noise|noise-alone|full-noise}/$seed_of/noise{draw:0|$(one_of "$realisations")}/{set}" \
+        --proportions "$noisy/{system}/$seed_of/noise{draw:$(one_of "$realisations")}/{set}/noise_proportion" \
+        --frames "$dump/{set}/utt2num_frames" --masks "$masks/$seed_of/test/mask.scp" --recogniser "espnet-hybrid-$tokens" "${more[@]}" \
+        --settings "{settings: $conf, whisper: '$whisper', recogniser: $(basename "$recogniser_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
+    draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
+        --masks "$masks/$seed_of/test/mask.scp" --estimators "$estimators/$seed_of" --data "$data/test" \
+        ${examples:+--utterances "$examples"}
+    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
+        --figures "$exp/report/figures" --title "Where a recogniser listens: the bubble cooperative network" --corpus "$corpus" \
+        --synthetic "$mini" --intro conf/results_intro.md \
+        --examples "$scores/masked-noise/seed$first_seed/noise${realisations%% *}/test/alignments_raw.txt"
+fi

@@ -59,18 +59,18 @@ map_sets=$asr_train
 
 if begin 0 "corpus"; then fetch fsdd; fi
 
-in_each_fold() { # run the words in each fold's own folders
+in_each_fold() { # run the words, and the fold behind them, in each fold's own folders
     local fold
     for fold in $folds; do
         data=data$part/$fold dump=dump$part/$fold exp=exp$part/$fold
-        "$@"
+        "$@" "$fold"
     done
     data=data$part dump=dump$part exp=exp$part
 }
 
-prepare_fold() {
+prepare_fold() { # prepare_fold <fold>
     needs "$downloads/fsdd/root.txt" 0
-    local/prepare_sets.py --out "$data" --fsdd "$(cat "$downloads/fsdd/root.txt")" --unseen "$fold" \
+    local/prepare_sets.py --out "$data" --fsdd "$(cat "$downloads/fsdd/root.txt")" --unseen "$1" \
         --skip-bad-clips "$skip_bad_clips" --seed "$seed"
     # With five speakers the seen accents are tested on their own speakers, in other recordings.
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test seen unseen" --allow-shared-speakers "cls_dev asr_dev cls_test seen"

@@ -14,7 +14,7 @@ from salience import program
 from salience.features.fbank import BINS
 from salience.models.recurrent import padded_lstm
 
-SETTINGS = Path(__file__).resolve().parents[2] / "egs/an4/conf/listener.yaml"
+SETTINGS = Path(__file__).resolve().parents[2] / "egs/an4/conf/recogniser.yaml"
 
 
 def bench_hybrid(utterances: int = 12, frames: int = 250, out: Path | None = None) -> None:

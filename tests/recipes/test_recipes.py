@@ -120,20 +120,23 @@ def test_a_second_round_goes_on_from_the_first(projects, monkeypatch):
     folder = projects("an4")[0] / "egs/an4"
     monkeypatch.chdir(folder)  # which the paths in archives' tables begin at
     exp = folder / "exp/mini"
-    learnt = exp / "noisy/through-masks/seed1/train_twice/feats.scp"
-    listener = json.loads((exp / "robust_round2/seed1/step.json").read_text())
-    assert {str(path.relative_to(folder)) for path in (learnt, exp / "robust/seed1/model.pth")} <= set(
-        listener["inputs"]
+    learnt = exp / "noisy/round1/through-masks/seed1/train_twice/feats.scp"
+    recogniser = json.loads((exp / "recogniser/espnet/round2/seed1/step.json").read_text())
+    assert {str(path.relative_to(folder)) for path in (learnt, exp / "recogniser/espnet/robust/seed1/model.pth")} <= set(
+        recogniser["inputs"]
     )
-    estimator = json.loads((exp / "estimator_round2/seed1/step.json").read_text())
-    assert {"exp/mini/estimator/seed1/model.safetensors", "exp/mini/robust_round2/seed1/model.pth"} <= set(
+    estimator = json.loads((exp / "estimator/round2/seed1/step.json").read_text())
+    assert {
+        "exp/mini/estimator/round1/seed1/model.safetensors",
+        "exp/mini/recogniser/espnet/round2/seed1/model.pth",
+    } <= set(
         estimator["inputs"]
     )
     assert estimator["config"]["noise"]["rise"] == 0
     # Every utterance as it is, and once more through its own mask of the first round.
     clean, twice = (kaldiio.load_scp(str(path)) for path in (folder / "dump/mini/train/feats.scp", learnt))
     assert sorted(twice) == sorted([*clean, *(f"noisy-{name}" for name in clean)])
-    masks = kaldiio.load_scp(str(exp / "masks/seed1/train/mask.scp"))
+    masks = kaldiio.load_scp(str(exp / "masks/round1/seed1/train/mask.scp"))
     for name in list(clean)[:10]:
         assert (twice[name] == clean[name]).all()
         louder = (twice[f"noisy-{name}"] > clean[name] + 3).mean()
@@ -144,7 +147,7 @@ def test_a_second_round_goes_on_from_the_first(projects, monkeypatch):
 def test_subwords_a_language_model_and_masks_without_a_leak(projects, tmp_path):
     project = copy_with_a_run(projects("an4")[0], "an4", tmp_path / "p")
     folder = project / "egs/an4"
-    for name in ("listener", "lm"):
+    for name in ("recogniser", "lm"):
         path = folder / f"conf/mini/{name}.yaml"
         path.write_text(re.sub(r"max_epoch: \d+", "max_epoch: 2", path.read_text()))
     settings = yaml.safe_load((folder / "conf/no_leak.yaml").read_text())
@@ -156,8 +159,8 @@ def test_subwords_a_language_model_and_masks_without_a_leak(projects, tmp_path):
         "an4",
         "--mini",
         "true",
-        "--token-type",
-        "bpe",
+        "--tokens",
+        "bpe30",
         "--use-lm",
         "true",
         "--robust",
@@ -176,20 +179,20 @@ def test_subwords_a_language_model_and_masks_without_a_leak(projects, tmp_path):
     exp = folder / "exp/mini"
     pieces = (folder / "data/mini/tokens_bpe30/tokens.txt").read_text().split()
     assert any(len(piece.strip("\u2581")) > 1 for piece in pieces if not piece.startswith("<"))
-    for model in ("listener/seed1", "lm"):
+    for model in ("recogniser/espnet/clean/seed1", "lm"):
         settings = yaml.safe_load((exp / model / "config.yaml").read_text())
         assert settings["token_type"] == "bpe" and settings["token_list"] == pieces, model
     for condition, draw in (("clean", 0), ("masked-noise", 1), ("noise-alone", 1), ("full-noise", 1)):
-        record = json.loads((exp / f"decode_no_leak/{condition}/seed1/draw{draw}/test/step.json").read_text())
-        assert {"exp/mini/lm/model.pth", "exp/mini/listener/seed1/model.pth"} <= set(record["inputs"])
+        record = json.loads((exp / f"decode/no_leak-round1/{condition}/seed1/noise{draw}/test/step.json").read_text())
+        assert {"exp/mini/lm/model.pth", "exp/mini/recogniser/espnet/clean/seed1/model.pth"} <= set(record["inputs"])
     settings = next(
         run["settings"]
         for run in json.loads((exp / "results.json").read_text())["runs"]
         if run["corpus"] == "AN4, no_leak"
     )
     assert settings["language model"] is True and settings["robust"] is False
-    assert json.loads((exp / "estimator_no_leak/seed1/step.json").read_text())["config"]["leak"] == 2.5
-    mixed = json.loads((exp / "noisy_no_leak/masked-noise/seed1/draw1/test/step.json").read_text())
+    assert json.loads((exp / "estimator/no_leak-round1/seed1/step.json").read_text())["config"]["leak"] == 2.5
+    mixed = json.loads((exp / "noisy/no_leak-round1/masked-noise/seed1/noise1/test/step.json").read_text())
     assert mixed["config"]["sizes"]["depth"] == 78.06
 
 

@@ -200,59 +200,86 @@ def test_systems_are_checked_before_anything_is_computed(project: Project, optio
 
 
 def test_an4_without_sweeps_and_retraining(project: Project) -> None:
-    project.has("an4", "exp/mini/score_round2/clean/seed1/draw0/test/counts.json", "exp/mini/decode_round2/log/lines")
+    scores = "exp/mini/score/round2"
+    for name in ("clean/seed1/noise0", *(f"{c}/seed1/noise1" for c in ("masked-noise", "noise-alone", "full-noise"))):
+        project.has("an4", f"{scores}/{name}/test/counts.json")
     options = ["--sweeps", "", "--retrained", ""]
     assert project.run("an4", "6", *options) == [] and project.passed() == ["6"]
     collect = project.run("an4", "9", *options)[0]
     assert collect[0] == "collect_bubble_results.py" and not {"--sweeps", "--retrained"} & set(collect)
     project.run("an4", "9", "--sweeps", "asr", "--retrained", "", code=1)
-    assert (
-        "exp/mini/sweeps_round2/asr/0.1/seed1/score/test/counts.json does not exist; stage 8, after stage 7, writes it"
-        in project.said
-    )
+    missing = f"{scores}/sweeps/asr/0.1/seed1/test/counts.json does not exist; stage 8, after stage 7, writes it"
+    assert missing in project.said
 
 
 def test_each_sweep_of_an4_has_logs_of_its_own(project: Project) -> None:
-    project.has("an4", "exp/mini/robust/seed1/model.pth", "exp/mini/estimator/seed1/model.safetensors")
+    project.has("an4", "exp/mini/recogniser/espnet/robust/seed1/model.pth")
     for name in ("train", "dev", "test"):
         project.has("an4", *(f"data/mini/{name}/{table}" for table in ("utt2spk", "spk2utt", "wav.scp", "text")))
         (project.top / f"egs/an4/data/mini/{name}/utt2dur").write_text("a 1.000\n")
     exp = project.top / "egs/an4/exp/mini"
-    project.run("an4", "4", "--rounds", "1", "--nj", "1")
+    options = ("--rounds", "1", "--nj", "1")
+    project.run("an4", "4", *options)
     main = {path: path.read_text() for path in exp.rglob("*.log")}
-    assert {str(path.relative_to(exp)) for path in main} == {"estimator/log/train.1.log", "masks/log/estimate.1.log"}
+    assert {str(path.relative_to(exp)) for path in main} == {
+        "estimator/round1/log/train.1.log",
+        "masks/round1/log/estimate.1.log",
+    }
     seen = dict(main)
     for sweeps in ("asr", "asr mask"):
-        project.run("an4", "6", "--rounds", "1", "--nj", "1", "--sweeps", sweeps, "--retrained", "")
+        project.run("an4", "6", *options, "--sweeps", sweeps, "--retrained", "")
         logs = {path: path.read_text() for path in exp.rglob("*.log")}
         assert seen.items() <= logs.items()
         new = {path.relative_to(exp) for path in logs.keys() - seen.keys()}
-        assert {path.name.partition(".")[0] for path in new} == {"train", "estimate", "mix"} and all(
-            path.parts[0] == "sweeps" for path in new
-        )
+        assert {path.name.partition(".")[0] for path in new} == {"train", "estimate", "mix"}
+        assert all(path.parts[0] == "sweeps" for path in new)
         seen = logs
 
 
-def test_an4_scores_what_stage_7_lists(project: Project) -> None:
-    decode, left = "exp/mini/decode/log/lines", "exp/mini/decode/clean/seed9/draw0/dev/text"
-    project.has(
-        "an4",
-        decode,
-        left,
-        "exp/mini/sweeps/mask/0.04/seed1/decode/dev/text",
-        "exp/mini/sweeps/asr/2/seed1/masks/dev/noise_proportion",
+def test_an4_decodes_and_scores_the_same(project: Project) -> None:
+    """Of what other runs left nothing is scored, and jobs share what is decoded."""
+    project.has("an4", "exp/mini/decode/round1/clean/seed9/noise0/dev/text")
+    project.has("an4", "exp/mini/noisy/round1/masked-noise/seed1/noise1/test/feats.scp")
+    project.has("an4", "exp/mini/recogniser/espnet/round1-retrain-clean/seed1/model.pth")
+    options = ["--rounds", "1", "--sweeps", "asr", "--retrained", "retrain-clean", "--snrs", "5", "--nj", "4"]
+    calls = project.run("an4", "7", *options)
+    places = [place for call in calls for place in option(call, "--out").split()]
+    assert len(calls) == 7 and max(len(option(call, "--out").split()) for call in calls) == 2
+    assert all(
+        len(option(call, name).split()) == len(option(call, "--out").split())
+        for call in calls
+        for name in ("--models", "--features")
     )
-    project.has("an4", "exp/mini/sweeps/asr/2/seed1/masks/test/noise_proportion")
-    lines = [
-        "exp/mini/decode/clean/seed1/draw0 exp/mini/sweeps/asr/2/seed1/decode",
-        "exp/mini/decode_retrained/baseline/seed1/clean",
-    ]
-    (project.top / "egs/an4" / decode).write_text("".join(f"--models 'a' --out '{places}'\n" for places in lines))
-    calls = project.run("an4", "8", "--rounds", "1")
-    assert [(option(call, "--hyp"), option(call, "--of")) for call in calls] == [
-        ("exp/mini/decode/{of}/{set}/text", "clean/seed1/draw0"), ("exp/mini/decode_retrained/{of}/{set}/text", "baseline/seed1/clean"),
-        ("exp/mini/sweeps/{of}/decode/{set}/text", "asr/2/seed1"),
-    ]  # fmt: skip
+    scored = project.run("an4", "8", *options)
+    assert [option(call, "--sets") for call in scored] == ["dev test", "test"]
+    assert all(option(call, "--hyp") == "exp/mini/decode/round1/{of}/{set}/text" for call in scored)
+    names = [name for call in scored for name in option(call, "--of").split()]
+    assert sorted(places) == sorted(f"exp/mini/decode/round1/{name}" for name in names)
+    assert {
+        "clean/seed1/noise0",
+        "noise-alone/seed1/noise1",
+        "sweeps/asr/0.1/seed1",
+        "snr/retrain-clean/seed1/5",
+    } <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "new"),
+    [("--draws", "1", "--realisations"), ("--listener", "whisper", "--whisper"), ("--nbpe", "30", "--tokens")],
+)
+def test_renamed_options_are_told(project: Project, option: str, value: str, new: str) -> None:
+    assert project.run("an4", "0", option, value, code=1) == []
+    assert project.said == f"an4/run.sh: {option} is now called {new}\n"
+
+
+def test_folders_of_earlier_versions_are_told(project: Project) -> None:
+    project.has("an4", "exp/mini/listener/seed1/model.pth")
+    assert project.run("an4", "4", code=1) == []
+    assert (
+        "exp/mini/listener was made by an earlier version; it is now called exp/mini/recogniser/espnet/clean"
+        in project.said
+    )
+    assert len(project.said.splitlines()) == 1
 
 
 def test_commands_without_maps_or_training(project: Project) -> None:

@@ -96,7 +96,7 @@ def test_characters_stand_in_espnets_order(recipe):
 
 
 def test_subwords_make_their_texts_again(recipe, monkeypatch):
-    prepare_tokens(monkeypatch, type="bpe", size=9, out="data/bpe")
+    prepare_tokens(monkeypatch, tokens="bpe9", out="data/bpe")
     tokenizer = Tokenizer(recipe / "data/bpe")
     assert len(tokenizer.tokens) == 9
     for text in read_table(recipe / "data/train/text").values():
@@ -106,8 +106,8 @@ def test_subwords_make_their_texts_again(recipe, monkeypatch):
 
 @pytest.mark.parametrize("size", [3, 1000])
 def test_a_size_that_fits_no_subwords_is_one_sentence(recipe, monkeypatch, size):
-    with pytest.raises(SystemExit, match=rf"cannot make {size} subwords.*at least 7.*choose another --size"):
-        prepare_tokens(monkeypatch, type="bpe", size=size, out="data/bpe")
+    with pytest.raises(SystemExit, match=rf"cannot make {size} subwords.*at least 7.*choose another number of subwords"):
+        prepare_tokens(monkeypatch, tokens=f"bpe{size}", out="data/bpe")
     assert not (recipe / "data/bpe/tokens.txt").exists()
 
 
@@ -192,7 +192,7 @@ def test_the_seed_decides_and_a_start_is_taken(recipe, monkeypatch, capsys):
 
 
 def test_characters_after_subwords_are_characters(recipe, monkeypatch):
-    prepare_tokens(monkeypatch, type="bpe", size=9, out="data/bpe")
+    prepare_tokens(monkeypatch, tokens="bpe9", out="data/bpe")
     train_toy(monkeypatch, {"max_epoch": 1}, tokens="data/bpe")
     folder = recipe / "exp/a b/seed1"
     assert (

@@ -16,7 +16,9 @@ echo "$line" >> "$NOTES"  # at once: jobs of an array run side by side
 """
 STAGES = {
     "local/stages.sh": "needs() { :; }\nneeds_set() { :; }\nsplit_sets() { :; }\npresent() { echo $1; }\n",
-    "egs/an4/local/bubble_stages.sh": "longest() { echo 1; }\nnoisy_copy() { :; }\ntwice() { :; }\n",
+    "egs/an4/local/functions.sh": "max_seconds() { echo 1; }\n",
+    "egs/an4/local/run_rounds.sh": "noisy_data() { :; }\nwith_copies() { :; }\n",
+    "egs/an4/local/run_retraining.sh": "unchanged_copy() { :; }\n",
 }
 """What reads the files of earlier stages, which are not there."""
 CMD = "train_cmd=$SUBMITTER decode_cmd=$SUBMITTER cuda_cmd=$SUBMITTER train_threads=1\n"
@@ -157,7 +159,7 @@ def test_the_programs_above_are_all_there_are():
 
 MODELS = {
     "fsdd": (("--model",), (6, 7), {"finetune.py": "--model", "decode.py": "--models"}),
-    "an4": (("--listener", "whisper", "--listener-model"), (4, 6), {"train_mask_estimator.py": "--listener.model"}),
+    "an4": (("--whisper",), (4, 6), {"train_mask_estimator.py": "--listener.model"}),
     "cv_ca": (
         ("--starts", "spanish", "--variant-start", "spanish", "--spanish"),
         (3, 6),
@@ -246,7 +248,7 @@ def test_collection_models_with_any_path_arrive(project):
 def test_every_estimate_of_disk_can_be_left_out():
     programs = {path.name for path in TOP.glob("local/*.py") if "check_space: bool" in path.read_text()}
     seen = set()
-    for script in [TOP / "local/accent_stages.sh", *TOP.glob("egs/*/local/*_stages.sh")]:
+    for script in [TOP / "local/accent_stages.sh", *TOP.glob("egs/*/run.sh"), *TOP.glob("egs/*/local/*.sh")]:
         for command in script.read_text().replace("\\\n", "").splitlines():
             if found := programs.intersection(command.split()):
                 assert '--check-space "$check_space"' in command, command

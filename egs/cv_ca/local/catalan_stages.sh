@@ -23,7 +23,7 @@ tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/token
 check_options "a number" "$whole" "least_per_accent chunk beam"
 check_options "a number" "($whole)?" "most_per_accent most_per_gender train_limit dev_limit test_limit"
 check_options "a number" "$decimal" "random_share shortest longest max_disk_gb"
-check_options "numbers parted by blanks" "$wholes" side_seeds
+check_options "numbers separated by spaces" "$wholes" side_seeds
 takes variants "$variants" "plain|specaugment|random-mask|gradcam" "some of plain, specaugment, random-mask and gradcam"
 
 train_sets="labelled_train accent_train gender_train"

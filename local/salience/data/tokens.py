@@ -49,7 +49,7 @@ def train_subwords(texts: Iterable[str], size: int) -> bytes:
         least = len(character_tokens(texts))
         raise InputError(
             f"SentencePiece cannot make {size} subwords of these texts, which need at least {least}"
-            f" ({' '.join(str(error).split())}); choose another --size"
+            f" ({' '.join(str(error).split())}); choose another number of subwords"
         ) from None
     return model.getvalue()
 
