@@ -122,16 +122,14 @@ def test_a_second_round_goes_on_from_the_first(projects, monkeypatch):
     exp = folder / "exp/mini"
     learnt = exp / "noisy/round1/through-masks/seed1/train_twice/feats.scp"
     recogniser = json.loads((exp / "recogniser/espnet/round2/seed1/step.json").read_text())
-    assert {str(path.relative_to(folder)) for path in (learnt, exp / "recogniser/espnet/robust/seed1/model.pth")} <= set(
-        recogniser["inputs"]
-    )
+    assert {
+        str(path.relative_to(folder)) for path in (learnt, exp / "recogniser/espnet/robust/seed1/model.pth")
+    } <= set(recogniser["inputs"])
     estimator = json.loads((exp / "estimator/round2/seed1/step.json").read_text())
     assert {
         "exp/mini/estimator/round1/seed1/model.safetensors",
         "exp/mini/recogniser/espnet/round2/seed1/model.pth",
-    } <= set(
-        estimator["inputs"]
-    )
+    } <= set(estimator["inputs"])
     assert estimator["config"]["noise"]["rise"] == 0
     # Every utterance as it is, and once more through its own mask of the first round.
     clean, twice = (kaldiio.load_scp(str(path)) for path in (folder / "dump/mini/train/feats.scp", learnt))

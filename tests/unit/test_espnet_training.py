@@ -106,7 +106,9 @@ def test_subwords_make_their_texts_again(recipe, monkeypatch):
 
 @pytest.mark.parametrize("size", [3, 1000])
 def test_a_size_that_fits_no_subwords_is_one_sentence(recipe, monkeypatch, size):
-    with pytest.raises(SystemExit, match=rf"cannot make {size} subwords.*at least 7.*choose another number of subwords"):
+    with pytest.raises(
+        SystemExit, match=rf"cannot make {size} subwords.*at least 7.*choose another number of subwords"
+    ):
         prepare_tokens(monkeypatch, tokens=f"bpe{size}", out="data/bpe")
     assert not (recipe / "data/bpe/tokens.txt").exists()
 
