@@ -1,10 +1,9 @@
-"""Functions of the project's shell are short, and say in their words what they work on."""
+"""Functions of the project's shell take what they work on as words, not from a local variable of their caller."""
 
 import re
 from pathlib import Path
 
-import pytest
-from test_style import TOP, shell_scripts
+from corpora_helpers import TOP
 
 
 def functions(text: str) -> dict[str, str]:
@@ -16,18 +15,6 @@ def functions(text: str) -> dict[str, str]:
 def test_functions_of_a_script_are_found():
     script = "a() { # one line\n    echo '}'\n}\nb() { echo; } # c\nif x; then\n    d() (\n        :\n    )\nfi\n"
     assert {name: body.count("\n") + 1 for name, body in functions(script).items()} == {"a": 3, "b": 1, "d": 3}
-
-
-LONG = {"egs/cv_fa_pdid/local/collection_stage.sh", "egs/gsc_v2/local/command_stages.sh", "local/accent_stages.sh"}
-"""Scripts that are still to be shortened."""
-
-
-@pytest.mark.parametrize(
-    "script", [name for name in shell_scripts() if not name.startswith("tests/") and name not in LONG]
-)
-def test_functions_are_short(script):
-    lines = {name: body.count("\n") + 1 for name, body in functions((TOP / script).read_text()).items()}
-    assert {name: count for name, count in lines.items() if count > 25} == {}
 
 
 def test_functions_read_no_local_variable_of_their_caller():

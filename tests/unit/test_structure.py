@@ -59,9 +59,6 @@ WITH_CLASS = {
     "local/train_wav2vec_classifier.py",
 }
 LONG_FUNCTIONS = {
-    "egs/an4/local/bubble_stages.sh:decode",
-    "egs/an4/local/bubble_stages.sh:mix_noise",
-    "egs/an4/local/bubble_stages.sh:report_results",
     "egs/cv_fa_pdid/local/collection_stage.sh:collect_recordings",
     "egs/gsc_v2/local/command_stages.sh:report_results",
 }
