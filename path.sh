@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by every shell script, here and in jobs on a cluster: the same world for all programs.
+# Sourced by every shell script, here and in jobs on a cluster: one environment for all programs.
 
 SALIENCE_ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" > /dev/null && pwd)
 export SALIENCE_ROOT
@@ -22,7 +22,7 @@ esac
 export LC_ALL=C PYTHONUTF8=1
 # The order of sets of strings is then the same in every run.
 export PYTHONHASHSEED=0
-# Freed memory stays with the process.  A training on CPUs otherwise spends a fifth of its time asking for it again.
+# Freed memory stays with the process: a training on CPU otherwise spends a fifth of its time asking for it again.
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-4294967296} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-8589934592}
-# Threads that wait give their processor away: several jobs share a machine.
+# Waiting threads yield their CPU: several jobs share a machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}

@@ -4,7 +4,7 @@
 # one word here, or set it for one run: cmd_backend=slurm ./run.sh
 cmd_backend=${cmd_backend:-local}
 
-# Processors of a training that has a job of its own; here all of this machine's, on a cluster so many.
+# CPUs for a training that runs in a job of its own; on this machine it gets all of them.
 train_threads=8
 
 # The resources behind the options stand in queue.conf and slurm.conf.  The

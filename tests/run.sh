@@ -15,10 +15,9 @@ for word in "$@"; do
         exit
     fi
 done
-# The unit tests share the processors, a file at a time.  A recipe's stages leave a part of them idle, and tests of clusters
-# mostly wait: three of these at once.  They begin in the order in which they stand: in recipes.csv first the one that comes
-# soonest to making the mini Whisper, for which others would wait, then the longest, so that none of these is left alone at
-# the end; the schedulers come last.
+# The unit tests share the CPUs, a file at a time.  A recipe's stages leave some of them idle, and tests of clusters mostly
+# wait: three of these run at once, in their order: in recipes.csv, first the recipe that makes the mini Whisper soonest, as
+# others wait for it, then the longest, so that none is left alone at the end; the schedulers come last.
 shared=(--numprocesses "$(nproc)" --maxprocesses 8 --dist loadfile)
 together=(--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
 none=5 # pytest's answer when no test was chosen, as -k and -m can do

@@ -19,7 +19,7 @@ from typing import IO
 import submit
 from die_with_parent import die_with_parent
 
-LONGEST_ARGUMENT = 128 * 1024
+MAX_ARGUMENT = 128 * 1024
 """Bytes that one argument of a program may have, with the zero at its end."""
 
 
@@ -35,7 +35,7 @@ class Job:
 
 
 def run(request: submit.Request) -> int:
-    """Run all tasks, so many at once as --max-jobs-run, GPUs or processors allow."""
+    """Run all tasks, as many at once as --max-jobs-run, GPUs or CPUs allow."""
     waiting, codes = request.to_run()
     submit.make_log_dirs(request, waiting)
     load = visible_gpus()
@@ -43,7 +43,7 @@ def run(request: submit.Request) -> int:
     parallel = request.limit() or (max(1, len(load) // gpus) if gpus else len(os.sched_getaffinity(0)))
     environment = dict(os.environ)
     if min(parallel, len(waiting)) > 1:
-        # Otherwise every job of the array starts as many threads as there are processors.
+        # Otherwise every job of the array starts as many threads as there are CPUs.
         environment.setdefault("OMP_NUM_THREADS", "1")
     stop = submit.StopSignal()
     stop.catch()
@@ -114,7 +114,7 @@ def start(request: submit.Request, task: int, environment: dict[str, str], devic
     log = open(path, "ab")
     text = os.fsencode(command)
     stdin: int | IO[bytes]
-    if len(text) < LONGEST_ARGUMENT:
+    if len(text) < MAX_ARGUMENT:
         # A single program takes the place of this shell, and so dies with us.
         words, stdin = ["bash", "-c", command], subprocess.DEVNULL
     else:

@@ -14,8 +14,7 @@ from salience.errors import RERUN, InputError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """How the system says that there is no room on a disk."""
 
-LARGEST_YAML = 1_000_000
-"""So many values a YAML file may stand for; aliases of aliases let a few lines stand for billions."""
+MAX_YAML = 1_000_000  # values in a YAML file; with aliases of aliases, a few lines can stand for billions
 
 
 def temporary_name(path: Path) -> Path:
@@ -53,7 +52,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """Have an error of a full disk name `path`: what fails to write does not know its own name."""
+    """Add `path` to disk-full errors: what fails to write does not know its own name."""
     try:
         yield
     except OSError as error:
@@ -82,8 +81,8 @@ def read_yaml(path: Path, remedy: str) -> Any:
 
     with foreign(path, "is not YAML", remedy, remedy):
         text = Path(path).read_text(encoding="utf-8")
-        if _yaml_values(yaml.compose(text, yaml.SafeLoader), {}) > LARGEST_YAML:
-            raise InputError(f"{path} stands for more than {LARGEST_YAML} values, because of its aliases; {remedy}")
+        if _yaml_values(yaml.compose(text, yaml.SafeLoader), {}) > MAX_YAML:
+            raise InputError(f"{path} stands for more than {MAX_YAML} values, because of its aliases; {remedy}")
         return yaml.safe_load(text)
 
 
@@ -92,7 +91,7 @@ def _yaml_values(node: Any, known: dict[int, int]) -> int:
     if node is None or isinstance(node.value, str):
         return 1
     if id(node) not in known:
-        known[id(node)] = LARGEST_YAML + 1
+        known[id(node)] = MAX_YAML + 1
         children = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
         known[id(node)] = 1 + sum(_yaml_values(child, known) for child in children)
     return known[id(node)]
@@ -126,12 +125,12 @@ def foreign(path: Path, fault: str, remedy: str, absent: str = "check the path")
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """These paths, sorted, without hidden ones: macOS leaves a `._a.wav` beside an `a.wav` on other systems' disks."""
+    """Sort paths and drop hidden ones: macOS leaves a `._a.wav` beside an `a.wav` on other systems' disks."""
     return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files below a folder, sorted by path; links are followed, hidden files and folders passed over.
+    """All files below a folder, sorted by path; links are followed, hidden files and folders skipped.
 
     `Path.rglob` does not go into linked folders.  A link back to a folder that
     it lies in is not followed.  What cannot be looked into, such as a broken

@@ -44,7 +44,7 @@ def used(disk: Path) -> int:
 
 
 def leave_room(disk: Path, room: int) -> None:
-    """Shrink the disk until so many bytes are free, or none."""
+    """Shrink the disk until this many bytes are free, or none."""
     subprocess.run(["mount", "-o", f"remount,size={used(disk) + max(room, 1)}", str(disk)], check=True)
 
 

@@ -19,7 +19,7 @@ INSTRUMENTED = ["salience", "kaldiio", "tarfile", "zipfile", "yaml", "csv", "tar
 
 
 def one_target(name: str, inputs: int, seed: int, out: Path) -> None:
-    """Give one reader so many inputs; never returns."""
+    """Give one reader this many inputs; never returns."""
     import atheris
 
     sys.argv = [sys.argv[0]]

@@ -17,7 +17,7 @@ from targets import Target
 from salience.errors import InputError
 
 SECONDS = 5.0
-"""Of a processor; longer is a hang."""
+"""Of CPU time; longer is a hang."""
 MEMORY = 1 << 30
 """Bytes by which one input may raise the peak."""
 

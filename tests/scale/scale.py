@@ -173,8 +173,7 @@ def main() -> None:
     try:
         for row in run(folder.resolve(), args.utterances, args.seed):
             print(
-                f"{row.step:20} {row.seconds:7.1f} s {row.processor_seconds:7.1f} s of a processor"
-                f" {row.peak_mb:7.0f} MB",
+                f"{row.step:20} {row.seconds:7.1f} s {row.processor_seconds:7.1f} s of CPU time {row.peak_mb:7.0f} MB",
                 flush=True,
             )
     finally:
