@@ -50,7 +50,7 @@ def main(
         target: folder for root.txt, and for what is unpacked, downloaded or synthesised
         root: the corpus, unpacked by the user
         archive: the corpus' archive, fetched by the user (LibriSpeech, Common Voice Catalan: or a folder with several)
-        parts: LibriSpeech only, the parts to download, parted by commas
+        parts: LibriSpeech only, the parts to download, separated by commas
         mini: synthesise a small corpus in the same format instead
         pretraining: LibriSpeech and Common Voice Persian with --mini only, write this many utterances for the mini Whisper's training
         seed: seed of what is synthesised

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, groupby
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "local"))
 
@@ -48,30 +48,25 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_validation(parser: argparse.ArgumentParser) -> None:
-    """Take the options of validate_data_dir."""
-    parser.add_argument("--no-text", action="store_true", help="text need not be there")
-    parser.add_argument("--no-feats", action="store_true", help="feats.scp need not be there")
-    parser.add_argument("--no-wav", action="store_true", help="wav.scp need not be there")
-    parser.add_argument("--non-print", action="store_true", help="text may hold unprintable characters")
-    parser.add_argument("--no-spk-sort", action="store_true", help="utt2spk need not be sorted by speaker too")
+    """Take the options of validate_data_dir; the names are those of `validate`."""
+
+    def needless(option: str, name: str, text: str) -> None:
+        parser.add_argument(option, dest=name, action="store_false", help=text)
+
+    needless("--no-text", "text", "text need not be there")
+    needless("--no-feats", "feats", "feats.scp need not be there")
+    needless("--no-wav", "wav", "wav.scp need not be there")
+    needless("--non-print", "printable", "text may hold unprintable characters")
+    needless("--no-spk-sort", "speaker_order", "utt2spk need not be sorted by speaker too")
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="no utterance may be longer")
     parser.add_argument("--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does")
     parser.add_argument("--max-tokens", type=int, default=448, help="with --tokenizer: no target may be longer (448)")
 
 
-def require_valid(folder: Path, options: argparse.Namespace, prog: str) -> None:
+def require_valid(folder: Path, options: dict[str, Any], prog: str) -> None:
     """Print the faults of a data directory, if there are any, and exit 1."""
-    faults = validate(
-        folder,
-        text=not options.no_text,
-        feats=not options.no_feats,
-        wav=not options.no_wav,
-        printable=not options.non_print,
-        speaker_order=not options.no_spk_sort,
-        max_duration=options.max_duration,
-        count_tokens=token_counter(options.tokenizer) if options.tokenizer else None,
-        max_tokens=options.max_tokens,
-    )
+    tokenizer = options.pop("tokenizer")
+    faults = validate(folder, count_tokens=token_counter(tokenizer) if tokenizer else None, **options)
     for fault in faults:
         print(f"{prog}: {fault}", file=sys.stderr)
     if faults:
@@ -82,9 +77,10 @@ def validate_main(parser: Parser) -> None:
     """Check a data directory against Kaldi's rules and ours, and name the first offending lines."""
     add_validation(parser)
     parser.add_argument("dir", type=Path)
-    args = parser.parse_args()
-    require_valid(args.dir, args, parser.prog)
-    print(f"{parser.prog}: Successfully validated data-directory {args.dir}")
+    options = vars(parser.parse_args())
+    folder = options.pop("dir")
+    require_valid(folder, options, parser.prog)
+    print(f"{parser.prog}: Successfully validated data-directory {folder}")
 
 
 def token_counter(tokenizer: str) -> Callable[[str], int]:
@@ -120,11 +116,14 @@ def subset_main(parser: Parser) -> None:
         "       %(prog)s --spk-list|--utt-list <file> <source> <target>"
     )
     modes = parser.add_mutually_exclusive_group()
-    modes.add_argument("--first", action="store_true", help="the first ones")
-    modes.add_argument("--last", action="store_true", help="the last ones")
-    modes.add_argument("--shortest", action="store_true", help="the shortest ones")
-    modes.add_argument("--speakers", action="store_true", help="whole speakers, until there are at least this many")
-    modes.add_argument("--per-spk", action="store_true", help="this many of each speaker")
+    for mode, text in (
+        ("first", "the first ones"),
+        ("last", "the last ones"),
+        ("shortest", "the shortest ones"),
+        ("speakers", "whole speakers, until there are at least this many"),
+        ("per-spk", "up to this many of each speaker"),
+    ):
+        modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode, default="spread", help=text)
     modes.add_argument("--spk-list", type=Path, metavar="FILE", help="all of the speakers in its first column")
     modes.add_argument("--utt-list", type=Path, metavar="FILE", help="the utterances in its first column")
     parser.add_argument("dir", nargs="+", help="source, number where one is due, and target")
@@ -136,8 +135,7 @@ def subset_main(parser: Parser) -> None:
     if from_list:
         keep = transforms.listed(source, from_list, speakers=bool(args.spk_list))
     else:
-        mode = next((m for m in ("first", "last", "shortest", "speakers", "per_spk") if getattr(args, m)), "spread")
-        keep = transforms.choose(source, mode.replace("_", "-"), int(args.dir[1]))
+        keep = transforms.choose(source, args.mode, int(args.dir[1]))
     print(f"{parser.prog}: {transforms.subset(source, target, keep)} utterances in {target}")
 
 
@@ -190,11 +188,10 @@ def copy_main(parser: Parser) -> None:
     args = vars(parser.parse_args())
     validation = Parser(prog=f"{parser.prog} --validate-opts", allow_abbrev=False)
     add_validation(validation)
-    options = validation.parse_args(args.pop("validate_opts").split())
+    options = vars(validation.parse_args(args.pop("validate_opts").split()))
     number = transforms.copy(**args)
-    for table, option in (("text", "no_text"), ("feats.scp", "no_feats"), ("wav.scp", "no_wav")):
-        if not (args["source"] / table).exists():
-            setattr(options, option, True)
+    for table, option in (("text", "text"), ("feats.scp", "feats"), ("wav.scp", "wav")):
+        options[option] &= (args["source"] / table).exists()
     require_valid(args["target"], options, parser.prog)
     print(f"{parser.prog}: {number} utterances in {args['target']}")
 

@@ -20,7 +20,7 @@ from salience.audio import read_audio
 from salience.collection import (
     cutting,
     music,
-    named,
+    optional_models,
     quality,
     recording,
     reference,
@@ -617,10 +617,10 @@ def test_a_reference_that_is_missing_or_of_others_is_one_sentence(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a\t1\t2\tx", r"ref.tsv:2 has 4 columns in place of 5"),
+        ("a\t1\t2\tx", r"ref.tsv:2 has 4 fields instead of 5"),
         ("a\t2\t1\tx\t", r"ref.tsv:2 goes from 2 to 1"),
         ("a\tx\t1\tx\t", r"ref.tsv:2 goes from x to 1"),
-        (None, r"ref.tsv:1 does not name the columns recording start end speaker text"),
+        (None, r"ref.tsv:1 has no column recording; the columns are recording start end speaker text"),
     ],
 )
 def test_bad_references_are_one_sentence(tmp_path: Path, line: str | None, message: str) -> None:
@@ -645,7 +645,7 @@ def test_multicast_becomes_a_list_and_a_reference(tmp_path: Path) -> None:
     truth = reference.read_reference(tmp_path / "out/reference.tsv")
     assert list(truth) == ["mc_x_t1"] and truth["mc_x_t1"].utterances == [reference.Said(0.1, 1.5, "PS01", "")]
     (tmp_path / "texts.csv").write_text("ID\nt1\n")
-    with pytest.raises(InputError, match="texts.csv has no column Speaker"):
+    with pytest.raises(InputError, match="texts.csv:1 has no column Speaker"):
         program("egs/cv_fa_pdid/local/list_multicast.py").list_multicast(tmp_path, tmp_path / "out", "Lori")
 
 
@@ -684,7 +684,7 @@ def test_real_narratives_have_speech_and_no_music() -> None:
 def test_a_model_that_is_not_here_is_one_sentence(monkeypatch: pytest.MonkeyPatch, call, message: str) -> None:
     for name in ("pyannote", "pyannote.audio", "demucs", "demucs.pretrained"):
         monkeypatch.setitem(sys.modules, name, None)
-    named.load_pyannote.cache_clear(), named.load_demucs.cache_clear()
+    optional_models.load_pyannote.cache_clear(), optional_models.load_demucs.cache_clear()
     with pytest.raises(InputError, match=message) as error:
         call(np.zeros(3 * RATE, np.float32))
     assert "\n" not in str(error.value)
@@ -700,7 +700,7 @@ def fake_pyannote(monkeypatch: pytest.MonkeyPatch, answer) -> None:
     module.Pipeline = types.SimpleNamespace(from_pretrained=answer)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pyannote", types.ModuleType("pyannote"))
     monkeypatch.setitem(sys.modules, "pyannote.audio", module)
-    named.load_pyannote.cache_clear()
+    optional_models.load_pyannote.cache_clear()
 
 
 def test_pyannote_is_asked_and_understood(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -782,13 +782,15 @@ def test_checkpoints_of_named_models_are_read_as_weights_alone(monkeypatch: pyte
     task.Problem, task.Resolution, task.Specifications = Problem, Problem, Specifications  # type: ignore[attr-defined]
     for name, module in (("pyannote.audio.core", types.ModuleType("pyannote.audio.core")), (task.__name__, task)):
         monkeypatch.setitem(sys.modules, name, module)
-    assert named.load_pyannote("plain", "diarisation", "--diariser resemblyzer")["specifications"].classes == ["speech"]
+    assert optional_models.load_pyannote("plain", "diarisation", "--diariser resemblyzer")[
+        "specifications"
+    ].classes == ["speech"]
     refusal = (
         r"^pyannote's evil holds more than weights \((posix|os)\.mkdir\), which could run any code and is not loaded;"
         r" name another model, or take --diariser"
     )
     with pytest.raises(InputError, match=refusal):
-        named.load_pyannote("evil", "diarisation", "--diariser resemblyzer")
+        optional_models.load_pyannote("evil", "diarisation", "--diariser resemblyzer")
 
     pretrained = types.ModuleType("demucs.pretrained")
     pretrained.get_model = load  # type: ignore[attr-defined]
@@ -801,7 +803,7 @@ def test_checkpoints_of_named_models_are_read_as_weights_alone(monkeypatch: pyte
             r" --separator none$"
         ),
     ):
-        named.load_demucs("evil", "--separator none")
+        optional_models.load_demucs("evil", "--separator none")
     assert not (tmp_path / "executed").exists()
     # Nothing else of the process is changed.
     assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1" and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
@@ -825,7 +827,7 @@ def test_demucs_replaces_what_lies_over_music(monkeypatch: pytest.MonkeyPatch) -
         ("demucs.apply", apply),
     ):
         monkeypatch.setitem(sys.modules, name, module)
-    named.load_demucs.cache_clear()
+    optional_models.load_demucs.cache_clear()
     sound = tone(6.0, 300, 0.4).astype(np.float32)
     freed = separation.separate(sound, [(2 * RATE, 3 * RATE)], "demucs")
     assert np.array_equal(freed[: 2 * RATE], sound[: 2 * RATE]) and np.array_equal(freed[3 * RATE :], sound[3 * RATE :])

@@ -414,7 +414,7 @@ def test_lengths_of_clips_that_are_none(tmp_path, milliseconds):
 
 def test_answers_that_are_no_table(tmp_path):
     (tmp_path / "linguistic_background.csv").write_text('PARTICIPANT_ID,"' + "x" * 200_000 + '"\n')
-    with pytest.raises(InputError, match="is no table parted by commas"):
+    with pytest.raises(InputError, match="is not separated by commas"):
         edacc.background(tmp_path)
 
 

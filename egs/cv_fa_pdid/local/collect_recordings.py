@@ -32,7 +32,7 @@ def collect_recordings(
         out: Folder for the recordings' folders.
         settings: How to collect.
         root: Recordings in a folder an accent; or what the paths of the table count from.
-        table: Recordings as lines of path, accent and perhaps speaker, parted by tabs.
+        table: Recordings as lines of path, accent and perhaps speaker, separated by tabs.
         reference: What merge_collection.py will compare with; here only to see, before hours of work, that it can.
         job: This job's number.
         jobs: How many jobs share the work.

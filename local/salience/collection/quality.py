@@ -114,10 +114,8 @@ def rejection(clip: Span, found: Measures, limits: Limits) -> tuple[str, str] | 
     if found.speech < limits.speech:
         return "speech", f"{100 * found.speech:.0f} % of it is speech, less than {100 * limits.speech:g} %"
     if found.clipping > limits.clipping:
-        return (
-            "clipping",
-            f"{100 * found.clipping:.2f} % of its samples are clipped, more than {100 * limits.clipping:g} %",
-        )
+        clipped, most = 100 * found.clipping, 100 * limits.clipping
+        return "clipping", f"{clipped:.2f} % of its samples are clipped, more than {most:g} %"
     if not np.isfinite(found.loudness):
         return "loudness", "it is too quiet for its loudness to be measured"
     if found.peak >= 1:

@@ -13,7 +13,7 @@ import numpy as np
 from salience.audio import read_audio, write_audio
 from salience.collection import cutting, quality, separation, speakers, voice
 from salience.collection import music as music_detector
-from salience.collection.named import split_name
+from salience.collection.optional_models import split_name
 from salience.collection.quality import Limits
 from salience.collection.reference import Found
 from salience.collection.sources import Rejected, Source, plain
@@ -65,31 +65,30 @@ class Outcome:
     found: Found
 
 
+PACKAGES = {"silero": "silero-vad", "pyannote": "pyannote.audio"}
+"""Packages that are called otherwise than the model that a user names."""
+
+
 def steps_used(settings: Settings) -> dict[str, str]:
     """Each step and what does it, with its version."""
 
     def package(name: str) -> str:
+        kind = split_name(name)[0]
+        name = PACKAGES.get(kind, kind)
         try:
             return f"{name} {metadata.version(name)}"
         except metadata.PackageNotFoundError:
             return name
 
-    names = {"silero": "silero-vad", "pyannote": "pyannote.audio", "resemblyzer": "resemblyzer", "demucs": "demucs"}
-    vad, diariser, separator = (split_name(name) for name in (settings.vad, settings.diariser, settings.separator))
+    clustering = f", {package('scikit-learn')}" if split_name(settings.diariser)[0] == "resemblyzer" else ""
+    separates = split_name(settings.separator)[0] != "none"
     return {
         "decoding": package("av"),
         "resampling": package("soxr"),
-        "voice activity": package(names.get(vad[0], vad[0])),
-        "diarisation": (
-            package(names.get(diariser[0], diariser[0]))
-            + (f", {package('scikit-learn')}" if diariser[0] == "resemblyzer" else "")
-        ),
+        "voice activity": package(settings.vad),
+        "diarisation": package(settings.diariser) + clustering,
         "music": "continuous frequency activation (own)",
-        "separation": (
-            "none: speech over music is rejected"
-            if separator[0] == "none"
-            else package(names.get(separator[0], separator[0]))
-        ),
+        "separation": package(settings.separator) if separates else "none: speech over music is rejected",
         "loudness": package("pyloudnorm"),
     }
 
@@ -113,7 +112,7 @@ def collect(source: Source, folder: Path, settings: Settings) -> bool:
         try:
             samples = read_audio(source.path, RATE, max_damaged=DAMAGED)
         except InputError as error:
-            outcome = _nothing(source, 0, "undecodable", str(error))
+            outcome = _nothing(source, Found(0, [], [], [], []), "undecodable", str(error))
         else:
             outcome = _collect(source, samples, settings, lambda name, clip: write_clip(fresh / name, clip))
         write_json(fresh / OUTCOME, {"work": work, **asdict(outcome)})
@@ -163,9 +162,8 @@ def remove_others(folder: Path, keys: set[str]) -> None:
             shutil.rmtree(old)
 
 
-def _nothing(source: Source, length: int, reason: str, sentence: str, found: Found | None = None) -> Outcome:
-    rejected = Rejected(source.key, source.accent, None, None, reason, sentence)
-    return Outcome([], [rejected], found or Found(length, [], [], [], []))
+def _nothing(source: Source, found: Found, reason: str, sentence: str) -> Outcome:
+    return Outcome([], [Rejected.whole(source.key, source.accent, reason, sentence)], found)
 
 
 def _collect(
@@ -182,17 +180,10 @@ def _collect(
     speech = voice.speech(samples, settings.vad, settings.vad_threshold, settings.pause)
     if not speech:
         found = Found(len(samples), [], played, [], [])
+        reason, what = "silence", "no speech"
         if overlap((0, len(samples)), played) > len(samples) / 2:
-            return _nothing(
-                source,
-                len(samples),
-                "music",
-                f"{source.path} holds music and no speech; take it out of the recordings",
-                found,
-            )
-        return _nothing(
-            source, len(samples), "silence", f"{source.path} holds no speech; take it out of the recordings", found
-        )
+            reason, what = "music", "music and no speech"
+        return _nothing(source, found, reason, f"{source.path} holds {what}; take it out of the recordings")
     edges = sorted({edge for span in music for edge in span})
     pieces = [piece for span in speech for piece in cut_at(span, edges)]
     if source.speaker:
@@ -212,22 +203,11 @@ def _collect(
             kept.append(span)
             speaker, utt = ids(source, stretch.speaker, len(kept))
             write(f"{utt}.wav", measures.gain * samples[span[0] : span[1]])
-            clips.append(
-                pdid.Clip(
-                    utt=utt,
-                    path=f"{utt}.wav",
-                    accent=source.accent,
-                    recording=source.key,
-                    start=start,
-                    end=end,
-                    speaker=speaker,
-                    loudness=measures.loudness,
-                    snr=measures.snr,
-                    music=measures.music,
-                    text="",
-                    split="",
-                )
-            )
+            clip = pdid.Clip(
+                utt, f"{utt}.wav", source.accent, source.key, start, end, speaker,
+                measures.loudness, measures.snr, measures.music, text="", split="",
+            )  # fmt: skip
+            clips.append(clip)
     heard = [(turn.start, turn.end, turn.speaker) for turn in turns if turn.speaker]
     found = Found(len(samples), speech, played, heard, kept)
     return Outcome(clips, rejected, found)

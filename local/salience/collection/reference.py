@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from salience.collection.spans import RATE, Span, join, overlap
-from salience.corpora.labels import text_lines
+from salience.corpora.labels import rows_of
 from salience.errors import InputError
 
 COLUMNS = ("recording", "start", "end", "speaker", "text")
@@ -44,37 +44,28 @@ class Reference:
 
 
 def read_reference(path: Path) -> dict[str, Reference]:
-    """A table parted by tabs whose first line names COLUMNS; by recording.
+    """A table separated by tabs whose first line names COLUMNS; by recording.
 
     `recording` is the recording's path without ending, as it is called in all
     tables of the collection.  Lines whose speaker is MUSIC say where there is
     music.  A missing column or a time that is none is an InputError.
     """
-    lines = text_lines(path, "correct --reference, or leave it out")
-    _, header = next(lines, (1, ""))
-    if tuple(header.split("\t")) != COLUMNS:
-        raise InputError(f"{path}:1 does not name the columns {' '.join(COLUMNS)}, parted by tabs; write them there")
     found: dict[str, Reference] = {}
-    for number, line in lines:
-        if not line.strip():
-            continue
-        fields = line.split("\t")
-        if len(fields) != len(COLUMNS):
-            raise InputError(f"{path}:{number} has {len(fields)} columns in place of {len(COLUMNS)}; correct the line")
+    for number, row in rows_of(path, COLUMNS, absent="correct --reference, or leave it out"):
         try:
-            start, end = float(fields[1]), float(fields[2])
+            start, end = float(row["start"]), float(row["end"])
         except ValueError:
             start, end = 0.0, 0.0
         if not 0 <= start < end < float("inf"):
             raise InputError(
-                f"{path}:{number} goes from {fields[1]} to {fields[2]}, which is no time span in seconds; correct the"
+                f"{path}:{number} goes from {row['start']} to {row['end']}, which is no time span in seconds; correct the"
                 " line"
             )
-        own = found.setdefault(fields[0], Reference())
-        if fields[3] == MUSIC:
+        own = found.setdefault(row["recording"], Reference())
+        if row["speaker"] == MUSIC:
             own.music.append((round(start * RATE), round(end * RATE)))
         else:
-            own.utterances.append(Said(start, end, fields[3], fields[4]))
+            own.utterances.append(Said(start, end, row["speaker"], row["text"]))
     for own in found.values():
         own.utterances.sort(key=lambda said: (said.start, said.end))
         own.music = join(own.music)

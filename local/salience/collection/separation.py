@@ -3,7 +3,7 @@
 import numpy as np
 import soxr
 
-from salience.collection.named import load_demucs, split_name
+from salience.collection.optional_models import load_demucs, split_name
 from salience.collection.spans import RATE, Span
 from salience.errors import InputError
 

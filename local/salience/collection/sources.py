@@ -54,6 +54,11 @@ class Rejected:
     reason: str
     sentence: str
 
+    @classmethod
+    def whole(cls, recording: str, accent: str, reason: str, sentence: str) -> "Rejected":
+        """A whole recording."""
+        return cls(recording, accent, None, None, reason, sentence)
+
 
 class _Named(NamedTuple):
     """A file as a folder or a list names it; `place` is the line of the list, or the file."""
@@ -97,7 +102,7 @@ def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
             f"{root} holds no <accent>/<recording>; put the recordings in a folder an accent, or give --recordings-list"
         )
     loose = [
-        Rejected(key_of(path, root), "", None, None, "list", f"{path} lies in no accent's folder; move it into one")
+        Rejected.whole(key_of(path, root), "", "list", f"{path} lies in no accent's folder; move it into one")
         for path in found
         if path.parent == root
     ]
@@ -110,7 +115,7 @@ def _real(path: Path) -> Path:
 
 
 def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list[Rejected]]:
-    """The recordings of a table of two or three columns parted by tabs: path, accent, and the only speaker if known.
+    """The recordings of a table of two or three columns separated by tabs: path, accent, and the only speaker if known.
 
     Paths count from `root`, or from the table's folder.  Lines that start with
     `#` are comments.  Speakers whose names are the same but for blanks and
@@ -126,61 +131,42 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
             continue
         fields = [field.strip() for field in line.split("\t")]
         if len(fields) not in (2, 3) or not all(fields[:2]):
-            rejected.append(
-                Rejected(
-                    shown(fields[0] or "?"),
-                    "",
-                    None,
-                    None,
-                    "list",
-                    f"{table}:{number} is not a path, an accent and perhaps a speaker, separated by tabs; fix the line",
-                )
-            )
+            fault = f"{table}:{number} is not a path, an accent and perhaps a speaker, separated by tabs; fix the line"
+            rejected.append(Rejected.whole(shown(fields[0] or "?"), "", "list", fault))
             continue
         speaker = plain(fields[2]) if len(fields) == 3 and fields[2] else None
         rows.append(_Named(base / fields[0], fields[1], speaker, f"{table}:{number}"))
     if not rows and not rejected:
-        raise InputError(f"{table} lists no recording; write a path and an accent a line, parted by a tab")
+        raise InputError(f"{table} lists no recording; write a path and an accent a line, separated by a tab")
     return _checked(rows, base, rejected)
 
 
 def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tuple[list[Source], list[Rejected]]:
     """Sources of `rows`, without those that contradict each other; of copies, the first."""
     by_name: dict[str, list[Source]] = {}
-    faults = {row: _fault(row, base) for row in rows}
-    rejected += [
-        Rejected(shown(key_of(row.path, base)), shown(row.accent), None, None, "name", f"{shown(row.place)}: {fault}")
-        for row, fault in faults.items()
-        if fault
-    ]
-    rows = [row for row in rows if not faults[row]]
-    for said in _by_file(rows):
+    for row in rows:
+        if fault := _fault(row, base):
+            sentence = f"{shown(row.place)}: {fault}"
+            rejected.append(Rejected.whole(shown(key_of(row.path, base)), shown(row.accent), "name", sentence))
+    for said in _by_file([row for row in rows if not _fault(row, base)]):
         path, key = said[0].path, key_of(said[0].path, base)
         accents = list(dict.fromkeys(one.accent for one in said))
         if len(accents) > 1:
             places = ", ".join(one.place for one in said)
-            why = f"{path} has the accents {' and '.join(accents)} ({places}); keep one of them"
-            rejected.append(Rejected(key, "", None, None, "two accents", why))
+            sentence = f"{path} has the accents {' and '.join(accents)} ({places}); keep one of them"
+            rejected.append(Rejected.whole(key, "", "two accents", sentence))
             continue
         for other in dict.fromkeys(one.path for one in said if one.path != path):
-            why = f"{other} is the same recording as {path}; keep one of them"
-            rejected.append(Rejected(key_of(other, base), accents[0], None, None, "list", why))
+            sentence = f"{other} is the same recording as {path}; keep one of them"
+            rejected.append(Rejected.whole(key_of(other, base), accents[0], "list", sentence))
         speakers = {one.speaker for one in said}
         source = Source(key, path, accents[0], said[0].speaker if len(speakers) == 1 else None)
         by_name.setdefault(plain(key), []).append(source)
     for name, own in by_name.items():
         if len(own) > 1:
             names = " and ".join(str(source.path) for source in own)
-            rejected.append(
-                Rejected(
-                    own[0].key,
-                    own[0].accent,
-                    None,
-                    None,
-                    "list",
-                    f"{names} would both be called {name}; rename one of them",
-                )
-            )
+            sentence = f"{names} would both be called {name}; rename one of them"
+            rejected.append(Rejected.whole(own[0].key, own[0].accent, "list", sentence))
     sources = [own[0] for own in by_name.values() if len(own) == 1]
     return sorted(sources, key=lambda source: source.key.encode()), sorted(rejected, key=lambda r: r.recording)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from salience.collection.named import load_pyannote, split_name
+from salience.collection.optional_models import load_pyannote, split_name
 from salience.collection.spans import RATE, Span, join, near, seconds
 from salience.errors import InputError
 

@@ -18,19 +18,11 @@ import numpy as np
 from salience.audio import BadAudio, write_audio
 from salience.corpora import download
 from salience.corpora.clips import BadClips, mono_duration
-from salience.data.records import UNKNOWN, Utterance
+from salience.data.records import Utterance
 from salience.errors import InputError
-from salience.files import files_below, foreign, visible
+from salience.files import files_below, foreign
 
-RELEASE = download.Archive(
-    "an4_sphere.tar.gz",
-    (
-        "https://dldata-public.s3.us-east-2.amazonaws.com/an4_sphere.tar.gz",
-        "http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz",
-        "https://huggingface.co/datasets/espnet/an4/resolve/main/an4_sphere.tar.gz",
-    ),
-    sha256="a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
-)
+RELEASE = download.release("an4")
 
 RATE = 16000
 ENDINGS = (".sph", ".wav", ".raw")
@@ -41,27 +33,13 @@ LINE = re.compile(r"(?:<s>\s)?(?P<words>[^<>()]*)(?:</s>\s*)?\((?P<name>[^()\s]*
 
 def find_root(folder: Path) -> Path:
     """The folder with `etc/an4_train.fileids`: `folder` or one in it."""
-    folder = Path(folder)
-    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
-        if (candidate / "etc" / "an4_train.fileids").is_file():
-            return candidate
-    raise InputError(
-        f"{folder} holds no etc/an4_train.fileids; give the corpus' folder with --an4-root "
-        "or its archive with --an4-archive"
-    )
+    missing = f"etc/an4_train.fileids; {download.give('an4')}"
+    return download.root_in(folder, lambda path: (path / "etc" / "an4_train.fileids").is_file(), missing)
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download the release, into `target`/an4; returns the corpus root."""
-    target = Path(target)
-    file = download.obtain(RELEASE, target, archive, "--an4-root or --an4-archive")
-    with download.whole_folder(target / "an4") as folder:
-        download.unpack(file, folder)
-        root = find_root(folder)
-        _write_headers(root)
-    if archive is None:
-        file.unlink()
-    return find_root(target / "an4")
+    return download.fetch(RELEASE, Path(target) / "an4", archive, "an4", find_root, _write_headers)
 
 
 def with_headers(root: Path, target: Path) -> Path:
@@ -150,9 +128,7 @@ def _utterance(root: Path, listed: str, text: str, split: str) -> Utterance:
     paths = [root / "wav" / f"{listed}{ending}" for ending in ENDINGS]
     path = next((path for path in paths if isfile(path)), paths[0])
     key = f"{speaker}-{number}-{kind}"
-    return Utterance(
-        id=key, speaker=speaker, audio=path, text=text, duration=UNKNOWN, recording=key, split=split, language="en"
-    )
+    return Utterance.file(key, speaker, path, text, split=split, language="en")
 
 
 def clip_duration(path: Path) -> float:

@@ -18,7 +18,6 @@ the user has: the sixteen labels of the published classifier, at most 100 clips
 of each in each set, no speaker in two sets, one seed.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +27,9 @@ from sys import intern
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
-from salience.corpora.labels import read_labels, text_lines
+from salience.corpora.labels import fields_of, read_labels
 from salience.corpora.splits import split_speakers, spread
-from salience.data.records import UNKNOWN, Utterance
+from salience.data.records import Utterance
 from salience.data.tables import number as parse_number
 from salience.data.text import clean
 from salience.errors import InputError
@@ -195,9 +194,9 @@ def clips(table: Path, columns: Collection[str] | None = None) -> Iterator[Clip]
 
     With `columns`, so is a column that is not among them.
     """
-    rows = _rows(table)
-    _, header = next(rows, (0, []))
     first = table.suffix == ".csv"
+    rows = fields_of(table, commas=first)
+    _, header = next(rows, (0, []))
     header = [FIRST_COLUMNS.get(name, name) for name in header] if first else header
     for name in ("path", "sentence") if first else ("client_id", "path", "sentence"):
         if name not in header:
@@ -233,20 +232,6 @@ def clips(table: Path, columns: Collection[str] | None = None) -> Iterator[Clip]
         )
 
 
-def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number of the last line and fields of each row, the header first."""
-    if table.suffix != ".csv":
-        yield from ((number, line.split("\t")) for number, line in text_lines(table))
-        return
-    reader = csv.reader((f"{line}\n" for _, line in text_lines(table)), strict=True)
-    try:
-        yield from ((reader.line_num, fields) for fields in reader)
-    except csv.Error as error:
-        raise InputError(
-            f"{table}:{reader.line_num} is not separated by commas ({error}); unpack the corpus again"
-        ) from None
-
-
 def rows(root: Path, table: str) -> Iterator[Clip]:
     """The rows of a table of a release, of all the files that hold it; none of them is an InputError."""
     paths = table_paths(root, table)
@@ -260,8 +245,7 @@ def durations(root: Path) -> dict[str, float]:
     """Clip to seconds as `clip_durations.tsv` says; empty for releases without that file."""
     path = Path(root) / "clip_durations.tsv"
     found: dict[str, float] = {}
-    for number, line in text_lines(path) if path.exists() else ():
-        fields = line.split("\t")
+    for number, fields in fields_of(path) if path.exists() else ():
         if number == 1:
             continue
         milliseconds = parse_number(fields[1]) if len(fields) == 2 else None
@@ -291,18 +275,10 @@ def utterance(root: Path, clip: Clip, label: str | None = None, split: str | Non
     """The record of a clip that was not measured, its sentence cleaned; a path out of the corpus is an InputError."""
     if clip.path.startswith("/") or ".." in clip.path.split("/"):
         raise InputError(f"{root}: a table names the clip {clip.path}, which is outside the corpus; correct its row")
-    return Utterance(
-        id=clip.id,
-        speaker=clip.speaker,
-        audio=clip.audio(root),
-        text=clean(clip.sentence),
-        duration=UNKNOWN,
-        recording=clip.id,
-        accent=label,
-        gender=GENDERS.get(clip.gender),
-        split=split,
-        language=clip.locale or None,
-    )
+    return Utterance.file(
+        clip.id, clip.speaker, clip.audio(root), clean(clip.sentence),
+        accent=label, gender=GENDERS.get(clip.gender), split=split, language=clip.locale or None,
+    )  # fmt: skip
 
 
 def utterances(

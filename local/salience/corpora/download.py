@@ -1,4 +1,8 @@
-"""Archives: fetched resumably from several mirrors, checked before use, unpacked only inside a folder."""
+"""Archives: fetched resumably from several mirrors, checked before use, unpacked only inside a folder.
+
+pooch checks what it downloads, but it starts again after an interruption and
+knows one address a file, so the transfer is our own.
+"""
 
 import hashlib
 import logging
@@ -13,10 +17,11 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -25,7 +30,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from salience.errors import InputError
-from salience.files import foreign, publish, temporary_name, whole_file
+from salience.files import foreign, publish, read_yaml, temporary_name, visible, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +52,63 @@ class Archive:
     """False: packed anew for each download, so that no two are equal."""
 
 
+RELEASES = Path(__file__).with_name("releases.yaml")
+
+
+@cache
+def release(name: str) -> Archive:
+    """An entry of RELEASES."""
+    entry = read_yaml(RELEASES, "restore it")[name]
+    return Archive(**entry | {"urls": tuple(url.format_map(entry) for url in entry["urls"])})
+
+
 def obtain(published: Archive, target: Path, own: Path | None, option: str) -> Path:
     """The user's `own` archive, checked if it is the published one, or else that one, downloaded into `target`."""
     if own is None:
         return download(published, target, option)
     check_own(own, published)
     return Path(own)
+
+
+def root_in(folder: Path, is_root: Callable[[Path], object], missing: str) -> Path:
+    """The first of `folder` and the folders in it of which `is_root` holds; else an InputError that ends in `missing`."""
+    folder = Path(folder)
+    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
+        if is_root(candidate):
+            return candidate
+    raise InputError(f"{folder} holds no {missing}")
+
+
+def give(name: str) -> str:
+    """How a corpus of this name is given, for the end of a sentence."""
+    return f"give the corpus' folder with --{name}-root or its archive with --{name}-archive"
+
+
+def fetch(
+    published: Archive,
+    folder: Path,
+    own: Path | None,
+    option: str,
+    find_root: Callable[[Path], Path],
+    prepare: Callable[[Path], object] = lambda root: None,
+) -> Path:
+    """Unpack the user's `own` archive, or download the published one, into `folder`; return the corpus root in it.
+
+    Args:
+        published: the release; it is removed once unpacked
+        folder: where the corpus is to be
+        own: the user's archive
+        option: the corpus in names of options
+        find_root: finds the root in a folder, or raises InputError
+        prepare: called with the root before it is in place
+    """
+    file = obtain(published, folder.parent, own, f"--{option}-root or --{option}-archive")
+    with whole_folder(folder) as unpacked:
+        unpack(file, unpacked)
+        prepare(find_root(unpacked))
+    if own is None:
+        file.unlink()
+    return find_root(folder)
 
 
 def check_own(path: Path, published: Archive) -> None:

@@ -11,8 +11,6 @@ Utterance ids get their speaker in front: `EDACC-C06-000000012` of speaker
 because each part counts for itself.
 """
 
-import csv
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,17 +19,16 @@ from pathlib import Path
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
-from salience.corpora.labels import read_labels, text_lines
+from salience.corpora.labels import fields_of, read_labels, text_lines
 from salience.corpora.sets import Sets
 from salience.corpora.splits import split_speakers
 from salience.data.records import Utterance
 from salience.data.tables import number, split_row
 from salience.errors import InputError
-from salience.files import files_below, foreign, visible, whole_file
+from salience.files import files_below, visible, whole_file
 
-RELEASE = download.Archive("DS_10283_8983.zip", ("https://datashare.ed.ac.uk/download/DS_10283_8983.zip",), fixed=False)
-INNER = download.Archive("edacc_v1.0.tar.gz", (), size=5916732170, md5="146b4b8026b5d0ce9611667c708456b3")
-"""What the release's zip holds; the zip itself is made on demand and has no fixed checksum."""
+RELEASE, INNER = download.release("edacc"), download.release("edacc_inner")
+"""The zip is made on demand and has no fixed checksum; what it holds has."""
 
 ACCENT_TABLE = Path(__file__).with_name("edacc_accents.tsv")
 PARTS = ("dev", "test")
@@ -60,14 +57,12 @@ class Background:
 
 
 def find_root(folder: Path) -> Path:
-    """The folder with `linguistic_background.csv` and `data`: `folder`, or `edacc_v1.0` in it."""
-    for candidate in (Path(folder), Path(folder) / "edacc_v1.0"):
-        if (candidate / "linguistic_background.csv").is_file() and (candidate / "data").is_dir():
-            return candidate
-    raise InputError(
-        f"{folder} holds no linguistic_background.csv beside data/; give the folder edacc_v1.0 with "
-        "--edacc-root or its archive with --edacc-archive"
-    )
+    """The folder with `linguistic_background.csv` and `data`: `folder` or one in it."""
+
+    def is_root(path: Path) -> bool:
+        return (path / "linguistic_background.csv").is_file() and (path / "data").is_dir()
+
+    return download.root_in(folder, is_root, f"linguistic_background.csv beside data/; {download.give('edacc')}")
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
@@ -112,16 +107,13 @@ def background(root: Path) -> dict[str, Background]:
     white space at the end, so a column is known by how its question begins.
     """
     path = Path(root) / "linguistic_background.csv"
-    # Answers may contain line breaks: the csv reader needs the whole text.
-    lines = "\n".join(line for _, line in text_lines(path)) + "\n"
-    with foreign(path, "is no table parted by commas", "unpack the corpus again"):
-        rows = list(csv.reader(io.StringIO(lines)))
-    header = [" ".join(name.replace("\u2019", "'").split()).lower() for name in rows[0]] if rows else []
+    rows = fields_of(path, commas=True)
+    header = [" ".join(name.replace("\u2019", "'").split()).lower() for name in next(rows, (0, []))[1]]
     participant = _column(path, header, "participant_id")
     accent = _column(path, header, "how would you describe your accent in english")
     gender = _column(path, header, "what is your gender")
     found: dict[str, Background] = {}
-    for row in rows[1:]:
+    for _, row in rows:
         if not any(row):
             continue
         if len(row) != len(header):

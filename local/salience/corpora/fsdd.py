@@ -11,7 +11,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,18 +20,12 @@ import numpy as np
 from salience.audio import read_audio, write_audio
 from salience.corpora import digits, download
 from salience.corpora.clips import BadClips, mono_duration
-from salience.data.records import UNKNOWN, Utterance
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import foreign, temporary_name, visible
 from salience.randomness import generator
 
-RELEASE = download.Archive(
-    "free-spoken-digit-dataset-1.0.10.tar.gz",
-    (
-        "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
-        "https://codeload.github.com/Jakobovski/free-spoken-digit-dataset/tar.gz/refs/tags/v1.0.10",
-    ),
-)
+RELEASE = download.release("fsdd")
 
 ACCENTS = {"USA/neutral": "us", "DEU/German": "german", "BEL/French": "french", "GRC/Greek": "greek"}
 """Accent as `metadata.py` writes it, to our label; by exact match."""
@@ -42,26 +36,16 @@ NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
 
 def find_root(folder: Path) -> Path:
     """The folder with `metadata.py` and `recordings`: `folder` or one in it."""
-    folder = Path(folder)
-    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
-        if (candidate / "metadata.py").is_file() and (candidate / "recordings").is_dir():
-            return candidate
-    raise InputError(
-        f"{folder} holds no metadata.py beside recordings/; give the corpus' folder with --fsdd-root "
-        "or its archive with --fsdd-archive"
-    )
+
+    def is_root(path: Path) -> bool:
+        return (path / "metadata.py").is_file() and (path / "recordings").is_dir()
+
+    return download.root_in(folder, is_root, f"metadata.py beside recordings/; {download.give('fsdd')}")
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download the release, into `target`/fsdd; returns the corpus root."""
-    target = Path(target)
-    file = download.obtain(RELEASE, target, archive, "--fsdd-root or --fsdd-archive")
-    with download.whole_folder(target / "fsdd") as folder:
-        download.unpack(file, folder)
-        find_root(folder)
-    if archive is None:
-        file.unlink()
-    return find_root(target / "fsdd")
+    return download.fetch(RELEASE, Path(target) / "fsdd", archive, "fsdd", find_root)
 
 
 def speakers(root: Path) -> dict[str, dict[str, str]]:
@@ -107,24 +91,18 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
         found.append((speaker, digit, index, path))
     if not found:
         raise InputError(f"{root / 'recordings'} holds no .wav file; unpack the corpus again")
-    yield from bad.usable(
-        (
-            Utterance(
-                id=(key := f"{speaker}-{digit}-{index:02d}"),
-                speaker=speaker,
-                audio=path,
-                text=digits.DIGITS[digit],
-                duration=UNKNOWN,
-                recording=key,
-                accent=ACCENTS.get(known[speaker].get("accent", "")),
-                gender={"male": "m", "female": "f"}.get(known[speaker].get("gender", "")),
-                split="test" if index < 5 else "train",
-                language="en",
+    records = []
+    for speaker, digit, index, path in sorted(found):
+        about = known[speaker]
+        records.append(
+            Utterance.file(
+                f"{speaker}-{digit}-{index:02d}", speaker, path, digits.DIGITS[digit],
+                accent=ACCENTS.get(about.get("accent", "")),
+                gender={"male": "m", "female": "f"}.get(about.get("gender", "")),
+                split="test" if index < 5 else "train", language="en",
             )
-            for speaker, digit, index, path in sorted(found)
-        ),
-        measure=partial(mono_duration, rate=RATE),
-    )
+        )  # fmt: skip
+    yield from bad.usable(records, measure=partial(mono_duration, rate=RATE))
 
 
 def index_of(utterance: Utterance) -> int:
@@ -195,18 +173,8 @@ def join(string: DigitString, folder: Path) -> Utterance:
     temporary = temporary_name(path)
     write_audio(temporary, joined, RATE, subtype="PCM_16", format="WAV")
     temporary.replace(path)
-    first = string.digits[0]
-    return Utterance(
-        id=string.id,
-        speaker=first.speaker,
-        audio=path,
-        text=string.text,
-        duration=len(joined) / RATE,
-        recording=string.id,
-        accent=first.accent,
-        gender=first.gender,
-        language=first.language,
-    )
+    first, seconds = string.digits[0], len(joined) / RATE
+    return replace(first, id=string.id, audio=path, text=string.text, duration=seconds, recording=string.id, split=None)
 
 
 SHARES = {"train": (10, sys.maxsize, digits.TRAIN), "dev": (5, 9, digits.DEV), "test": (0, 4, digits.TEST)}

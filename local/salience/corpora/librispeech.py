@@ -14,47 +14,26 @@ from pathlib import Path
 from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import text_lines
-from salience.data.records import UNKNOWN, Utterance
+from salience.data.records import Utterance
 from salience.data.tables import split_row
 from salience.errors import InputError
 from salience.files import visible
 
-MIRRORS = (
-    "https://www.openslr.org/resources/12",
-    "https://us.openslr.org/resources/12",
-    "https://openslr.elda.org/resources/12",
-    "https://openslr.trmal.net/resources/12",
-)
-
-
-def _archive(part: str, md5: str, size: int | None = None) -> download.Archive:
-    name = f"{part}.tar.gz"
-    return download.Archive(name, tuple(f"{mirror}/{name}" for mirror in MIRRORS), size=size, md5=md5)
-
-
 PARTS = {
-    "dev-clean": _archive("dev-clean", "42e2234ba48799c1f50f24a7926300a1", 337926286),
-    "dev-other": _archive("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931"),
-    "test-clean": _archive("test-clean", "32fa31d27d2e1cad72775fee3f4849a9", 346663984),
-    "test-other": _archive("test-other", "fb5a50374b501bb3bac4815ee91d3135"),
-    "train-clean-100": _archive("train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 6387309499),
-    "train-clean-360": _archive("train-clean-360", "c0e676e450a7ff2f54aeade5171606fa"),
-    "train-other-500": _archive("train-other-500", "d1a0fd59409feb2c614ce4d30c387708"),
-}
+    part: download.release(part)
+    for part in (
+        "dev-clean", "dev-other", "test-clean", "test-other", "train-clean-100", "train-clean-360", "train-other-500",
+    )
+}  # fmt: skip
 """The corpus' parts and where each is published."""
 
 DEFAULT_PARTS = ("train-clean-100", "dev-clean", "test-clean")
 
 
 def find_root(folder: Path) -> Path:
-    """The folder that holds the parts: `folder` itself, or `LibriSpeech` in it."""
-    for candidate in (Path(folder), Path(folder) / "LibriSpeech"):
-        if parts_in(candidate):
-            return candidate
-    raise InputError(
-        f"{folder} holds no part of LibriSpeech ({', '.join(PARTS)}); "
-        "give the folder that contains one with --librispeech-root"
-    )
+    """The folder that holds the parts: `folder` or one in it."""
+    missing = f"part of LibriSpeech ({', '.join(PARTS)}); {download.give('librispeech')}"
+    return download.root_in(folder, parts_in, missing)
 
 
 def parts_in(root: Path) -> list[str]:
@@ -107,7 +86,7 @@ def _unpack(file: Path, target: Path, root: Path) -> None:
 def genders(root: Path) -> dict[str, str]:
     """Reader to `m` or `f`, from SPEAKERS.TXT; empty if the root has no such file.
 
-    Columns are parted by `|`; the last, the name, may contain that sign too.
+    Columns are separated by `|`; the last, the name, may contain that sign too.
     """
     path = Path(root) / "SPEAKERS.TXT"
     found: dict[str, str] = {}
@@ -159,16 +138,5 @@ def _chapter(transcript: Path, part: str, gender: dict[str, str]) -> Iterator[Ut
             )
         if not text.strip():
             raise InputError(f"{transcript}:{number}: {key} has an empty transcript; complete or remove the line")
-        audio = transcript.parent / f"{key}.flac"
-        reader = key.split("-")[0]
-        yield Utterance(
-            id=key,
-            speaker=reader,
-            audio=audio,
-            text=text.strip(),
-            duration=UNKNOWN,
-            recording=key,
-            gender=gender.get(reader),
-            split=part,
-            language="en",
-        )
+        reader, audio = key.split("-")[0], transcript.parent / f"{key}.flac"
+        yield Utterance.file(key, reader, audio, text.strip(), gender=gender.get(reader), split=part, language="en")

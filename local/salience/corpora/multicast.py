@@ -5,13 +5,17 @@ with a line a narrative, `utterances.csv` with a line an utterance, times in
 milliseconds, and `audio/*_<text>.mp3` or `.wav`.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from salience.corpora.labels import rows_of
 from salience.errors import InputError
 from salience.files import visible
+
+TEXTS = ("ID", "Speaker")
+UTTERANCES = ("ID", "Text_ID", "Primary_Text", "Audio_Start", "Audio_End")
+"""The columns that are read of each table."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ def audio_files(root: Path) -> dict[str, Path]:
     root = Path(root)
     files = [path for path in visible((root / "audio").glob("*")) if path.suffix.lower() in (".mp3", ".wav")]
     found = {}
-    for row in _rows(root / "texts.csv", ("ID", "Speaker")):
+    for _, row in rows_of(root / "texts.csv", TEXTS, commas=True):
         own = [path for path in files if path.stem.endswith(f"_{row['ID']}") or path.stem == row["ID"]]
         if own:
             found[row["ID"]] = own[0]
@@ -44,9 +48,9 @@ def audio_files(root: Path) -> dict[str, Path]:
 def utterances(root: Path) -> Iterator[Timed]:
     """The timed utterances of all narratives, in the order of the table."""
     root = Path(root)
-    speakers = {row["ID"]: row["Speaker"] for row in _rows(root / "texts.csv", ("ID", "Speaker"))}
+    speakers = {row["ID"]: row["Speaker"] for _, row in rows_of(root / "texts.csv", TEXTS, commas=True)}
     path = root / "utterances.csv"
-    for row in _rows(path, ("ID", "Text_ID", "Primary_Text", "Audio_Start", "Audio_End")):
+    for _, row in rows_of(path, UTTERANCES, commas=True):
         if row["Text_ID"] not in speakers:
             raise InputError(
                 f"{path}: {row['ID']} belongs to {row['Text_ID']}, which texts.csv lacks; unpack the corpus again"
@@ -56,14 +60,3 @@ def utterances(root: Path) -> Iterator[Timed]:
         except ValueError:
             raise InputError(f"{path}: {row['ID']} has no time in milliseconds; unpack the corpus again") from None
         yield Timed(row["Text_ID"], start, end, speakers[row["Text_ID"]], row["Primary_Text"])
-
-
-def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise InputError(f"{path} is missing; give the folder of a Multi-CAST corpus")
-    with open(path, encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle)
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"{path} has no column {missing[0]}; unpack the corpus again")
-        return list(reader)

@@ -12,46 +12,21 @@ from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.recordings import recordings as recordings_in
 from salience.data.records import Utterance
-from salience.errors import InputError
 from salience.files import visible
 
-RELEASE = download.Archive(
-    "musan.tar.gz",
-    (
-        "https://www.openslr.org/resources/17/musan.tar.gz",
-        "https://us.openslr.org/resources/17/musan.tar.gz",
-        "https://openslr.elda.org/resources/17/musan.tar.gz",
-        "https://openslr.trmal.net/resources/17/musan.tar.gz",
-    ),
-    size=11086114085,
-    md5="0c472d4fc0c5141eca47ad1ffeb2a7df",
-)
-
+RELEASE = download.release("musan")
 RATE = 16000
 
 
 def find_root(folder: Path) -> Path:
     """The folder with `noise/*/*.wav`: `folder` or one in it."""
-    folder = Path(folder)
-    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
-        if visible((candidate / "noise").glob("*/*.wav")):
-            return candidate
-    raise InputError(
-        f"{folder} holds no noise/*/*.wav; give the corpus' folder with --musan-root "
-        "or its archive with --musan-archive"
-    )
+    missing = f"noise/*/*.wav; {download.give('musan')}"
+    return download.root_in(folder, lambda path: visible((path / "noise").glob("*/*.wav")), missing)
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download it, into `target`/musan; returns the corpus root."""
-    target = Path(target)
-    file = download.obtain(RELEASE, target, archive, "--musan-root or --musan-archive")
-    with download.whole_folder(target / "musan") as folder:
-        download.unpack(file, folder)
-        find_root(folder)
-    if archive is None:
-        file.unlink()
-    return find_root(target / "musan")
+    return download.fetch(RELEASE, Path(target) / "musan", archive, "musan", find_root)
 
 
 def noises(root: Path, bad: BadClips | None = None) -> list[Utterance]:

@@ -1,6 +1,6 @@
 """PDID, Persian speech by accent, as a collection leaves it or as its owner supplies it.
 
-On disk: `<root>/metadata.tsv`, a table parted by tabs whose first line names
+On disk: `<root>/metadata.tsv`, a table separated by tabs whose first line names
 COLUMNS, or at least those REQUIRED, and `<root>/<accent>/*.wav`, 16 kHz mono
 16-bit, one clip a file.
 The corpus of Sameti et al. (2025) has no public copy; `fetch` unpacks the
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
-from salience.corpora.labels import text_lines
+from salience.corpora.labels import rows_of
 from salience.corpora.splits import groups_of, split_speakers
 from salience.data.directories import unsorted
-from salience.data.records import UNKNOWN, Utterance
+from salience.data.records import Utterance
 from salience.data.text import clean
 from salience.errors import InputError
-from salience.files import visible, whole_file
+from salience.files import whole_file
 
 METADATA = "metadata.tsv"
 LANGUAGE = "fa"
@@ -87,24 +87,11 @@ def read_metadata(root: Path) -> list[Clip]:
     each is an InputError that names the line.
     """
     path = Path(root) / METADATA
-    lines = text_lines(path)
-    _, header = next(lines, (1, ""))
-    names = header.split("\t")
-    for name in REQUIRED:
-        if name not in names:
-            raise InputError(f"{path}:1 has no column {name}; the columns are {' '.join(REQUIRED)}, parted by tabs")
     clips: list[Clip] = []
     by_utt: dict[str, int] = {}
     by_path: dict[str, tuple[int, str]] = {}
-    for number, line in lines:
-        if not line.strip():
-            continue
-        values = line.split("\t")
-        if len(values) != len(names):
-            raise InputError(
-                f"{path}:{number} has {len(values)} columns where the first line names {len(names)}; correct the line"
-            )
-        clip = _clip(dict(zip(names, values, strict=True)), f"{path}:{number}")
+    for number, values in rows_of(path, REQUIRED):
+        clip = _clip(values, f"{path}:{number}")
         if clip.path in by_path:
             first, accent = by_path[clip.path]
             said = (
@@ -182,14 +169,10 @@ def sorted_ids(clips: Sequence[Clip]) -> dict[str, str]:
 
 def find_root(folder: Path) -> Path:
     """The folder with metadata.tsv: `folder` or one in it."""
-    folder = Path(folder)
-    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
-        if (candidate / METADATA).is_file():
-            return candidate
-    raise InputError(
-        f"{folder} holds no {METADATA}; give PDID's folder with --pdid-root, or recordings to collect it from "
-        "with --recordings-root"
+    missing = (
+        f"{METADATA}; give PDID's folder with --pdid-root, or recordings to collect it from with --recordings-root"
     )
+    return download.root_in(folder, lambda path: (path / METADATA).is_file(), missing)
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
@@ -213,20 +196,19 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
     root, bad = find_root(root), bad or BadClips()
     clips = read_metadata(root)
     ids = sorted_ids(clips)
-    yield from bad.usable(
-        Utterance(
-            id=ids[clip.utt],
-            speaker=clip.speaker,
-            audio=root / clip.path,
-            text=clean(clip.text),
-            duration=UNKNOWN,
-            recording=ids[clip.utt],
+    found = [
+        Utterance.file(
+            ids[clip.utt],
+            clip.speaker,
+            root / clip.path,
+            clean(clip.text),
             accent=clip.accent,
             split=clip.split or None,
             language=LANGUAGE,
         )
         for clip in sorted(clips, key=lambda clip: ids[clip.utt].encode())
-    )
+    ]
+    yield from bad.usable(found)
 
 
 def recordings(root: Path) -> dict[str, str]:

@@ -14,14 +14,7 @@ from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import files_below
 
-RELEASE = download.Archive(
-    "qutnoisehome.zip",
-    (
-        "https://data.researchdatafinder.qut.edu.au/dataset/a0eed5af-abd8-441b-b14a-8e064bc3d732/"
-        "resource/35cd737a-e6ad-4173-9aee-a1768e864532/download/qutnoisehome.zip",
-    ),
-)
-
+RELEASE = download.release("qut_noise")
 LIVING_ROOM = "HOME-LIVINGB-1.wav"
 RATE = 48000
 
@@ -44,14 +37,7 @@ def find_root(folder: Path) -> Path:
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download that of recordings at home, into `target`/QUT-NOISE."""
-    target = Path(target)
-    file = download.obtain(RELEASE, target, archive, "--qut-noise-root or --qut-noise-archive")
-    with download.whole_folder(target / "QUT-NOISE") as folder:
-        download.unpack(file, folder)
-        find_root(folder)
-    if archive is None:
-        file.unlink()
-    return target / "QUT-NOISE"
+    return download.fetch(RELEASE, Path(target) / "QUT-NOISE", archive, "qut-noise", find_root)
 
 
 def noises(root: Path, bad: BadClips | None = None) -> list[Utterance]:

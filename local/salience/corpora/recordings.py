@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from salience.corpora.clips import BadClips
-from salience.data.records import UNKNOWN, Utterance
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import files_below, visible
 
@@ -28,7 +28,7 @@ def recordings(folder: Path, paths: Iterable[Path] | None = None, bad: BadClips 
         key = "_".join("-".join(path.relative_to(folder).with_suffix("").parts).split())
         if key in found:
             raise InputError(f"{path} and {found[key].audio} would both be called {key}; rename one of them")
-        found[key] = Utterance(id=key, speaker=key, audio=path, text="", duration=UNKNOWN, recording=key)
+        found[key] = Utterance.file(key, key, path, "")
     return bad.usable(found[key] for key in sorted(found, key=os.fsencode))
 
 

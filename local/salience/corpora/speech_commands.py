@@ -14,19 +14,11 @@ from pathlib import Path
 from salience.audio import BadAudio
 from salience.corpora import download
 from salience.corpora.clips import BadClips, mono_duration
-from salience.data.records import UNKNOWN, Utterance
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import foreign, visible
 
-RELEASE = download.Archive(
-    "speech_commands_v0.02.tar.gz",
-    (
-        "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
-        "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
-    ),
-    size=2428923189,
-    sha256="af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
-)
+RELEASE = download.release("speech_commands")
 
 WORDS = (
     "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go",
@@ -49,26 +41,17 @@ PATH = re.compile(rf"(?P<word>[^/\s]+)/{NAME.pattern}")
 
 def find_root(folder: Path) -> Path:
     """The folder with both lists: `folder` or one in it."""
-    folder = Path(folder)
-    for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
-        if all((candidate / name).is_file() for name in LISTS.values()):
-            return candidate
-    raise InputError(
-        f"{folder} holds no {' beside '.join(LISTS.values())}; give the corpus' folder with "
-        "--speech-commands-root or its archive with --speech-commands-archive"
-    )
+
+    def is_root(path: Path) -> bool:
+        return all((path / name).is_file() for name in LISTS.values())
+
+    missing = f"{' beside '.join(LISTS.values())}; {download.give('speech-commands')}"
+    return download.root_in(folder, is_root, missing)
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download it, into `target`/speech_commands; returns the corpus root."""
-    target = Path(target)
-    file = download.obtain(RELEASE, target, archive, "--speech-commands-root or --speech-commands-archive")
-    with download.whole_folder(target / "speech_commands") as folder:
-        download.unpack(file, folder)
-        find_root(folder)
-    if archive is None:
-        file.unlink()
-    return find_root(target / "speech_commands")
+    return download.fetch(RELEASE, Path(target) / "speech_commands", archive, "speech-commands", find_root)
 
 
 def background(root: Path) -> Path:
@@ -178,18 +161,7 @@ def utterances(root: Path, words: Collection[str] | None = None, bad: BadClips |
         for key, name in sorted((utterance_id(name), name) for name in names):
             # A word may have the `-` that parts an id.
             parts = parts_of(name)
-            found.append(
-                Utterance(
-                    id=key,
-                    speaker=parts["speaker"],
-                    audio=root / name,
-                    text=parts["word"],
-                    duration=UNKNOWN,
-                    recording=key,
-                    split=split,
-                    language="en",
-                )
-            )
+            found.append(Utterance.file(key, parts["speaker"], root / name, parts["word"], split=split, language="en"))
         yield from bad.usable(found, measure=clip_duration)
 
 

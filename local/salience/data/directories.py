@@ -11,6 +11,9 @@ from salience.errors import InputError
 LONGEST = 1e6
 """Seconds, eleven days: no recording is as long."""
 
+OPTIONAL = {"utt2accent": "accent", "utt2lang": "language", "utt2split": "split"}
+"""Tables of what may be known of an utterance, and where its record has it."""
+
 
 def unsorted(utt2spk: Mapping[str, str]) -> tuple[str, str] | None:
     """The first two neighbours among the sorted utterances whose speakers are not sorted; Kaldi wants both sorts.
@@ -33,7 +36,7 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wav, segments, text, utt2spk, utt2dur = {}, {}, {}, {}, {}
-    optional: dict[str, dict[str, str]] = {"utt2accent": {}, "utt2lang": {}, "utt2split": {}, "spk2gender": {}}
+    optional: dict[str, dict[str, str]] = {name: {} for name in (*OPTIONAL, "spk2gender")}
     whole: dict[str, str] = {}
     for utterance in utterances:
         key = utterance.id
@@ -49,12 +52,8 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
             segments[key] = f"{utterance.recording} {utterance.start:.3f} {utterance.end:.3f}"
         else:
             whole[key] = f"{utterance.recording} 0.000 {utterance.duration:.3f}"
-        for name, value in (
-            ("utt2accent", utterance.accent),
-            ("utt2lang", utterance.language),
-            ("utt2split", utterance.split),
-        ):
-            if value is not None:
+        for name, attribute in OPTIONAL.items():
+            if (value := getattr(utterance, attribute)) is not None:
                 optional[name][key] = value
         if utterance.gender in ("m", "f"):
             optional["spk2gender"][utterance.speaker] = utterance.gender
@@ -101,49 +100,48 @@ def read_data_dir(folder: Path) -> list[Utterance]:
     utt2spk = read_speakers(folder / "utt2spk")
     wav = read_table(folder / "wav.scp")
     tables = {
-        name: _optional(folder / name)
-        for name in ("segments", "text", "utt2dur", "utt2accent", "utt2lang", "utt2split", "spk2gender", "reco2dur")
+        name: _optional(folder / name) for name in ("segments", "text", "utt2dur", "spk2gender", "reco2dur", *OPTIONAL)
     }
     records = []
     for key, speaker in utt2spk.items():
         recording, start, end = key, None, None
         if tables["segments"] is not None:
-            fields = _value(tables["segments"], key, folder / "segments").split()
-            if len(fields) != 3:
-                raise InputError(f"{folder / 'segments'}: the line of {key} needs a recording, a start and an end")
-            recording = fields[0]
-            start, end = (_seconds(field, key, folder / "segments") for field in fields[1:])
-            if end <= start:
-                raise InputError(
-                    f"{folder / 'segments'}: {key} ends at {end:g} s and starts at {start:g} s; correct its line"
-                )
-            length = (tables["reco2dur"] or {}).get(recording)
-            if length is not None and start >= _seconds(length, recording, folder / "reco2dur"):
-                raise InputError(
-                    f"{folder / 'segments'}: {key} begins at {start:g} s, where {recording} has ended ({length} s);"
-                    " correct its line"
-                )
+            recording, start, end = _segment(folder, key, tables["segments"], tables["reco2dur"] or {})
+        seconds = (tables["utt2dur"] or {}).get(key)
+        known = {attribute: (tables[name] or {}).get(key) for name, attribute in OPTIONAL.items()}
         records.append(
             Utterance(
                 id=key,
                 speaker=speaker,
                 audio=Path(_value(wav, recording, folder / "wav.scp")),
                 text=_value(tables["text"], key, folder / "text") if tables["text"] is not None else "",
-                duration=(
-                    _seconds(tables["utt2dur"][key], key, folder / "utt2dur")
-                    if tables["utt2dur"] and key in tables["utt2dur"]
-                    else 0.0
-                ),
+                duration=_seconds(seconds, key, folder / "utt2dur") if seconds is not None else 0.0,
                 recording=recording,
                 start=start,
                 end=end,
-                accent=(tables["utt2accent"] or {}).get(key),
                 gender=(tables["spk2gender"] or {}).get(speaker),
-                split=(tables["utt2split"] or {}).get(key),
-                language=(tables["utt2lang"] or {}).get(key),
+                **known,
             )
         )
     return records
+
+
+def _segment(folder: Path, key: str, segments: dict[str, str], lengths: Mapping[str, str]) -> tuple[str, float, float]:
+    """Recording, start and end (seconds) of an utterance; `lengths` are those of the recordings."""
+    path = folder / "segments"
+    fields = _value(segments, key, path).split()
+    if len(fields) != 3:
+        raise InputError(f"{path}: the line of {key} needs a recording, a start and an end")
+    recording = fields[0]
+    start, end = (_seconds(field, key, path) for field in fields[1:])
+    if end <= start:
+        raise InputError(f"{path}: {key} ends at {end:g} s and starts at {start:g} s; correct its line")
+    length = lengths.get(recording)
+    if length is not None and start >= _seconds(length, recording, folder / "reco2dur"):
+        raise InputError(
+            f"{path}: {key} begins at {start:g} s, where {recording} has ended ({length} s); correct its line"
+        )
+    return recording, start, end
 
 
 def _seconds(text: str, key: str, path: Path) -> float:

@@ -28,3 +28,8 @@ class Utterance:
     gender: str | None = None
     split: str | None = None
     language: str | None = None
+
+    @classmethod
+    def file(cls, key: str, speaker: str, audio: Path, text: str, **known: str | None) -> "Utterance":
+        """An utterance that is a whole file, not measured yet; `known` are any of the optional fields."""
+        return cls(key, speaker, audio, text, UNKNOWN, key, **known)  # type: ignore[arg-type]

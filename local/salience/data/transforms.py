@@ -6,14 +6,14 @@ is in memory at a time, besides the list of utterances.
 
 import random
 import shutil
-from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import IO
 
-from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE, other_tables
+from salience.data.layout import KINDS, PER_UTTERANCE, other_tables
 from salience.data.normalisers import squeeze
 from salience.data.tables import Tell, check_speaker, faults, ignore, iterate_rows, mend, refuse
 from salience.errors import InputError
@@ -42,9 +42,9 @@ def read_utt2spk(path: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
 
 
 def utterance_recordings(folder: Path, tell: Tell = refuse) -> Iterator[Row]:
-    """Iterate over utterance and recording in `segments`.  A line without four fields is an InputError."""
+    """Iterate over utterance and recording in `segments`, if there are any; other than four fields are an InputError."""
     path = Path(folder) / "segments"
-    for key, value in iterate_rows(path, tell):
+    for key, value in iterate_rows(path, tell) if path.exists() else ():
         fields = value.split()
         if len(fields) != 3:
             raise InputError(f"{path}: the line of {_shown(key)} needs a recording, a start and an end")
@@ -99,33 +99,21 @@ def _write_consistent(
     The two may be the same folder.  Returns the number of utterances before and after.
     """
     speakers = utterance_speakers(source, mend)
-    per_utterance = _present(source, (*PER_UTTERANCE, *extra_per_utterance))
-    per_speaker = _present(source, (*PER_SPEAKER, *extra_per_speaker))
-    per_recording = _present(source, PER_RECORDING)
+    tables = _tables(source, utterance=extra_per_utterance, speaker=extra_per_speaker)
     keep = set(speakers)
-    for name in per_utterance:
+    for name in tables["utterance"]:
         keep = {key for key, value in _mended_rows(source / name) if key in keep and (value or name != "text")}
-    recording_of = None
-    if (source / "segments").exists():
-        recording_of = dict(row for row in utterance_recordings(source, mend) if row[0] in keep)
-        keep &= recording_of.keys()
-    for name in per_recording:
-        known = {key for key, _ in _mended_rows(source / name)}
-        keep = {key for key in keep if (recording_of[key] if recording_of else key) in known}
-    for name in per_speaker:
-        known = {key for key, _ in _mended_rows(source / name)}
-        keep = {key for key in keep if speakers[key] in known}
+    recording_of = {key: recording for key, recording in utterance_recordings(source, mend) if key in keep}
+    owner = {"recording": recording_of, "speaker": speakers}
+    for kind in owner:
+        for name in tables[kind]:
+            known = {key for key, _ in _mended_rows(source / name)}
+            keep = {key for key in keep if owner[kind].get(key, key) in known}
     if not keep:
-        raise InputError(f"{source}: no utterance is in all of {', '.join((*per_utterance, *per_recording))}")
-    _write_tables(
-        lambda name: _mended_rows(source / name),
-        target,
-        {key: speakers[key] for key in keep},
-        {recording_of[key] for key in keep} if recording_of else keep,
-        per_utterance,
-        per_speaker,
-        per_recording,
-    )
+        names = ", ".join((*tables["utterance"], *tables["recording"]))
+        raise InputError(f"{source}: no utterance is in all of {names}")
+    kept = {key: speakers[key] for key in keep}
+    _write_tables(lambda name: _mended_rows(source / name), target, kept, recording_of, tables)
     return len(speakers), len(keep)
 
 
@@ -136,19 +124,9 @@ def subset(source: Path, target: Path, keep: Collection[bytes]) -> int:
     speakers = {key: speaker for key, speaker in utterance_speakers(source).items() if key in keep}
     if not speakers:
         raise InputError(f"{target} would be empty: {source} has none of the utterances that were asked for")
-    recordings: Collection[bytes] = speakers.keys()
-    if (source / "segments").exists():
-        recordings = {recording for key, recording in utterance_recordings(source) if key in speakers}
     with _replaced_tables(target) as folder:
-        _write_tables(
-            lambda name: iterate_rows(source / name),
-            folder,
-            speakers,
-            recordings,
-            _present(source, PER_UTTERANCE),
-            _present(source, PER_SPEAKER),
-            _present(source, PER_RECORDING),
-        )
+        recordings = dict(utterance_recordings(source))
+        _write_tables(lambda name: iterate_rows(source / name), folder, speakers, recordings, _tables(source))
     return len(speakers)
 
 
@@ -171,21 +149,19 @@ def choose(folder: Path, mode: str, number: int) -> list[bytes]:
         return keys[:number]
     if mode == "last":
         return keys[-number:]
+    if mode == "spread":
+        return _spread(keys, number)
     if mode == "shortest":
         lengths = _lengths(folder)
         return sorted(keys, key=lambda key: (lengths.get(key, float("inf")), key))[:number]
+    groups = by_speaker({key: speakers[key] for key in keys})
     if mode == "per-spk":
-        groups = by_speaker({key: speakers[key] for key in keys})
         return [key for own in groups.values() for key in _spread(own, number)]
-    if mode == "speakers":
-        groups = by_speaker({key: speakers[key] for key in keys})
-        chosen: list[bytes] = []
-        for speaker in sorted(groups, key=lambda speaker: random.Random(speaker).random()):
-            if len(chosen) >= number:
-                break
+    chosen: list[bytes] = []
+    for speaker in sorted(groups, key=lambda speaker: random.Random(speaker).random()):
+        if len(chosen) < number:
             chosen += groups[speaker]
-        return chosen
-    return _spread(keys, number)
+    return chosen
 
 
 def listed(folder: Path, path: Path, speakers: bool) -> list[bytes]:
@@ -212,19 +188,14 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
     groups = [[key] for key in keys]
     if not per_utterance and len(speaker_groups := by_speaker(speakers)) >= parts:
         groups = list(speaker_groups.values())
-    first_keys = [part[0] for part in cut(groups, parts)]
-
-    def part_of(key: bytes) -> int:
-        return bisect_right(first_keys, key) - 1
-
-    parts_of_speaker: dict[bytes, set[int]] = {}
-    for key, speaker in speakers.items():
-        parts_of_speaker.setdefault(speaker, set()).add(part_of(key))
-    parts_of_recording: dict[bytes, set[int]] | None = None
-    if (folder / "segments").exists():
-        parts_of_recording = {}
-        for key, recording in utterance_recordings(folder):
-            parts_of_recording.setdefault(recording, set()).add(part_of(key))
+    recordings = dict(utterance_recordings(folder))
+    # The parts that need a row, by what its key is.
+    needed: dict[str, dict[bytes, set[int]]] = {kind: defaultdict(set) for kind in KINDS}
+    for part, own in enumerate(cut(groups, parts)):
+        for key in own:
+            needed["utterance"][key].add(part)
+            needed["speaker"][speakers[key]].add(part)
+            needed["recording"][recordings.get(key, key)].add(part)
 
     target = folder / f"split{parts}{'utt' if per_utterance else ''}"
     # A link may lead to another disk, onto which no folder can be renamed.
@@ -234,15 +205,14 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
     folders = [working / str(number) for number in range(1, parts + 1)]
     for part in folders:
         part.mkdir(parents=True)
-    for name in _present(folder, PER_UTTERANCE):
-        _distribute(folder / name, folders, lambda key: (part_of(key),) if key in speakers else ())
-    for name in _present(folder, PER_SPEAKER):
-        _distribute(folder / name, folders, lambda key: parts_of_speaker.get(key, ()))
-    for name in _present(folder, PER_RECORDING):
-        if parts_of_recording is None:
-            _distribute(folder / name, folders, lambda key: (part_of(key),) if key in speakers else ())
-        else:
-            _distribute(folder / name, folders, lambda key, table=parts_of_recording: table.get(key, ()))
+    for kind, names in _tables(folder).items():
+        for name in names:
+            lines: list[list[Row]] = [[] for _ in folders]
+            for key, value in iterate_rows(folder / name):
+                for part in needed[kind].get(key, ()):
+                    lines[part].append((key, value))
+            for place_of_part, own_lines in zip(folders, lines):
+                _write_rows(place_of_part / name, own_lines)
     for part in folders:
         _write_spk2utt(part, utterance_speakers(part))
     shutil.rmtree(place, ignore_errors=True)
@@ -271,7 +241,7 @@ def combine(
         raise InputError(f"nothing to combine into {target}; name at least one data directory")
     filled = {"segments": _whole_recordings, "utt2uniq": _versions_of_themselves}
     with _replaced_tables(target) as folder:
-        for name in dict.fromkeys((*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING, *extra)):
+        for name in dict.fromkeys((*chain(*KINDS.values()), *extra)):
             having = [source for source in sources if (source / name).exists()]
             if len(having) == len(sources) or (having and name in filled):
                 tables = {s: iterate_rows(s / name) if s in having else filled[name](s) for s in sources}
@@ -301,21 +271,18 @@ def copy(
             )
     speakers = utterance_speakers(source)
 
-    def utterance(key: bytes) -> bytes:
-        return utt_prefix.encode() + key + utt_suffix.encode()
+    def renamer(prefix: str, suffix: str) -> Callable[[bytes], bytes]:
+        return lambda key: prefix.encode() + key + suffix.encode()
 
-    def speaker(key: bytes) -> bytes:
-        return spk_prefix.encode() + key + spk_suffix.encode()
-
-    rename = (lambda key: key) if (source / "segments").exists() else utterance
+    utterance, speaker = renamer(utt_prefix, utt_suffix), renamer(spk_prefix, spk_suffix)
+    recording = bytes if (source / "segments").exists() else utterance
+    rename = {"utterance": utterance, "speaker": speaker, "recording": recording}
     with _replaced_tables(target) as folder:
-        for name in _present(source, PER_UTTERANCE):
-            change = speaker if name == "utt2spk" else bytes
-            _write_rows(folder / name, ((utterance(key), change(value)) for key, value in iterate_rows(source / name)))
-        for name in _present(source, PER_SPEAKER):
-            _write_rows(folder / name, ((speaker(key), value) for key, value in iterate_rows(source / name)))
-        for name in _present(source, PER_RECORDING):
-            _write_rows(folder / name, ((rename(key), value) for key, value in iterate_rows(source / name)))
+        for kind, names in _tables(source).items():
+            for name in names:
+                change = speaker if name == "utt2spk" else bytes
+                rows = ((rename[kind](key), change(value)) for key, value in iterate_rows(source / name))
+                _write_rows(folder / name, rows)
         if (utt_prefix or utt_suffix) and not (source / "utt2uniq").exists():
             _write_rows(folder / "utt2uniq", ((utterance(key), key) for key in speakers))
         _write_spk2utt(folder, utterance_speakers(folder))
@@ -357,19 +324,19 @@ def _spread(keys: list[bytes], number: int) -> list[bytes]:
 
 
 def _lengths(folder: Path) -> dict[bytes, float]:
-    for name in ("utt2num_frames", "utt2dur"):
-        if (folder / name).exists():
-            return {key: _length(folder / name, key, value) for key, value in iterate_rows(folder / name)}
-    if (folder / "segments").exists():
-        fields = ((key, [b"", b"", b"", *value.split()][-2:]) for key, value in iterate_rows(folder / "segments"))
-        return {
-            key: _length(folder / "segments", key, end) - _length(folder / "segments", key, start)
-            for key, (start, end) in fields
-        }
+    """Utterance to its length, in frames or seconds, from the first table that tells."""
+    for name, measure in (("utt2num_frames", _number), ("utt2dur", _number), ("segments", _seconds_of_segment)):
+        if (path := folder / name).exists():
+            return {key: measure(path, key, value) for key, value in iterate_rows(path)}
     raise InputError(f"{folder} has none of utt2num_frames, utt2dur and segments; the shortest cannot be told")
 
 
-def _length(path: Path, key: bytes, value: bytes) -> float:
+def _seconds_of_segment(path: Path, key: bytes, value: bytes) -> float:
+    start, end = [b"", b"", *value.split()][-2:]
+    return _number(path, key, end) - _number(path, key, start)
+
+
+def _number(path: Path, key: bytes, value: bytes) -> float:
     try:
         return float(value)
     except ValueError:
@@ -389,6 +356,11 @@ def _present(folder: Path, names: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if (folder / name).exists()]
 
 
+def _tables(folder: Path, **extra: Iterable[str]) -> dict[str, list[str]]:
+    """What the keys are to the tables that a folder has, `extra` ones included."""
+    return {kind: _present(folder, (*names, *extra.get(kind, ()))) for kind, names in KINDS.items()}
+
+
 @contextmanager
 def _replaced_tables(target: Path) -> Iterator[Path]:
     """A folder to write all tables of `target` to; they replace the old ones only if the block ends well.
@@ -406,7 +378,7 @@ def _replaced_tables(target: Path) -> Iterator[Path]:
         written = [file.name for file in working.iterdir()]
         for name in written:
             (working / name).replace(target / name)
-        for name in _present(target, (*PER_UTTERANCE, *PER_SPEAKER, *PER_RECORDING, "spk2utt")):
+        for name in _present(target, (*chain(*KINDS.values()), "spk2utt")):
             if name not in written:
                 (target / name).unlink()
     finally:
@@ -419,20 +391,18 @@ def _write_tables(
     table: Callable[[str], Iterator[Row]],
     target: Path,
     speakers: Mapping[bytes, bytes],
-    recordings: Collection[bytes],
-    per_utterance: list[str],
-    per_speaker: list[str],
-    per_recording: list[str],
+    recordings: Mapping[bytes, bytes],
+    tables: Mapping[str, list[str]],
 ) -> None:
-    groups = by_speaker({key: speakers[key] for key in sorted(speakers)})
-    chosen: tuple[tuple[list[str], Collection[bytes]], ...] = (
-        (per_utterance, speakers),
-        (per_speaker, groups),
-        (per_recording, recordings),
-    )
-    for names, keep in chosen:
+    """Write the rows of the utterances in `speakers` from all tables; without `recordings`, they are recordings."""
+    keep = {
+        "utterance": speakers.keys(),
+        "speaker": set(speakers.values()),
+        "recording": {recordings.get(key, key) for key in speakers},
+    }
+    for kind, names in tables.items():
         for name in names:
-            _write_rows(target / name, (row for row in table(name) if row[0] in keep))
+            _write_rows(target / name, (row for row in table(name) if row[0] in keep[kind]))
     _write_spk2utt(target, speakers)
 
 
@@ -448,22 +418,8 @@ def _write_rows(path: Path, table: Iterable[Row]) -> None:
     with whole_file(path, "wb") as handle:
         for key, value in ordered:
             if key != previous:
-                _write_row(handle, key, value)
+                handle.write(key + b" " + value + b"\n" if value else key + b"\n")
             previous = key
-
-
-def _write_row(handle: IO[bytes], key: bytes, value: bytes) -> None:
-    handle.write(key + b" " + value + b"\n" if value else key + b"\n")
-
-
-def _distribute(path: Path, folders: list[Path], parts_of: Callable[[bytes], Iterable[int]]) -> None:
-    """Write each row of a table to the parts that need it."""
-    lines: list[list[Row]] = [[] for _ in folders]
-    for key, value in iterate_rows(path):
-        for part in parts_of(key):
-            lines[part].append((key, value))
-    for folder, own in zip(folders, lines):
-        _write_rows(folder / path.name, own)
 
 
 def _whole_recordings(folder: Path) -> Iterator[Row]:

@@ -13,14 +13,7 @@ from salience.randomness import generator
 
 FOLDER = "common_voice_ca"
 
-MINI_VOICES = {
-    "central": voices.AccentVoice("ca", "Central Catalan"),
-    "balear": voices.AccentVoice("ca-ba", "Balearic Catalan"),
-    "nord-occidental": voices.AccentVoice("ca-nw", "North-Western Catalan"),
-    "valencià": voices.AccentVoice("ca-va", "Valencian"),
-}
-"""There is no voice for septentrional."""
-
+MINI_VOICES = voices.accents("catalan")
 MINI_FULL, MINI_DELTA = "cv-corpus-0.0-mini", "cv-corpus-0.1-delta-mini"
 
 OLD_COLUMNS = (

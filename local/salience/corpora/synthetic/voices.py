@@ -1,10 +1,4 @@
-"""Which espeak-ng voice stands for which accent in the synthetic corpora.
-
-A foreign voice reads the English spelling by its own rules, which is the
-heavy accent wanted.  Where a voice would switch to its built-in English
-instead (its script is not Latin, or a word looks foreign to it), the digits
-are respelled by ear in the voice's own script.
-"""
+"""Which espeak-ng voice stands for which accent in the synthetic corpora."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.corpora.digits import DIGITS
 from salience.corpora.synthetic.espeak import Voice
+from salience.files import read_yaml
 from salience.randomness import generator
 
 
 @dataclass(frozen=True)
 class AccentVoice:
-    """The voice of an accent: espeak-ng name, what it really is, and the digits' spelling for it."""
+    """The voice of an accent: espeak-ng name, what it really is, and how words are spelled for it."""
 
     name: str
     is_really: str
@@ -30,79 +24,22 @@ class AccentVoice:
         return " ".join(self.spelling.get(word, word) for word in text.lower().split())
 
 
-def _respelled(words: str) -> dict[str, str]:
-    return dict(zip(DIGITS, words.split(), strict=True))
+_TABLES = read_yaml(Path(__file__).with_name("voices.yaml"), "restore it")
 
 
-_ARABIC = _respelled("زِيرُو وَان تُو سِرِي فُور فَايف سِكس سِفِن إِيت نَاين")
-_VIETNAMESE = _respelled("di-rô oăn tu thờ-ri pho phai xích xe-vần ây nai")
-_HINDI = _respelled("ज़ीरो वन टू थ्री फ़ोर फ़ाइव सिक्स सेवन एट नाइन")
-_GREEK = _respelled("ζίροου γουάν του θρι φορ φάιβ σιξ σέβεν έιτ νάιν")
-_CHINESE = _respelled("吉洛 万 兔 斯里 佛 发夫 西克斯 赛文 艾特 奈恩")
-_SPANISH = {"two": "tu"}
-"""Spanish would spell out T, W and O."""
+def accents(group: str) -> dict[str, AccentVoice]:
+    """A group of voices.yaml: accent to the voice that stands for it."""
+    return {label: AccentVoice(*entry) for label, entry in _TABLES[group].items()}
 
-STANDARD = (AccentVoice("en-us", "American English"), AccentVoice("en-us-nyc", "New York City English"))
-"""Standard American: what LibriSpeech is to the paper."""
 
-EDACC_SEEN = {
-    "Southern British English": AccentVoice("en-gb-x-rp", "British English, received pronunciation"),
-    "Irish English": AccentVoice(
-        "en-gb-x-gbcwmd", "West Midlands English, a stand-in: there is no Irish English voice"
-    ),
-    "Italian": AccentVoice("it", "Italian voice reading English"),
-    "Egyptian": AccentVoice("ar", "Arabic voice reading English respelled by ear", _ARABIC),
-    "Vietnamese": AccentVoice("vi", "Northern Vietnamese voice reading English respelled by ear", _VIETNAMESE),
-}
-"""The five EdAcc accents of the paper's Table 2."""
-
-EDACC_UNSEEN = {
-    "Scottish English": AccentVoice("en-gb-scotland", "Scottish English"),
-    "Jamaican English": AccentVoice("en-029", "Caribbean English"),
-    "Spanish": AccentVoice("es", "Spanish voice of Spain reading English", _SPANISH),
-    "Latin American": AccentVoice("es-419", "Latin American Spanish voice reading English", _SPANISH),
-    "Catalan": AccentVoice("ca", "Catalan voice reading English"),
-}
-
-COMMON_ACCENT = {
-    "us": AccentVoice("en-us", "American English"),
-    "england": AccentVoice("gmw/en", "British English"),
-    "australia": AccentVoice("en-gb-x-rp", "British English, received pronunciation: a stand-in"),
-    "indian": AccentVoice("hi", "Hindi voice reading English respelled by ear", _HINDI),
-    "canada": AccentVoice("en-us-nyc", "New York City English: a stand-in"),
-    "scotland": AccentVoice("en-gb-scotland", "Scottish English"),
-    "african": AccentVoice("af", "Afrikaans voice reading English"),
-    "ireland": AccentVoice("en-gb-x-gbcwmd", "West Midlands English: a stand-in"),
-    "newzealand": AccentVoice("en-gb-x-gbclan", "Lancaster English: a stand-in"),
-    "philippines": AccentVoice("id", "Indonesian voice reading English: a stand-in"),
-    "wales": AccentVoice("cy", "Welsh voice reading English"),
-    "bermuda": AccentVoice("en-029", "Caribbean English"),
-    "malaysia": AccentVoice("ms", "Malay voice reading English"),
-    "singapore": AccentVoice("gmw/en", "British English: a stand-in"),
-    "hongkong": AccentVoice("cmn", "Mandarin voice reading English respelled by ear: a stand-in", _CHINESE),
-    "southatlandtic": AccentVoice("gmw/en", "British English: a stand-in"),
-}
-
-FSDD_ACCENTS = {
-    "USA/neutral": AccentVoice("en-us", "American English"),
-    "DEU/German": AccentVoice("de", "German voice reading English"),
-    "BEL/French": AccentVoice("fr-be", "Belgian French voice reading English"),
-    "GRC/Greek": AccentVoice("el", "Greek voice reading English respelled by ear", _GREEK),
-}
-
-MINI_VARIANTS = {
-    "f1": "f", "f3": "f", "f5": "f", "linda": "f", "Annie": "f", "grandma": "f",
-    "m1": "m", "m3": "m", "m5": "m", "m7": "m", "adam": "m", "Alex": "m", "edward": "m", "Gene": "m",
-    "Mario": "m", "max": "m", "marcelo": "m", "norbert": "m", "quincy": "m", "robert": "m",
-}  # fmt: skip
-"""Variants that sound like people, with the gender they suggest: the speakers of the mini corpora."""
-
-PRETRAINING_VARIANTS = {
-    "f2": "f", "f4": "f", "belinda": "f", "Alicia": "f", "aunty": "f", "Andrea": "f",
-    "m2": "m", "m4": "m", "m6": "m", "m8": "m", "Andy": "m", "benjamin": "m", "david": "m", "grandpa": "m",
-    "Lee": "m", "Michael": "m", "michel": "m", "paul": "m", "rob": "m", "sandro": "m",
-}  # fmt: skip
-"""Others, for the corpus that the mini Whisper learns to read from: no speaker of it is in a mini corpus."""
+STANDARD = tuple(accents("standard").values())
+EDACC_SEEN, EDACC_UNSEEN = accents("edacc_seen"), accents("edacc_unseen")
+COMMON_ACCENT, FSDD_ACCENTS = accents("common_accent"), accents("fsdd")
+MINI_VARIANTS, PRETRAINING_VARIANTS = (
+    {name: gender for gender, names in _TABLES[group].items() for name in names}
+    for group in ("mini_variants", "pretraining_variants")
+)
+"""Variants of the voices with the gender that they suggest; no variant is in both."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ it reads nothing but weights all the same.
 import functools
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,55 +52,73 @@ def _pyannotes_settings() -> list[Any]:
     return [Problem, Resolution, Specifications]
 
 
+def _load(
+    package: str,
+    model: str,
+    task: str,
+    fetch: Callable[[], Any],
+    first: str,
+    instead: str,
+    plain: list[Any],
+    newer: str = "",
+) -> Any:
+    """What `fetch` returns, which imports a `package` of the user's; whatever goes wrong is one sentence.
+
+    `first` is what helps when the model cannot be fetched, `instead` the
+    option that needs none.  `plain` are harmless classes beside the weights; `newer`
+    says what helps against others.
+    """
+    try:
+        with _weights_alone(model, plain, newer + instead):
+            return fetch()
+    except InputError:
+        raise
+    except ImportError as error:
+        raise InputError(
+            f"{task} needs the package {package}, which cannot be imported ({error}); install it, or take {instead}"
+        ) from None
+    # Whatever goes wrong in a hub's client: no network, no token, terms not accepted.
+    except Exception as error:
+        raise InputError(f"{model} cannot be fetched ({_first_line(error)}); {first}, or take {instead}") from None
+
+
 @functools.cache
 def load_pyannote(model: str, task: str, instead: str) -> Any:
     """A pipeline of pyannote.audio by its name or path; `instead` is the option that needs no download."""
-    try:
+
+    def fetch() -> Any:
         from pyannote.audio import Pipeline
-    except ImportError as error:
-        raise InputError(
-            f"{task} by pyannote needs the package pyannote.audio, which cannot be imported ({error}); install it, or"
-            f" take {instead}"
-        ) from None
-    try:
-        with _weights_alone(f"pyannote's {model}", _pyannotes_settings(), instead):
-            pipeline = Pipeline.from_pretrained(model)
-    except InputError:
-        raise
-    # Whatever goes wrong in the hub's client: no network, no token, terms not accepted.
-    except Exception as error:
-        raise InputError(
-            f"pyannote's {model} cannot be fetched ({_first_line(error)}); log in to its hub, name a local pipeline, or"
-            f" take {instead}"
-        ) from None
+
+        return Pipeline.from_pretrained(model)
+
+    name, local = f"pyannote's {model}", "name a local pipeline"
+    task, first = f"{task} by pyannote", f"log in to its hub, {local}"
+    pipeline = _load("pyannote.audio", name, task, fetch, first, instead, _pyannotes_settings())
     if pipeline is None:
-        raise InputError(
-            f"pyannote's {model} cannot be fetched without accepting its terms; do so, name a local pipeline, or take"
-            f" {instead}"
-        )
+        raise InputError(f"{name} cannot be fetched without accepting its terms; do so, {local}, or take {instead}")
     return pipeline
 
 
 @functools.cache
 def load_demucs(model: str, instead: str) -> Any:
     """A separation model of Demucs by name."""
-    try:
+
+    def fetch() -> Any:
         from demucs.pretrained import get_model
-    except ImportError as error:
-        raise InputError(
-            f"separation by Demucs needs the package demucs, which cannot be imported ({error}); install it, or take"
-            f" {instead}"
-        ) from None
-    try:
-        with _weights_alone(f"Demucs' {model}", [], f"a newer Demucs, which fetches weights alone, or {instead}"):
-            return get_model(model)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"Demucs' {model} cannot be fetched ({_first_line(error)}); fetch it where there is a network, or take"
-            f" {instead}"
-        ) from None
+
+        return get_model(model)
+
+    name, first = f"Demucs' {model}", "fetch it where there is a network"
+    return _load(
+        "demucs",
+        name,
+        "separation by Demucs",
+        fetch,
+        first,
+        instead,
+        [],
+        "a newer Demucs, which fetches weights alone, or ",
+    )
 
 
 def _first_line(error: Exception) -> str:
