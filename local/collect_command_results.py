@@ -38,7 +38,9 @@ logger = logging.getLogger(Path(__file__).name)
 
 PUBLISHED = "published"
 """A checkpoint of others, which no seed of ours belongs to."""
-SYSTEMS = ("baseline", "continue-clean", "specaugment", "conventional", "null", "other-map", OURS, PUBLISHED)
+OPTIONAL = (f"{OURS}-per-utterance", f"{OURS}-own-maps", PUBLISHED)
+"""Systems whose absence is not worth a word."""
+SYSTEMS = ("baseline", "continue-clean", "specaugment", "conventional", "null", "other-map", OURS, *OPTIONAL)
 """In the order of the tables."""
 SAME_SNR = ("null", "other-map", OURS)
 """Systems trained at the SNR of ImportantAug, as the binarised ones are."""
@@ -87,7 +89,7 @@ def collect_command_results(
         only: Systems and seeds that count, such as 'baseline/1 null/1'; the default is all that have scores.
         in_domain: Name of the test set whose noise is of the same source as that of the training.
         out_of_domain: Name of the test set with noise of another source.
-        chosen: File that holds the SNR of conventional noise which dev chose: system conventional-<snr> is
+        chosen: File that holds the name of the system that dev chose, conventional-<snr>, which is
             then also the system conventional.
         generators: Pattern of the generators' histories, such as 'exp/generator/seed{seed}/history.json'.
         published_generator: What score_generator.py wrote of a generator of others.
@@ -134,7 +136,7 @@ def collect_command_results(
     systems = {row["system"] for row in rows if row.get("sweep") is None}
     normaliser = rows[0]["normaliser"]
     rows += _generator_rows(generators, published_generator, common)
-    absent = [name for name in SYSTEMS if name not in systems | {PUBLISHED}] + absent
+    absent = [name for name in SYSTEMS if name not in systems.union(OPTIONAL)] + absent
     run = {
         **run_fields(common),
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
@@ -233,7 +235,7 @@ def _chosen(path: Path | None) -> float | None:
     if path is None or not path.exists():
         return None
     try:
-        return float(path.read_text(encoding="utf-8"))
+        return float(path.read_text(encoding="utf-8").strip().removeprefix("conventional-"))
     except ValueError:
         raise InputError(f"{path} holds no number; remove it and run the decoding stage again") from None
 

@@ -29,8 +29,6 @@ def decode_chunks(
     together: str = "",
     max_disk_gb: float = 100.0,
     seed: int = 0,
-    job: int = 1,
-    jobs: int = 1,
 ) -> None:
     """Decode sets to OUT/SET/signals.npy, or with --chunk to OUT/SET/chunk0001 and so on, 16-bit at 16 kHz.
 
@@ -52,13 +50,9 @@ def decode_chunks(
         only: decode only this chunk of each set, counted from 1, and remove the set's others
         max_disk_gb: how much may be below OUT, in units of 1e9 bytes
         seed: seed of the order in which clips are dealt to chunks
-        job: which share of the chunks to decode, from 1 to --jobs
-        jobs: number of shares
     """
     if chunk < 0 or only < 0 or (only and not chunk):
         raise InputError("--chunk is a number of clips and --only the number of a chunk, which needs --chunk")
-    if not 1 <= job <= jobs:
-        raise InputError(f"--job {job} is none of 1 to {jobs}")
     if together and chunk:
         raise InputError("--together and --chunk cannot be used together; choose one")
     members = {name: read_data_dir(data / name) for name in sets.split()}
@@ -74,7 +68,7 @@ def decode_chunks(
         chunks = plan(out / name, utterances, chunk, seed)
         if only > len(chunks):
             raise InputError(f"{name} has {len(chunks)} chunks of {chunk} clips, so there is no --only {only}")
-        if chunk and job == 1:
+        if chunk:
             with whole_file(out / name / "chunks") as handle:
                 for part in chunks:
                     seconds = sum(utterance.duration for utterance in part.utterances)
@@ -83,7 +77,7 @@ def decode_chunks(
     _check_space(work, out, [out / name for name in {**members, **decoded}], max_disk_gb, _less(work, chunk, together))
     for name in decoded:
         remove_others(out / name, [part.folder for part in work])
-    for part in work[job - 1 :: jobs]:
+    for part in work:
         step = Step(
             part.folder / "step.json",
             {
@@ -98,7 +92,7 @@ def decode_chunks(
         with step:
             decode(part, RATE)
         logger.info("%d clips are in %s", len(part.utterances), part.folder)
-    if together and job == 1:
+    if together:
         for name, utterances in members.items():
             remove_others(out / name, [])
             write_view(out / name, out / together, utterances)
@@ -112,8 +106,8 @@ def _less(work: list[Chunk], chunk: int, together: str) -> str:
         return f"or lower --chunk {chunk}"
     if together:
         return (
-            "or make the sets smaller in stage 1 (--train-limit, --dev-limit, --test-limit, --most-per-accent,"
-            " --most-per-gender)"
+            "or make the sets smaller in stage 1 (train_limit, dev_limit, test_limit, max_per_accent and max_per_gender in"
+            " conf/data.yaml)"
         )
     return "or decode a part at a time with --chunk"
 

@@ -1,96 +1,183 @@
 #!/usr/bin/env bash
-# Catalan wav2vec 2.0 after "Amplifying Voices" (2024): a model is pretrained on unlabelled Common Voice, accents and
-# genders are told apart, Grad-CAM says where in the signal that is heard, and recognisers are fine-tuned from it and
-# from published models.
+# Catalan wav2vec 2.0 after "Amplifying Voices" (2024): pretrain a model on unlabelled Common Voice, train classifiers of
+# accent and gender, map by Grad-CAM where in the signal they find it, and fine-tune recognisers from this model and others.
+set -euo pipefail
+. ./path.sh
+. options.sh # --stage, --nj, --ngpu, --mini and others that every recipe has
 
 # The corpus: a Catalan release of Common Voice, or a folder with several and with delta segments.  It is never
 # downloaded: it needs a login.
 common_voice_root=
 common_voice_archive=    # an archive, or a folder with several
-unlabelled_releases=     # releases of which only the audio is used, by folder or version (the paper: 15.0 16.1 17.0)
-labelled_tables=validated # of the other releases: tables whose sentences are used,
-unlabelled_tables="other invalidated" # and tables of which only the audio is used
 unlabelled_data=         # a data directory of any speech, whose audio joins the unlabelled
 
-stage=0
-stop_stage=9
-nj=2                     # jobs of an array
-ngpu=0                   # for each training, on each node
-nodes=1                  # for each training (Slurm)
-cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
-seed=1                   # of the synthetic corpus, the sets and the chunks
-mini=false               # true: a synthetic corpus of some minutes, in four espeak voices
-check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
-seeds=                   # of recognisers (default: 1 2 3)
-side_seeds=              # of classifiers, and of recognisers with masks (default: seeds; mini: 1)
-size=                    # of models that start from random weights: base or mini (default: base; mini: mini)
-pretraining_start=random # where pretraining starts: random, a folder, or a name on the Hugging Face hub
-starts=                  # where recognisers start (default: random own spanish english multilingual; mini: random own)
-spanish=somosnlp/wav2vec2-spanish # models of the starts: folders, or names on the Hugging Face hub (name@commit: that version of it)
-english=facebook/wav2vec2-base-960h
-multilingual=facebook/wav2vec2-large-xlsr-53
-variants=                # of the recognisers from variant_start (default: plain specaugment random-mask gradcam; mini: plain
-                         # gradcam); the others are plain
-variant_start=own        # the start that the classifiers have, too; nothing is pretrained if neither this nor starts has own
-legacy_vocabulary=false  # true: the paper's symbols, without a word boundary and without most accented letters
-beam=0                   # width of the beam; 0 takes the best path
-lm=                      # n-gram model of words for the beam, a file: ARPA text, which KenLM's lmplz or other tools make
-legacy_accents=false     # true: the paper's five exact strings of the accent column
-accent_table=            # your own table, what is written in accents or variant and its label
-least_per_accent=10      # an accent with fewer clips is in no accent set
-most_per_accent=         # at most this many clips of an accent in each set (default: all; the paper: 1540)
-most_per_gender=         # the same of a gender
-train_limit=             # at most this many utterances in labelled_train (default: all)
-dev_limit=               # the same for labelled_dev
-test_limit=              # and for labelled_test
-random_share=            # of the utterances outside training in the random sets (default: 0.1, the paper's; mini: 0.3)
-shortest=0.5             # seconds; shorter clips are left out
-longest=20               # seconds; longer clips are left out
-skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
-other_columns=           # columns that the tables may have besides the known ones
-chunk=0                  # unlabelled clips on the disk at a time, decoded in chunks; 0 decodes all
+seeds=                   # random seeds for the recognisers (default: 1 2 3)
+classifier_seeds=        # random seeds for classifiers and for recognisers with masks (default: seeds; mini: 1)
+starts=                  # where recognisers start (default: random own spanish english multilingual; mini: random own), random,
+                         # own, the model that stage 3 pretrains, or a name in conf/starts.yaml
+variants=                # how recognisers from variant_start are masked, names in conf/systems.yaml (default: plain specaugment
+                         # random-mask gradcam; mini: plain gradcam); those from other starts are plain
+variant_start=own        # the start of the classifiers, too; nothing is pretrained if neither this nor starts has own
+chunk=0                  # unlabelled clips on the disk at a time, decoded and trained on in chunks; 0 decodes all
 max_disk_gb=100          # what may lie below dump, decoded clips above all; the corpus and the models are not counted
-conf=                    # folder of settings (default: conf; mini: conf/mini)
-pretraining_config=      # a file there or elsewhere (default: pretraining.yaml; pretraining_legacy.yaml: the published objective,
-                         # which collapses)
-train_jobs=              # trainings at a time (default: nj)
-launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
-results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
+legacy_vocabulary=false  # true: the paper's symbols, without a word boundary and without most accented letters
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
-    [--common-voice-root DIR] [--unlabelled-releases '15.0 16.1'] [--skip-bad-clips true]
-    [any variable at the top of this file]
+    [--common-voice-root DIR] [--starts 'random own'] [--variants 'plain gradcam'] [--skip-bad-clips true]
+    [any variable at the top of this file or of local/options.sh]
 --starts 'random english' --variant-start english --variants plain takes some of the recognisers; a stage that none of
 them needs is passed, and nothing is pretrained unless own is a start
-stages: 0 corpus, 1 data, 2 vocabulary and decoded clips, 3 pretraining and classifiers, 4 Grad-CAM, 5 masks,
+which tables, accents and clips: conf/data.yaml; beam search: conf/decode.yaml; the published objective: --conf conf/legacy
+stages: 0 corpus, 1 data, 2 vocabulary and decoded clips, 3 pretraining and classifiers, 4 saliency maps, 5 masks,
         6 recognisers, 7 decode, 8 score, 9 report"
 
-set -euo pipefail
+renamed_options "side_seeds=classifier_seeds size=conf/pretraining.yaml,conf/classifier.yaml,conf/finetune.yaml
+    pretraining_start=conf/pretraining.yaml pretraining_config=conf spanish=conf/starts.yaml english=conf/starts.yaml
+    multilingual=conf/starts.yaml beam=conf/decode.yaml lm=conf/decode.yaml unlabelled_releases=conf/data.yaml
+    labelled_tables=conf/data.yaml unlabelled_tables=conf/data.yaml legacy_accents=conf/data.yaml
+    accent_table=conf/data.yaml least_per_accent=conf/data.yaml most_per_accent=conf/data.yaml
+    most_per_gender=conf/data.yaml train_limit=conf/data.yaml dev_limit=conf/data.yaml test_limit=conf/data.yaml
+    random_share=conf/data.yaml shortest=conf/data.yaml longest=conf/data.yaml other_columns=conf/data.yaml"
 command="./run.sh --egs cv_ca${*:+$(printf ' %q' "$@")}"
-. ./path.sh
 . parse_options.sh
-# The first run sets up .venv; later ones pass at once.
-setup.sh
+setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
-seeds=${seeds:-1 2 3}
-if [ "$mini" = true ]; then
-    side_seeds=${side_seeds:-${seeds%% *}} size=${size:-mini} starts=${starts:-random own} variants=${variants:-plain gradcam}
-else
-    side_seeds=${side_seeds:-$seeds} size=${size:-base} starts=${starts:-random own spanish english multilingual}
-    variants=${variants:-plain specaugment random-mask gradcam}
-fi
-random_share=${random_share:-$([ "$mini" = true ] && echo 0.3 || echo 0.1)}
 . stages.sh
-. local/catalan_stages.sh
-. local/report_stages.sh
+. local/recognisers.sh
+. local/run_chunks.sh
 
-if begin 0 "corpus";                                                   then fetch_corpus; fi
-if begin 1 "data directories: labelled, unlabelled, accents, genders"; then prepare_data; fi
-if begin 2 "vocabulary, and clips decoded at 16 kHz";                  then prepare_signals; fi
-if begin 3 "wav2vec 2.0: pretraining; classifiers of accent and gender"; then learn; fi
-if begin 4 "Grad-CAM and Grad-CAM++ of the accent classifier";         then map_accents; fi
-if begin 5 "masks of the latent frames";                               then mask; fi
-if begin 6 "recognisers: CTC";                                         then finetune; fi
-if begin 7 "hypotheses, and what each recogniser listens to";          then decode; fi
-if begin 8 "WER and CER";                                              then score_ctc; fi
-if begin 9 "report";                                                   then report_results; fi
+if begin 0 "corpus"; then
+    common_voice_catalan_root=$common_voice_root common_voice_catalan_archive=$common_voice_archive
+    fetch common_voice_catalan
+fi
+
+if begin 1 "data directories: labelled, unlabelled, accents, genders"; then
+    needs "$downloads/common_voice_catalan/root.txt" 0
+    local/prepare_sets.py --config "$(settings_of data.yaml)" --out "$data" --skip-bad-clips "$skip_bad_clips" --seed "$seed" \
+        --common-voice "$(cat "$downloads/common_voice_catalan/root.txt")" \
+        ${unlabelled_data:+--unlabelled-data "$(from_caller "$unlabelled_data")"}
+    for name in $(present "$labelled_sets $random_sets"); do validate_data_dir.sh --no-feats "$data/$name"; done
+    for name in $(present unlabelled); do validate_data_dir.sh --no-feats --no-text "$data/$name"; done
+    check_leakage.py --normaliser catalan --train "$(folders_of "$train_sets unlabelled")" \
+        --dev "$(folders_of "$dev_sets")" --test "$(folders_of "$test_sets")" --report "$data/leakage.md"
+    # The random split of the paper, to show what it leaks.
+    check_leakage.py --normaliser catalan --train "$(folders_of "$(on_random "$train_sets")")" \
+        --dev "$(folders_of "$(on_random "$dev_sets")")" --test "$(folders_of "$(on_random "$test_sets")")" \
+        --report "$data/leakage_random.md" --allow-shared-speakers "$(present "$random_sets")"
+fi
+
+if begin 2 "vocabulary, and clips decoded at 16 kHz"; then
+    for name in labelled_train labelled_dev labelled_test; do needs_set "$name"; done
+    prepare_vocabulary.py --out "$data/vocabulary" --text "$data/labelled_train/text"
+    if ! $pretrained; then
+        echo "the unlabelled clips are left out: neither --starts nor --variant-start names own, the model that is pretrained on them"
+    elif [ "$chunk" -eq 0 ] && [ -e "$data/unlabelled" ]; then
+        rm -rf "$data/unlabelled_chunk" "$dump/unlabelled_chunk"
+        decode_clips --sets unlabelled
+    fi
+    # These sets share their clips.
+    decode_clips --sets "$(present "$labelled_sets $random_sets")" --together labelled
+fi
+
+if begin 3 "wav2vec 2.0: pretraining; classifiers of accent and gender"; then
+    needs "$dump/labelled_train/utterances" 2
+    [ -z "$mapped_variants" ] || needs_accents
+    check_starts
+    if ! $pretrained; then
+        echo "nothing is pretrained: neither --starts nor --variant-start names own"
+    elif [ "$chunk" -eq 0 ]; then
+        if grep -qw unlabelled "$(settings_of pretraining.yaml)"; then needs_set unlabelled; fi
+        [ ! -L "$own" ] || rm "$own" # the link of an earlier run in chunks, into whose model this one would be written
+        pretrain train --config "$(settings_of pretraining.yaml)" --out "$own"
+    else
+        run_chunks "$(settings_of pretraining.yaml)" "$chunk" "$own"
+    fi
+    lines=$(for labels in accent gender; do for split in "" _random; do classifier_trainings "$labels" "$split"; done; done)
+    if [ -n "$lines" ]; then
+        train_array "$exp/classifier" "$lines" \
+            train_wav2vec_classifier.py --config "$(settings_of classifier.yaml)" --data "$data" --packed "$dump"
+    elif ! $pretrained; then
+        passed "nothing is pretrained, and there is no classifier to train"
+    fi
+fi
+
+if begin 4 "saliency maps of the accent classifier, by Grad-CAM and Grad-CAM++"; then
+    if [ -z "$mapped_variants$(all_of accent)" ]; then
+        passed "there are no accents, so there is nothing to map"
+    else
+        needs_accents
+        needs "$classifier/model.safetensors" 3
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$classifier" \
+            --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device" --check-space "$check_space"
+    fi
+fi
+
+if begin 5 "masks of the latent frames: those of the first epoch, and how much they hide"; then
+    if [ -z "$masked_variants" ]; then
+        passed "no masks are needed for --variants '$variants'"
+    elif [ -z "$mapped_variants$(all_of accent)" ]; then
+        passed "no maps are needed for --variants '$variants'"
+    else
+        needs "$maps" 4
+        for variant in $masked_variants; do
+            mask_latents.py --variant "$variant" --maps "$maps" --out "$exp/masked/$variant/labelled_train" --seed "$first_seed"
+        done
+    fi
+fi
+
+if begin 6 "recognisers: CTC"; then
+    needs "$tokens" 2
+    if $pretrained; then needs "$own/model.safetensors" 3; fi
+    [ -z "$mapped_variants" ] || needs "$maps" 4
+    lines=$(while read -r start variant s _ model; do
+        echo "--start $model --variant $variant --seed $s --out $models/$start/$variant/seed$s"
+    done <<< "$recognisers")
+    train_array "$models" "$lines" finetune_wav2vec.py --config "$(settings_of finetune.yaml)" --data "$data" \
+        --packed "$dump" --tokens "$tokens" --normaliser catalan --maps "$maps"
+fi
+
+if begin 7 "hypotheses, and maps of what each recogniser writes"; then
+    folders=$(with_file model.safetensors 6)
+    # A process for each job: starting one takes longer than what a small model decodes.
+    lines=$(xargs -n "$((($(wc -l <<< "$folders") + nj - 1) / nj))" <<< "$folders" | sed "s/.*/--models '&'/")
+    # shellcheck disable=SC2086
+    run_array "$models/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --config "$(settings_of decode.yaml)" \
+        --data "$data" --packed "$dump" --sets labelled_test --device "$device"
+    # Few are mapped: a map for each character takes long.
+    # shellcheck disable=SC2086
+    run_array "$exp/saliency/log/ctc" \
+        "--task ctc --per-character false"$'\n'"--task ctc-characters --per-character true" $gpu --max-jobs-run "$nj" -- \
+        map_wav2vec.py --data "$data" --packed "$dump" --model "$drawn_model" --sets labelled_test --out "$exp/saliency" \
+        --target reference --normaliser catalan --most-per-accent 3 --device "$device" --check-space "$check_space"
+fi
+
+if begin 8 "WER and CER, raw and normalised, for all and by accent"; then
+    lines=$(with_file decode/labelled_test/text 7 | sed 's#.*#--hyp &/decode/{set}/text --out &/score/{set}#')
+    cuda_cmd=$decode_cmd run_array "$models/log/score" "$lines" --max-jobs-run "$train_jobs" -- score_words.py --ref "$data/{set}/text" \
+        --utt2spk "$data/{set}/utt2spk" --utt2accent "$data/{set}/utt2accent" --sets labelled_test --normaliser catalan
+fi
+
+if begin 9 "report"; then
+    [ -n "$(find "$exp" -name history.json -print -quit)" ] || fail "$PWD/$exp holds no training to report; stage 3 writes the first"
+    classifiers="$exp/classifier/{task}/{start:$variant_start}/seed{seed:$(one_of "$classifier_seeds")}/wav2vec.{set}.json"
+    scores="$models/{start}/{variant}/seed{seed}"
+    only=$(awk '{ print $1 "/" $2 "/" $3 }' <<< "$recognisers" | xargs)
+    pretraining=$(! $pretrained || echo "$exp/pretrained/seed{seed:$first_seed}/history.json")
+    examples=$(while read -r start variant s _; do
+        find "$models/$start/$variant/seed$s/score/labelled_test/alignments_normalised.txt" 2> /dev/null || true
+    done <<< "$recognisers" | head -n 1)
+    paper=$($mini || echo conf/paper.yaml) # whose figures are of the real corpus
+    fresh_figures "$exp/report"
+    collect_wav2vec_results.py --out "$results/results.json" --corpus "Common Voice Catalan" --synthetic "$mini" \
+        --command "$command" --scores "$scores/score/{set}" --sets labelled_test --only "$only" \
+        --genders "$data/{set}/utt2gender" --classifiers "$classifiers" ${pretraining:+--pretraining "$pretraining"} \
+        ${paper:+--paper "$paper"} --settings "{settings: $conf}"
+    draw_wav2vec.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" \
+        --corpus "Common Voice Catalan" ${pretraining:+--pretraining "$pretraining"} --finetuning "$scores/history.json" \
+        --only "$only" --classifiers "$classifiers" --data "$data/labelled_test" --packed "$dump/labelled_test" \
+        --maps "$exp/saliency/{kind}/{task:$([ -z "$(all_of accent)" ] || echo "accent|")ctc|ctc-characters}/labelled_test/saliency.scp"
+    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
+        --figures "$exp/report/figures" --title "Catalan wav2vec 2.0" --corpus "Common Voice Catalan" --synthetic "$mini" \
+        --intro conf/results_intro.md ${examples:+--examples "$examples"}
+fi

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# ImportantAug on Speech Commands: a generator learns where noise does a recogniser no harm, and the recogniser is trained
-# on with noise there.
+# ImportantAug on Speech Commands (Trinh, Salami Kavaki and Mandel, 2022): a generator is trained to add noise where it does
+# a frozen recogniser no harm, and recognisers are trained on with noise there.
+set -euo pipefail
+. ./path.sh
+. options.sh # --stage, --nj, --ngpu, --mini and others that every recipe has
 
 # The corpus, and noise.  Downloaded where neither a folder nor an archive is given.
 speech_commands_root=
@@ -9,78 +12,149 @@ musan_root=
 musan_archive=
 qut_noise_root=
 qut_noise_archive=
-noise=musan              # in training and in the first noisy test set: musan; background, the corpus' own; or a folder
-other_noise=qut          # in the second noisy test set: qut, or a folder
-noise_name=              # the two noisy test sets are test_<name> (default: what --noise and --other-noise say, of a folder its
-other_name=              # last part)
 published_musan=         # the published test sets instead of our own: folder with speech_command_test_musan_<SNR>_dB
 published_qut=           # folder with speech_command_test_QUT_<SNR>_dB
-qut_making=ours          # published: draw the noise as the published script does
-words=                   # some of the words (default: all that the corpus has)
-partial=false            # true: all 35 words, but not as many clips as the official corpus
-skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
+published_checkpoint=    # the authors' checkpoint, which is scored as the system `published`
 
-stage=0
-stop_stage=9
-nj=2                     # jobs of an array
-ngpu=0                   # for each training, on each node
-nodes=1                  # for each training (Slurm)
-cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
-seed=1                   # of the synthetic corpora, the lists of noise and the noisy test sets
-mini=false               # true: synthetic corpora in the same formats
-check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
-seeds=                   # of the trainings (default: 1 2 3 4 5; mini: 1)
-kind=paper               # recogniser: paper, or bc-resnet-1, -1.5, -2, -3, -6, -8
-maps_of=paper            # own: maps by a generator of the chosen kind of recogniser, not by the paper's
+noise=musan              # in training and in the first noisy test set: musan; background, the corpus' own; or a folder
+other_noise=qut          # in the second noisy test set: qut, or a folder
+seeds=                   # random seeds for the trainings (default: 1 2 3 4 5; mini: 1)
+kind=paper               # of recogniser: paper, or bc-resnet-1, -1.5, -2, -3, -6, -8
+systems="continue-clean specaugment conventional null importantaug other-map binarised" # lines of conf/systems.yaml
 snrs=                    # of the noisy test sets, in dB (default: -12.5 -10 0 10 20 30 40; mini: 0 20)
-systems="continue-clean specaugment conventional null importantaug other-map" # trained on from the baseline;
-                         # what neither these nor --binarised need is passed, maps for instance
-sweep_snrs=              # of conventional noise, in dB, or none (default: -10 to 40 by 5; mini: 0 15)
-sweep_seeds=             # (default: seeds; one training of each SNR tells little about which is best)
-binarised=               # percent of points without noise, or none (default: 70 50 40 20 10 5 1; mini: 10)
-binarised_seeds=         # (default: the first of seeds)
-per="batch"              # utterance: each clip's mask is moved by itself, along both axes
-published_checkpoint=    # the authors' checkpoint: its recogniser is scored as the system `published`, its masks on dev
 examples=                # test utterances to draw (default: three of different words)
-conf=                    # folder of settings (default: conf; mini: conf/mini)
-training_config=         # settings of the recognisers' trainings (default: training.yaml there; small.yaml, for thousands of clips)
-further_config=          # settings of trainings that go on from a baseline (default: the same; mini: further.yaml; small_further.yaml)
-generator_config=        # settings of the generators' (default: generator.yaml there; generator_small.yaml)
-train_jobs=              # trainings at a time (default: nj)
-launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
-results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3 4 5']
     [--speech-commands-archive FILE] [--noise musan|background|DIR] [--other-noise qut|DIR] [--skip-bad-clips true]
-    [any variable at the top of this file]
---systems 'null importantaug' --sweep-snrs none --binarised none takes some of the systems; a stage that none of them
-needs is passed
+    [any variable at the top of this file or of local/options.sh]
+--systems 'null importantaug' takes some of the systems; a stage that none of them needs is passed
+parts of the corpus with some thousand clips: --conf conf/small; a few of its words: conf/data.yaml
 stages: 0 corpora, 1 data, 2 waveforms, 3 baselines, 4 mask generators and masks, 5 conventional noise by SNR,
         6 recognisers trained on, 7 predictions, 8 score, 9 report"
 
-set -euo pipefail
+renamed_options "words=conf/data.yaml partial=conf/data.yaml qut_making=conf/data.yaml sweep_snrs=conf/systems.yaml
+    sweep_seeds=conf/systems.yaml binarised=conf/systems.yaml binarised_seeds=conf/systems.yaml per=conf/systems.yaml
+    maps_of=conf/systems.yaml training_config=conf further_config=conf generator_config=conf noise_name=noise
+    other_name=other_noise"
 command="./run.sh --egs gsc_v2${*:+$(printf ' %q' "$@")}"
-. ./path.sh
 . parse_options.sh
-# The first run sets up .venv; later ones pass at once.
-setup.sh
+setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
-if [ "$mini" = true ]; then
-    seeds=${seeds:-1} snrs=${snrs:-0 20} sweep_snrs=${sweep_snrs:-0 15} binarised=${binarised:-10}
-else
-    seeds=${seeds:-1 2 3 4 5} snrs=${snrs:--12.5 -10 0 10 20 30 40}
-    sweep_snrs=${sweep_snrs:--10 -5 0 5 10 15 20 25 30 35 40} binarised=${binarised:-70 50 40 20 10 5 1}
-fi
 . stages.sh
-. local/command_stages.sh
+. local/recognisers.sh
 
-if begin 0 "corpora: commands and noise";                       then fetch_corpora; fi
-if begin 1 "data directories: the official lists, noise, noisy test sets"; then prepare_data; fi
-if begin 2 "waveforms of each set in one file";                 then pack_sets; fi
-if begin 3 "baselines: recognisers of clean commands";          then train_baselines; fi
-if begin 4 "mask generators, and the masks of all sets";        then train_generators; fi
-if begin 5 "conventional noise: which SNR is best on dev";      then sweep_snr; fi
-if begin 6 "recognisers trained on from the baselines";         then train_on; fi
-if begin 7 "predictions";                                       then predict; fi
-if begin 8 "error rates";                                       then score; fi
-if begin 9 "report";                                            then report_results; fi
+if begin 0 "corpora: speech commands and noise"; then
+    fetch speech_commands
+    if [ "$noise" = musan ]; then fetch musan; fi
+    if [ "$other_noise" = qut ] && [ -z "$published_qut" ]; then fetch qut_noise; fi
+fi
+
+if begin 1 "data directories: the official lists, noise, noisy test sets"; then
+    local/prepare_sets.py --config "$(settings_of data.yaml)" --out "$data" --corpora "$downloads" --noise "$noise" \
+        --other-noise "$other_noise" --published-musan "$published_musan" --published-qut "$published_qut" \
+        --snrs="$snrs" --skip-bad-clips "$skip_bad_clips" --seed "$seed"
+    check_sets train dev test
+    for name in $(present "noise_train noise_test noise_other"); do
+        validate_data_dir.sh --no-feats --no-text "$data/$name"
+    done
+fi
+
+if begin 2 "waveforms of each set in one file"; then
+    needs "$data/words" 1
+    mixtures=$(for name in $noisy_sets; do for snr in $snrs; do echo "$name/$snr"; done; done)
+    $train_cmd "$dump/log/pack.log" pack_waveforms.py --data "$data" --out "$dump" \
+        --sets "train dev test noise_train noise_test $(present "$mixtures")" --long "$(present noise_other)" \
+        --check-space "$check_space"
+fi
+
+if begin 3 "baselines: recognisers of clean speech"; then
+    needs "$dump/noise_train/signals.npy" 2
+    train_array "$models/baseline" "$(each_seed "--seed {seed} --out $models/baseline/seed{seed}")" \
+        train_commands.py --config "$(settings_of training.yaml)" --data "$data" --packed "$dump" --kind "$kind"
+    if [ -n "$published_checkpoint" ]; then
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu "$exp/published/log/run.log" local/run_published.sh --checkpoint "$published_checkpoint" \
+            --data "$data" --packed "$dump" --config "$(settings_of generator.yaml)" --device "$device" \
+            --recogniser "$models/published/seed0" --out "$exp/published" --check-space "$check_space"
+    fi
+fi
+
+if begin 4 "mask generators, and the noise masks of all sets"; then
+    for of in $generators; do [ "$of" = "$kind" ] || needs "$exp/masks/$of/seed$first_seed/train/mask.scp" "4 with --kind $of"; done
+    if [ -z "$generators" ]; then
+        passed "no masks are needed for --systems '$systems'"
+    elif [[ " $generators " != *" $kind "* ]]; then
+        passed "the masks are those of --kind $generators"
+    else
+        for s in $seeds; do needs "$models/baseline/seed$s/model.safetensors" 3; done
+        train_array "$exp/generator/$kind" \
+            "$(each_seed "--seed {seed} --recogniser $models/baseline/seed{seed} --out $exp/generator/$kind/seed{seed}")" \
+            train_generator.py --config "$(settings_of generator.yaml)" --data "$data" --packed "$dump"
+        # shellcheck disable=SC2086
+        run_array "$exp/masks/$kind/log/map" \
+            "$(each_seed "--generator $exp/generator/$kind/seed{seed} --out $exp/masks/$kind/seed{seed}")" \
+            $gpu --max-jobs-run "$train_jobs" -- \
+            map_importance.py --packed "$dump" --sets "train dev test" --device "$device" --check-space "$check_space"
+    fi
+fi
+
+if begin 5 "conventional noise: which SNR is best on dev"; then
+    if [ -z "$(trained_in 5)" ]; then
+        passed "no SNR is to be chosen for --systems '$systems'"
+    else
+        train_further 5
+        local/choose_system.py --systems "$systems_file" --only "$systems" --seeds "$seeds" --models "$models"
+        further=$(list_further) # in which the chosen one now stands for its family
+    fi
+fi
+
+if begin 6 "recognisers trained on from the baselines"; then
+    if [ -z "$systems" ]; then passed "no training is needed for --systems ''"; else train_further 6; fi
+fi
+
+if begin 7 "predictions"; then
+    lines=$(with_file model.safetensors "3, 5 or 6" \
+        "--model $models/{system}/seed{seed} --out $models/{system}/seed{seed}/decode --out-noisy $models/{system}/seed{seed}/decode_noisy {only}")
+    # shellcheck disable=SC2086
+    run_array "$models/log/predict" "$lines" $gpu --max-jobs-run "$nj" -- predict_commands.py --data "$data" \
+        --packed "$dump" --sets "dev test" --noisy "$noisy_sets" --snrs="$snrs" --device "$device"
+fi
+
+if begin 8 "error rates"; then
+    only=$(with_file decode/dev/text 7 "{system}/{seed}" | xargs)
+    score_commands.py --data "$data" --only "$only" --hyp "$models/{system}/seed{seed}/decode/{set:dev|test}/text" \
+        --out "$models/{system}/seed{seed}/score/{set}"
+    score_commands.py --data "$data" --only "$only" \
+        --hyp "$models/{system}/seed{seed}/decode_noisy/{snr:$(one_of "$snrs")}/{set:$(one_of "$noisy_sets")}/text" \
+        --out "$models/{system}/seed{seed}/score_noisy/{snr}/{set}"
+fi
+
+if begin 9 "report"; then
+    only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
+    histories=
+    for of in $generators; do
+        for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
+        histories="$exp/generator/$of/seed{seed:$(one_of "$seeds")}/history.json"
+    done
+    number=$(wc -l < "$data/words")
+    corpus="Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")"
+    paper=$($mini || echo conf/paper.yaml) # whose figures are of the real corpus
+    fresh_figures "$exp/report"
+    chosen=$(trained_in 5 | head -n 1)
+    collect_command_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
+        --scores "$models/{system}/seed{seed}/score/{set}" --only "$only" \
+        --noisy "$models/{system}/seed{seed}/score_noisy/{snr:$(one_of "$snrs")}/{set}" \
+        --in-domain "test_$noise_name" --out-of-domain "test_$other_name" ${chosen:+--chosen "$models/conventional/chosen"} \
+        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 \
+        ${published_checkpoint:+--published-generator "$exp/published/dev/history.json"} \
+        ${histories:+--generators "$histories"} ${paper:+--paper "$paper"} --settings "{settings: $conf}"
+    draw_command_results.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
+    for of in $generators; do
+        draw_importance.py --out "$exp/report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
+            --noise "$dump/noise_train" --masks "$exp/masks/$of/seed$first_seed/test/mask.scp" \
+            ${examples:+--utterances "$examples"} --audio "$exp/report/audio" ${histories:+--histories "$histories"}
+    done
+    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
+        --figures "$exp/report/figures" --title "ImportantAug: noise where it does no harm" --corpus "$corpus" \
+        --synthetic "$mini" --intro conf/results_intro.md
+fi

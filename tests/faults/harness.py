@@ -47,7 +47,7 @@ def work_folder(given: Path | None) -> Path:
     return folder
 
 
-QUICK = {"gsc_v2": ["--systems", "conventional importantaug", "--sweep-snrs", "15", "--binarised", "none"]}
+QUICK = {"gsc_v2": ["--systems", "conventional importantaug"]}
 """Options with which a mini recipe has less to do, all its stages nevertheless."""
 
 

@@ -40,9 +40,20 @@ def living_room(folder: Path) -> Path:
     return folder
 
 
-def prepare(out: Path, root: Path, room: Path, **options: object) -> None:
-    """Stage 1 with the corpus' own noise and `room`, unless `options` say otherwise."""
-    program(RECIPE).main(out, root, **({"noise": "background", "qut": room} | options))
+def roots(folder: Path, **corpora: Path) -> Path:
+    """What stage 0 leaves: a folder with <corpus>/root.txt."""
+    for name, root in corpora.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "root.txt").write_text(f"{root}\n")
+    return folder
+
+
+def prepare(out: Path, root: Path, room: Path, musan: Path | None = None, **options: object) -> None:
+    """Stage 1 with the corpus' own noise and `room` as QUT-NOISE, unless `options` say otherwise."""
+    corpora = roots(
+        out.parent / "downloads", speech_commands=root, qut_noise=room, **({"musan": musan} if musan else {})
+    )
+    program(RECIPE).main(out, corpora, **({"noise": "background"} | options))
 
 
 def validate(folder: Path, *options: str) -> None:

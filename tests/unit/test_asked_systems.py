@@ -28,7 +28,9 @@ class Project:
         for name in ("path.sh", "run.sh", "requirements.txt"):
             shutil.copy2(TOP / name, top / name)
         (top / ".venv").symlink_to((TOP / ".venv").resolve())
-        for path in [*top.glob("local/*.py"), *top.glob("egs/*/local/*.py"), top / "local/make_mini_whisper.sh"]:
+        # What says which recognisers are asked for is no stub.
+        (top / "local/salience").symlink_to(TOP / "local/salience")
+        for path in [*top.glob("local/*.py"), *top.glob("egs/*/local/[!l]*.py"), top / "local/make_mini_whisper.sh"]:
             path.write_text(STUB)
             path.chmod(0o755)
         (top / "utils/split_data.sh").write_text("#!/bin/sh\n")  # there is no data to split
@@ -282,45 +284,70 @@ def test_folders_of_earlier_versions_are_told(project: Project) -> None:
     assert len(project.said.splitlines()) == 1
 
 
-def test_commands_without_maps_or_training(project: Project) -> None:
-    options = ["--systems", "continue-clean null", "--sweep-snrs", "none", "--binarised", "none"]
-    project.has("gsc_v2", "exp/mini/recogniser/log/lines", "data/mini/test_musan/0/wav.scp")
-    calls = project.run("gsc_v2", "46", *options, "--nj", "1")
+def test_keywords_without_masks_or_training(project: Project) -> None:
+    project.has(
+        "gsc_v2", *(f"exp/mini/recogniser/paper/baseline/seed1/{name}" for name in ("model.safetensors", "step.json"))
+    )
+    calls = project.run("gsc_v2", "46", "--systems", "continue-clean null", "--nj", "1")
     assert project.passed() == ["4", "5"] and [call[0] for call in calls] == ["train_commands.py"] * 2
-    assert project.run("gsc_v2", "46", "--systems", "", *options[2:]) == [] and project.passed() == ["4", "5", "6"]
-    project.has("gsc_v2", "exp/mini/masks/seed1/train/mask.scp")
+    assert project.run("gsc_v2", "46", "--systems", "") == [] and project.passed() == ["4", "5", "6"]
+    project.run("gsc_v2", "6", "--systems", "importantaug", code=1)
+    assert "exp/mini/masks/paper/seed1/train/mask.scp does not exist; stage 4 writes it" in project.said
+    project.has("gsc_v2", "exp/mini/masks/paper/seed1/train/mask.scp")
     assert project.run("gsc_v2", "4", "--kind", "bc-resnet-1") == [] and project.passed() == ["4"]
 
 
-def test_commands_that_another_run_listed_are_left_alone(project: Project) -> None:
-    options = ["--systems", "null", "--sweep-snrs", "none", "--binarised", "none"]
-    project.run("gsc_v2", "8", *options, code=1)
-    assert "exp/mini/decode/log/dev_alone does not exist; stage 7 writes it" in project.said
-    for name in ("baseline", "null"):
-        project.has(
-            "gsc_v2",
-            *(
-                f"exp/mini/{place}"
-                for place in (
-                    f"recogniser/{name}/seed1/model.safetensors",
-                    f"decode/{name}/seed1/dev/text",
-                    f"score/{name}/seed1/dev/counts.json",
-                )
-            ),
-        )
+def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> None:
+    models, own = "exp/mini/recogniser/bc-resnet-1", "exp/mini/masks/bc-resnet-1/seed1/train/mask.scp"
     project.has(
-        "gsc_v2",
-        "exp/mini/decode/importantaug/seed1/dev/text",
-        "exp/mini/decode/null/seed7/dev/text",
-        "data/mini/words",
-        "data/mini/sizes.json",
+        "gsc_v2", f"{models}/baseline/seed1/model.safetensors", own, "exp/mini/masks/paper/seed1/train/mask.scp"
     )
+    (project.top / "egs/gsc_v2" / models / "conventional").mkdir()
+    (project.top / "egs/gsc_v2" / models / "conventional/chosen").write_text("conventional-15\n")
+    options = [
+        "--kind",
+        "bc-resnet-1",
+        "--systems",
+        "conventional binarised importantaug importantaug-own-maps",
+        "--nj",
+        "1",
+    ]
+    calls = [call for call in project.run("gsc_v2", "56", *options) if call[0] == "train_commands.py"]
+    assert {option(call, "--init") for call in calls} == {f"{models}/baseline/seed1"}
+    trained = {Path(option(call, "--out")).parent.name: call for call in calls}
+    assert list(trained) == [
+        "conventional-0", "conventional-15", "binarised-10", "importantaug", "importantaug-own-maps"
+    ]  # fmt: skip
+    assert option(trained["conventional-0"], "--augmentation") == '{"method": "noise", "snr": 0}'
+    assert "--masks" not in trained["conventional-15"]
+    assert option(trained["importantaug"], "--masks") == "exp/mini/masks/paper/seed1/train/mask.scp"
+    assert option(trained["importantaug-own-maps"], "--masks") == own
+    for name in ("baseline", *trained):
+        project.has("gsc_v2", f"{models}/{name}/seed1/model.safetensors")
+    calls = project.run("gsc_v2", "7", *options)
+    # Of a family, what was not chosen is decoded on dev alone.
+    on_dev = [
+        Path(option(call, "--model")).parent.name for call in calls if call[-4:] == ["--sets", "dev", "--noisy", ""]
+    ]
+    assert len(calls) == 6 and on_dev == ["conventional-0"]
+
+
+def test_keyword_systems_that_another_run_left_are_left_alone(project: Project) -> None:
+    models = "exp/mini/recogniser/paper"
+    options = ["--systems", "null"]
+    project.run("gsc_v2", "8", *options, code=1)
+    assert f"{models}/baseline/seed1/decode/dev/text does not exist; stage 7 writes it" in project.said
+    files = ("model.safetensors", "decode/dev/text", "score/dev/counts.json")
+    project.has("gsc_v2", *(f"{models}/{name}/seed1/{file}" for name in ("baseline", "null") for file in files))
+    project.has("gsc_v2", f"{models}/importantaug/seed1/decode/dev/text", f"{models}/null/seed7/decode/dev/text")
+    project.has("gsc_v2", "data/mini/words")
     calls = project.run("gsc_v2", "78", *options)
     assert [option(call, "--only") for call in calls if call[0] == "score_commands.py"] == ["baseline/1 null/1"] * 2
-    project.run("gsc_v2", "9", "--systems", "importantaug", *options[2:], code=1)
-    assert "score/importantaug/seed1/dev/counts.json does not exist; stage 8, after stage 7, writes it" in project.said
-    # Which stage 8 still knows.
-    assert [option(call, "--only") for call in project.run("gsc_v2", "8", *options)] == ["baseline/1 null/1"] * 2
+    project.run("gsc_v2", "9", "--systems", "importantaug", code=1)
+    assert (
+        f"{models}/importantaug/seed1/score/dev/counts.json does not exist; stage 8, after stage 7, writes it"
+        in project.said
+    )
     calls = project.run("gsc_v2", "9", *options)
     assert [call[0] for call in calls] == ["collect_command_results.py", "draw_command_results.py", "report_results.py"]
     assert option(calls[0], "--only") == "baseline/1 null/1" and "--generators" not in calls[0]

@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
 done
 """
 MODEL = """mkdir -p "$out"
-echo "after $start" | tee "$out/model.safetensors" "$out/step.json" "$out/history.json" > "$out/config.json"
+echo "after ${start:-settings}" | tee "$out/model.safetensors" "$out/step.json" "$out/history.json" > "$out/config.json"
 """
 PROGRAMS = {
     "check_start.py": 'case $start in *absent*) echo "check_start.py: $start is no folder here" >&2; exit 1 ;; esac\n',
@@ -30,7 +30,6 @@ PROGRAMS = {
     # Two chunks of three clips.
     "decode_chunks.py": """[ -n "${only:-}" ] || exit 0
 mkdir -p dump/mini/unlabelled/chunk000$only
-printf 'chunk000%s 3 3.00\\n' 1 2 > dump/mini/unlabelled/chunks
 sed -n "$((3 * only - 2)),$((3 * only))p" data/mini/unlabelled/utt2spk > dump/mini/unlabelled/chunk000$only/utterances
 """,
 }  # fmt: skip
@@ -70,6 +69,9 @@ class Recipe:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).touch()
 
+    def starts(self, line: str) -> None:
+        (self.folder / "conf/starts.yaml").write_text(f"{line}\n")
+
     def run(self, stages: str, *words: str, code: int = 0) -> list[list[str]]:
         """What was called, as words; with another exit code, what was said."""
         self.calls.unlink(missing_ok=True)
@@ -94,24 +96,27 @@ def recipe(tmp_path: Path) -> Recipe:
     return Recipe(tmp_path / "with space")
 
 
-def test_what_makes_the_corpus_smaller_or_larger_reaches_the_preparation(recipe: Recipe) -> None:
+def test_settings_reach_the_preparation(recipe: Recipe) -> None:
     recipe.has("downloads/mini/common_voice_catalan/root.txt")
-    limits = {
-        "--train-limit": "5",
-        "--most-per-gender": "6",
-        "--labelled-tables": "train",
-        "--unlabelled-tables": "",
-        "--unlabelled-data": "some speech",
-    }
-    (call,) = recipe.called("prepare_sets.py", "1", *(word for option in limits.items() for word in option))
-    assert call | limits | {"--unlabelled-data": f"{recipe.top}/some speech"} == call
+    (call,) = recipe.called("prepare_sets.py", "1", "--unlabelled-data", "some speech", "--seed", "4")
+    expected = {"--config": "conf/mini/data.yaml", "--seed": "4", "--unlabelled-data": f"{recipe.top}/some speech"}
+    assert call | expected == call
     # Both reports then count the sentences that preparation.txt counts.
     assert [call["--normaliser"] for call in recipe.called("check_leakage.py", "1")] == ["catalan", "catalan"]
+    assert recipe.run("1", "--train-limit", "5", code=1) == []
+    assert recipe.said == "cv_ca/run.sh: --train-limit is now set in conf/data.yaml\n"
+    recipe.run("1", "--side-seeds", "1", code=1)
+    assert recipe.said == "cv_ca/run.sh: --side-seeds is now called --classifier-seeds\n"
 
 
 def test_a_start_that_is_none_stops_the_run(recipe: Recipe) -> None:
     assert recipe.run("6", "--starts", "random catalan", code=1) == []
-    assert "--starts knows random, own, spanish, english and multilingual, not 'catalan'" in recipe.said
+    assert (
+        "'catalan' is not a start; conf/starts.yaml and --starts know: random, own, spanish, english, multi"
+        in recipe.said
+    )
+    assert recipe.run("6", "--variants", "plain gradcam+", code=1) == []
+    assert "'gradcam+' is not a variant; conf/systems.yaml has: plain, specaugment, random-mask, gradcam" in recipe.said
     assert recipe.run("6", code=1) == []
     assert "exp/mini/pretrained/seed1/model.safetensors does not exist; stage 3 writes it" in recipe.said
 
@@ -120,21 +125,13 @@ def test_starts_from_a_folder_variants_vocabulary_and_beam(recipe: Recipe) -> No
     recipe.has(
         "mine/config.json", "data/mini/vocabulary/legacy/tokens.txt", "exp/mini/pretrained/seed1/model.safetensors"
     )
-    options = [
-        "--starts",
-        "own spanish",
-        "--spanish",
-        "egs/cv_ca/mine",
-        "--variants",
-        "plain specaugment random-mask",
-        "--seeds",
-        "1 2",
-    ]
-    options += ["--legacy-vocabulary", "true", "--beam", "7"]
+    recipe.starts("spanish: mine")
+    options = ["--starts", "own spanish", "--variants", "plain specaugment random-mask", "--seeds", "1 2"]
+    options += ["--legacy-vocabulary", "true"]
     masks = recipe.called("mask_latents.py", "5", *options)
     assert [mask["--variant"] for mask in masks] == ["specaugment", "random-mask"]
     calls = recipe.called("finetune_wav2vec.py", "6", *options)
-    mine, own = str(recipe.folder / "mine"), "exp/mini/pretrained/seed1"
+    mine, own = "mine", "exp/mini/pretrained/seed1"
     found = sorted((call["--start"], call["--variant"], call["--seed"]) for call in calls)
     assert found == sorted(
         [
@@ -149,13 +146,13 @@ def test_starts_from_a_folder_variants_vocabulary_and_beam(recipe: Recipe) -> No
     assert {call["--tokens"] for call in calls} == {"data/mini/vocabulary/legacy/tokens.txt"}
     decoded = recipe.called("decode_wav2vec.py", "7", *options)
     # Two jobs, as --nj says by itself; each model once.
-    assert len(decoded) == 2 and {call["--beam"] for call in decoded} == {"7"}
+    assert len(decoded) == 2 and {call["--config"] for call in decoded} == {"conf/decode.yaml"}
     assert sorted(" ".join(call["--models"] for call in decoded).split()) == sorted(call["--out"] for call in calls)
-    assert recipe.run("7", "--lm", "words.arpa", code=1) == [] and "--lm needs --beam, its width" in recipe.said
 
 
 def test_starts_are_looked_for_before_anything_is_learnt(recipe: Recipe) -> None:
-    words = ["--starts", "own english", "--english", "somebody/absent"]
+    recipe.starts("english: somebody/absent")
+    words = ["--starts", "own english"]
     assert [call[0] for call in recipe.run("36", *words, code=1)] == ["check_start.py"]
     assert "somebody/absent is no folder here" in recipe.said
     # What no stage of this run needs is not asked for.
@@ -167,23 +164,26 @@ def test_what_other_runs_left_is_neither_scored_nor_reported(recipe: Recipe) -> 
     options = ["--starts", "own", "--seeds", "1 2"]
     recipe.has(
         "exp/mini/pretrained/seed1/model.safetensors",
-        "exp/mini/ctc/spanish/plain/seed1/decode/labelled_test/text",
-        "exp/mini/ctc/own/gradcam/seed9/decode/old/text",
+        "exp/mini/recogniser/wav2vec2/spanish/plain/seed1/decode/labelled_test/text",
+        "exp/mini/recogniser/wav2vec2/own/gradcam/seed9/decode/old/text",
     )
     assert (
-        "exp/mini/ctc/log/decode does not exist; stage 7 writes it"
+        "exp/mini/recogniser/wav2vec2/own/plain/seed1/decode/labelled_test/text does not exist; stage 7 writes it"
         in (recipe.run("8", *options, code=1), recipe.said)[1]
     )
     places = [
-        f"exp/mini/ctc/{start}/{variant}/seed{seed}" for start, variant, seed in (one.split("/") for one in asked)
+        f"exp/mini/recogniser/wav2vec2/{start}/{variant}/seed{seed}"
+        for start, variant, seed in (one.split("/") for one in asked)
     ]
     assert [call["--out"] for call in recipe.called("finetune_wav2vec.py", "6", *options, "--nj", "1")] == places
+    recipe.has(*(f"{place}/decode/labelled_test/text" for place in places))
     assert sorted(call["--out"] for call in recipe.called("score_words.py", "78", *options)) == sorted(
         f"{place}/score/{{set}}" for place in places
     )
     # Another start was trained once, and pictures of it were drawn.
     recipe.has(
-        "exp/mini/report/figures/old.png", "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt"
+        "exp/mini/report/figures/old.png",
+        "exp/mini/recogniser/wav2vec2/own/plain/seed2/score/labelled_test/alignments_normalised.txt",
     )
     calls = {call[0]: dict(zip(call[1::2], call[2::2], strict=False)) for call in recipe.run("9", *options)}
     assert calls["collect_wav2vec_results.py"]["--only"] == calls["draw_wav2vec.py"]["--only"] == " ".join(asked)
@@ -194,23 +194,14 @@ def test_what_other_runs_left_is_neither_scored_nor_reported(recipe: Recipe) -> 
     assert calls["collect_wav2vec_results.py"]["--pretraining"] == "exp/mini/pretrained/seed{seed:1}/history.json"
     assert (
         calls["report_results.py"]["--examples"]
-        == "exp/mini/ctc/own/plain/seed2/score/labelled_test/alignments_normalised.txt"
+        == "exp/mini/recogniser/wav2vec2/own/plain/seed2/score/labelled_test/alignments_normalised.txt"
     )
     assert not (recipe.folder / "exp/mini/report/figures/old.png").exists()
 
 
 def test_what_no_start_and_no_variant_needs_is_passed(recipe: Recipe) -> None:
-    recipe.has("mine/config.json")
-    options = [
-        "--starts",
-        "random spanish",
-        "--variant-start",
-        "spanish",
-        "--spanish",
-        "egs/cv_ca/mine",
-        "--variants",
-        "plain specaugment",
-    ]
+    recipe.starts("spanish: mine")
+    options = ["--starts", "random spanish", "--variant-start", "spanish", "--variants", "plain specaugment"]
     assert [
         call["--sets"] for call in recipe.called("decode_chunks.py", "2", *options) if "--together" not in call
     ] == []
@@ -241,9 +232,9 @@ def test_chunks_are_learnt_from_once_until_an_option_changes(recipe: Recipe) -> 
     conf.write_text("phases: [{sets: unlabelled, epochs: 1}, {sets: labelled_train unlabelled, epochs: 1}]\n")
     words = ["--chunk", "3"]
     calls = recipe.called("pretrain_wav2vec.py", "23", *words)
-    assert [call["--start"] for call in calls] == ["random", f"{chunks}/chunk1"] and [
-        call["--continued"] for call in calls
-    ] == ["false", "true"]
+    assert [(call.get("--start"), call.get("--continued")) for call in calls] == [
+        (None, None), (f"{chunks}/chunk1", "true")
+    ]  # fmt: skip
     link = recipe.folder / "exp/mini/pretrained/seed1"
     assert link.is_symlink() and (link / "config.json").read_text() == f"after {chunks}/chunk1\n"
     expected = "phases: [{sets: unlabelled_chunk, epochs: 1}, {sets: labelled_train unlabelled_chunk, epochs: 1}]\n"
@@ -252,12 +243,12 @@ def test_chunks_are_learnt_from_once_until_an_option_changes(recipe: Recipe) -> 
     assert f"done before: {chunks}/chunk2" in recipe.said
     assert not any("--only" in call or call[0] == "pretrain_wav2vec.py" for call in again)
 
-    # Another size of the model, then other clips: all again, and why.  Stage 2 puts the first chunk in place again.
-    words += ["--size", "base"]
-    assert [call["--only"] for call in recipe.called("decode_chunks.py", "2", *words) if "--only" in call] == ["1"]
+    # Another size of the model, then other clips: all again, and why.
+    conf.write_text(conf.read_text() + "size: base\n")
+    assert recipe.called("decode_chunks.py", "2", *words)[0]["--together"] == "labelled"
     assert len(recipe.called("pretrain_wav2vec.py", "3", *words)) == 2
     assert f"done again, because what it comes from changed: {chunks}" in recipe.said
-    assert re.search("^< .*--size mini.*\n---\n> .*--size base", recipe.said, re.MULTILINE)
+    assert re.search("^> size: base", recipe.said, re.MULTILINE)
     with open(recipe.folder / "data/mini/unlabelled/utt2dur", "a") as table:
         table.write("s-unlabelled6 1.000\n")
     assert len(recipe.called("pretrain_wav2vec.py", "3", *words)) == 2
@@ -272,7 +263,7 @@ def test_chunks_and_none_do_not_write_into_each_other(recipe: Recipe) -> None:
     (call,) = recipe.called("pretrain_wav2vec.py", "23", "--chunk", "0")
     assert call["--out"] == "exp/mini/pretrained/seed1" and "--continued" not in call
     real = recipe.folder / "exp/mini/pretrained/seed1"
-    assert real.is_dir() and not real.is_symlink() and pretrained(recipe) == before | {"seed1": "after random"}
+    assert real.is_dir() and not real.is_symlink() and pretrained(recipe) == before | {"seed1": "after settings"}
     assert recipe.called("pretrain_wav2vec.py", "23", "--chunk", "3") == []
     assert real.is_symlink() and pretrained(recipe) == before and (real / "config.json").exists()
 
@@ -299,16 +290,11 @@ def test_corpora_that_lack_accents_genders_or_a_part(recipe: Recipe) -> None:
 
 
 def test_settings_are_found_by_name_and_from_the_caller(recipe: Recipe) -> None:
-    recipe.has("mine/pretraining.yaml", "mine/classifier.yaml", "other.yaml")
+    recipe.has("mine/pretraining.yaml")
     for words, expected in (
-        ([], "conf/mini/pretraining.yaml"),
-        (["--pretraining-config", "pretraining_legacy.yaml"], "conf/pretraining_legacy.yaml"),
-        (["--pretraining-config", "conf/pretraining_legacy.yaml"], "conf/pretraining_legacy.yaml"),
-        (["--pretraining-config", "egs/cv_ca/other.yaml"], str(recipe.folder / "other.yaml")),
-        (["--conf", "egs/cv_ca/mine"], str(recipe.folder / "mine/pretraining.yaml")),
-        (["--conf", "mine"], "mine/pretraining.yaml"),
+        ([], ["conf/mini/pretraining.yaml", "conf/mini/classifier.yaml"]),
+        (["--conf", "conf/legacy"], ["conf/legacy/pretraining.yaml", "conf/mini/classifier.yaml"]),
+        (["--conf", "egs/cv_ca/mine"], [f"{recipe.folder}/mine/pretraining.yaml", "conf/mini/classifier.yaml"]),
     ):
-        (call,) = recipe.called("pretrain_wav2vec.py", "3", *words)
-        assert call["--config"] == expected
-    recipe.run("3", "--pretraining-config", "none.yaml", code=1)
-    assert recipe.said.endswith(f"{recipe.top}/none.yaml does not exist; correct --conf or --pretraining-config\n")
+        calls = [dict(zip(call[1::2], call[2::2], strict=False)) for call in recipe.run("3", *words)]
+        assert list(dict.fromkeys(call["--config"] for call in calls)) == expected

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from corpora_helpers import deep_folders, program
-from speech_commands_helpers import living_room, prepare, tiny_corpus
+from speech_commands_helpers import living_room, prepare, roots, tiny_corpus
 
 from salience.corpora import an4, download, edacc, fsdd, librispeech, musan, pdid, qut_noise, recordings
 from salience.corpora.clips import BadClips, bad_before
@@ -231,7 +231,7 @@ def test_each_recipe_finds_all_bad_clips_and_can_leave_them_out(recipe: str, tmp
     make, pattern, options, name = RECIPES[recipe]
     root, out = make(tmp_path / "corpus"), tmp_path / "data"
     if recipe == "gsc_v2":  # its third clip of "no" is all there is for dev, so one of "yes" takes its place
-        options = {"noise": "background", "qut": living_room(tmp_path / "room")}
+        options = {"noise": "background", "other_noise": str(living_room(tmp_path / "room"))}
         spoilt = spoil(
             [root / "no/aaaa0000_nohash_1.wav", root / "yes/aaaa0000_nohash_1.wav", root / "no/bbbb0000_nohash_0.wav"]
         )
@@ -242,10 +242,11 @@ def test_each_recipe_finds_all_bad_clips_and_can_leave_them_out(recipe: str, tmp
     if recipe == "fsdd":  # one that is gone is not in any list
         spoilt = spoilt[1:]
     main = program(f"egs/{recipe.split(',')[0]}/local/prepare_sets.py").main
+    corpora = {name: root} if recipe != "gsc_v2" else {"corpora": roots(tmp_path, speech_commands=root)}
     with pytest.raises(InputError, match=rf"^{len(spoilt)} of \d+ clips cannot be used .*--skip-bad-clips true$"):
-        main(out, **{name: root}, **options)
+        main(out, **corpora, **options)
     assert bad_before(out) == sorted(spoilt) and not list(out.rglob("wav.scp"))
-    main(out, **{name: root}, **options, skip_bad_clips=True)
+    main(out, **corpora, **options, skip_bad_clips=True)
     assert bad_before(out) == sorted(spoilt)
     text = (out / "preparation.txt").read_text()
     assert any(

@@ -14,6 +14,7 @@ from salience.data.directories import write_data_dir
 from salience.data.packed import read_packed
 from salience.data.records import Utterance
 from salience.data.tables import read_table, write_table
+from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.features.commands import BINS, FRAMES, decibels, spectra
 from salience.files import read_json, write_json
@@ -29,6 +30,7 @@ from salience.training.commands import (
     importance_scorer,
     read_masks,
 )
+from salience.training.keyword_systems import read_keyword_systems, trainings
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -435,20 +437,45 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
         assert not (recipe / "dump" / name / "signals.npy").exists() and not list((recipe / "dump" / name).glob(".*"))
 
 
-def test_the_snr_is_the_one_with_the_lowest_dev_error(tmp_path):
+def test_the_member_with_the_lowest_dev_error_is_chosen(tmp_path):
     from accent_helpers import load_program
 
-    choose = load_program("egs/gsc_v2/local/choose_snr.py")
+    (tmp_path / "systems.yaml").write_text(
+        "noise: {augmentation: {method: noise, snr: [-10, 0, 15, 30]}, choose: true}\nx: {augmentation: {}}"
+    )
     for snr, errors in (("-10", [9, 20]), ("0", [5, 8]), ("15", [5, 8]), ("30", [2, 13])):
         for seed, error in enumerate(errors, 1):
             # The lowest error of all, but not at the lowest loss.
             write_json(
-                tmp_path / snr / f"{seed}.json",
+                tmp_path / f"noise-{snr}/seed{seed}/history.json",
                 [
                     {"eval_dev_loss": 2.0, "eval_dev_error": 0.0},
                     {"loss": 0.1},
                     {"eval_dev_loss": 1.0, "eval_dev_error": error},
                 ],
             )
-    choose.choose_snr(f"{tmp_path}/{{snr}}/{{seed}}.json", "-10 0 15 30", "1 2", tmp_path / "chosen")
-    assert (tmp_path / "chosen").read_text() == "15\n"
+    choose = load_program("egs/gsc_v2/local/choose_system.py").choose_system
+    choose(tmp_path / "systems.yaml", "x noise", "1 2", tmp_path)
+    assert (tmp_path / "noise/chosen").read_text() == "noise-15\n" and not (tmp_path / "x").exists()
+
+
+def test_systems_are_trained_as_their_line_says(tmp_path):
+    path = tmp_path / "systems.yaml"
+    path.write_text(
+        "plain: {augmentation: {method: none}}\n"
+        "noise: {augmentation: {method: noise, snr: [0, 2.5]}, choose: true}\n"
+        "sparse: {augmentation: {method: noise, masks: own, percent: [10]}, max_seeds: 1, generator: own}\n"
+    )
+    systems = read_keyword_systems(path, ["noise", "sparse"])
+    listed = trainings(systems, [3, 4], {"noise": "noise-2.5"})
+    assert [(one.name, one.seed, one.swept, one.chosen) for one in listed] == [
+        ("noise-0", 3, True, False), ("noise-2.5", 3, True, True), ("sparse-10", 3, False, False),
+        ("noise-0", 4, True, False), ("noise-2.5", 4, True, True),
+    ]  # fmt: skip
+    assert listed[2].augmentation == {"method": "noise", "masks": "own", "percent": 10} and listed[2].system.masked
+    for only, words in ((["speed"], "has no system 'speed'; it has: plain, noise"), (["plain", "plain"], "twice")):
+        with pytest.raises(InputError, match=words):
+            read_keyword_systems(path, only)
+    path.write_text("plain: {augmentation: {}, colour: red}\n")
+    with pytest.raises(InputError, match=r"systems.yaml: the system plain cannot be read .*colour"):
+        read_keyword_systems(path, ["plain"])

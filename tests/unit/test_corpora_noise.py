@@ -200,7 +200,7 @@ def test_short_recordings_are_parted_as_wholes() -> None:
 def test_a_folder_of_short_recordings(tiny: Path, room: Path, tmp_path: Path) -> None:
     for number in range(5):
         write(tmp_path / "noise" / f"bang{number}.wav", 2 * RATE)
-    prepare(tmp_path / "out", tiny, room, noise=str(tmp_path / "noise"), noise_name="any")
+    prepare(tmp_path / "out", tiny, room, noise=str(tmp_path / "noise"))
     sizes = json.loads((tmp_path / "out/sizes.json").read_text())
     names = ("noise_train", "noise_train_recordings", "noise_test", "noise_test_recordings")
     assert [sizes[name] for name in names] == [8, 4, 2, 1]
@@ -208,9 +208,9 @@ def test_a_folder_of_short_recordings(tiny: Path, room: Path, tmp_path: Path) ->
 
 
 def test_musan_by_the_program(tiny: Path, room: Path, mini: Path, tmp_path: Path) -> None:
-    prepare(tmp_path / "a", tiny, room, noise="", musan=mini.parent)
-    prepare(tmp_path / "b", tiny, room, noise="", musan=mini.parent)
-    prepare(tmp_path / "c", tiny, room, noise="", musan=mini.parent, seed=1)
+    prepare(tmp_path / "a", tiny, room, noise="musan", musan=mini.parent)
+    prepare(tmp_path / "b", tiny, room, noise="musan", musan=mini.parent)
+    prepare(tmp_path / "c", tiny, room, noise="musan", musan=mini.parent, seed=1)
     a, b, c = (contents(tmp_path / name) for name in "abc")
     a.pop("step.json"), b.pop("step.json")
     assert a == b and a["noise_test.txt"] != c["noise_test.txt"]
@@ -233,18 +233,19 @@ def test_folder_of_any_noise(tiny: Path, room: Path, tmp_path: Path) -> None:
     write(folder / "home.flac", 5 * RATE + 100)
     write(folder / "._home.flac", 5 * RATE)
     (folder / "LICENSE").write_text("free\n")
-    prepare(tmp_path / "out", tiny, room, noise=str(folder), noise_name="any")
+    prepare(tmp_path / "out", tiny, room, noise=str(folder))
     train, test = (read_data_dir(tmp_path / "out" / f"noise_{name}") for name in ("train", "test"))
     assert [u.id for u in test] == ["home-0004", "street-a_b-0008", "street-a_b-0009"] and len(train) == 12
     assert {len(read_audio(u.audio, RATE, u.start, u.end)) for u in (*train, *test)} == {RATE}
-    read_table(tmp_path / "out/test_any/noise")
+    read_table(tmp_path / "out/test_noise/noise")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise": "", "musan": "music"}, r"holds no noise/\*/\*\.wav; .*--musan-root"),
-        ({"noise": "", "musan": "short"}, "holds only recordings shorter than a second .2 of them.; .*--musan"),
+        ({"noise": "musan", "musan": "music"}, r"holds no noise/\*/\*\.wav; .*--musan-root"),
+        ({"noise": "musan", "musan": "short"}, "holds only recordings shorter than a second .2 of them.; .*--musan-root"),
+        ({"noise": "musan"}, "downloads/musan/root.txt does not exist; run stage 0"),
         ({"noise": "empty"}, r"holds no audio .*; give a folder of recordings with --noise"),
         ({"noise": "nowhere"}, "holds no audio"),
         ({"noise": "short"}, "holds only recordings shorter than a second .2 of them.; .*--noise"),
@@ -252,19 +253,15 @@ def test_folder_of_any_noise(tiny: Path, room: Path, tmp_path: Path) -> None:
         ({"noise": "cut"}, "cut/a.wav is cut off"),
         ({"noise": "twice"}, "would both be called x-a; rename one"),
         ({"qut": "empty"}, "holds no HOME-LIVINGB-1.wav"),
-        ({"qut": None, "other_noise": "short"}, "holds only recordings shorter than a second .*--other-noise"),
-        ({"qut": None, "other_noise": "empty"}, "holds no audio .*--other-noise"),
-        ({"qut": None}, "give --qut, --other-noise or --published-qut"),
-        ({"other_noise": "one"}, "--qut and --other-noise cannot be used together"),
-        ({"noise": ""}, "give either --musan or --noise"),
-        ({"musan": "short"}, "give either --musan or --noise"),
-        ({"noise_name": "qut"}, "both qut; give two names"),
-        ({"noise_name": "../x"}, "--noise-name is '../x'; use letters"),
-        ({"qut_making": "published", "qut": None, "other_noise": "several"}, "needs one recording and there are 2"),
-        ({"qut_making": "published", "qut": None, "other_noise": "one"}, "lasts 1.0 s, and .*more than 2"),
-        ({"qut_making": "published", "qut": None, "published_qut": "empty"}, "leave out one of them"),
+        ({"other_noise": "short"}, "holds only recordings shorter than a second .*--other-noise"),
+        ({"other_noise": "empty"}, "holds no audio .*--other-noise"),
+        ({"noise": "one", "other_noise": "more/one"}, "both called one; rename one of the folders"),
+        ({"other_noise": "a b"}, "--other-noise is called 'a b'; rename the folder: use letters"),
+        ({"qut_placement": "published", "other_noise": "several"}, "needs one recording and there are 2"),
+        ({"qut_placement": "published", "other_noise": "one"}, "lasts 1.0 s, and .*more than 2"),
+        ({"qut_placement": "published", "published_qut": "empty"}, "leave out one of them"),
         ({"published_musan": "empty"}, "no folder speech_command_test_musan_-12.5_dB; .*--published-musan"),
-        ({"qut": None, "published_qut": "empty"}, "no folder speech_command_test_QUT_-12.5_dB; .*--published-qut"),
+        ({"published_qut": "empty"}, "no folder speech_command_test_QUT_-12.5_dB; .*--published-qut"),
     ],
 )  # fmt: skip
 def test_bad_noise_is_one_sentence(tiny: Path, room: Path, tmp_path: Path, options: dict, message: str) -> None:
@@ -278,13 +275,14 @@ def test_bad_noise_is_one_sentence(tiny: Path, room: Path, tmp_path: Path, optio
     write(tmp_path / "twice/x/a.wav", RATE), write(tmp_path / "twice/x-a.wav", RATE)
     cut = write(tmp_path / "cut/a.wav", 3 * RATE)
     cut.write_bytes(cut.read_bytes()[:50000])
-    for key, value in options.items():
-        if key in ("musan", "qut", "other_noise", "published_musan", "published_qut") and value:
-            options[key] = tmp_path / value
-        elif key == "noise" and value:
-            options[key] = str(tmp_path / value)
+    folders = ("musan", "qut", "noise", "other_noise", "published_musan", "published_qut")
+    given = {
+        key: str(tmp_path / value) if key in folders and value not in ("musan", "background") else value
+        for key, value in options.items()
+    }
+    room = Path(given.pop("qut", room))
     with pytest.raises(InputError, match=message) as caught:
-        prepare(tmp_path / "out", tiny, room, **options)
+        prepare(tmp_path / "out", tiny, room, **given)
     written = {path.name for path in (tmp_path / "out").glob("*")}
     assert "\n" not in str(caught.value) and written <= {"bad_clips.tsv"}
 
@@ -348,7 +346,7 @@ def test_a_place_lies_within_the_recording_as_it_is_read(
 def test_published_making_is_that_of_the_published_script(tiny: Path, tmp_path: Path) -> None:
     room48 = tmp_path / "long"
     write(room48 / "HOME-LIVINGB-1.wav", 5 * 48000 + 1, 48000, channels=2)
-    prepare(tmp_path / "out", tiny, room48, qut_making="published")
+    prepare(tmp_path / "out", tiny, room48, qut_placement="published")
     # As the script says it, with NumPy's global generator: a line of the list, a draw.
     length = int(np.ceil((5 * 48000 + 1) * (16000 / 48000)))
     state = np.random.get_state()
@@ -362,7 +360,7 @@ def test_published_making_is_that_of_the_published_script(tiny: Path, tmp_path: 
     assert list(expected) != sorted(expected)
     assert read_table(tmp_path / "out/test_qut/noise") == expected
     # A word left out takes its draws with it and changes no other's.
-    prepare(tmp_path / "no", tiny, room48, qut_making="published", words="no")
+    prepare(tmp_path / "no", tiny, room48, qut_placement="published", words="no")
     assert read_table(tmp_path / "no/test_qut/noise") == {k: v for k, v in expected.items() if "-no-" in k}
     prepare(tmp_path / "ours", tiny, room48)
     assert read_table(tmp_path / "ours/test_qut/noise") != expected
@@ -390,11 +388,11 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
                 soundfile.write(path, np.linspace(-2, 2, 8000), RATE, subtype="FLOAT")
     out = tmp_path / "out"
     prepare(out, tiny, room)
-    assert (out / "test_musan/noise").exists() and (out / "noise_other").exists()
-    published = {"published_musan": tmp_path / "musan", "published_qut": tmp_path / "QUT", "qut": None}
+    assert (out / "test_background/noise").exists() and (out / "noise_other").exists()
+    published = {"published_musan": str(tmp_path / "musan"), "published_qut": str(tmp_path / "QUT")}
     prepare(out, tiny, room, **published)
     assert not (out / "noise_other").exists() and (out / "noise_train").exists()
-    for name, kind in (("test_musan", "musan"), ("test_qut", "QUT")):
+    for name, kind in (("test_background", "musan"), ("test_qut", "QUT")):
         assert not (out / name / "noise").exists()
         assert sorted(path.name for path in (out / name).iterdir() if path.is_dir()) == sorted(SNRS)
         for snr in SNRS:
@@ -413,10 +411,10 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
             tmp_path / f"QUT/SpeechCommands/speech_command_test_QUT_{snr}_dB",
             some / f"speech_command_test_QUT_{snr}_dB",
         )
-    prepare(tmp_path / "few", tiny, room, qut=None, published_qut=some, snrs="0 20")
+    prepare(tmp_path / "few", tiny, room, published_qut=str(some), snrs="0 20")
     assert sorted(path.name for path in (tmp_path / "few/test_qut").iterdir() if path.is_dir()) == ["0", "20"]
     with pytest.raises(InputError, match="no folder speech_command_test_QUT_10_dB; .* with --snrs"):
-        prepare(tmp_path / "few", tiny, room, qut=None, published_qut=some, snrs="0 10 20")
+        prepare(tmp_path / "few", tiny, room, published_qut=str(some), snrs="0 10 20")
     before = contents(out)
     path = tmp_path / "musan/SpeechCommands/speech_command_test_musan_20_dB/yes/cccc0000_nohash_0.wav"
     path.unlink()
@@ -425,4 +423,4 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
     assert contents(out) == before | {"bad_clips.tsv": (out / "bad_clips.tsv").read_bytes()}
     # And back: nothing of the archive is left.
     prepare(out, tiny, room)
-    assert not (out / "test_musan/20").exists() and (out / "test_musan/noise").exists()
+    assert not (out / "test_background/20").exists() and (out / "test_background/noise").exists()

@@ -14,7 +14,7 @@ import soundfile
 from corpora_helpers import contents, listing, program, real_data
 from hypothesis import given
 from hypothesis import strategies as st
-from speech_commands_helpers import RATE, RECIPE, living_room, prepare, tiny_corpus, validate, write
+from speech_commands_helpers import RATE, RECIPE, living_room, prepare, roots, tiny_corpus, validate, write
 
 from salience.corpora import download, recordings, speech_commands
 from salience.corpora.synthetic import speech_commands as mini_speech_commands
@@ -107,7 +107,7 @@ def test_one_clip_less_is_not_the_corpus() -> None:
     check(sets, Path("corpus"), False)
     for name in sets:
         fewer = sets | {name: sets[name][:-1]}
-        with pytest.raises(InputError, match=f"{len(fewer[name]):,}.* instead of 84,843/9,981/11,005; .*--partial"):
+        with pytest.raises(InputError, match=f"{len(fewer[name]):,}.* instead of 84,843/9,981/11,005; .*partial: true"):
             check(fewer, Path("corpus"), False)
         check(fewer, Path("corpus"), True)
 
@@ -125,7 +125,7 @@ def test_all_words_with_few_clips_need_a_word_of_consent(tmp_path: Path, room: P
     for file, speaker in (("validation_list.txt", "bb"), ("testing_list.txt", "cc")):
         (root / file).write_text("".join(f"{word}/{speaker}_nohash_0.wav\n" for word in speech_commands.WORDS))
     write(root / "_background_noise_" / "tap.wav", 10 * RATE)
-    with pytest.raises(InputError, match="35/35/35 .* --partial true"):
+    with pytest.raises(InputError, match="35/35/35 .* partial: true"):
         prepare(tmp_path / "out", root, room)
     prepare(tmp_path / "out", root, room, partial=True)
     assert json.loads((tmp_path / "out/sizes.json").read_text())["train"] == 35
@@ -340,15 +340,15 @@ def test_mini_is_the_same_again_and_another_for_another_seed(tmp_path: Path, mon
 
 def test_data_directories(mini: Path, room: Path, tmp_path: Path) -> None:
     before = listing(mini)
-    prepare(tmp_path, mini, room, noise_name="own", other_name="room")
+    prepare(tmp_path, mini, room, other_noise=str(room))
     assert listing(mini) == before
-    for name in ("train", "dev", "test", "test_own", "test_room"):
+    for name in ("train", "dev", "test", "test_background", "test_room"):
         validate(tmp_path / name)
     for name in ("noise_train", "noise_test", "noise_other"):
         validate(tmp_path / name, "--no-text")
         assert not (tmp_path / name / "text").exists()
     test = {u.id: u for u in read_data_dir(tmp_path / "test")}
-    for name in ("test_own", "test_room"):
+    for name in ("test_background", "test_room"):
         assert {u.id: u for u in read_data_dir(tmp_path / name)} == test
         assert read_table(tmp_path / name / "noise").keys() == test.keys()
     assert json.loads((tmp_path / "sizes.json").read_text())["noise_other_seconds"] == 3
@@ -358,7 +358,7 @@ def test_real_part(tmp_path: Path) -> None:
     archive, other = real_data("speech_commands.tar.xz"), real_data("noise_other")
     root = speech_commands.fetch(tmp_path / "t", archive)
     out = tmp_path / "out"
-    program(RECIPE).main(out, root, noise="background", other_noise=other, noise_name="own", other_name="other")
+    program(RECIPE).main(out, roots(tmp_path, speech_commands=root), noise="background", other_noise=str(other))
     words = "down go left no off on right stop up yes".split()
     assert (out / "words").read_text().split() == words
     lines = {name: (root / f"{name}_list.txt").read_text().split() for name in ("validation", "testing")}
@@ -373,5 +373,5 @@ def test_real_part(tmp_path: Path) -> None:
     told = (out / "preparation.txt").read_text()
     assert told.count("share no speaker") == 3 and "3,376" not in told and "2,177     84,843" in told
     assert (sizes["noise_train"], sizes["noise_test"]) == (319, 79) and sizes["noise_other_seconds"] == 77.896
-    for name in ("train", "test_own", "test_other"):
+    for name in ("train", "test_background", "test_noise_other"):
         validate(out / name)

@@ -74,7 +74,7 @@ def forward(weights, decibels):
 
 
 def convert(checkpoint, out):
-    program(RECIPE).convert_published(checkpoint, out)
+    program(RECIPE).convert_published(checkpoint, out / "recogniser", out / "generator")
 
 
 def test_both_networks_answer_as_the_published_ones(tmp_path, published, caplog):
@@ -206,8 +206,8 @@ def test_a_cut_download_and_a_folder_and_nothing(tmp_path, published):
 
 def test_the_command_line(tmp_path, published, monkeypatch):
     torch.save(published, tmp_path / "best.pt")
-    monkeypatch.setattr(
-        "sys.argv", [RECIPE, "--checkpoint", str(tmp_path / "best.pt"), "--out", str(tmp_path / "exp/published")]
-    )
+    folders = {name: tmp_path / "exp" / name for name in ("recogniser", "generator")}
+    options = [word for name, folder in folders.items() for word in (f"--{name}", str(folder))]
+    monkeypatch.setattr("sys.argv", [RECIPE, "--checkpoint", str(tmp_path / "best.pt"), *options])
     shell.main(program(RECIPE).convert_published)
-    assert {p.name for p in (tmp_path / "exp/published").iterdir()} == {"recogniser", "generator", "step.json"}
+    assert all((folder / "model.safetensors").exists() for folder in folders.values())

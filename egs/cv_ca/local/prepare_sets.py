@@ -67,17 +67,17 @@ def main(
     unlabelled_data: Path | None = None,
     accent_table: Path | None = None,
     legacy_accents: bool = False,
-    least_per_accent: int = 10,
-    most_per_accent: int | None = None,
-    most_per_gender: int | None = None,
+    min_per_accent: int = 10,
+    max_per_accent: int | None = None,
+    max_per_gender: int | None = None,
     dev_share: float = 0.1,
     test_share: float = 0.1,
     train_limit: int | None = None,
     dev_limit: int | None = None,
     test_limit: int | None = None,
     random_share: float = 0.1,
-    shortest: float = 0.5,
-    longest: float = 20.0,
+    min_seconds: float = 0.5,
+    max_seconds: float = 20.0,
     skip_bad_clips: bool = False,
     other_columns: str = "",
     seed: int = 0,
@@ -102,17 +102,17 @@ def main(
         unlabelled_data: a data directory of any speech, whose audio joins unlabelled
         accent_table: your own table, what is written in accents or variant and its label; it comes before the recipe's
         legacy_accents: the paper's five exact strings of the accent column instead of the table
-        least_per_accent: an accent with fewer clips is in no accent set
-        most_per_accent: at most this many clips of an accent in each accent set (default: all)
-        most_per_gender: at most this many clips of a gender in each gender set (default: all)
+        min_per_accent: an accent with fewer clips is in no accent set
+        max_per_accent: at most this many clips of an accent in each accent set (default: all)
+        max_per_gender: at most this many clips of a gender in each gender set (default: all)
         dev_share: share of the speakers, of each accent and gender, in the dev sets
         test_share: the same for the test sets
         train_limit: at most this many utterances in labelled_train, of as many speakers as possible (default: all)
         dev_limit: the same for labelled_dev
         test_limit: the same for labelled_test
         random_share: share of the utterances, half dev and half test, in the random sets
-        shortest: leave out clips shorter than this many seconds
-        longest: leave out clips longer than this many seconds
+        min_seconds: leave out clips shorter than this many seconds
+        max_seconds: leave out clips longer than this many seconds
         skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
             stopping; bad_clips.tsv lists them
         other_columns: columns that the tables may have besides the known ones, parted by spaces
@@ -128,15 +128,15 @@ def main(
             f"--dev-share {dev_share:g} and --test-share {test_share:g} leave no speaker to train with; lower one"
         )
     limits = {
-        "most-per-accent": most_per_accent, "most-per-gender": most_per_gender, "train-limit": train_limit,
+        "max-per-accent": max_per_accent, "max-per-gender": max_per_gender, "train-limit": train_limit,
         "dev-limit": dev_limit, "test-limit": test_limit,
     }  # fmt: skip
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise InputError(f"--{name} {limit} leaves nothing; give at least 1, or leave it out for all there is")
-    if not 0 <= shortest <= longest:
+    if not 0 <= min_seconds <= max_seconds:
         raise InputError(
-            f"--shortest {shortest:g} and --longest {longest:g} are no range of seconds; give for instance 0.5 and 20"
+            f"--min-seconds {min_seconds:g} and --max-seconds {max_seconds:g} are no range of seconds; give for instance 0.5 and 20"
         )
     config = {
         name: value for name, value in locals().items() if name not in ("out", "name", "share", "limits", "limit")
@@ -154,7 +154,7 @@ def main(
         labels = read_labels(tables[0]) | (read_labels(accent_table) if accent_table else {})
         made, bad = Preparation(), BadClips(out, skip_bad_clips)
         only_audio = _chosen(releases, unlabelled_releases, common_voice)
-        reader = _Reader(made, corpus.KNOWN_COLUMNS | set(other_columns.split()), bad, shortest, longest)
+        reader = _Reader(made, corpus.KNOWN_COLUMNS | set(other_columns.split()), bad, min_seconds, max_seconds)
         reader.read(releases, only_audio, labelled_tables.split(), unlabelled_tables.split())
         if unlabelled_data is not None:
             reader.add_audio(unlabelled_data)
@@ -168,11 +168,11 @@ def main(
                 "name others with --labelled-tables"
                 if not left_out
                 else f"{common_voice} gives no clip with a sentence: of all tables, {left_out} were left out; "
-                "correct --shortest and --longest, or name other tables with --labelled-tables"
+                "correct --min-seconds and --max-seconds, or name other tables with --labelled-tables"
             )
         reader.label(labels, variants=not legacy_accents)
         _divide(made, dev_share, test_share, train_limit, dev_limit, test_limit, seed)
-        _accents_and_genders(made, least_per_accent, most_per_accent, most_per_gender, random_share, seed)
+        _accents_and_genders(made, min_per_accent, max_per_accent, max_per_gender, random_share, seed)
         _random(made, random_share, seed)
         _keep_apart(made)
         _write(made, out)
@@ -207,8 +207,8 @@ class _Reader:
     made: Preparation
     columns: frozenset[str]
     bad: BadClips
-    shortest: float
-    longest: float
+    min_seconds: float
+    max_seconds: float
     clips: dict[str, Clip] = field(default_factory=dict)
     """Utterance to its row, of labelled ones."""
 
@@ -255,9 +255,9 @@ class _Reader:
 
     def _fits(self, seconds: float) -> bool:
         """Whether a clip is neither too short nor too long; one that is gets counted."""
-        if self.shortest <= seconds <= self.longest:
+        if self.min_seconds <= seconds <= self.max_seconds:
             return True
-        limit = f"under {self.shortest:g} s" if seconds < self.shortest else f"over {self.longest:g} s"
+        limit = f"under {self.min_seconds:g} s" if seconds < self.min_seconds else f"over {self.max_seconds:g} s"
         self.made.excluded[f"clips {limit}"] += 1
         return False
 
@@ -332,19 +332,19 @@ def _divide(
 
 
 def _accents_and_genders(
-    made: Preparation, least: int, most: int | None, most_per_gender: int | None, random_share: float, seed: int
+    made: Preparation, least: int, most: int | None, max_per_gender: int | None, random_share: float, seed: int
 ) -> None:
     numbers = Counter(u.accent for u in made.labelled if u.accent)
     few = {accent for accent, number in numbers.items() if number < least}
     for accent in sorted(few):
-        made.notes.append(f"accent {accent} has {numbers[accent]} clips, under --least-per-accent {least}: in no set")
+        made.notes.append(f"accent {accent} has {numbers[accent]} clips, under --min-per-accent {least}: in no set")
         made.excluded["accent sets: an accent with too few clips"] += numbers[accent]
     with_accent = [u for u in made.labelled if u.accent and u.accent not in few]
     for part in PARTS:
         of_part = [u for u in with_accent if u.split == part]
         made.sets[f"accent_{part}"] = _capped(of_part, "accent", most, seed)
         of_part = [u for u in made.labelled if u.gender and u.split == part]
-        made.sets[f"gender_{part}"] = _capped(of_part, "gender", most_per_gender, seed)
+        made.sets[f"gender_{part}"] = _capped(of_part, "gender", max_per_gender, seed)
     for accent in sorted({u.accent for u in with_accent if u.accent}):
         speakers = {part: {u.speaker for u in with_accent if (u.accent, u.split) == (accent, part)} for part in PARTS}
         absent = [part for part in PARTS if not speakers[part]]

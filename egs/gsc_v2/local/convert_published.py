@@ -24,8 +24,8 @@ GENERATOR, RECOGNISER = "gen.", "classifier."
 """How the names of the two networks' weights begin."""
 
 
-def convert_published(checkpoint: Path, out: Path) -> None:
-    """Write out/recogniser and out/generator, and log what the checkpoint says of its training.
+def convert_published(checkpoint: Path, recogniser: Path, generator: Path) -> None:
+    """Write both networks in our format, and log what the checkpoint says of its training.
 
     The file is a dictionary whose `model_state_dict` has both networks.  It is
     read without running any code that it may hold.  The words are the 35 of
@@ -33,25 +33,25 @@ def convert_published(checkpoint: Path, out: Path) -> None:
 
     Args:
         checkpoint: File of the published checkpoint (best_clf_frozen.pt).
-        out: Folder for the two folders.
+        recogniser: Folder for the recogniser.
+        generator: Folder for the mask generator.
     """
-    files = ("model.safetensors", "config.json")
-    outputs = [out / network / name for network in ("recogniser", "generator") for name in files]
-    step = Step(out / "step.json", {}, inputs=[checkpoint], outputs=outputs)
+    outputs = [folder / name for folder in (recogniser, generator) for name in ("model.safetensors", "config.json")]
+    step = Step(recogniser / "step.json", {}, inputs=[checkpoint], outputs=outputs)
     if step.is_done():
         return
     content = read_checkpoint(checkpoint)
     weights = {name: value for name, value in content["model_state_dict"].items() if isinstance(value, Tensor)}
-    recogniser, generator = build_recogniser("paper", WORDS), MaskGenerator()
-    names = {GENERATOR + name: name for name in generator.state_dict()}
-    fill(generator, weights, names, checkpoint)
-    convolutions = {RECOGNISER + name: name for name in recogniser.state_dict() if name.startswith("convs.")}
-    dense = dense_names(weights, recogniser, checkpoint)
-    fill(recogniser, weights, convolutions | dense, checkpoint)
+    classifier, masks = build_recogniser("paper", WORDS), MaskGenerator()
+    names = {GENERATOR + name: name for name in masks.state_dict()}
+    fill(masks, weights, names, checkpoint)
+    convolutions = {RECOGNISER + name: name for name in classifier.state_dict() if name.startswith("convs.")}
+    dense = dense_names(weights, classifier, checkpoint)
+    fill(classifier, weights, convolutions | dense, checkpoint)
     ignored = [name for name in content["model_state_dict"] if name not in {*names, *convolutions, *dense}]
     with step:
-        save_recogniser(recogniser, out / "recogniser")
-        save_generator(generator, out / "generator")
+        save_recogniser(classifier, recogniser)
+        save_generator(masks, generator)
     logger.info("%s: dense layers are %s", checkpoint, " ".join(name for name in dense if name.endswith("weight")))
     noted = records(content)
     ignored += [name for name in content if name != "model_state_dict" and name not in noted]

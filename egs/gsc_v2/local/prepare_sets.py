@@ -58,16 +58,12 @@ class Noise:
 
 def main(
     out: Path,
-    speech_commands: Path,
-    musan: Path | None = None,
-    noise: str = "",
-    qut: Path | None = None,
-    other_noise: Path | None = None,
-    noise_name: str = "musan",
-    other_name: str = "qut",
-    published_musan: Path | None = None,
-    published_qut: Path | None = None,
-    qut_making: Literal["ours", "published"] = "ours",
+    corpora: Path,
+    noise: str = "musan",
+    other_noise: str = "qut",
+    published_musan: str = "",
+    published_qut: str = "",
+    qut_placement: Literal["ours", "published"] = "ours",
     words: str = "",
     partial: bool = False,
     snrs: str = " ".join(SNRS),
@@ -90,16 +86,12 @@ def main(
 
     Args:
         out: folder for the data directories
-        speech_commands: root of Speech Commands
-        musan: root of MUSAN, the in-domain noise
-        noise: in its place, a folder of other recordings, or `background` for the corpus' own
-        qut: root of QUT-NOISE, the out-of-domain noise
-        other_noise: in its place, a folder of other recordings
-        noise_name: the noisy test set with in-domain noise is test_<noise_name>
-        other_name: the noisy test set with out-of-domain noise is test_<other_name>
+        corpora: folder of stage 0, with <corpus>/root.txt
+        noise: in-domain noise: musan, background (the corpus' own), or a folder of recordings
+        other_noise: out-of-domain noise: qut, or a folder of recordings
         published_musan: folder of the published mixtures with MUSAN, speech_command_test_musan_<SNR>_dB
         published_qut: folder of the published mixtures with QUT-NOISE, speech_command_test_QUT_<SNR>_dB
-        qut_making: published draws the places in the out-of-domain noise as the published script does
+        qut_placement: published draws the places in the out-of-domain noise as the published script does
         words: take these words only, parted by spaces or commas (default: all)
         partial: go on when all 35 words are there and clips are missing
         snrs: of the published mixtures, parted by spaces
@@ -107,13 +99,19 @@ def main(
             instead of stopping; bad_clips.tsv lists them
         seed: of the split of recordings of noise and of the pairing of utterances and noise
     """
-    _check_options(musan, noise, qut, other_noise, published_qut, qut_making, noise_name, other_name)
-    root = corpus.find_root(speech_commands.absolute())
+    noise_name, other_name = Path(noise).name, Path(other_noise).name
+    _check_options(noise_name, other_name, bool(published_qut), qut_placement)
+    root = corpus.find_root(_root_of("speech_commands", corpora))
     chosen = words.replace(",", " ").split() or None
     bad = BadClips(out, skip_bad_clips)
-    inside = _in_domain(musan, noise, root, noise_name, seed, bad)
-    outside = _out_of_domain(qut, other_noise, other_name, bad)
-    published = {"musan": published_musan, "qut": published_qut}
+    inside = _in_domain(noise, corpora, root, noise_name, seed, bad)
+    outside = Noise(other_name, "none but the published mixtures")
+    if other_noise != "qut" or not published_qut:
+        outside = _out_of_domain(other_noise, corpora, other_name, bad)
+    published = {
+        "musan": Path(published_musan) if published_musan else None,
+        "qut": Path(published_qut) if published_qut else None,
+    }
     files = [
         *(root / name for name in corpus.LISTS.values()),
         *(path for word in corpus.words_in(root) for path in visible((root / word).glob("*.wav"))),
@@ -122,9 +120,8 @@ def main(
         *(path for folder in published.values() if folder for path in files_below(folder) if path.suffix == ".wav"),
     ]
     config = {
-        "corpora": [speech_commands, musan, noise, qut, other_noise, published_musan, published_qut],
-        "names": [noise_name, other_name],
-        "qut_making": qut_making,
+        "corpora": [root, noise, other_noise, published_musan, published_qut],
+        "qut_placement": qut_placement,
         "words": chosen,
         "partial": partial,
         "skip_bad_clips": skip_bad_clips,
@@ -153,7 +150,7 @@ def main(
             found.mixtures = mixed[kind]
         elif found is inside:
             tables[found.name] = pair_pieces(test, found.test, seed)
-        elif qut_making == "published":
+        elif qut_placement == "published":
             order = corpus.listed(root / corpus.LISTS["test"])
             tables[found.name] = pair_as_published(test, order, found.recordings)
         else:
@@ -178,35 +175,27 @@ def main(
     logger.info("wrote %s to %s", ", ".join(f"{name} ({count})" for name, count in counts.items()), out)
 
 
-def _check_options(
-    musan: Path | None,
-    noise: str,
-    qut: Path | None,
-    other_noise: Path | None,
-    published_qut: Path | None,
-    qut_making: str,
-    noise_name: str,
-    other_name: str,
-) -> None:
-    if bool(musan) == bool(noise):
-        raise InputError("in-domain noise is needed from one source; give either --musan or --noise")
-    if qut and other_noise:
-        raise InputError("--qut and --other-noise cannot be used together; choose one")
-    if not (qut or other_noise or published_qut):
-        raise InputError("out-of-domain noise is missing; give --qut, --other-noise or --published-qut")
-    if published_qut and qut_making == "published":
-        raise InputError("--published-qut needs no --qut-making published; leave out one of them")
+def _root_of(name: str, corpora: Path) -> Path:
+    answer = corpora / name / "root.txt"
+    if not answer.exists():
+        raise InputError(f"{answer} does not exist; run stage 0")
+    return Path(answer.read_text(encoding="utf-8").strip())
+
+
+def _check_options(noise_name: str, other_name: str, published_qut: bool, qut_placement: str) -> None:
+    if published_qut and qut_placement == "published":
+        raise InputError("--published-qut needs no --qut-placement published; leave out one of them")
     if noise_name == other_name:
-        raise InputError(f"--noise-name and --other-name are both {noise_name}; give two names")
-    for option, name in (("--noise-name", noise_name), ("--other-name", other_name)):
+        raise InputError(f"--noise and --other-noise are both called {noise_name}; rename one of the folders")
+    for option, name in (("--noise", noise_name), ("--other-noise", other_name)):
         if re.fullmatch(r"[A-Za-z0-9_-]+", name) is None:
-            raise InputError(f"{option} is {name!r}; use letters, digits, - and _")
+            raise InputError(f"{option} is called {name!r}; rename the folder: use letters, digits, - and _")
 
 
-def _in_domain(musan: Path | None, noise: str, root: Path, name: str, seed: int, bad: BadClips) -> Noise:
-    if musan:
-        folder = musan.absolute()
-        usable = _of_a_second(musan_corpus.noises(folder, bad), folder, "--musan", bad)
+def _in_domain(noise: str, corpora: Path, root: Path, name: str, seed: int, bad: BadClips) -> Noise:
+    if noise == "musan":
+        folder = _root_of("musan", corpora)
+        usable = _of_a_second(musan_corpus.noises(folder, bad), folder, "--musan-root", bad)
         train, test = split_recordings(usable, seed)
         told = f"the first second of each recording of noise in {folder}; noise_*.txt list them"
     else:
@@ -219,8 +208,7 @@ def _in_domain(musan: Path | None, noise: str, root: Path, name: str, seed: int,
             told += f", but all or none of the {short} shorter than {PARTED} s"
     if not train or not test:
         raise InputError(
-            f"{folder} holds too little noise for a second to train with and another to test with; "
-            f"give more with {'--musan' if musan else '--noise'}"
+            f"{folder} holds too little noise for a second to train with and another to test with; give more with --noise"
         )
     return Noise(name, told, usable, train, test)
 
@@ -231,17 +219,14 @@ def _of_a_second(found: Sequence[Utterance], folder: Path, option: str, bad: Bad
     return recordings.of_a_second(found, folder, option)
 
 
-def _out_of_domain(qut: Path | None, other_noise: Path | None, name: str, bad: BadClips) -> Noise:
-    if qut is None and other_noise is None:
-        return Noise(name, "none but the published mixtures")
-    if qut is not None:
-        folder, option = qut.absolute(), "--qut"
+def _out_of_domain(other_noise: str, corpora: Path, name: str, bad: BadClips) -> Noise:
+    if other_noise == "qut":
+        folder = _root_of("qut_noise", corpora)
         found = qut_noise.noises(folder, bad)
     else:
-        assert other_noise is not None
-        folder, option = other_noise.absolute(), "--other-noise"
+        folder = Path(other_noise).absolute()
         found = recordings.recordings(folder, bad=bad)
-    usable = _of_a_second(found, folder, option, bad)
+    usable = _of_a_second(found, folder, "--other-noise", bad)
     return Noise(name, f"{_number(usable)} in {folder}", usable)
 
 
@@ -306,11 +291,11 @@ def pair_as_published(test: Iterable[Utterance], order: Iterable[str], found: Se
     length at 16 kHz less two seconds; lines of words left out are drawn too.
     """
     if len(found) != 1:
-        raise InputError(f"--qut-making published needs one recording and there are {len(found)}; give --qut")
+        raise InputError(f"--qut-placement published needs one recording and there are {len(found)}; use QUT-NOISE")
     length = ceil(found[0].duration * RATE - 1e-6)
     if length <= 2 * RATE:
         raise InputError(
-            f"{found[0].audio} lasts {length / RATE:.1f} s, and --qut-making published needs more than 2; "
+            f"{found[0].audio} lasts {length / RATE:.1f} s, and --qut-placement published needs more than 2; "
             "give a longer recording, or leave the option out"
         )
     random = np.random.RandomState(10)
@@ -357,7 +342,7 @@ def _check_counts(sets: Mapping[str, Sequence[Utterance]], root: Path, partial: 
     raise InputError(
         f"{root} has all {len(corpus.WORDS)} words but {_shown(counts)} clips for training, dev and test "
         f"instead of {_shown(corpus.COUNTS)}; unpack version 0.02 of the corpus again, or accept what is there "
-        "with --partial true"
+        "with partial: true in conf/data.yaml"
     )
 
 

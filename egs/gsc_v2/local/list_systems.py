@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Print the recognisers that the asked systems train on from a baseline, a line each."""
+
+import json
+from pathlib import Path
+
+from salience import program
+from salience.training.keyword_systems import read_keyword_systems, trainings
+
+
+def list_systems(systems: Path, only: str, seeds: str, models: Path, kind: str = "paper") -> None:
+    """Print `<system> <seed> <stage> <sets> <generator> <options>` a line.
+
+    The stage is 5 for families of which one member is chosen, else 6.  The
+    sets are `dev` for those that were not chosen, else `all`.  The generator
+    is the kind of recogniser that masks were generated for, or `-`.  The
+    options are those of the training.
+
+    Args:
+        systems: The recipe's systems.yaml.
+        only: Names of the systems, separated by spaces.
+        seeds: Seeds of the trainings, separated by spaces.
+        models: Folder of this kind's recognisers, with MODELS/FAMILY/chosen of choose_system.py.
+        kind: Kind of recogniser that the generator `own` stands for.
+    """
+    known = read_keyword_systems(systems, only.split())
+    files = {name: models / name / "chosen" for name in known}
+    chosen = {name: path.read_text(encoding="utf-8").strip() for name, path in files.items() if path.exists()}
+    for one in trainings(known, [int(seed) for seed in seeds.split()], chosen):
+        generator = "-" if not one.system.masked else kind if one.system.generator == "own" else one.system.generator
+        sets = "dev" if one.system.choose and not one.chosen else "all"
+        options = f"--augmentation '{json.dumps(one.augmentation)}'"
+        print(one.name, one.seed, 5 if one.swept else 6, sets, generator, options)
+
+
+if __name__ == "__main__":
+    program.main(list_systems)

@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # run.sh, which sources this after stages.sh, sets the variables
+# Which recognisers the asked systems are, and in which folders.
+
+if [ "$mini" = true ]; then
+    seeds=${seeds:-1} snrs=${snrs:-0 20}
+else
+    seeds=${seeds:-1 2 3 4 5} snrs=${snrs:--12.5 -10 0 10 20 30 40}
+fi
+takes seeds "$seeds" "$whole" numbers
+# Such a number is in the names of folders, where each has one way to be written.
+takes snrs "$snrs" '-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?' "numbers of dB such as -12.5 0 20"
+first_seed=${seeds%% *}
+models=$exp/recogniser/$kind
+systems_file=$(settings_of systems.yaml)
+noise_name=$(basename "$noise") other_name=$(basename "$other_noise")
+noisy_sets="test_$noise_name test_$other_name"
+for option in noise other_noise published_musan published_qut published_checkpoint; do
+    # What is no word but a path counts from where the user called.
+    [[ ${!option} =~ ^(|musan|background|qut)$ ]] || printf -v "$option" %s "$(from_caller "${!option}")"
+done
+
+list_further() { # a line for each recogniser that is trained on from a baseline: system, seed, stage, sets, generator, options
+    local/list_systems.py --systems "$systems_file" --only "$systems" --seeds "$seeds" --models "$models" --kind "$kind"
+}
+
+trained_in() { # trained_in <stage>: those lines of the recognisers that this stage trains
+    awk -v stage="$1" '$3 == stage' <<< "$further"
+}
+
+train_further() { # train_further <stage>: train these
+    local lines system s generator options
+    lines=$(trained_in "$1" | while read -r system s _ _ generator options; do
+        [ "$generator" = - ] || options+=" --masks $exp/masks/$generator/seed$s/train/mask.scp"
+        needs "$models/baseline/seed$s/model.safetensors" 3
+        [ "$generator" = - ] || needs "$exp/masks/$generator/seed$s/train/mask.scp" 4
+        echo "--seed $s --init $models/baseline/seed$s --out $models/$system/seed$s $options"
+    done)
+    train_array "$models/log/stage$1" "$lines" train_commands.py --config "$further_config" --data "$data" \
+        --packed "$dump" --kind "$kind"
+}
+
+with_file() { # with_file <file> <stage> <words>: the words for each recogniser, whose file that stage makes
+    local system s sets line
+    {
+        each_seed "baseline {seed} 3 all"
+        [ -z "$published_checkpoint" ] || echo "published 0 3 all"
+        [ -z "$further" ] || echo "$further"
+    } | while read -r system s _ sets _; do
+        needs "$models/$system/seed$s/$1" "$2"
+        line=${3//\{system\}/$system} line=${line//\{seed\}/$s}
+        echo "${line//\{only\}/$([ "$sets" = all ] || echo "--sets dev --noisy ''")}"
+    done
+}
+
+further=$(list_further)
+generators=$(awk '$5 != "" && $5 != "-" { print $5 }' <<< "$further" | sort -u | xargs)
+further_config=$conf/further.yaml # only in folders whose baselines are trained with other settings
+[ -e "$further_config" ] || further_config=$(settings_of training.yaml)

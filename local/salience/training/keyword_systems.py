@@ -1,0 +1,89 @@
+"""A keyword recipe's systems: how recognisers are trained on from their baselines, read from conf/systems.yaml."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from salience.errors import InputError
+from salience.files import read_yaml
+
+
+@dataclass(frozen=True)
+class KeywordSystem:
+    """One line of systems.yaml.
+
+    Args:
+        augmentation: Settings of `Augmentation`; a list in place of one value makes a family of systems.
+        choose: Of a family, one member is chosen on dev, and stands for the family in the tables.
+        max_seeds: At most this many of the seeds are trained (default: all).
+        generator: Kind of recogniser that the generator of the masks was trained with, or `own`.
+    """
+
+    augmentation: Mapping[str, Any]
+    choose: bool = False
+    max_seeds: int | None = None
+    generator: str = "paper"
+
+    @property
+    def masked(self) -> bool:
+        return self.augmentation.get("masks", "none") != "none"
+
+    def members(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each member's name and augmentation; a system without a list is the only member of its family."""
+        varied = next((key for key, value in self.augmentation.items() if isinstance(value, list)), None)
+        if varied is None:
+            yield name, dict(self.augmentation)
+            return
+        for value in self.augmentation[varied]:
+            yield f"{name}-{value:g}", {**self.augmentation, varied: value}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One recogniser to be trained.
+
+    Args:
+        name: Its system.
+        seed: Its seed.
+        system: The line of systems.yaml that it is of.
+        augmentation: Its settings.
+        swept: Whether it is one of those that `chosen` is chosen from.
+        chosen: Whether it stands for its family.
+    """
+
+    name: str
+    seed: int
+    system: KeywordSystem
+    augmentation: dict[str, Any]
+    swept: bool
+    chosen: bool
+
+
+def read_keyword_systems(path: Path, only: Sequence[str]) -> dict[str, KeywordSystem]:
+    """Read the systems named in `only`, in that order; an unknown or repeated name is an InputError."""
+    table = read_yaml(path, "give each system its augmentation, as in egs/gsc_v2/conf/systems.yaml")
+    found = {}
+    for name in only:
+        if name not in table:
+            raise InputError(f"{path} has no system {name!r}; it has: {', '.join(table)}")
+        if name in found:
+            raise InputError(f"the system {name} is asked for twice; leave one out")
+        try:
+            found[name] = KeywordSystem(**table[name])
+        except TypeError as error:
+            raise InputError(f"{path}: the system {name} cannot be read ({error}); correct it") from None
+    return found
+
+
+def trainings(systems: Mapping[str, KeywordSystem], seeds: Sequence[int], chosen: Mapping[str, str]) -> list[Training]:
+    """List what is trained, seed by seed; `chosen` names the chosen members of families, as far as they are known."""
+    listed = []
+    for seed in seeds:
+        for family, system in systems.items():
+            asked = seed in seeds[: system.max_seeds]
+            for name, augmentation in system.members(family):
+                is_chosen = chosen.get(family) == name
+                if asked or is_chosen:
+                    listed.append(Training(name, seed, system, augmentation, system.choose and asked, is_chosen))
+    return listed
