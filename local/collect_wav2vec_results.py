@@ -73,7 +73,7 @@ def collect_wav2vec_results(
         synthetic: Whether the audio is synthetic.
         command: The command line that repeats the run.
         scores: Pattern of the folders that score_words.py wrote, such as
-            'exp/ctc/{start}/{variant}/seed{seed}/score/{set}'.
+            'exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/score/{set}'.
         sets: Sets of the recognisers to take, in the order of the tables; all by default.
         only: Starts, variants and seeds of the recognisers to take, such as 'own/plain/1 own/gradcam/1'; all by default.
         genders: Pattern of the tables of each utterance's gender, such as 'data/{set}/utt2gender': with it, error

@@ -55,7 +55,7 @@ def draw_wav2vec(
         results: The recipe's results.json, as collect_wav2vec_results.py wrote it, for bars of error rates.
         corpus: The corpus whose rows are drawn.
         pretraining: Pattern of the histories of pretraining, such as 'exp/pretrained/seed{seed}/history.json'.
-        finetuning: Pattern of those of fine-tuning, such as 'exp/ctc/{start}/{variant}/seed{seed}/history.json'.
+        finetuning: Pattern of those of fine-tuning, such as 'exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json'.
         classifiers: Pattern of the classifiers' scores, such as
             'exp/classifier/{task}/{start}/seed{seed}/wav2vec.{set}.json'; test sets are drawn, the seeds together.
         data: Data directory of the utterances to draw.

@@ -11,7 +11,10 @@ if grep -q '^\. options\.sh' "$0"; then sources=("$0" "$SALIENCE_ROOT/local/opti
 own_options=" $(sed -n 's/^\([a-z_]*\)=.*/\1/p' "${sources[@]}" | sort -u | xargs) "
 for option in $renamed; do
     old=${option%%=*} new=${option#*=}
-    [ -z "${!old}" ] || fail "--${old//_/-} is now called --${new//_/-}"
+    [ -z "${!old}" ] || case $new in
+        */*) fail "--${old//_/-} is now set in $new" ;;
+        *) fail "--${old//_/-} is now called --${new//_/-}" ;;
+    esac
 done
 
 check_options() { # check_options <what they take> <pattern> <options>: of these options, those that the recipe has
@@ -141,6 +144,14 @@ from_caller() { # a relative path counts from where the user called the top-leve
     case $1 in /*) echo "$1" ;; *) echo "${SALIENCE_CALLER:-$PWD}/$1" ;; esac
 }
 
+settings_of() { # settings_of <file>: where it is: in the folder of settings, or else among this recipe's
+    local folder
+    for folder in "$conf" "conf$part" conf; do
+        [ ! -f "$folder/$1" ] || break
+    done
+    echo "$folder/$1"
+}
+
 quoted() { # quoted <word>: as a word of a line that nth_line.sh reads; there JOB and blanks in it stay what they are
     echo "'${1//\'/\'\\\'\'}'"
 }
@@ -224,3 +235,5 @@ fresh_figures() { # fresh_figures <folder of the report>: pictures of what anoth
 trainings() { # the submitter's options for trainings
     echo "$gpu $spread --max-jobs-run $train_jobs"
 }
+
+[ -d "$conf" ] || conf=$(from_caller "$conf")

@@ -45,6 +45,7 @@ setup.sh # returns immediately if already set up
 . stages.sh
 . local/recognisers.sh
 . local/run_chunks.sh
+renamed_folders "ctc=recogniser/wav2vec2"
 
 if begin 0 "corpus"; then
     common_voice_catalan_root=$common_voice_root common_voice_catalan_archive=$common_voice_archive
@@ -94,7 +95,7 @@ if begin 3 "wav2vec 2.0: pretraining; classifiers of accent and gender"; then
     fi
     lines=$(for labels in accent gender; do for split in "" _random; do classifier_trainings "$labels" "$split"; done; done)
     if [ -n "$lines" ]; then
-        train_array "$exp/classifier" "$lines" \
+        train_array "$exp/classifier/log/train" "$lines" \
             train_wav2vec_classifier.py --config "$(settings_of classifier.yaml)" --data "$data" --packed "$dump"
     elif ! $pretrained; then
         passed "nothing is pretrained, and there is no classifier to train"
@@ -133,7 +134,7 @@ if begin 6 "recognisers: CTC"; then
     lines=$(while read -r start variant s _ model; do
         echo "--start $model --variant $variant --seed $s --out $models/$start/$variant/seed$s"
     done <<< "$recognisers")
-    train_array "$models" "$lines" finetune_wav2vec.py --config "$(settings_of finetune.yaml)" --data "$data" \
+    train_array "$models/log/train" "$lines" finetune_wav2vec.py --config "$(settings_of finetune.yaml)" --data "$data" \
         --packed "$dump" --tokens "$tokens" --normaliser catalan --maps "$maps"
 fi
 

@@ -42,6 +42,8 @@ setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
 . stages.sh
 . local/recognisers.sh
+renamed_folders "recogniser/baseline=recogniser/paper/baseline generator/seed$first_seed=generator/paper/seed$first_seed
+    masks/seed$first_seed=masks/paper/seed$first_seed"
 
 if begin 0 "corpora: speech commands and noise"; then
     fetch speech_commands
@@ -69,7 +71,7 @@ fi
 
 if begin 3 "baselines: recognisers of clean speech"; then
     needs "$dump/noise_train/signals.npy" 2
-    train_array "$models/baseline" "$(each_seed "--seed {seed} --out $models/baseline/seed{seed}")" \
+    train_array "$models/baseline/log/train" "$(each_seed "--seed {seed} --out $models/baseline/seed{seed}")" \
         train_commands.py --config "$(settings_of training.yaml)" --data "$data" --packed "$dump" --kind "$kind"
     if [ -n "$published_checkpoint" ]; then
         # shellcheck disable=SC2086
@@ -87,7 +89,7 @@ if begin 4 "mask generators, and the noise masks of all sets"; then
         passed "the masks are those of --kind $generators"
     else
         for s in $seeds; do needs "$models/baseline/seed$s/model.safetensors" 3; done
-        train_array "$exp/generator/$kind" \
+        train_array "$exp/generator/$kind/log/train" \
             "$(each_seed "--seed {seed} --recogniser $models/baseline/seed{seed} --out $exp/generator/$kind/seed{seed}")" \
             train_generator.py --config "$(settings_of generator.yaml)" --data "$data" --packed "$dump"
         # shellcheck disable=SC2086

@@ -232,14 +232,14 @@ def test_each_system_of_commands_is_trained_as_it_is_called(projects):
         "everywhere": 0.5,
         "per": "batch",
     }
-    assert {path.name for path in (folder / "recogniser").iterdir()} == {*asked, "log"}
+    assert {path.name for path in (folder / "recogniser/paper").iterdir()} == {*asked, "log", "conventional"}
     for name, options in asked.items():
-        record = json.loads((folder / "recogniser" / name / "seed1/step.json").read_text())
+        record = json.loads((folder / "recogniser/paper" / name / "seed1/step.json").read_text())
         augmentation = record["config"]["augmentation"]
         assert {option: augmentation[option] for option in plain} == {**plain, **options}, name
-        start = "exp/mini/recogniser/baseline/seed1/model.safetensors" in record["inputs"]
+        start = "exp/mini/recogniser/paper/baseline/seed1/model.safetensors" in record["inputs"]
         assert start == (name != "baseline"), name
-        assert ("exp/mini/masks/seed1/train/mask.scp" in record["inputs"]) == ("masks" in options), name
+        assert ("exp/mini/masks/paper/seed1/train/mask.scp" in record["inputs"]) == ("masks" in options), name
         assert ("dump/mini/noise_train/step.json" in record["inputs"]) == (options.get("method") == "noise"), name
 
 
@@ -259,36 +259,13 @@ def test_options_of_the_commands_recipe(projects, tmp_path):
     published.mkdir()
     for name in ("musan_0", "QUT_0"):
         (published / f"speech_command_test_{name}_dB").symlink_to(folder / clean)
-    done = run(
-        project,
-        "--egs",
-        "gsc_v2",
-        "--mini",
-        "true",
-        "--stage",
-        "1",
-        "--kind",
-        "bc-resnet-1",
-        "--per",
-        "utterance",
-        "--systems",
-        "importantaug",
-        "--sweep-snrs",
-        "none",
-        "--binarised",
-        "none",
-        "--snrs",
-        "0",
-        "--published-checkpoint",
-        str(checkpoint),
-        "--published-musan",
-        str(published),
-        "--published-qut",
-        str(published),
-    )
+    options = ["--kind", "bc-resnet-1", "--systems", "importantaug importantaug-per-utterance", "--snrs", "0"]
+    options += ["--published-checkpoint", str(checkpoint)]
+    options += ["--published-musan", str(published), "--published-qut", str(published)]
+    done = run(project, "--egs", "gsc_v2", "--mini", "true", "--stage", "1", *options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     results = json.loads((folder / "exp/mini/results.json").read_text())
-    label = "Speech Commands, 8 words, bc-resnet-1, masks moved per utterance"
+    label = "Speech Commands, 8 words, bc-resnet-1"
     # Beside the results of the run before, none of which is in these.
     assert [run["corpus"] for run in results["runs"]] == ["Speech Commands, 8 words", label]
     error = {
@@ -301,7 +278,8 @@ def test_options_of_the_commands_recipe(projects, tmp_path):
         ("test", None),
         *((name, snr) for name in ("test_musan", "test_qut") for snr in (0, "mean")),
     ]
-    assert set(error) == {(system, *place) for system in ("baseline", "importantaug", "published") for place in places}
+    systems = ("baseline", "importantaug", "importantaug-per-utterance", "published")
+    assert set(error) == {(system, *place) for system in systems for place in places}
     for system, name, snr in error:
         assert name == "dev" or error[system, name, snr] == error[system, "test", None]
     assert {r["system"] for r in results["rows"] if r["corpus"] == label and r["metric"] == "mask_mean"} == {
@@ -309,11 +287,11 @@ def test_options_of_the_commands_recipe(projects, tmp_path):
         "published",
     }
     exp = folder / "exp/mini"
-    record = json.loads((exp / "recogniser_bc-resnet-1_per-utterance/importantaug/seed1/step.json").read_text())
+    record = json.loads((exp / "recogniser/bc-resnet-1/importantaug-per-utterance/seed1/step.json").read_text())
     assert record["config"]["kind"] == "bc-resnet-1" and record["config"]["augmentation"]["per"] == "utterance"
     assert {
-        "exp/mini/masks/seed1/train/mask.scp",
-        "exp/mini/recogniser_bc-resnet-1/baseline/seed1/model.safetensors",
+        "exp/mini/masks/paper/seed1/train/mask.scp",
+        "exp/mini/recogniser/bc-resnet-1/baseline/seed1/model.safetensors",
     } <= set(record["inputs"])
     assert (exp / "published/masks/dev/mask.scp").exists()
 
@@ -512,24 +490,18 @@ def test_options_are_checked(tmp_path):
         (["--egs", "fsdd", "--conf", "/JOB/conf"], "--conf takes a path without JOB in it"),
         (["--egs", "gsc_v2", "--snrs", "0 x"], "--snrs takes numbers of dB such as -12.5 0 20, not 'x'"),
         (["--egs", "gsc_v2", "--snrs", "nan"], "--snrs takes numbers"),
-        (
-            ["--egs", "gsc_v2", "--sweep-snrs", "5 5.0"],
-            "--sweep-snrs takes numbers of dB such as -5 0 15, or none, not '5.0'",
-        ),
-        (["--egs", "gsc_v2", "--sweep-snrs", "15 0 15"], "--sweep-snrs has 15 twice"),
-        (["--egs", "gsc_v2", "--sweep-snrs", "none"], "the sweep chooses the SNR of conventional"),
-        (
-            ["--egs", "gsc_v2", "--binarised", "150"],
-            "--binarised takes percentages above 0 and below 100, or none, not '150'",
-        ),
-        (["--egs", "gsc_v2", "--binarised", "-5"], "--binarised takes percentages"),
-        (["--egs", "gsc_v2", "--binarised", "0"], "--binarised takes percentages"),
+        (["--egs", "gsc_v2", "--snrs", "15 0 15"], "--snrs has 15 twice"),
+        (["--egs", "gsc_v2", "--sweep-snrs", "none"], "--sweep-snrs is now set in conf/systems.yaml"),
         (
             ["--egs", "gsc_v2", "--systems", "null importantAug"],
-            "--systems takes some of continue-clean, specaugment, ",
+            "conf/systems.yaml has no system 'importantAug'; it has: ",
         ),
-        (["--egs", "gsc_v2", "--sweep-seeds", "7"], "--sweep-seeds takes some of --seeds, 1 2 3 4 5, not '7'"),
-        (["--egs", "gsc_v2", "--per", "clip"], "--per takes batch or utterance, not 'clip'"),
+        (["--egs", "gsc_v2", "--systems", "null null"], "the system null is asked for twice"),
+        (["--egs", "gsc_v2", "--training-config", "x.yaml"], "--training-config is now called --conf"),
+        (
+            ["--egs", "cv_ca", "--starts", "own klingon"],
+            "'klingon' is not a start; conf/starts.yaml and --starts know: ",
+        ),
     ):
         done = run(project, *options)
         assert done.returncode == 1 and words in done.stderr, done.stderr
@@ -562,8 +534,7 @@ def test_numbers_among_the_options_are_checked(tmp_path):
         "snrs",
         "train_snr",
         "max_disk_gb",
-        "beam",
-        "dev_limit",
+        "chunk",
         "speed_factors",
         "standard_train",
     }

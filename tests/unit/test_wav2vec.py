@@ -1,7 +1,6 @@
 """wav2vec 2.0: starts and heads, Grad-CAM of its frames, CTC with masks, decoding, and what is said of bad input."""
 
 import json
-import re
 import shlex
 import shutil
 import sys
@@ -15,6 +14,7 @@ import jiwer
 import numpy as np
 import pytest
 import torch
+import yaml
 from accent_helpers import local_program, run_program
 from captum.attr import LayerGradCam
 from hypothesis import given, settings
@@ -610,9 +610,8 @@ def test_whoever_begins_to_write_is_further_on_than_blanks(monkeypatch):
     assert blanks == {"dev_wer": 100, "dev_cer": 100} and letters["dev_wer"] > 100 > letters["dev_cer"]
 
 
-@pytest.mark.parametrize("option", ["spanish", "english", "multilingual"])
-def test_the_recipes_published_starts_offline_are_one_sentence(prepared, tmp_path, monkeypatch, capfd, option):
-    name = re.search(rf"^{option}=(\S+/\S+)", (TOP / "egs/cv_ca/run.sh").read_text(), re.MULTILINE).group(1)
+@pytest.mark.parametrize("name", yaml.safe_load((TOP / "egs/cv_ca/conf/starts.yaml").read_text()).values())
+def test_the_recipes_published_starts_offline_are_one_sentence(prepared, tmp_path, monkeypatch, capfd, name):
     monkeypatch.setattr("time.sleep", lambda _: None)  # between the hub's own tries
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(
@@ -635,7 +634,7 @@ def test_the_recipes_published_starts_offline_are_one_sentence(prepared, tmp_pat
     message = str(caught.value.code)
     assert (
         message.startswith(f"finetune_wav2vec.py: {name} is no folder here and cannot be fetched")
-        and f"--{option}" in message
+        and "conf/starts.yaml" in message
         and "\n" not in message
     )
     assert "Traceback" not in capfd.readouterr().err and not (tmp_path / "out" / "model.safetensors").exists()

@@ -70,7 +70,7 @@ def scored(start: str, variant: str, seed: int, wrong: int, more: int = 0) -> No
             "characters": [50] * len(IDS),
             "character_errors": words,
         }
-    folder = Path(f"exp/ctc/{start}/{variant}/seed{seed}/score/labelled_test")
+    folder = Path(f"exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/score/labelled_test")
     folder.mkdir(parents=True)
     (folder / "counts.json").write_text(json.dumps(value))
 
@@ -152,7 +152,7 @@ def collect(**changed: object) -> dict:
         "corpus": "Common Voice Catalan",
         "synthetic": True,
         "command": "./run.sh",
-        "scores": "exp/ctc/{start}/{variant}/seed{seed}/score/{set}",
+        "scores": "exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/score/{set}",
         "sets": "labelled_test",
         "genders": "data/{set}/utt2gender",
         "classifiers": "exp/classifier/{task}/{start}/seed{seed}/wav2vec.{set}.json",
@@ -336,19 +336,19 @@ def test_a_run_of_pretraining_alone_has_a_report():
 
 
 def test_nothing_to_collect_is_one_sentence():
-    with pytest.raises(InputError, match="nothing to collect: no file matches exp/ctc"):
+    with pytest.raises(InputError, match="nothing to collect: no file matches exp/recogniser/wav2vec2"):
         collect()
     assert not Path("results.json").exists()
 
 
 def test_only_what_is_asked_for_is_collected_and_drawn():
     everything()
-    Path("exp/ctc/own/plain/seed1/history.json").write_text(json.dumps([{"step": 1, "loss": 9.0}]))
+    Path("exp/recogniser/wav2vec2/own/plain/seed1/history.json").write_text(json.dumps([{"step": 1, "loss": 9.0}]))
     results = collect(only="random/plain/1 own/gradcam/2")
     rates = {(row["system"], *row["seeds"]) for row in results["rows"] if row["metric"] == "wer"}
     assert rates == {("random", 1), ("own + gradcam", 2)}
     for only, drawn in (("random/plain/1 own/plain/2", False), ("own/plain/1", True)):
-        draw_wav2vec(Path("figures"), True, finetuning="exp/ctc/{start}/{variant}/seed{seed}/history.json", only=only)
+        draw_wav2vec(Path("figures"), True, finetuning="exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json", only=only)
         assert Path("figures/finetuning_starts.png").exists() == drawn
 
 
@@ -357,7 +357,7 @@ def test_pages_hold_all_tables_and_pictures(capsys: pytest.CaptureFixture):
     for seed in (1, 2):
         for start in ("random", "own"):
             records = [{"step": 1, "loss": 9.0}, {"step": 1, "eval_dev_wer": 99.0, "eval_dev_cer": 70.0}]
-            Path(f"exp/ctc/{start}/plain/seed{seed}/history.json").write_text(json.dumps(records))
+            Path(f"exp/recogniser/wav2vec2/{start}/plain/seed{seed}/history.json").write_text(json.dumps(records))
     collect()
     draw_wav2vec(
         Path("figures"),
@@ -365,7 +365,7 @@ def test_pages_hold_all_tables_and_pictures(capsys: pytest.CaptureFixture):
         Path("results.json"),
         "Common Voice Catalan",
         "exp/pretrained/seed{seed}/history.json",
-        "exp/ctc/{start}/{variant}/seed{seed}/history.json",
+        "exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json",
         "exp/classifier/{task}/{start}/seed{seed}/wav2vec.{set}.json",
     )
     report_results(Path("results.json"), Path("RESULTS.md"), Path("page.html"), Path("figures"), title="Catalan")

@@ -37,7 +37,11 @@ def list_recognisers(
         seeds: Seeds, separated by spaces.
         classifier_seeds: Seeds of recognisers with masks, separated by spaces.
     """
-    models = {"random": "random", "own": own, **read_yaml(start_models, "give each start a model, as in conf/starts.yaml")}
+    models = {
+        "random": "random",
+        "own": own,
+        **read_yaml(start_models, "give each start a model, as in conf/starts.yaml"),
+    }
     masks = read_yaml(systems, "give each variant a line, as in conf/systems.yaml")
     chosen, varied = starts.split(), variants.split()
     check(chosen, models, f"a start; {start_models} and --starts know")
@@ -67,7 +71,7 @@ def kind_of(variant: str, masks: Mapping[str, Any]) -> str:
     line = masks[variant] or {}
     if "policy" not in line:
         return "none"
-    of = list(line["policy"].values())[0] if isinstance(line["policy"], dict) else None
+    of = next(iter(line["policy"].values())) if isinstance(line["policy"], dict) else None
     return "mapped" if "map" in line or (isinstance(of, str) and kind_of(of, masks) == "mapped") else "masked"
 
 

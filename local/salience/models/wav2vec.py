@@ -309,7 +309,7 @@ def _unreadable(start: str, error: Exception) -> InputError:
     return InputError(
         f"{start} is no folder here and cannot be fetched from the Hugging Face hub; fetch the checkpoint where there"
         " is a network and give its folder (config.json with model.safetensors or pytorch_model.bin) instead of the"
-        " name, by --start or, in the recipe, by --spanish, --english, --multilingual or --pretraining-start"
+        " name, by --start or, in the recipe, in conf/starts.yaml or conf/pretraining.yaml"
     )
 
 
