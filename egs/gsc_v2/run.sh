@@ -53,7 +53,8 @@ fi
 
 if begin 1 "data directories: the official lists, noise, noisy test sets"; then
     local/prepare_sets.py --config "$(settings_of data.yaml)" --out "$data" --corpora "$downloads" --noise "$noise" \
-        --other-noise "$other_noise" --published-musan "$published_musan" --published-qut "$published_qut" \
+        --other-noise "$other_noise" ${published_musan:+--published-musan "$published_musan"} \
+        ${published_qut:+--published-qut "$published_qut"} \
         --snrs="$snrs" --skip-bad-clips "$skip_bad_clips" --seed "$seed"
     check_sets train dev test
     for name in $(present "noise_train noise_test noise_other"); do

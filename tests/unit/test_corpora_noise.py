@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from corpora_helpers import contents, listing, program
+from corpora_helpers import contents, listing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from speech_commands_helpers import RATE, RECIPE, living_room, prepare, tiny_corpus, validate, write
+from speech_commands_helpers import RATE, living_room, prepare, tiny_corpus, validate, write
 
 from salience.audio import read_audio
-from salience.corpora import download, musan, qut_noise, recordings
+from salience.corpora import download, keyword_noise, musan, qut_noise, recordings
 from salience.corpora.synthetic import musan as mini_musan
 from salience.corpora.synthetic import noise
 from salience.corpora.synthetic import qut_noise as mini_qut_noise
@@ -159,7 +159,7 @@ def test_published_archives_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_first_seconds_of_as_many_recordings_as_musan_has() -> None:
     usable = [recording(f"noise-{n:04d}", 1 + n / 100) for n in range(877)]
-    split = program(RECIPE).split_recordings
+    split = keyword_noise.split_recordings
     train, test = split(usable, seed=0)
     assert (len(train), len(test)) == (702, 175)
     assert {p.recording for p in train} | {p.recording for p in test} == {u.id for u in usable}
@@ -173,7 +173,7 @@ def test_first_seconds_of_as_many_recordings_as_musan_has() -> None:
 @given(st.lists(st.floats(1, 40), min_size=1, max_size=6))
 def test_whole_seconds_are_disjoint_and_within(lengths: list[float]) -> None:
     usable = [recording(f"r{n}", seconds) for n, seconds in enumerate(lengths)]
-    train, test = program(RECIPE).split_seconds(usable, 0)
+    train, test = keyword_noise.split_seconds(usable, 0)
     taken = {p.recording: [] for p in (*train, *test)}
     for p in (*train, *test):
         taken[p.recording].append((p.start, p.end))
@@ -188,7 +188,7 @@ def test_whole_seconds_are_disjoint_and_within(lengths: list[float]) -> None:
 
 
 def test_short_recordings_are_parted_as_wholes() -> None:
-    split = program(RECIPE).split_seconds
+    split = keyword_noise.split_seconds
     usable = [recording(f"r{n}", 1 + n % 2) for n in range(40)]
     train, test = split(usable, 0)
     assert (len({p.recording for p in train}), len({p.recording for p in test}), len(train) + len(test)) == (32, 8, 60)
@@ -245,7 +245,7 @@ def test_folder_of_any_noise(tiny: Path, room: Path, tmp_path: Path) -> None:
     [
         ({"noise": "musan", "musan": "music"}, r"holds no noise/\*/\*\.wav; .*--musan-root"),
         ({"noise": "musan", "musan": "short"}, "holds only recordings shorter than a second .2 of them.; .*--musan-root"),
-        ({"noise": "musan"}, "downloads/musan/root.txt does not exist; run stage 0"),
+        ({"noise": "musan"}, "downloads/musan/root.txt does not exist; run the step"),
         ({"noise": "empty"}, r"holds no audio .*; give a folder of recordings with --noise"),
         ({"noise": "nowhere"}, "holds no audio"),
         ({"noise": "short"}, "holds only recordings shorter than a second .2 of them.; .*--noise"),
@@ -260,8 +260,8 @@ def test_folder_of_any_noise(tiny: Path, room: Path, tmp_path: Path) -> None:
         ({"qut_placement": "published", "other_noise": "several"}, "needs one recording and there are 2"),
         ({"qut_placement": "published", "other_noise": "one"}, "lasts 1.0 s, and .*more than 2"),
         ({"qut_placement": "published", "published_qut": "empty"}, "leave out one of them"),
-        ({"published_musan": "empty"}, "no folder speech_command_test_musan_-12.5_dB; .*--published-musan"),
-        ({"published_qut": "empty"}, "no folder speech_command_test_QUT_-12.5_dB; .*--published-qut"),
+        ({"published_musan": "empty"}, "no folder speech_command_test_musan_-12.5_dB; unpack the published"),
+        ({"published_qut": "empty"}, "no folder speech_command_test_QUT_-12.5_dB; unpack the published"),
     ],
 )  # fmt: skip
 def test_bad_noise_is_one_sentence(tiny: Path, room: Path, tmp_path: Path, options: dict, message: str) -> None:
@@ -280,6 +280,7 @@ def test_bad_noise_is_one_sentence(tiny: Path, room: Path, tmp_path: Path, optio
         key: str(tmp_path / value) if key in folders and value not in ("musan", "background") else value
         for key, value in options.items()
     }
+    given |= {key: Path(value) for key, value in given.items() if key.startswith("published")}
     room = Path(given.pop("qut", room))
     with pytest.raises(InputError, match=message) as caught:
         prepare(tmp_path / "out", tiny, room, **given)
@@ -291,7 +292,7 @@ def test_bad_noise_is_one_sentence(tiny: Path, room: Path, tmp_path: Path, optio
 
 
 def test_pieces_are_drawn_evenly_and_by_utterance_alone() -> None:
-    pair = program(RECIPE).pair_pieces
+    pair = keyword_noise.pair_pieces
     pieces = [recordings.piece(recording(f"n{n}", 2), 1) for n in range(10)]
     test = [recording(f"u{n}", 1) for n in range(3000)]
     table = pair(test, pieces, 0)
@@ -302,7 +303,7 @@ def test_pieces_are_drawn_evenly_and_by_utterance_alone() -> None:
 
 
 def test_places_are_drawn_evenly_within_long_and_short_recordings() -> None:
-    pair = program(RECIPE).pair_places
+    pair = keyword_noise.pair_places
     found = [recording("a", 1.0), recording("b", 3.0), recording("c", 2.0)]
     drawn = [value.split() for value in pair([recording(f"u{n}", 1) for n in range(3000)], found, 0).values()]
     counts = Counter(name for name, _ in drawn)
@@ -316,7 +317,7 @@ def test_places_are_drawn_evenly_within_long_and_short_recordings() -> None:
 def test_every_place_from_the_first_to_the_very_last(
     monkeypatch: pytest.MonkeyPatch, place: int, expected: str
 ) -> None:
-    module = program(RECIPE)
+    module = keyword_noise
 
     class Drawn:
         @staticmethod
@@ -336,7 +337,7 @@ def test_a_place_lies_within_the_recording_as_it_is_read(
 ) -> None:
     path = write(tmp_path_factory.mktemp("r") / "a.wav", rate + more, rate)
     (found,) = recordings.recordings(path.parent)
-    module = program(RECIPE)
+    module = keyword_noise
     starts = [
         int(v.split()[1]) for v in module.pair_places([recording(f"u{n}", 1) for n in range(60)], [found], 0).values()
     ]
@@ -374,7 +375,7 @@ def test_published_draws_by_the_length_that_the_script_sees(frames: int) -> None
     random = np.random.RandomState(10)
     expected = {f"{n:08x}-yes-0": f"room {random.randint(0, length - 32000)}" for n in range(200)}
     test = [recording(key, 1) for key in expected]
-    assert program(RECIPE).pair_as_published(test, lines, [recording("room", frames / 48000)]) == expected
+    assert keyword_noise.pair_as_published(test, lines, [recording("room", frames / 48000)]) == expected
 
 
 def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
@@ -389,7 +390,7 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(out, tiny, room)
     assert (out / "test_background/noise").exists() and (out / "noise_other").exists()
-    published = {"published_musan": str(tmp_path / "musan"), "published_qut": str(tmp_path / "QUT")}
+    published = {"published_musan": tmp_path / "musan", "published_qut": tmp_path / "QUT"}
     prepare(out, tiny, room, **published)
     assert not (out / "noise_other").exists() and (out / "noise_train").exists()
     for name, kind in (("test_background", "musan"), ("test_qut", "QUT")):
@@ -411,10 +412,10 @@ def test_published_archives(tiny: Path, room: Path, tmp_path: Path) -> None:
             tmp_path / f"QUT/SpeechCommands/speech_command_test_QUT_{snr}_dB",
             some / f"speech_command_test_QUT_{snr}_dB",
         )
-    prepare(tmp_path / "few", tiny, room, published_qut=str(some), snrs="0 20")
+    prepare(tmp_path / "few", tiny, room, published_qut=some, snrs="0 20")
     assert sorted(path.name for path in (tmp_path / "few/test_qut").iterdir() if path.is_dir()) == ["0", "20"]
     with pytest.raises(InputError, match="no folder speech_command_test_QUT_10_dB; .* with --snrs"):
-        prepare(tmp_path / "few", tiny, room, published_qut=str(some), snrs="0 10 20")
+        prepare(tmp_path / "few", tiny, room, published_qut=some, snrs="0 10 20")
     before = contents(out)
     path = tmp_path / "musan/SpeechCommands/speech_command_test_musan_20_dB/yes/cccc0000_nohash_0.wav"
     path.unlink()

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from speech_commands_helpers import RATE, RECIPE, living_room, prepare, roots, tiny_corpus, validate, write
 
-from salience.corpora import download, recordings, speech_commands
+from salience.corpora import download, keyword_sets, recordings, speech_commands
 from salience.corpora.synthetic import speech_commands as mini_speech_commands
 from salience.data.directories import read_data_dir
 from salience.data.records import Utterance
@@ -102,12 +102,14 @@ def test_one_clip_less_is_not_the_corpus() -> None:
             for n in range(count)
         ]
 
-    check = program(RECIPE)._check_counts
+    check = keyword_sets.check_counts
     sets = {name: clips(count) for name, count in speech_commands.COUNTS.items()}
     check(sets, Path("corpus"), False)
     for name in sets:
         fewer = sets | {name: sets[name][:-1]}
-        with pytest.raises(InputError, match=f"{len(fewer[name]):,}.* instead of 84,843/9,981/11,005; .*partial: true"):
+        with pytest.raises(
+            InputError, match=f"{len(fewer[name]):,}.* instead of 84,843/9,981/11,005; .*`partial: true`"
+        ):
             check(fewer, Path("corpus"), False)
         check(fewer, Path("corpus"), True)
 
@@ -125,7 +127,7 @@ def test_all_words_with_few_clips_need_a_word_of_consent(tmp_path: Path, room: P
     for file, speaker in (("validation_list.txt", "bb"), ("testing_list.txt", "cc")):
         (root / file).write_text("".join(f"{word}/{speaker}_nohash_0.wav\n" for word in speech_commands.WORDS))
     write(root / "_background_noise_" / "tap.wav", 10 * RATE)
-    with pytest.raises(InputError, match="35/35/35 .* partial: true"):
+    with pytest.raises(InputError, match="35/35/35 .*`partial: true`"):
         prepare(tmp_path / "out", root, room)
     prepare(tmp_path / "out", root, room, partial=True)
     assert json.loads((tmp_path / "out/sizes.json").read_text())["train"] == 35
