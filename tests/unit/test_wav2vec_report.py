@@ -348,7 +348,12 @@ def test_only_what_is_asked_for_is_collected_and_drawn():
     rates = {(row["system"], *row["seeds"]) for row in results["rows"] if row["metric"] == "wer"}
     assert rates == {("random", 1), ("own + gradcam", 2)}
     for only, drawn in (("random/plain/1 own/plain/2", False), ("own/plain/1", True)):
-        draw_wav2vec(Path("figures"), True, finetuning="exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json", only=only)
+        draw_wav2vec(
+            Path("figures"),
+            True,
+            finetuning="exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json",
+            only=only,
+        )
         assert Path("figures/finetuning_starts.png").exists() == drawn
 
 
