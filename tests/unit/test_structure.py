@@ -1,21 +1,13 @@
-"""Sizes and directions that keep the house readable: thin programs, short functions, nothing twice, imports one way."""
+"""Sizes that keep the house readable: thin programs, short functions, nothing twice."""
 
-import ast
 import re
 from collections import defaultdict
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-LIBRARY = TOP / "local" / "salience"
 PROGRAMS = [*TOP.glob("local/*.py"), *TOP.glob("egs/*/local/*.py")]
 SHELL = [TOP / "run.sh", TOP / "path.sh", TOP / ".ci/run", *TOP.glob("tests/run.sh")]
 SHELL += [path for folder in ("conf", "utils", "local", "egs") for path in (TOP / folder).rglob("*.sh")]
-LAYERS = [
-    "audio", "data", "corpora", "collection", "features", "models", "saliency", "masking", "training", "decoding",
-    "scoring", "report",
-]  # fmt: skip
-"""The library in the order in which data flows: each part imports only from those before it."""
-
 MAX_PROGRAM, MAX_FUNCTION, MAX_SHARED = 120, 25, 9
 
 
@@ -31,7 +23,6 @@ TOO_LONG = {
     "local/draw_importance.py",
     "local/draw_masks.py",
     "local/draw_wav2vec.py",
-    "local/extract_features.py",
     "local/finetune_wav2vec.py",
     "local/map_saliency.py",
     "local/map_wav2vec.py",
@@ -50,7 +41,6 @@ WITH_CLASS = {
     "egs/cv_ca/local/prepare_sets.py",
     "egs/gsc_v2/local/prepare_sets.py",
     "local/draw_importance.py",
-    "local/extract_features.py",
     "local/finetune_wav2vec.py",
     "local/map_wav2vec.py",
     "local/predict_commands.py",
@@ -58,15 +48,8 @@ WITH_CLASS = {
     "local/train_classifier.py",
     "local/train_wav2vec_classifier.py",
 }
-LONG_FUNCTIONS = {
-    "egs/cv_fa_pdid/local/collection_stage.sh:collect_recordings",
-    "egs/gsc_v2/local/command_stages.sh:report_results",
-}
-SHARED = {
-    "egs/cv_fa_pdid/local/prepare_sets.py egs/librispeech_edacc/local/prepare_sets.py",
-    "local/collect_bubble_results.py local/collect_command_results.py local/collect_wav2vec_results.py",
-}
-BACKWARDS: set[str] = set()
+LONG_FUNCTIONS = {"egs/gsc_v2/local/command_stages.sh:report_results"}
+SHARED = {"local/collect_bubble_results.py local/collect_command_results.py local/collect_wav2vec_results.py"}
 
 
 def shown(path: Path) -> str:
@@ -107,26 +90,3 @@ def test_nothing_stands_in_two_files():
             places["\n".join(text for _, text in part)].add((shown(path), part[0][0]))
     twice = {" ".join(sorted({name for name, _ in found})): sorted(found) for found in places.values()}
     assert not {names: found for names, found in twice.items() if " " in names and names not in SHARED}
-
-
-def imported(path: Path) -> set[str]:
-    """Modules of the library that a file imports, at any place."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.removeprefix("salience.") for name in found if name.startswith("salience.")}
-
-
-def test_the_library_imports_one_way():
-    backwards = {}
-    for path in LIBRARY.rglob("*.py"):
-        own = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
-        if own in LAYERS:
-            behind = LAYERS[LAYERS.index(own) + 1 :]
-            for name in sorted(imported(path)):
-                if name.split(".")[0] in behind:
-                    backwards.setdefault(shown(path), []).append(name)
-    assert set(backwards) <= BACKWARDS, backwards
