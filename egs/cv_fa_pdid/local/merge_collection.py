@@ -2,19 +2,16 @@
 """Stage 0: one corpus of what was collected from each recording, its summary, and how it compares with a reference."""
 
 import logging
-import os
-import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from salience import program
 from salience.collection import summary
+from salience.collection.corpus import write_corpus
 from salience.collection.recording import Settings, read_outcome, remove_others, steps_used
-from salience.collection.reference import Reference, compare, read_reference, text_of
+from salience.collection.reference import compare, read_reference
 from salience.collection.sources import find
 from salience.collection.spans import RATE
-from salience.corpora import pdid
-from salience.corpora.download import whole_folder
 from salience.errors import InputError
 from salience.files import whole_file, write_json
 from salience.report.collection_figures import draw_histograms
@@ -50,18 +47,8 @@ def merge_collection(
     compared = (
         compare({key: outcome.found for key, outcome in outcomes.items()}, known) if reference and outcomes else None
     )
-    clips = []
-    with whole_folder(out / "pdid") as corpus:
-        for key, outcome in outcomes.items():
-            rejected += outcome.rejected
-            for clip, span in zip(outcome.clips, outcome.found.clips, strict=True):
-                folder = corpus / _folder_of(clip.accent)
-                folder.mkdir(exist_ok=True)
-                _link(recordings / key / clip.path, folder / clip.path)
-                clips.append(
-                    replace(clip, path=f"{folder.name}/{clip.path}", text=text_of(span, known.get(key, Reference())))
-                )
-        pdid.write_metadata(corpus, clips)
+    clips = write_corpus(out / "pdid", recordings, outcomes, known)
+    rejected += [one for outcome in outcomes.values() for one in outcome.rejected]
     summary.write_rejected(out / "rejected.tsv", rejected)
     if not clips:
         raise InputError(f"no clip could be collected; {out}/rejected.tsv says why of each recording")
@@ -77,29 +64,10 @@ def merge_collection(
     draw_histograms(out / "histograms.png", told["histograms"], synthetic)
     with whole_file(out / "root.txt") as handle:
         handle.write(f"{(out / 'pdid').absolute()}\n")
-    logger.info(
-        "%d clips, %.2f of %.2f hours; %d rejected",
-        told["clips"],
-        told["hours"],
-        told["recording_hours"],
-        len(rejected),
-    )
+    logger.info("%d clips, %.2f of %.2f hours", told["clips"], told["hours"], told["recording_hours"])
+    logger.info("%d pieces or recordings rejected", len(rejected))
     for row in told["accents"]:
         logger.info("%s: %d clips, %.2f hours", row["accent"], row["samples"], row["hours"])
-
-
-def _folder_of(accent: str) -> str:
-    return "_".join(accent.replace("/", " ").split())
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under a second name where the disk can do that, else a copy."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 if __name__ == "__main__":

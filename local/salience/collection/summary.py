@@ -1,11 +1,12 @@
 """What a collection has gathered: the table of accents, what was rejected and why, distributions."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from more_itertools import map_reduce
 
 from salience.collection.sources import Rejected
 from salience.corpora.pdid import Clip
@@ -28,36 +29,34 @@ def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
 
 def accents_table(clips: Sequence[Clip]) -> list[dict[str, Any]]:
     """Samples and hours of each accent, as in Table 1 of Sameti et al. (2025), with recordings and speakers."""
-    table = []
-    for accent in sorted({clip.accent for clip in clips}, key=str.encode):
-        own = [clip for clip in clips if clip.accent == accent]
-        table.append(
-            {
-                "accent": accent,
-                "samples": len(own),
-                "hours": round(_seconds(own) / 3600, 4),
-                "recordings": len({clip.recording for clip in own}),
-                "speakers": len({clip.speaker for clip in own}),
-            }
-        )
-    return table
+    return [
+        {
+            "accent": accent,
+            "samples": len(own),
+            "hours": round(_seconds(own) / 3600, 4),
+            "recordings": len({clip.recording for clip in own}),
+            "speakers": len({clip.speaker for clip in own}),
+        }
+        for accent, own in sorted(map_reduce(clips, attrgetter("accent")).items())
+    ]
 
 
-def _seconds(clips: Iterable[Clip]) -> float:
-    return sum((clip.end or 0) - (clip.start or 0) for clip in clips)
+def _seconds(parts: Iterable[Clip | Rejected]) -> float:
+    return sum((part.end or 0) - (part.start or 0) for part in parts)
 
 
 def recordings_table(
     clips: Sequence[Clip], rejected: Sequence[Rejected], lengths: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """Seconds of each recording, of its clips, and of the pieces rejected from it; those that lose most come first."""
-    kept, lost = Counter[str](), Counter[str]()
-    for clip in clips:
-        kept[clip.recording] += (clip.end or 0) - (clip.start or 0)
-    for one in rejected:
-        lost[one.recording] += (one.end or 0) - (one.start or 0)
+    kept, lost = (map_reduce(parts, attrgetter("recording"), reducefunc=_seconds) for parts in (clips, rejected))
     table = [
-        {"recording": key, "seconds": round(length, 2), "kept": round(kept[key], 2), "rejected": round(lost[key], 2)}
+        {
+            "recording": key,
+            "seconds": round(length, 2),
+            "kept": round(kept.get(key, 0.0), 2),
+            "rejected": round(lost.get(key, 0.0), 2),
+        }
         for key, length in lengths.items()
     ]
     return sorted(table, key=lambda row: (-row["rejected"], row["recording"]))
@@ -66,12 +65,8 @@ def recordings_table(
 def rejected_table(rejected: Sequence[Rejected]) -> list[dict[str, Any]]:
     """How many pieces, or whole recordings, were rejected for each reason, and their seconds."""
     return [
-        {
-            "reason": reason,
-            "count": len(own := [one for one in rejected if one.reason == reason]),
-            "seconds": round(sum((one.end or 0) - (one.start or 0) for one in own), 2),
-        }
-        for reason in sorted({one.reason for one in rejected})
+        {"reason": reason, "count": len(own), "seconds": round(_seconds(own), 2)}
+        for reason, own in sorted(map_reduce(rejected, attrgetter("reason")).items())
     ]
 
 
