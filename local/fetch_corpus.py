@@ -52,7 +52,8 @@ def main(
         archive: the corpus' archive, fetched by the user (LibriSpeech, Common Voice Catalan: or a folder with several)
         parts: LibriSpeech only, the parts to download, separated by commas
         mini: synthesise a small corpus in the same format instead
-        pretraining: LibriSpeech and Common Voice Persian with --mini only, write this many utterances for the mini Whisper's training
+        pretraining: LibriSpeech and Common Voice Persian with --mini only, write this many utterances to train the
+            mini Whisper on
         seed: seed of what is synthesised
     """
     chosen = [name for name, given in (("--root", root), ("--archive", archive), ("--mini", mini)) if given]

@@ -138,7 +138,7 @@ def mended(data: bytes, folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_file():
             read_table(path)
-    assert not any("begin with a blank" in fault or "in an id" in fault for fault in validate(folder, feats=False))
+    assert not any("begin with white space" in fault or "in an id" in fault for fault in validate(folder, feats=False))
 
 
 def rows(data: bytes, folder: Path) -> None:

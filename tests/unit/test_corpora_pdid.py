@@ -132,7 +132,7 @@ def test_any_ids_can_be_sorted(pairs: list[tuple[str, str]]) -> None:
     [
         (lambda text: text.replace("\ttext", ""), r"metadata.tsv:1 has no column text; the columns are utt path accent speaker text split,"),
         (lambda text: text.replace("\t31.4", ""), r"metadata.tsv:2 has 11 fields instead of 12"),
-        (lambda text: text.replace("31.4", "loud"), r"metadata.tsv:2 has 'loud' for snr, which is no number"),
+        (lambda text: text.replace("31.4", "loud"), r"metadata.tsv:2 has 'loud' for snr, which is not a number"),
         (lambda text: text.replace("31.4", "nan"), r"metadata.tsv:2 has 'nan' for snr"),
         (lambda text: text.replace("5.250", "1.000"), r"metadata.tsv:2 goes from 1.5 to 1.0 s"),
         (lambda text: text.replace("\tYazdi\t", "\t\t"), r"metadata.tsv:2 has an empty accent"),

@@ -98,7 +98,7 @@ FAULTS = {
     "spk2utt has more": (dict(spk2utt="a a-1 a-2\nb b-1\n"), "spk2utt: does not say the same as utt2spk"),
     "text lacks": (dict(text="a-1 x\n"), "text: lacks utterances"),
     "text has more": (
-        dict(text="a-1 x\na-2 x\na-3 x\n"), "text: has keys that are no utterance of this directory: line 3 (a-3)"
+        dict(text="a-1 x\na-2 x\na-3 x\n"), "text: has keys that are not utterances of this directory: line 3 (a-3)"
     ),
     "utt2accent lacks": (dict(utt2accent="a-1 x\n"), "utt2accent: lacks utterances"),
     "utt2accent empty": (dict(utt2accent="a-1 x\na-2\n"), "utt2accent: has keys without a value: line 2 (a-2)"),
@@ -107,7 +107,7 @@ FAULTS = {
     "gender": (dict(spk2gender="a male\n"), "spk2gender: has values other than m and f: line 1 (a)"),
     "gender lacks": (dict(spk2gender=""), "spk2gender: lacks speakers"),
     "duration": (
-        dict(utt2dur="a-1 0\na-2 x\n"), "utt2dur: has values that are no length above 0: line 1 (a-1), line 2 (a-2)"
+        dict(utt2dur="a-1 0\na-2 x\n"), "utt2dur: has values that are not lengths above 0: line 1 (a-1), line 2 (a-2)"
     ),
     "wav.scp lacks": (dict(wav_scp="a-1 x.wav\n"), "wav.scp: lacks recordings"),
     "tilde": (
@@ -116,7 +116,7 @@ FAULTS = {
     ),
     "recording segments": (
         dict(segments="a-1 r 0 1\na-2 r 1 2\n"),
-        "wav.scp: has keys that are no recording of this directory: line 1 (a-1)",
+        "wav.scp: has keys that are not recordings of this directory: line 1 (a-1)",
     ),
     "segment fields": (dict(segments="a-1 r 0\na-2 r 1 2\n"), "not utterance, recording, start and end: line 1 (a-1)"),
     "segment times": (

@@ -142,8 +142,8 @@ FAULTS = {
     "vertical tab": (lambda line: line.replace(" ", "\v", 1), "U+000B VERTICAL TAB"),
     "form feed": (lambda line: f"{line}\f", "U+000C FORM FEED"),
     "unit separator": (lambda line: line.replace(" ", "\x1f ", 1), "U+001F (control character)"),
-    "leading blank": (lambda line: f" {line}", "begin with a blank"),
-    "leading tab": (lambda line: f"\t{line}", "begin with a blank"),
+    "leading blank": (lambda line: f" {line}", "begin with white space"),
+    "leading tab": (lambda line: f"\t{line}", "begin with white space"),
 }
 
 
@@ -304,7 +304,7 @@ def test_the_end_of_a_segment_is_an_estimate(tmp_path):
 
 def test_lengths_are_finite(tmp_path):
     (told,) = validate(make(tmp_path / "d", utt2dur=TABLES["utt2dur"].replace("0.5", "nan")))
-    assert "utt2dur: has values that are no length above 0: line 2 (a-2)" in told
+    assert "utt2dur: has values that are not lengths above 0: line 2 (a-2)" in told
 
 
 # Tokens.

@@ -28,7 +28,7 @@ def merge_collection(
     reference: Path | None = None,
     synthetic: bool = False,
 ) -> None:
-    """Write out/pdid (metadata.tsv and <accent>/*.wav), and beside it rejected.tsv, collection.json, histograms.png, root.txt.
+    """Write out/pdid (metadata.tsv, <accent>/*.wav) and out/{rejected.tsv,collection.json,histograms.png,root.txt}.
 
     Args:
         recordings: Where collect_recordings.py left the recordings' folders.
@@ -36,7 +36,8 @@ def merge_collection(
         settings: How they were collected.
         root: As for collect_recordings.py.
         table: As for collect_recordings.py.
-        reference: Timed utterances, to compare with and to take the clips' text from: recording, start, end, speaker, text.
+        reference: Timed utterances, to compare with and to take the clips' text from: a table of recording, start,
+            end, speaker, text.
         synthetic: Whether the recordings were made by a machine.
     """
     sources, rejected = find(root, table)

@@ -61,7 +61,7 @@ def main(
     accents = sorted({digit.accent for digit in digits if digit.accent})
     if unseen not in accents or len(accents) < 3:
         raise InputError(
-            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, and two must be left to train on"
+            f"{root} has the accents {', '.join(accents)}: --unseen must be one of them, and two must remain"
         )
     passes = {"train": train_passes, "dev": dev_passes, "test": test_passes, "unseen": unseen_passes}
     with step:
@@ -71,8 +71,8 @@ def main(
         sets.found = {name: strings[source] for name, source in SETS.items()}
         sets.notes += [
             f"Accent never seen in training: {unseen}",
-            "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit); `unseen` "
-            "shares neither speakers nor recordings with it. So the two differ in the speakers as well as the accent, "
+            "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit); "
+            "`unseen` shares neither speakers nor recordings with it. So the two differ in the speakers as well as the accent, "
             "and with this few speakers the two cannot be told apart",
             "cls_train and asr_train are the same strings, so are cls_dev and asr_dev, cls_test and seen",
         ]

@@ -82,7 +82,7 @@ def cut(stretch: Stretch, samples: np.ndarray, shortest: float, longest: float, 
     """`stretch` in pieces that follow each other without a gap, each `shortest` to `longest` seconds.
 
     Cuts lie in the middle of pauses, at the quietest place where somebody
-    talks on and on.  The pieces are those with the least sum of costs: how far
+    talks on and on.  The pieces are those with the lowest sum of costs: how far
     their lengths are from `wanted` seconds, and how short the pauses are that
     are cut.  A stretch that is too short for one piece comes back as it is.
     """

@@ -20,9 +20,9 @@ REASONS = ("music", "short", "long", "speech", "clipping", "loudness", "snr")
 class Limits:
     """What a clip must keep to.
 
-    shortest, longest: seconds.  music: the largest share of it with music.
-    speech: the least share with speech.  clipping: the largest share of
-    clipped samples.  snr: the least signal-to-noise ratio in dB.  loudness:
+    shortest, longest: seconds.  music: the maximum share of it with music.
+    speech: the minimum share with speech.  clipping: the maximum share of
+    clipped samples.  snr: the minimum signal-to-noise ratio in dB.  loudness:
     LUFS that all clips are brought to; one whose samples would then pass full
     scale is rejected.
     """

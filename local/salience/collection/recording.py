@@ -36,9 +36,9 @@ class Settings:
     """What can be chosen about a collection.
 
     vad, diariser, separator: which model does the step, by name.  vad_threshold:
-    the least probability of speech.  pause: shorter silences (seconds) are part
+    the minimum probability of speech.  pause: shorter silences (seconds) are part
     of the speech.  speaker_distance: voices closer than this cosine distance are
-    one.  music_threshold: the least continuous frequency activation of music.
+    one.  music_threshold: the minimum continuous frequency activation of music.
     longest_pause: seconds of silence over which a clip may go.  pad: seconds of
     silence kept at its ends.  wanted: seconds that a clip should have.
     """

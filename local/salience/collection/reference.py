@@ -48,7 +48,7 @@ def read_reference(path: Path) -> dict[str, Reference]:
 
     `recording` is the recording's path without ending, as it is called in all
     tables of the collection.  Lines whose speaker is MUSIC say where there is
-    music.  A missing column or a time that is none is an InputError.
+    music.  A missing column or an invalid time is an InputError.
     """
     found: dict[str, Reference] = {}
     for number, row in rows_of(path, COLUMNS, absent="correct --reference, or leave it out"):
@@ -58,8 +58,8 @@ def read_reference(path: Path) -> dict[str, Reference]:
             start, end = 0.0, 0.0
         if not 0 <= start < end < float("inf"):
             raise InputError(
-                f"{path}:{number} goes from {row['start']} to {row['end']}, which is no time span in seconds; correct the"
-                " line"
+                f"{path}:{number} goes from {row['start']} to {row['end']}, which is not a time span in seconds; "
+                "correct the line"
             )
         own = found.setdefault(row["recording"], Reference())
         if row["speaker"] == MUSIC:

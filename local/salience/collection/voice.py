@@ -17,7 +17,7 @@ def speech(samples: np.ndarray, name: str, threshold: float, pause: float) -> li
 
     name: `silero`, whose model lies in its package; or `pyannote`, or
     `pyannote:<pipeline>` with the name or path of another of its pipelines.
-    threshold: the least probability of speech (silero).  pause: shorter
+    threshold: the minimum probability of speech (silero).  pause: shorter
     silences, in seconds, do not part spans.  An unknown name is an InputError.
     """
     kind, model = split_name(name)

@@ -71,7 +71,7 @@ def obtain(published: Archive, target: Path, own: Path | None, option: str) -> P
 
 
 def root_in(folder: Path, is_root: Callable[[Path], object], missing: str) -> Path:
-    """The first of `folder` and the folders in it of which `is_root` holds; else an InputError that ends in `missing`."""
+    """The first of `folder` and the folders in it that `is_root`; else an InputError that ends in `missing`."""
     folder = Path(folder)
     for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
         if is_root(candidate):
@@ -298,7 +298,7 @@ def unpack(path: Path, folder: Path, most: int | None = None) -> None:
 
 
 GROWTH = 100
-"""Nothing that is a corpus is so many times as large unpacked; archives made to fill disks are."""
+"""No corpus is this many times as large unpacked; archives made to fill disks are."""
 
 HEADER = 8192
 """Bytes that a name or other header of a member may have; a few Pythons take minutes to read a megabyte of it."""
@@ -406,7 +406,9 @@ def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
                     place = posixpath.dirname(name) if member.issym() else ""
                     links[name] = member.name, posixpath.normpath(posixpath.join(place, member.linkname))
                 else:
-                    raise InputError(f"{path} holds {member.name!r}, which is no file; this archive is not the corpus")
+                    raise InputError(
+                        f"{path} holds {member.name!r}, which is not a file; this archive is not the corpus"
+                    )
                 # tarfile remembers every member, for links that we follow ourselves.
                 tar.members.clear()
                 bar.update(raw.tell() - bar.n)

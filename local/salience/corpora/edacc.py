@@ -34,7 +34,7 @@ ACCENT_TABLE = Path(__file__).with_name("edacc_accents.tsv")
 PARTS = ("dev", "test")
 UNMAPPED = "edacc_unmapped_accents.txt"
 LONGEST = 30.0
-"""Seconds: Whisper hears no more at once."""
+"""Seconds: Whisper's context."""
 
 IGNORED = "ignore_time_segment_in_scoring"
 TAG = re.compile(r"<[^<>\s]*>")

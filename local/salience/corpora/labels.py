@@ -31,7 +31,7 @@ def text_lines(path: Path, absent: str = ABSENT, errors: str = "strict") -> Iter
 
 
 def fields_of(path: Path, commas: bool = False, absent: str = ABSENT) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the last line, fields) of each row: separated by tabs and never quoted, or by `commas` as csv."""
+    """Yield (number of the last line, fields) of each row: separated by tabs, never quoted, or by `commas` as csv."""
     if not commas:
         yield from ((number, line.split("\t")) for number, line in text_lines(path, absent))
         return

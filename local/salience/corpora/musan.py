@@ -3,7 +3,7 @@
 On disk: `<root>/noise/{free-sound,sound-bible}/noise-<source>-<nnnn>.wav`,
 16 kHz, mono, with a LICENSE in each folder; `music` and `speech` likewise,
 with ANNOTATIONS.  Only the noise is used here: 930 recordings, of which 877
-last a second at least.
+last at least a second.
 """
 
 from pathlib import Path

@@ -82,9 +82,9 @@ def _written(name: str, value: str | float | None) -> str:
 def read_metadata(root: Path) -> list[Clip]:
     """The lines of `root`/metadata.tsv in their order.
 
-    A required column that lacks, a line with too few or too many fields, a number that
-    is none, an id or a file that stands twice (a file with two accents, say):
-    each is an InputError that names the line.
+    A required column that is missing, a line with too few or too many fields,
+    an invalid number, an id or a file that appears twice (a file with two
+    accents, say): each is an InputError that names the line.
     """
     path = Path(root) / METADATA
     clips: list[Clip] = []
@@ -119,7 +119,7 @@ def _clip(values: dict[str, str], place: str) -> Clip:
         if not value.strip():
             raise InputError(f"{place} has an empty {name}; fill it in, or remove the line")
         if name in ("utt", "recording", "speaker") and len(value.split()) > 1:
-            raise InputError(f"{place} has the {name} {value!r} with a blank in it; take another id")
+            raise InputError(f"{place} has the {name} {value!r} with a space in it; choose another id")
     if not values["utt"].startswith(values["speaker"]):
         raise InputError(
             f"{place}: the id {values['utt']} does not start with its speaker {values['speaker']}; rename the clip"
@@ -145,7 +145,7 @@ def _number(value: str, name: str, place: str) -> float | None:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{place} has {value!r} for {name}, which is no number; correct it or leave it empty")
+        raise InputError(f"{place} has {value!r} for {name}, which is not a number; correct it or leave it empty")
     return number
 
 
@@ -271,7 +271,7 @@ def split_clips(
 def _drawn(
     clips: Sequence[Utterance], recording: Mapping[str, str], alone: Collection[str], seed: int
 ) -> dict[str, str]:
-    """Clip to set: groups that share a speaker or a recording stay together, those with an accent in `alone` in test."""
+    """Clip to set: who shares a speaker or a recording stays together; with an accent in `alone`, in test."""
     group = groups_of((clip.speaker, recording[clip.id]) for clip in clips)
     accents: dict[str, Counter[str]] = defaultdict(Counter)
     for clip in clips:

@@ -33,7 +33,7 @@ def recordings(folder: Path, paths: Iterable[Path] | None = None, bad: BadClips 
 
 
 def of_a_second(found: Sequence[Utterance], folder: Path, option: str) -> list[Utterance]:
-    """The recordings that last a second at least.
+    """The recordings that last at least a second.
 
     None at all is an InputError, which names `folder` and the `option` that
     gave it.

@@ -83,7 +83,7 @@ def parts_of(path: str) -> re.Match[str]:
 def listed(path: Path) -> list[str]:
     """The `<word>/<file>` of a list, in its order.
 
-    A line of another form, and one that stands twice, is an InputError.
+    A line of another form, and one that appears twice, is an InputError.
     """
     with foreign(path, "is not UTF-8", "unpack the corpus again"):
         text = path.read_text(encoding="utf-8")

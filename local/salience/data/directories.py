@@ -29,7 +29,7 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
     """Write `wav.scp`, `segments`, `text`, `utt2spk`, `spk2utt`, `utt2dur` and what else is known.
 
     `segments` is written when any utterance is part of a recording.  Returns
-    the number of utterances.  An id that stands twice, or that does not start
+    the number of utterances.  An id that appears twice, or that does not start
     with its speaker, and utterances that do not sort like their speakers, are
     InputErrors: Kaldi's two sorts would disagree.
     """
@@ -41,7 +41,7 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
     for utterance in utterances:
         key = utterance.id
         if key in text:
-            raise InputError(f"{folder}: the utterance id {key} stands twice; make ids unique in the corpus lists")
+            raise InputError(f"{folder}: the utterance id {key} appears twice; make ids unique in the corpus lists")
         if not key.startswith(utterance.speaker):
             raise InputError(f"{folder}: utterance id {key} does not start with its speaker {utterance.speaker}")
         text[key] = utterance.text

@@ -49,7 +49,7 @@ def normaliser(name: str) -> tuple[Normalise, str]:
 
 
 MANY = 50_000
-"""From so many different texts on, all processors work at them."""
+"""From this many different texts on, all processors are used."""
 
 
 def apply(normalise: Normalise, texts: Sequence[str]) -> list[str]:

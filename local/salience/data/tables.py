@@ -35,7 +35,7 @@ _WRONG = frozenset(_CONTROLS.decode() + MARK)
 _AS_SPACES = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
 _UNICODE_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _RARE = frozenset(b" \t\n/.")
-"""How a line starts that may be empty, begin with a blank, or have an id that leads out of a folder."""
+"""How a line starts that may be empty, begin with white space, or have an id that leads out of a folder."""
 
 _UP_IN_KEY = re.compile(rb"^[^ \t\n]*/\.\.", re.MULTILINE)
 
@@ -62,7 +62,7 @@ CUT_OFF = Fault(
 )  # fmt: skip
 EMPTY = Fault("has empty lines", "is empty", "remove the line, or run utils/fix_data_dir.sh", True)
 LEADING_BLANK = Fault(
-    "has lines that begin with a blank (utils/fix_data_dir.sh removes it)", "begins with a blank", _FIX, True
+    "has lines that begin with white space (utils/fix_data_dir.sh removes it)", "begins with white space", _FIX, True
 )
 LEADS_OUT = Fault(
     "has ids that lead out of a folder", "has an id that leads out of a folder",
@@ -131,7 +131,7 @@ def iterate_rows(path: Path, tell: Tell = refuse) -> Iterator[tuple[bytes, bytes
 
 
 def read_table(path: Path) -> dict[str, str]:
-    """Read a table in its order; a key that stands twice is an InputError."""
+    """Read a table in its order; a key that appears twice is an InputError."""
     table: dict[str, str] = {}
     for number, key, value in iterate_table(path):
         if key in table:
@@ -185,7 +185,7 @@ def _check_written(path: Path, key: str, line: bytes) -> None:
     fault = next(faults(line), None)
     if fault is None and key.split() == [key] and line.count(b"\n") == 1:
         return
-    why = f"the line {fault.of_line}" if fault else "an id has no blanks and its text is one line"
+    why = f"the line {fault.of_line}" if fault else "an id has no white space and its text is one line"
     shown = line.decode("utf-8", "replace").rstrip("\n")[:200]
     raise InputError(f"{path} cannot hold {shown!r}: {why}; correct the corpus' lists")
 
@@ -234,7 +234,7 @@ def character_name(character: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """A finite number, or None where the text is none."""
+    """A finite number, or None where the text is not one."""
     try:
         value = float(text)
     except ValueError:

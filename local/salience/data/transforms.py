@@ -42,7 +42,7 @@ def read_utt2spk(path: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
 
 
 def utterance_recordings(folder: Path, tell: Tell = refuse) -> Iterator[Row]:
-    """Iterate over utterance and recording in `segments`, if there are any; other than four fields are an InputError."""
+    """Iterate over utterance and recording in `segments`, if there are any; a bad line is an InputError."""
     path = Path(folder) / "segments"
     for key, value in iterate_rows(path, tell) if path.exists() else ():
         fields = value.split()
@@ -266,8 +266,8 @@ def copy(
         example = f"{prefix}x{suffix}"
         if example.split() != [example] or any(faults(f"{example}\n".encode("utf-8", "surrogateescape"))):
             raise InputError(
-                f"{example!r} cannot be an id; choose a prefix and a suffix without blanks, that do not lead out of a"
-                " folder"
+                f"{example!r} cannot be an id; choose a prefix and a suffix without white space, that do not lead "
+                "out of a folder"
             )
     speakers = utterance_speakers(source)
 

@@ -15,7 +15,7 @@ from salience.data.text import is_printable
 from salience.errors import InputError
 
 SHOWN = 5
-"""So many offending lines are named for each fault of a file."""
+"""At most this many offending lines are named for each fault of a file."""
 
 TOLERANCE = 0.1
 """Seconds by which a segment may pass the end of its recording: an MP3's header only estimates its length."""
@@ -207,7 +207,7 @@ def _check_keys(path: Path, wanted: Iterable[str], what: str, findings: _Finding
     found = set()
     for number, key, value in _lines(path, findings):
         if key not in wanted:
-            findings.add(path, f"has keys that are no {what} of this directory", number, key)
+            findings.add(path, f"has keys that are not {what}s of this directory", number, key)
         if not value and path.name != "text":
             findings.add(path, "has keys without a value", number, key)
         found.add(key)
@@ -229,7 +229,7 @@ def _check_utterance_tables(folder: Path, speaker_of: dict[str, str], findings: 
         for number, key, value in _lines(path, findings):
             length = parse_number(value)
             if length is None or length <= 0:
-                findings.add(path, "has values that are no length above 0", number, key)
+                findings.add(path, "has values that are not lengths above 0", number, key)
             elif name == "utt2dur":
                 durations[key] = length
     return durations

@@ -42,7 +42,7 @@ def write_vocabulary(path: Path, symbols: Iterable[str]) -> None:
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:
-    """Symbol to number; a list without [PAD] and [UNK], or with a symbol that stands twice, is an InputError."""
+    """Symbol to number; a list without [PAD] and [UNK], or with a symbol that appears twice, is an InputError."""
     with foreign(path, "is not UTF-8", "write it with prepare_vocabulary.py", "run stage 2"):
         symbols = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if not {PAD, UNKNOWN} <= set(symbols) or len(symbols) != len(set(symbols)):

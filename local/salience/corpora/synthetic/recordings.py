@@ -1,4 +1,4 @@
-"""Synthetic long recordings, as a collection starts from: several speakers, pauses, music, noise; and the truth of them.
+"""Synthetic long recordings, as a collection starts from: speakers, pauses, music, noise; and the truth of them.
 
 On disk: `<root>/audio/<accent>/<name>` in several formats, and
 `<root>/reference.tsv` with each utterance's time, speaker and text, and the
