@@ -332,17 +332,20 @@ def test_bad_noise_is_found_with_bad_clips(source: str, tmp_path: Path) -> None:
         bad[1].write_bytes(bad[1].read_bytes()[:-3000])
     clip = root / "no/aaaa0000_nohash_1.wav"
     clip.write_bytes(b"")
-    options = {"noise": "background", "qut": living_room(tmp_path / "room")}
-    options |= {"noise": {"noise": str(folder)}, "musan": {"musan": folder, "noise": ""}}.get(
-        source, {source: folder, **({"qut": None} if source == "other_noise" else {})}
-    )
+    options = {
+        "noise": {"noise": str(folder)},
+        "musan": {"musan": folder, "noise": "musan"},
+        "other_noise": {"other_noise": str(folder)},
+        "qut": {"room": folder},
+    }[source]
+    options = {"room": living_room(tmp_path / "room"), **options}
     with pytest.raises(InputError, match="clips cannot be used"):
-        prepare(tmp_path / "data", root, **{"room": None, **options})
+        prepare(tmp_path / "data", root, **options)
     if source == "qut":  # the only one: reported before the clips are opened
         assert bad_before(tmp_path / "data") == bad
         return
     assert bad_before(tmp_path / "data") == sorted([*bad, clip])
-    prepare(tmp_path / "data", root, **{"room": None, **options}, skip_bad_clips=True)
+    prepare(tmp_path / "data", root, **options, skip_bad_clips=True)
     assert "Left out: 3 clips that cannot be used" in (tmp_path / "data/preparation.txt").read_text()
 
 

@@ -213,11 +213,10 @@ def test_speakers_are_apart_in_all_sets_together(sets: Path, mini: Path) -> None
     assert len(own) == 2 and not own & set().union(*(speakers(sets / f"accent_{p}") for p in held))
 
 
-def test_random_split_leaks_and_the_report_says_so(sets: Path) -> None:
+def test_random_split_leaks(sets: Path) -> None:
     train, dev, test = (set(read_table(sets / f"labelled_{part}_random" / "text")) for part in ("train", "dev", "test"))
     assert not train & test and not train & dev and not dev & test
     assert abs(len(dev | test) / len(train | dev | test) - 0.3) < 0.05
-    told = (sets / "preparation.txt").read_text()
     known = speakers(sets / "labelled_train")
     leaked = speakers(sets / "labelled_test_random") & speakers(sets / "labelled_train_random")
     assert not speakers(sets / "labelled_test") & known
@@ -234,8 +233,7 @@ def test_random_split_leaks_and_the_report_says_so(sets: Path) -> None:
         )
         assert speakers(sets / f"{kind}_test_random") & speakers(sets / f"{kind}_train_random")
     assert set(read_table(sets / "gender_test_random" / "spk2gender").values()) == {"f", "m"}
-    assert "labelled_test: " in told and "; 0 are by speakers of it" in told
-    assert leaked, told
+    assert leaked
 
 
 def test_figures_are_in_no_training_set(sets: Path) -> None:
@@ -272,7 +270,7 @@ def test_own_table_and_limits(mini: Path, tmp_path: Path) -> None:
     assert max(list(read_table(tmp_path / "a/accent_train/utt2accent").values()).count(a) for a in set(labels)) == 5
     assert len(read_table(tmp_path / "a/labelled_test/text")) == 4
     prepare(tmp_path / "b", mini, min_per_accent=4, accent_table=tmp_path / "mine.tsv")
-    assert "accent tortosí has 3 clips, under --min-per-accent 4" in (tmp_path / "b/preparation.txt").read_text()
+    assert "accent tortosí has 3 clips, under min_per_accent 4" in (tmp_path / "b/preparation.txt").read_text()
 
 
 def test_a_release_can_be_made_smaller(mini: Path, sets: Path, tmp_path: Path) -> None:
@@ -449,13 +447,13 @@ def test_bad_input_is_one_sentence(tmp_path: Path, table: bool, how: str, messag
         ({"legacy_accents": True, "accent_table": Path("x")}, "cannot be used together"),
         ({"dev_share": 0.5, "test_share": 0.5}, "leave no speaker"),
         ({"random_share": 1.0}, "is no share"),
-        ({"test_limit": -4}, "^--test-limit -4 leaves nothing; give at least 1, or leave it out for all there is$"),
-        ({"max_per_gender": 0}, "^--max-per-gender 0 leaves nothing"),
+        ({"test_limit": -4}, "^test_limit -4 leaves nothing; give at least 1, or leave it out for all there is$"),
+        ({"max_per_gender": 0}, "^max_per_gender 0 leaves nothing"),
         (
             {"min_seconds": float("nan")},
-            "^--min-seconds nan and --max-seconds 20 are no range of seconds; give for instance 0.5 and 20$",
+            "^min_seconds nan and max_seconds 20 are no range of seconds; give for instance 0.5 and 20$",
         ),
-        ({"min_seconds": -1.0}, "^--min-seconds -1 and"),
+        ({"min_seconds": -1.0}, "^min_seconds -1 and"),
         ({"min_seconds": 3.0, "max_seconds": 2.0}, "are no range"),
     ],
 )
@@ -468,10 +466,10 @@ def test_what_left_no_clip_is_said(tmp_path: Path) -> None:
     release(tmp_path / "cv-corpus-1.0-x/ca", {"validated": [{"client_id": person(n)} for n in range(1, 8)]})
     with pytest.raises(
         InputError,
-        match=r"gives no clip with a sentence: of all tables, 7 clips under 5 s were left out; correct --min-seconds",
+        match=r"gives no clip with a sentence: of all tables, 7 clips under 5 s were left out; correct min_seconds",
     ):
         prepare(tmp_path / "data", tmp_path, min_seconds=5.0)
-    with pytest.raises(InputError, match=r"the tables dev are empty or not there; name others with --labelled-tables$"):
+    with pytest.raises(InputError, match=r"the tables dev are empty or not there; name others as labelled_tables$"):
         prepare(tmp_path / "data", tmp_path, labelled_tables="dev")
 
 

@@ -64,7 +64,8 @@ class Sets:
         With `recordings`, utterance to what it was cut from, utt2recording is
         written as well; an utterance that is not in it names its own recording.
         """
-        lines = ["set        utterances  speakers   hours  accents"]
+        width = max(map(len, names))
+        lines = [f"{'set':<{width}} utterances  speakers   hours  accents"]
         for name in names:
             if not (utterances := self.found.get(name)):
                 # An earlier run, with more corpora, may have left one that no longer fits the others.
@@ -77,7 +78,7 @@ class Sets:
             hours, speakers = sum(u.duration for u in utterances) / 3600, len({u.speaker for u in utterances})
             accents = sorted(Counter(u.accent or "?" for u in utterances).items())
             told = ", ".join(f"{accent} {count}" for accent, count in accents)
-            lines.append(f"{name:<10} {len(utterances):>10} {speakers:>9} {hours:>7.2f}  {told}")
+            lines.append(f"{name:<{width}} {len(utterances):>10} {speakers:>9} {hours:>7.2f}  {told}")
         lines += ["", "Left out:", *(f"{count:>8}  {why}" for why, count in sorted(self.excluded.items()) if count)]
         lines += ["", "Notes:", *(f"- {note}" for note in self.notes)]
         with whole_file(out / "preparation.txt") as handle:
