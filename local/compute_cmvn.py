@@ -8,7 +8,7 @@ import kaldiio
 import numpy as np
 
 from salience import program
-from salience.errors import InputError
+from salience.errors import stale
 from salience.features.archives import Archive
 from salience.files import whole_file
 from salience.progress import bar
@@ -47,15 +47,13 @@ def _sums(archive: Archive) -> tuple[int, np.ndarray, np.ndarray]:
         if total is None:
             total, total_square = np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1])
         elif matrix.shape[1] != len(total):
-            raise InputError(
-                f"{archive.path}: {key} has {matrix.shape[1]} values a frame where the ones before it have"
-                f" {len(total)}; run the stage that writes it again"
-            )
+            fault = f"has {matrix.shape[1]} values a frame for {key}, and {len(total)} for those before it"
+            raise stale(archive.path, fault)
         count += len(matrix)
         total += matrix.sum(axis=0)
         total_square += np.square(matrix).sum(axis=0)
     if total is None:
-        raise InputError(f"{archive.path} names no features; run the stage that writes it again")
+        raise stale(archive.path, "names no features")
     return count, total, total_square
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from salience import program
 from salience.data.tables import read_table, write_table
-from salience.errors import InputError
+from salience.errors import stale
 from salience.features.archives import merge_scps
 from salience.steps import Step
 
@@ -38,10 +38,8 @@ def merge_archives(folder: Path, sets: str, name: str, jobs: int, data: Path | N
             if data is not None:
                 missing = read_table(data / set_name / "utt2spk").keys() - read_table(place / f"{name}.scp").keys()
                 if missing:
-                    raise InputError(
-                        f"{place / f'{name}.scp'} lacks {len(missing)} utterances of {data / set_name}, first"
-                        f" {min(missing)}; run the stage again"
-                    )
+                    fault = f"lacks {len(missing)} utterances of {data / set_name}, first {min(missing)}"
+                    raise stale(place / f"{name}.scp", fault)
             for table in tables.split():
                 joined: dict[str, str] = {}
                 for job in range(1, jobs + 1):

@@ -9,7 +9,7 @@ from salience import program
 from salience.data.normalisers import squeeze
 from salience.data.tables import read_table
 from salience.data.tokens import character_tokens, subword_tokens, train_subwords, write_tokens
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.files import whole_file
 from salience.steps import Step
 
@@ -37,7 +37,7 @@ def prepare_tokens(text: Path, out: Path, tokens: str = "char") -> None:
         return
     texts = [line for line in map(squeeze, read_table(text).values()) if line]
     if not texts:
-        raise InputError(f"{text} holds no words; run the stage that writes it again")
+        raise stale(text, "holds no words")
     with step:
         if subwords:
             pieces = train_subwords(texts, int(tokens.removeprefix("bpe")))

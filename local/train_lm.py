@@ -63,7 +63,9 @@ def train_lm(
     for name, path in files.items():
         for utterance, text in texts[name].items():
             if not text:
-                raise InputError(f"{path} has an empty transcript for {utterance}; mend it and run stage 1 again")
+                raise InputError(
+                    f"{path} has an empty transcript for {utterance}; fix it and prepare the data again", path
+                )
     tokenizer.check(texts["train"], files["train"])
     with step:
         wait_for_all()

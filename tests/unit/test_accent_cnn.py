@@ -154,7 +154,7 @@ def test_what_is_no_checkpoint_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="holds no accent classifier"):
         load_classifier(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"model\.safetensors does not exist; run stage 3"):
+    with pytest.raises(InputError, match=r"model\.safetensors does not exist; run the step"):
         load_classifier(tmp_path)
     save_classifier(classifier(), tmp_path)
     write_json(tmp_path / "config.json", [1, 2])

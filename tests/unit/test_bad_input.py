@@ -197,7 +197,7 @@ def test_audio_over_30_seconds(recipe, monkeypatch):
 def test_audio_of_another_length_than_utt2dur(recipe, monkeypatch, program, seconds):
     """Nothing is lost in silence where a file changed after stage 1, or a decoder makes less of it than was counted."""
     soundfile.write("audio/s2-a.wav", 0.1 * noise(1, round(16000 * seconds)), 16000)
-    said = f"audio/s2-a.wav: the utterance s2-a lasts {seconds} s, and 0.40 s in utt2dur; run stage 1 again"
+    said = f"audio/s2-a.wav: the utterance s2-a lasts {seconds} s, and 0.40 s in utt2dur; prepare the data again"
     assert says(monkeypatch, program).startswith(said)
     soundfile.write("audio/s2-a.wav", 0.1 * noise(1, round(16000 * 0.45)), 16000)
     run_program(monkeypatch, program, **OPTIONS[program])
@@ -285,8 +285,8 @@ def test_features_of_other_bins_than_the_model_reads(recipe, monkeypatch, progra
     save_model(new_model(replace(TINY, n_mels=128, n_vocab=51866), 1), Path("large.pt"))
     assert (
         says(monkeypatch, program, **model_option(program, "large.pt"))
-        == "dump/train/feats.scp has features of 80 mel bins, and the model reads 128; run the stage that writes it"
-        " again, with this model"
+        == "dump/train/feats.scp has features of 80 mel bins, and this model reads 128; run the step that writes it"
+        " again"
     )
 
 
@@ -294,7 +294,7 @@ def test_features_of_other_bins_than_the_classifier_reads(recipe, monkeypatch):
     write_features(Path(), "train", {key: noise(n, (40, 128)) for n, key in enumerate(KEYS)})
     assert (
         says(monkeypatch, "map_saliency")
-        == "the classifier reads 80 bins, and the features have 128; train it again on these features (stage 3)"
+        == "the classifier reads 80 bins, and the features have 128; train it again on these features"
     )
 
 
@@ -432,7 +432,7 @@ def test_jobs_that_left_something_out(recipe, monkeypatch):
     with pytest.raises(
         SystemExit,
         match=(
-            r"^merge_archives\.py: new/train/feats\.scp lacks 1 utterances of data/train, first s2-a; run the stage"
+            r"^merge_archives\.py: new/train/feats\.scp lacks 1 utterances of data/train, first s2-a; run the step that writes it"
             r" again$"
         ),
     ):

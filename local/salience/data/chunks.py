@@ -19,7 +19,7 @@ from salience.data.packed import INT16
 from salience.data.records import Utterance
 from salience.data.signals import TOLERANCE, read_utterance
 from salience.data.tables import read_table, write_table
-from salience.errors import InputError
+from salience.errors import stale
 from salience.files import publish, temporary_name
 from salience.progress import bar
 from salience.randomness import generator
@@ -65,7 +65,7 @@ def chunk_folders(folder: Path) -> list[Path]:
         return [folder]
     found = sorted(path.parent for path in folder.glob("chunk*/signals.npy"))
     if not found:
-        raise InputError(f"{folder} holds no decoded signals; run stage 2")
+        raise stale(folder, "holds no decoded signals")
     return found
 
 

@@ -24,6 +24,7 @@ def read_utterance(utterance: Utterance, rate: int, speed: float | None = None) 
     if utterance.duration and abs(seconds - utterance.duration) > TOLERANCE:
         raise InputError(
             f"{utterance.audio}: the utterance {utterance.id} lasts {seconds:.2f} s, and {utterance.duration:.2f} s in"
-            " utt2dur; run stage 1 again if the file has changed, fetch it again if it is damaged, or correct utt2dur"
+            " utt2dur; prepare the data again if the file has changed, fetch it again if it is damaged, or correct"
+            " utt2dur"
         )
     return samples

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from salience.data.normalisers import squeeze
-from salience.errors import InputError
+from salience.errors import RERUN, InputError
 from salience.files import foreign, whole_file
 
 BLANK, UNKNOWN, SPACE, END = "<blank>", "<unk>", "<space>", "<sos/eos>"
@@ -76,7 +76,7 @@ def write_tokens(path: Path, tokens: Iterable[str]) -> None:
 
 def read_tokens(path: Path) -> list[str]:
     """Read tokens.txt; one without ESPnet's special tokens in their places is an InputError."""
-    with foreign(path, "is not UTF-8", "write it with prepare_tokens.py", "run the stage that writes it"):
+    with foreign(path, "is not UTF-8", "write it with prepare_tokens.py", RERUN):
         tokens = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if tokens[:2] != [BLANK, UNKNOWN] or tokens[-1] != END or len(tokens) != len(set(tokens)):
         raise InputError(

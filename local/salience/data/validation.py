@@ -94,7 +94,7 @@ def validate(
     findings = _Findings(printable)
     path = folder / "utt2spk"
     if not path.is_file() or path.stat().st_size == 0:
-        return [f"{path}: there is no such file, or it is empty; run the stage that writes {folder}"]
+        return [f"{path}: there is no such file, or it is empty; run the step that writes {folder} again"]
     speaker_of = _check_speakers(folder, speaker_order, findings)
     speakers = set(speaker_of.values())
     for name, required in (("text", text), ("feats.scp", feats), ("wav.scp", wav)):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import ascii_lowercase
 
-from salience.errors import InputError
+from salience.errors import RERUN, InputError
 from salience.files import foreign, whole_file
 
 PAD, UNKNOWN, BOUNDARY = "[PAD]", "[UNK]", "|"
@@ -43,7 +43,7 @@ def write_vocabulary(path: Path, symbols: Iterable[str]) -> None:
 
 def read_vocabulary(path: Path) -> dict[str, int]:
     """Symbol to number; a list without [PAD] and [UNK], or with a symbol that appears twice, is an InputError."""
-    with foreign(path, "is not UTF-8", "write it with prepare_vocabulary.py", "run stage 2"):
+    with foreign(path, "is not UTF-8", "write it with prepare_vocabulary.py", RERUN):
         symbols = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if not {PAD, UNKNOWN} <= set(symbols) or len(symbols) != len(set(symbols)):
         raise InputError(

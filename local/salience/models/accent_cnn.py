@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.files import foreign, read_json, whole_file, write_json
 
 TIME_STRIDE = 8
@@ -114,7 +114,7 @@ class AccentCNN(nn.Module):
         if features.shape[2] != self.settings.bins:
             raise InputError(
                 f"the classifier reads {self.settings.bins} bins, and the features have {features.shape[2]}; train it"
-                " again on these features (stage 3)"
+                " again on these features"
             )
         features = (features - self.mean) / self.deviation
         given, total = features.shape[1], self.settings.frames
@@ -169,10 +169,8 @@ def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:
     settings = read_json(folder / "config.json")
     weights = folder / "model.safetensors"
     if not weights.exists():
-        raise InputError(f"{weights} does not exist; run stage 3")
-    with foreign(
-        folder, "holds no accent classifier of this architecture", "train one with stage 3, or give another folder"
-    ):
+        raise stale(weights, "does not exist")
+    with foreign(folder, "holds no accent classifier of this architecture", "train it again, or give another folder"):
         config = AccentCNNConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
         # On no device, because drawing 30 million weights that the file replaces takes longer than reading it.
         with torch.device("meta"):

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.features.archives import Archive
 from salience.features.logmel import FRAMES_30S, pad_frames
 from salience.files import foreign, whole_file
@@ -138,10 +138,8 @@ def check_context(model: Whisper | Checkpoint, full_context: bool) -> None:
 def check_bins(model: Whisper, features: Archive) -> None:
     """An InputError unless these are the features that the model reads."""
     if features.columns not in (None, model.dims.n_mels):
-        raise InputError(
-            f"{features.path} has features of {features.columns} mel bins, and the model reads {model.dims.n_mels}; run"
-            " the stage that writes it again, with this model"
-        )
+        fault = f"has features of {features.columns} mel bins, and this model reads {model.dims.n_mels}"
+        raise stale(features.path, fault)
 
 
 def target_tokens(tokenizer: Tokenizer, text: str, limit: int) -> list[int]:
