@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from salience.corpora import download as d
 from salience.errors import InputError
+from salience.files import read_yaml
 
 DATA = os.urandom(3_000_000)
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -341,3 +342,30 @@ def test_a_whole_folder_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
             assert folder.parent == tmp_path / "disk"
             (folder / "file").write_text(text)
     assert (tmp_path / "disk/x/file").read_text() == "two" and (tmp_path / "x").is_symlink()
+
+
+def test_every_release_has_an_address_and_most_a_checksum() -> None:
+    names = list(read_yaml(d.RELEASES, ""))
+    releases = {name: d.release(name) for name in names}
+    assert all(name in ("edacc_inner",) or release.urls for name, release in releases.items())
+    assert all(
+        url.endswith((release.name, "v1.0.10.tar.gz", "v1.0.10"))
+        for release in releases.values()
+        for url in release.urls
+    )
+    unchecked = {name for name, release in releases.items() if not (release.md5 or release.sha256)}
+    assert unchecked == {"edacc", "fsdd", "qut_noise"}
+
+
+def test_a_root_is_a_folder_or_one_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a" / "corpus" / "mark").mkdir(parents=True)
+    (tmp_path / "a" / ".hidden" / "mark").mkdir(parents=True)
+
+    def is_root(path: Path) -> bool:
+        return (path / "mark").is_dir()
+
+    assert (
+        d.root_in(tmp_path / "a", is_root, "") == d.root_in(tmp_path / "a/corpus", is_root, "") == tmp_path / "a/corpus"
+    )
+    with pytest.raises(InputError, match=f"^{tmp_path} holds no mark; {d.give('x')}$"):
+        d.root_in(tmp_path, is_root, f"mark; {d.give('x')}")

@@ -503,7 +503,7 @@ def test_more_than_an_archive_of_speech_can_hold(tmp_path):
         archive.writestr("a", zeros)
     for path in paths:
         with pytest.raises(InputError, match="unpacks to more than 10 MB"):
-            download.unpack(path, tmp_path / f"out {path.name}", most=10_000_000)
+            download.unpack(path, tmp_path / f"out {path.name}", max_bytes=10_000_000)
         assert (
             sum(file.stat().st_size for file in (tmp_path / f"out {path.name}").rglob("*") if file.is_file())
             <= 10_000_000
@@ -513,7 +513,7 @@ def test_more_than_an_archive_of_speech_can_hold(tmp_path):
 def test_more_files_than_a_disk_has_names_for(tmp_path):
     path = tar(tmp_path / "many.tar", *((member(f"d{n}", kind=tarfile.DIRTYPE), b"") for n in range(50)))
     with pytest.raises(InputError, match="unpacks to more than"):
-        download.unpack(path, tmp_path / "out", most=30 * 1024)
+        download.unpack(path, tmp_path / "out", max_bytes=30 * 1024)
 
 
 @pytest.mark.parametrize("target", ["a", "b", "../x", "none", "d"])
@@ -556,13 +556,13 @@ def test_a_size_below_zero_ends(tmp_path):
     info = member("a", 512)
     info.pax_headers = {"size": "-1536"}
     path = tar(tmp_path / "a.tar", (info, b"x" * 512), (member("b", 1), b"x"))
-    with pytest.raises(InputError, match="is truncated or no archive"):
+    with pytest.raises(InputError, match="is truncated or not an archive"):
         download.unpack(path, tmp_path / "out")
 
 
 def test_a_name_of_megabytes_is_not_read(tmp_path):
     path = tar(tmp_path / "a.tar.gz", (member("a" * 2_000_000, 1), b"x"), mode="w:gz")
-    with pytest.raises(InputError, match="is truncated or no archive"):
+    with pytest.raises(InputError, match="is truncated or not an archive"):
         download.unpack(path, tmp_path / "out")
 
 

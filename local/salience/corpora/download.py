@@ -255,12 +255,8 @@ def _fault(path: Path, archive: Archive) -> str | None:
 
 def checksum(path: Path, algorithm: str) -> str:
     """The hexadecimal digest of a file."""
-    digest = hashlib.new(algorithm)
-    with open(path, "rb") as handle, _progress(f"{algorithm} of {Path(path).name}", Path(path).stat().st_size) as bar:
-        while block := handle.read(BLOCK):
-            digest.update(block)
-            bar.update(len(block))
-    return digest.hexdigest()
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, algorithm).hexdigest()
 
 
 def _recorded_checksum(record: Path, path: Path) -> str:
@@ -275,26 +271,22 @@ def _record_checksum(path: Path, record: Path) -> None:
     logger.info("no checksum of %s is published; recorded the one seen, sha256 %s", name, seen)
 
 
-def unpack(path: Path, folder: Path, most: int | None = None) -> None:
+def unpack(path: Path, folder: Path, max_bytes: int | None = None) -> None:
     """Unpack a tar (plain, gzip, bzip2, xz) or zip archive below `folder`.
 
     Only folders and regular files are written; a link inside the archive
     becomes a copy of the file or folder that it points to, and what macOS
-    adds beside each file (`._*`, `__MACOSX`) is left out.  A name or link that leads out of the
-    archive, a device, more than `most` bytes (by default a hundred times the
-    archive's own), and a truncated or unknown archive are InputErrors; then
-    `folder` may hold a part, so unpack into a temporary one.
+    adds beside each file (`._*`, `__MACOSX`) is left out.  A name or link that
+    leads out of the archive, a device, more than `max_bytes` (by default a
+    hundred times the archive's own), and a truncated or unknown archive are
+    InputErrors; then `folder` may hold a part, so unpack into a temporary one.
     """
-    path, folder = Path(path), Path(folder)
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; give the path of an archive")
-    folder.mkdir(parents=True, exist_ok=True)
-    budget = _Budget(path, most or GROWTH * max(path.stat().st_size, BLOCK))
-    with foreign(path, "is truncated or no archive", "fetch it again"):
-        if zipfile.is_zipfile(path):
-            _unpack_zip(path, folder, budget)
-        else:
-            _unpack_tar(path, folder, budget)
+    unpacked = _Unpacked(path, Path(folder), max_bytes or GROWTH * max(path.stat().st_size, BLOCK))
+    with foreign(path, "is truncated or not an archive", "fetch it again"):
+        (_unpack_zip if zipfile.is_zipfile(path) else _unpack_tar)(path, unpacked)
 
 
 GROWTH = 100
@@ -304,29 +296,44 @@ HEADER = 8192
 """Bytes that a name or other header of a member may have; a few Pythons take minutes to read a megabyte of it."""
 
 
-class _Budget:
-    """What may still be written."""
+class _Unpacked:
+    """The folder that an archive is unpacked to, and what may still be written there."""
 
-    def __init__(self, path: Path, most: int) -> None:
-        self.path, self.most, self.left = path, most, most
+    def __init__(self, path: Path, folder: Path, max_bytes: int) -> None:
+        self.path, self.folder, self.max_bytes, self.left = path, folder, max_bytes, max_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def refusal(self, why: str) -> InputError:
+        """The error for an archive with something in it that no corpus has."""
+        return InputError(f"{self.path} {why}; this archive is not the corpus")
+
+    def place(self, name: str) -> Path:
+        """Where a member lies; a name that leads out of the folder is an InputError."""
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+            raise self.refusal(f"holds {name!r}, which leads out of the folder")
+        return self.folder.joinpath(*pure.parts)
 
     def spend(self, number: int) -> None:
-        """Take from it; no number of files is free of cost."""
+        """Count bytes; no number of files is free of cost."""
         self.left -= number
         if self.left < 0:
-            raise InputError(
-                f"{self.path} unpacks to more than {self.most / 1e6:.0f} MB, many times its own size; "
-                "this archive is not the corpus"
-            )
+            raise self.refusal(f"unpacks to more than {self.max_bytes / 1e6:.0f} MB, many times its own size")
 
-    def copy(self, source: IO[bytes], destination: Path, changed: float) -> None:
+    def make_folder(self, name: str) -> None:
+        """Make a folder of the archive."""
+        self.spend(MEMBER)
+        self.place(name).mkdir(parents=True, exist_ok=True)
+
+    def write(self, name: str, source: IO[bytes], changed: float) -> None:
         """Write a file of the archive, with the time (in seconds) that it has there.
 
-        Recordings are known again by size and time, so one that is unpacked
-        again is no new one.  For archives whose files all have the same time,
-        the fraction of the second depends on the content.
+        Recordings are recognised by size and time, so unpacking one again does
+        not make it a new one.  For archives whose files all have the same
+        time, the fraction of the second depends on the content.
         """
         self.spend(MEMBER)
+        destination = self.place(name)
         destination.parent.mkdir(parents=True, exist_ok=True)
         content = 0
         with source, open(destination, "wb") as handle:
@@ -374,44 +381,36 @@ def _of_macos(name: str) -> bool:
     return "__MACOSX" in parts or any(part.startswith("._") for part in parts)
 
 
-def _inside(folder: Path, name: str, path: Path) -> Path:
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
-        raise InputError(f"{path} holds {name!r}, which leads out of the folder; this archive is not the corpus")
-    return folder.joinpath(*pure.parts)
-
-
-def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
+def _unpack_tar(path: Path, unpacked: _Unpacked) -> None:
     links: dict[str, tuple[str, str]] = {}
     files: dict[str, float] = {}
-    with open(path, "rb") as raw, _progress(f"unpacking {path.name}", path.stat().st_size) as bar:
-        with tarfile.open(fileobj=raw, tarinfo=_Member) as tar:
-            for member in tar:
-                if _of_macos(member.name):
-                    tar.members.clear()
-                    continue
-                destination = _inside(folder, member.name, path)
-                name = posixpath.normpath(member.name)
-                if member.isdir():
-                    budget.spend(MEMBER)
-                    destination.mkdir(parents=True, exist_ok=True)
-                elif member.isreg():
-                    source = tar.extractfile(member)
-                    assert source is not None
-                    budget.copy(source, destination, member.mtime)
-                    files[name] = member.mtime
-                elif member.islnk() or member.issym():
-                    budget.spend(MEMBER)
-                    # A symbolic link counts from its own folder, a hard link from the archive's top.
-                    place = posixpath.dirname(name) if member.issym() else ""
-                    links[name] = member.name, posixpath.normpath(posixpath.join(place, member.linkname))
-                else:
-                    raise InputError(
-                        f"{path} holds {member.name!r}, which is not a file; this archive is not the corpus"
-                    )
-                # tarfile remembers every member, for links that we follow ourselves.
-                tar.members.clear()
-                bar.update(raw.tell() - bar.n)
+    with (
+        open(path, "rb") as raw,
+        _progress(f"unpacking {path.name}", path.stat().st_size) as bar,
+        tarfile.open(fileobj=raw, tarinfo=_Member) as tar,
+    ):
+        for member in tar:
+            # tarfile remembers every member, for links that we follow ourselves.
+            tar.members.clear()
+            bar.update(raw.tell() - bar.n)
+            if _of_macos(member.name):
+                continue
+            unpacked.place(member.name)
+            name = posixpath.normpath(member.name)
+            if member.isdir():
+                unpacked.make_folder(member.name)
+            elif member.isreg():
+                source = tar.extractfile(member)
+                assert source is not None
+                unpacked.write(member.name, source, member.mtime)
+                files[name] = member.mtime
+            elif member.islnk() or member.issym():
+                unpacked.spend(MEMBER)
+                # A symbolic link counts from its own folder, a hard link from the archive's top.
+                place = posixpath.dirname(name) if member.issym() else ""
+                links[name] = member.name, posixpath.normpath(posixpath.join(place, member.linkname))
+            else:
+                raise unpacked.refusal(f"holds {member.name!r}, which is not a file")
     for name, (written, target) in links.items():
         seen = {name}
         while target in links and target not in seen:
@@ -419,27 +418,23 @@ def _unpack_tar(path: Path, folder: Path, budget: _Budget) -> None:
             target = links[target][1]
         found = [target] if target in files else [name for name in files if name.startswith(f"{target}/")]
         if not found:
-            raise InputError(
-                f"{path} holds the link {written!r}, which leads out of it; this archive is not the corpus"
-            )
+            raise unpacked.refusal(f"holds the link {written!r}, which leads out of it")
         for name in found:
-            copy = _inside(folder, written + name.removeprefix(target), path)
-            budget.copy(open(_inside(folder, name, path), "rb"), copy, files[name])
+            source = open(unpacked.place(name), "rb")
+            unpacked.write(written + name.removeprefix(target), source, files[name])
 
 
-def _unpack_zip(path: Path, folder: Path, budget: _Budget) -> None:
+def _unpack_zip(path: Path, unpacked: _Unpacked) -> None:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if _of_macos(member.filename):
                 continue
-            destination = _inside(folder, member.filename, path)
             if stat.S_ISLNK(member.external_attr >> 16):
-                raise InputError(f"{path} holds the link {member.filename!r}; this archive is not the corpus")
+                raise unpacked.refusal(f"holds the link {member.filename!r}")
             if member.is_dir():
-                budget.spend(MEMBER)
-                destination.mkdir(parents=True, exist_ok=True)
+                unpacked.make_folder(member.filename)
             else:
-                budget.copy(archive.open(member), destination, _zip_time(member))
+                unpacked.write(member.filename, archive.open(member), _zip_time(member))
 
 
 def _zip_time(member: zipfile.ZipInfo) -> float:

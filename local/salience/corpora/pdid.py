@@ -7,7 +7,6 @@ The corpus of Sameti et al. (2025) has no public copy; `fetch` unpacks the
 user's.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,6 +18,7 @@ from salience.corpora.labels import rows_of
 from salience.corpora.splits import groups_of, split_speakers
 from salience.data.directories import unsorted
 from salience.data.records import Utterance
+from salience.data.tables import number as parse_number
 from salience.data.text import clean
 from salience.errors import InputError
 from salience.files import whole_file
@@ -138,15 +138,10 @@ def _clip(values: dict[str, str], place: str) -> Clip:
 
 
 def _number(value: str, name: str, place: str) -> float | None:
-    if not value.strip():
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+    found = parse_number(value)
+    if found is None and value.strip():
         raise InputError(f"{place} has {value!r} for {name}, which is not a number; correct it or leave it empty")
-    return number
+    return found
 
 
 def sorted_ids(clips: Sequence[Clip]) -> dict[str, str]:
