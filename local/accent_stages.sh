@@ -1,27 +1,26 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # the recipe that sources this sets the variables
 # Stages 2 to 9 of the accent recipes: the method of Sameti et al. (2025), standing once.
-# A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, seeds; recogniser, model;
+# A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, methods, seeds; recogniser, model;
 # conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed, check_space.
 # Where it takes accents out of training in turn, folds are their names, and each fold has folders of its own.
 
 . stages.sh
 
-[ -n "$systems" ] || fail "--systems needs at least one of zero-shot, plain, specaugment, random-mask, other-mask, gradcam and gradcam++"
-takes systems "$systems" 'zero-shot|plain|specaugment|random-mask|other-mask|gradcam(\+\+)?' \
-    "some of zero-shot, plain, specaugment, random-mask, other-mask, gradcam and gradcam++"
-
 check_options "a number" "$whole" standard_train
 check_options "numbers separated by spaces" "$decimals" speed_factors
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
-trained=$(for s in $systems; do [ "$s" = zero-shot ] || echo "$s"; done | xargs)
-masked=$(for s in $trained; do [ "$s" = plain ] || echo "$s"; done | xargs)
-mapped=$(for s in $masked; do [ "$s" = specaugment ] || echo "$s"; done | xargs) # whose masks come from maps
+
+[ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
+systems_config=$(if [ -n "$systems_config" ]; then from_caller "$systems_config"; else settings_of systems.yaml; fi)
+# Sets untrained, trained, masked and mapped (of these systems), mask_methods, methods, pictured and pictured_method.
+described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods")
+eval "$described"
 
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
 
 bins=80 zero_shot=()
-case " $systems " in *" zero-shot "*) zero_shot=(--decoding "$conf/decode.yaml") ;; esac
+[ -z "$untrained" ] || zero_shot=(--decoding "$conf/decode.yaml")
 if [ "$recogniser" = whisper ] && [ "$model" != mini ]; then
     [ ! -e "$(from_caller "$model")" ] || model=$(from_caller "$model")
     # A model that cannot be opened is told now, not in stage 6.  Stage 2 makes features with as many bins as it reads.
@@ -31,17 +30,17 @@ if [ "$recogniser" = whisper ] && [ "$model" != mini ]; then
 fi
 
 needed_sets() { # needed_sets <test sets>: these, and what classifier and recognisers learn from where the systems need that
-    echo "${mapped:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} $1" | xargs
+    echo "${methods:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} ${methods:+asr_train} $1" | xargs -n 1 | awk '!seen[$0]++' | xargs
 }
 
-trained_models() { # trained_models <systems>: "<system>/seed<n>" of each below $exp/recogniser/$recogniser; zero-shot has one
+trained_models() { # trained_models <systems>: "<system>/seed<n>" of each below $exp/recogniser/$recogniser; one that is not trained has no seeds
     local system s
     for system in $1; do
-        for s in $([ "$system" = zero-shot ] && echo 0 || echo "$seeds"); do echo "$system/seed$s"; done
+        for s in $(is_in "$system" "$untrained" && echo 0 || echo "$seeds"); do echo "$system/seed$s"; done
     done
 }
 
-settings_of() { # settings_of <finetune or decode>: the options that give a recogniser its settings, one word a line
+recogniser_settings() { # recogniser_settings <finetune or decode>: the options that give a recogniser its settings, one word a line
     local file
     file=$conf/$1$([ "$recogniser" = whisper ] || echo "_$recogniser").yaml
     [ "$1" = decode ] || file=${finetune_config:-$file}
@@ -62,9 +61,9 @@ extract_features() { # stage 2: log-mel archives of the sets that the systems ne
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 
-train_classifier() { # stage 3: the listener that tells accents apart
-    if [ -z "$mapped" ]; then passed "no classifier is needed for --systems '$systems'"; return; fi
-    needs_set cls_train "leave out the systems whose masks come from its classifier ($mapped) with --systems"
+train_classifier() { # stage 3: the accent classifier
+    if [ -z "$methods" ]; then passed "no classifier is needed for --systems '$systems'"; return; fi
+    needs_set cls_train "leave out the systems whose masks come from its classifier (${mapped:-only --methods}) with --systems"
     needs "$dump/cls_train/feats.scp" 2
     # shellcheck disable=SC2086
     OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/classifier/log/train.log" \
@@ -73,31 +72,37 @@ train_classifier() { # stage 3: the listener that tells accents apart
     grep -h ' on cls_' "$exp/classifier/log/train.log" | sed 's/^[^)]*) //' || true
 }
 
-map_saliency() { # stage 4: Grad-CAM, Grad-CAM++ and the two control maps
-    if [ -z "$mapped" ]; then passed "no maps are needed for --systems '$systems'"; return; fi
+map_saliency() { # stage 4: maps by every method that the systems, or --methods, need
+    local method
+    if [ -z "$methods" ]; then passed "no maps are needed for --systems '$systems'"; return; fi
     needs "$exp/classifier/model.safetensors" 3
     split_sets "$map_sets"
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$exp/saliency/log/map.JOB.log" \
-        map_saliency.py --data "$data" --features "$dump" --sets "$map_sets" --classifier "$exp/classifier" \
-        --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" --seed "$seed" --device "$device" \
-        --check-space "$check_space"
-    for kind in gradcam gradcam++ random; do
-        merge_archives.py --folder "$exp/saliency/$kind" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"
+        map_saliency.py --model "$exp/classifier" --methods "$methods" --data "$data" --features "$dump" \
+        --sets "$map_sets" --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" \
+        --seed "$seed" --device "$device" --check-space "$check_space"
+    for method in $methods; do
+        merge_archives.py --folder "$exp/saliency/$method" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"
     done
-    pair_maps.py --maps "$exp/saliency" --features "$dump" --sets "$map_sets"
+}
+
+needs_maps() { # needs_maps: those that the masks of the asked systems come from
+    local method
+    for method in $mask_methods; do needs "$exp/saliency/$method/$asr_train/saliency.scp" 4; done
 }
 
 mask_features() { # stage 5: the masked copies, and which share of each utterance they hide
+    local system
     if [ -z "$masked" ]; then passed "no masks are needed for --systems '$systems'"; return; fi
-    [ -z "$mapped" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
+    needs_maps
     split_sets "$map_sets"
     $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
-        mask_features.py --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" \
-        --sets "$map_sets" --variants "$masked" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
+        mask_features.py --systems "$systems_config" --only "$masked" --data "$data" --features "$dump" \
+        --maps "$exp/saliency" --sets "$map_sets" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
         --check-space "$check_space"
-    for variant in $masked; do
-        merge_archives.py --folder "$exp/masked/$variant" --sets "$map_sets" --name feats --jobs "$nj" \
+    for system in $masked; do
+        merge_archives.py --folder "$exp/masked/$system" --sets "$map_sets" --name feats --jobs "$nj" \
             --data "$data" --tables masked_share
     done
 }
@@ -114,16 +119,16 @@ finetune() { # stage 6: a recogniser for each system and seed, all from the same
     renamed_folders "whisper=recogniser/whisper"
     needs_set asr_train
     needs "$dump/$asr_train/feats.scp" 2
-    [ -z "$mapped" ] || needs "$exp/saliency/gradcam/$asr_train/saliency.scp" 4
+    needs_maps
     mkdir -p "$folder/log"
     start_from
     for one in $(trained_models "$trained"); do
-        echo "--model $(quoted "$model") --variant ${one%/*} --seed ${one##*seed} --out $folder/$one"
+        echo "--model $(quoted "$model") --system ${one%/*} --seed ${one##*seed} --out $folder/$one"
     done > "$folder/log/trainings"
-    mapfile -t settings < <(settings_of finetune)
+    mapfile -t settings < <(recogniser_settings finetune)
     # shellcheck disable=SC2046,SC2086
     in_array "$folder/log/finetune" "$folder/log/trainings" $(trainings) -- $launcher finetune.py --recogniser "$recogniser" \
-        "${settings[@]}" --masking "$conf/masking.yaml" --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" \
+        "${settings[@]}" --systems "$systems_config" --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" \
         --masks "$masks" --train-set "$asr_train" --dev-set asr_dev --ngpu "$ngpu"
 }
 
@@ -132,11 +137,11 @@ decode() { # stage 7: hypotheses of every recogniser for every test set
     renamed_folders "whisper=recogniser/whisper"
     for one in $(trained_models "$trained"); do needs "$folder/$one/history.json" 6; done
     mkdir -p "$folder/log"
-    case " $systems " in *" zero-shot "*) start_from ;; esac
+    [ -z "$untrained" ] || start_from
     for one in $(trained_models "$systems"); do
-        echo "--models $([ "$one" = zero-shot/seed0 ] && quoted "$(quoted "$model")" || echo "$folder/$one") --out $folder/$one/decode"
+        echo "--models $(is_in "${one%/*}" "$untrained" && quoted "$(quoted "$model")" || echo "$folder/$one") --out $folder/$one/decode"
     done > "$folder/log/decodings"
-    mapfile -t settings < <(settings_of decode)
+    mapfile -t settings < <(recogniser_settings decode)
     # shellcheck disable=SC2086
     $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$folder/log/decodings")" "$folder/log/decode.JOB.log" \
         nth_line.sh "$folder/log/decodings" JOB decode.py --recogniser "$recogniser" "${settings[@]}" --features "$dump" \
@@ -153,7 +158,7 @@ score_words() { # stage 8: WER and CER, raw and normalised, for each set and acc
 }
 
 report_results() { # stage 9, after fresh_figures: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
-    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold one set example each shown learnt=() shares=() drawn=()
+    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold one set example each learnt=() shares=() drawn=()
     [ -n "$test_sets" ] || fail "there is no test set in $PWD/$data; stage 1 writes them"
     for fold in ${folds:-all}; do
         for one in $(trained_models "$systems"); do
@@ -167,12 +172,11 @@ report_results() { # stage 9, after fresh_figures: report_results <folders> <cor
     # Of what other folds, systems and seeds have left nothing is taken.
     each="{fold:$(one_of "$fold")}"
     folders=${folders//\{fold\}/$each}
-    if [ -n "$mapped" ]; then # the pictures are of Grad-CAM's masks, where a system has them
-        case " $mapped " in *" gradcam "*) shown=gradcam ;; *) shown=${mapped%% *} ;; esac
-        learnt=(--classifier "exp$folders/classifier/{system}.cls_test.json")
+    [ -z "$methods" ] || learnt=(--classifier "exp$folders/classifier/{system}.cls_test.json")
+    if [ -n "$pictured" ]; then
         drawn=(--data "data$example/$asr_train" --features "dump$example/$asr_train/feats.scp"
-            --maps "exp$example/saliency/$([ "$shown" = gradcam++ ] && echo gradcam++ || echo gradcam)/$asr_train/saliency.scp"
-            --masked "exp$example/masked/$shown/$asr_train/feats.scp")
+            --maps "exp$example/saliency/$pictured_method/$asr_train/saliency.scp"
+            --masked "exp$example/masked/$pictured/$asr_train/feats.scp")
     fi
     [ -z "$masked" ] || shares=(--masked-shares "exp$folders/masked/{system:$(one_of "$masked")}/$asr_train/masked_share")
     [ -z "$trained" ] || drawn+=(--histories "exp$folders/recogniser/$recogniser/{system:$(one_of "$trained")}/seed{seed:$(one_of "$seeds")}/history.json")

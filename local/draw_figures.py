@@ -11,7 +11,7 @@ from salience.features.archives import Archive
 from salience.features.logmel import FRAME_SHIFT
 from salience.files import read_json
 from salience.report.figures import confusion_matrix, training_curves, triptych
-from salience.saliency.maps import unit_map
+from salience.saliency.base import read_maps
 from salience.scoring.results import find
 
 logger = logging.getLogger("draw_figures")
@@ -65,7 +65,7 @@ def draw_figures(
                 curves, out / f"training_{value}.png", ylabel, title="Training, a line a seed", synthetic=synthetic
             )
     if data is not None and features is not None and maps is not None and masked is not None:
-        _draw_triptychs(out, synthetic, data, Archive(features), Archive(maps), Archive(masked), examples)
+        _draw_triptychs(out, synthetic, data, Archive(features), read_maps(maps), Archive(masked), examples)
     logger.info("the figures are in %s", out)
 
 
@@ -79,7 +79,7 @@ def _draw_triptychs(
         matrix = features[utterance.id]
         triptych(
             matrix,
-            unit_map(maps[utterance.id], *matrix.shape),
+            maps[utterance.id].unit(*matrix.shape),
             masked[utterance.id],
             out / f"triptych_{utterance.id}.png",
             f"{utterance.id}, {utterance.accent or 'accent unknown'}",

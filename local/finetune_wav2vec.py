@@ -14,10 +14,11 @@ from salience.data.symbols import Symbols, least_frames
 from salience.data.waveforms import Waveforms
 from salience.decoding.ctc import greedy, log_probabilities
 from salience.errors import InputError
-from salience.features.archives import Archive
 from salience.files import write_json
-from salience.masking.latents import LatentMasker, LatentMasking
+from salience.masking.apply import Masker, open_maps
+from salience.masking.systems import System, read_system
 from salience.models.wav2vec import FILES, Learning, files_of, frames_of, open_ctc, prepare, save_model
+from salience.registry import plugins_of
 from salience.steps import Step, is_first_process
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train
 from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
@@ -31,12 +32,13 @@ def finetune_wav2vec(
     tokens: Path,
     start: str = "random",
     size: str = "base",
-    variant: str = "plain",
+    systems: Path | None = None,
+    system: str = "plain",
     train_set: str = "labelled_train",
     dev_set: str = "labelled_dev",
     packed: Path | None = None,
     maps: Path | None = None,
-    masking: LatentMasking = LatentMasking(),
+    task: str = "accent",
     learning: Learning = Learning(),
     training: TrainingSettings = TrainingSettings(learning_rate=1e-4, batch_size=8, accumulate=2),
     normaliser: str = "raw",
@@ -56,12 +58,13 @@ def finetune_wav2vec(
         tokens: tokens.txt of the vocabulary.
         start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files); its language head is not used.
         size: Of a random start: base or mini.
-        variant: plain, specaugment, random-mask or gradcam.
+        systems: The recipe's systems.yaml; without one, nothing is masked.
+        system: Which of its systems to train.
         train_set: Set to learn from.
         dev_set: Set that chooses the epoch.
         packed: Folder of the packed sets; without one the recordings are decoded each time.
-        maps: saliency.scp of the training set, for gradcam and random-mask.
-        masking: How latent frames are masked.
+        maps: Folder of the saliency maps, for systems whose masks come from maps.
+        task: Folder of the maps between method and set.
         learning: Which weights learn, and how fast.
         training: Settings of the training.
         normaliser: Of the text, targets and references alike.
@@ -69,17 +72,17 @@ def finetune_wav2vec(
         seed: Of the head, order, masks and dropout.
         ngpu: GPUs to use.
     """
-    mapped = variant in ("gradcam", "random-mask")
-    if mapped and maps is None:
-        raise InputError(f"the variant {variant} needs --maps, the saliency.scp of {train_set} that stage 4 wrote")
+    chosen = read_system(systems, system) if systems else System()
+    if chosen.methods and maps is None:
+        raise InputError(f"the system {system} needs --maps, the folder that stage 4 wrote")
+    opened, used = open_maps(maps, str(Path(task, train_set)), chosen)
     sets = {name: Waveforms(data / name, packed / name if packed else None, scaled) for name in (train_set, dev_set)}
     step = Step(
         out / "step.json",
         {
             "start": start,
             "size": size,
-            "variant": variant,
-            "masking": masking,
+            "system": chosen,
             "learning": learning,
             "training": training,
             "normaliser": normaliser,
@@ -90,7 +93,8 @@ def finetune_wav2vec(
         inputs=[
             tokens,
             *(path for name, w in sets.items() for path in (*w.inputs, data / name / "text")),
-            *([maps] if mapped else []),
+            *used,
+            *plugins_of(*chosen.policies),
             *files_of(start),
         ],
         outputs=[out / name for name in (*FILES, "tokens.txt", "history.json")],
@@ -112,7 +116,8 @@ def finetune_wav2vec(
         if long:
             logger.info("%d utterances have more symbols than frames, so that nothing is learnt from them", long)
         finish = prepare(model, learning)
-        masker = LatentMasker(variant, masking, Archive(maps) if mapped else {}, seed)
+        frames = {key: int(frames_of(model.config, count)) for key, count in sets[train_set].samples.items()}
+        masker = Masker(chosen, seed, opened, frames)
         utterances = TranscribedUtterances(sets[train_set], targets, model.config, masker)
         history = train(
             Wav2VecCTC(model),

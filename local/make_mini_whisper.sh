@@ -8,8 +8,8 @@ case $# in 1 | 2) ;; *) echo "usage: make_mini_whisper.sh <file> [<language>]" >
 model=$1
 language=${2:-en}
 case $language in
-    en) corpus=librispeech option=--librispeech settings=$SALIENCE_ROOT/conf/whisper_mini.yaml start=new-mini size=3000 variant=specaugment ;;
-    fa) corpus=common_voice_persian option=--persian settings=$SALIENCE_ROOT/conf/whisper_mini_fa.yaml size=800 variant=plain
+    en) corpus=librispeech option=--librispeech settings=$SALIENCE_ROOT/conf/whisper_mini.yaml start=new-mini size=3000 system=specaugment ;;
+    fa) corpus=common_voice_persian option=--persian settings=$SALIENCE_ROOT/conf/whisper_mini_fa.yaml size=800 system=plain
         start=$(dirname "$model")/../whisper-mini/mini.pt ;;
     *) echo "make_mini_whisper.sh: there is no mini Whisper for the language $language; there are en and fa" >&2; exit 1 ;;
 esac
@@ -28,7 +28,7 @@ echo "making the mini Whisper ($language), once: some minutes; its log is $work/
     extract_features.py --data "$work/data" --sets "asr_train asr_dev" --out "$work/dump"
     merge_archives.py --folder "$work/dump" --sets "asr_train asr_dev" --name feats --jobs 1 --tables utt2num_frames
     finetune.py --recogniser whisper --config "$settings" --data "$work/data" --features "$work/dump" --out "$work/train" \
-        --model "$start" --variant "$variant" --language "$language" --train-set asr_train --dev-set asr_dev
+        --model "$start" --systems "$SALIENCE_ROOT/egs/librispeech_edacc/conf/systems.yaml" --system "$system" --language "$language" --train-set asr_train --dev-set asr_dev
 } >> "$work/make.log" 2>&1 || { tail -n 5 "$work/make.log" >&2; exit 1; }
 mv "$work/train/model.pt" "$model"
 echo "$made_with" > "$work/made_with"

@@ -1,148 +1,121 @@
 #!/usr/bin/env python3
-"""Stage 4: Grad-CAM, Grad-CAM++ and control maps of one job's share of each set."""
+"""Stage 4: the saliency maps of one job's share of each set, by any methods, for an accent classifier or wav2vec 2.0."""
 
 import logging
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import torch
-from more_itertools import chunked
-
 from salience import program
-from salience.data.directories import read_data_dir
-from salience.data.tables import read_table
-from salience.errors import InputError
-from salience.features.archives import Archive, ArchiveWriter, archive_bytes
-from salience.features.logmel import floor_of, pad_frames
+from salience.data.tables import write_table
+from salience.features.archives import ArchiveWriter
 from salience.files import require_space, write_json
-from salience.models.accent_cnn import load_classifier
 from salience.progress import bar
-from salience.randomness import generator
-from salience.saliency.gradcam import cam_maps
-from salience.saliency.maps import STRIDE, columns_for
-from salience.steps import Step, fingerprint
+from salience.registry import plugins_of
+from salience.saliency.explained import Target, bytes_of_maps, load_explained, maps_of_set
+from salience.saliency.methods import METHODS
+from salience.steps import Step
 
 logger = logging.getLogger("map_saliency")
 
-KINDS = ("gradcam", "gradcam++", "random")
-
 
 def map_saliency(
+    model: Path,
     data: Path,
-    features: Path,
     sets: str,
-    classifier: Path,
     out: Path,
-    job: int = 1,
-    jobs: int = 1,
-    target: Literal["predicted", "true"] = "predicted",
+    methods: str = "gradcam",
+    features: Path | None = None,
+    task: str = "",
+    target: Literal["predicted", "true", "greedy", "reference"] = "predicted",
+    per_character: bool = False,
+    max_per_accent: int = 0,
+    normaliser: str = "raw",
+    job: int = 0,
+    jobs: int = 0,
     compress: bool = True,
     batch_size: int = 8,
     seed: int = 1,
     device: str = "cpu",
     check_space: bool = True,
 ) -> None:
-    """Write out/KIND/SET/saliency.JOB.{ark,scp} and saliency.json for gradcam, gradcam++ and random.
+    """Write out/METHOD/[TASK/]SET/saliency.{ark,scp} and saliency.json for each method.
 
-    A map is the signed weighted sum of the last convolution's activations at
-    its own resolution, (columns, rows): 8 frames by 8 bins a point, columns up
-    to one beyond the last real frame.  `random` is uniform noise of that size,
-    the control.  All three come from one pass.
+    A map is (columns, rows) at the method's own resolution, which
+    saliency.json states.  Of wav2vec 2.0 it is (latent frames, 1), in [0, 1];
+    with --per-character (frames, symbols), and the table `symbols` says which
+    they are.  An utterance whose text has more symbols than CTC can write in
+    its frames has no map for --target reference.  Methods that look at the
+    same layer share a pass.  Of an array of jobs, each writes saliency.JOB for
+    merge_archives.py.
 
     Args:
-        data: Folder of the data directories (accents, for --target true).
-        features: Folder of the features.
+        model: Folder of an accent classifier, or of a classifier or CTC model of wav2vec 2.0.
+        data: Folder of the data directories.
         sets: Names of the sets, separated by spaces.
-        classifier: Folder of the accent classifier.
         out: Folder for the maps.
-        job: This job's number.
-        jobs: How many jobs share the work.
-        target: The class to explain: what the classifier says, or the label.
+        methods: Saliency methods, separated by spaces: gradcam, gradcam++, integrated-gradients, smoothgrad, occlusion,
+            the control random, and those of plug-ins.
+        features: Folder of the features, or of the packed signals; without one wav2vec 2.0 decodes the recordings.
+        task: What the maps explain, a folder between method and set: accent or gender, of whose classes --target true is
+            one, or any name for CTC.
+        target: Of a classifier: the predicted class or the true one.  Of a CTC model: the symbols of the best path
+            (greedy) or of the text (reference) in their frames.
+        per_character: A map for each symbol of a CTC model.
+        max_per_accent: At most this many utterances per accent; 0 maps all.
+        normaliser: Normaliser of the text, for --target reference.
+        job: This job's number; it takes its share of the sets' split.
+        jobs: Number of parallel jobs; 0 is no array.
         compress: Store one byte a value; float32 otherwise.
-        batch_size: Utterances explained at a time.
-        seed: Of the random control.
+        batch_size: Utterances, or symbols of one, explained at a time.
+        seed: Random seed of methods that draw.
         device: cpu or cuda.
         check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
-    model = load_classifier(classifier, device)
+    chosen = Target(target, task or "accent", per_character, normaliser)
+    names, suffix = list(dict.fromkeys(methods.split())), f".{job}" if jobs else ""
+    functions = {name: METHODS[name] for name in names}
+    explained = load_explained(model, chosen, device)
     if check_space:
-        columns = [
-            columns_for(int(frames))
-            for name in sets.split()
-            for frames in read_table(features / name / "utt2num_frames").values()
-        ]
-        needed = len(KINDS) * archive_bytes(columns, model.settings.bins // STRIDE, compress)
-        require_space(out, (out / kind / name for kind in KINDS for name in sets.split()), needed, "the maps")
+        whole = [explained.open(data / name, features and features / name, max_per_accent) for name in sets.split()]
+        places = (out / method / task / name for method in names for name in sets.split())
+        require_space(out, places, bytes_of_maps(explained, whole, names, compress), "the maps")
     for name in sets.split():
-        share = data / name / f"split{jobs}" / str(job)
-        step = Step(
-            out / "gradcam" / name / f"saliency.{job}.step.json",
-            {"jobs": jobs, "target": target, "compress": compress, "seed": seed},
-            inputs=[share, features / name / "feats.scp", classifier / "model.safetensors"],
-            outputs=[out / kind / name / f"saliency.{job}.scp" for kind in KINDS],
-        )
-        if step.is_done():
-            continue
-        archive = Archive(features / name / "feats.scp")
-        labels = _labels(share, model.settings.classes, name) if target == "true" else {}
-        frames = read_table(features / name / "utt2num_frames")
-        # Similar lengths together: a batch costs what its longest utterance costs.
-        utterances = sorted((u.id for u in read_data_dir(share)), key=lambda u: (int(frames[u]), u))
-        with step, ExitStack() as stack:
-            writers = {
-                kind: stack.enter_context(ArchiveWriter(out / kind / name / f"saliency.{job}", compress))
-                for kind in KINDS
-            }
-            for batch in bar(chunked(utterances, batch_size), f"maps of {name}", -(-len(utterances) // batch_size)):
-                matrices = [archive[utterance] for utterance in batch]
-                # One frame beyond the longest if there is room, so that every row ends in its own padding.
-                longest = max(map(len, matrices))
-                length = longest + (longest < model.settings.frames)
-                padded = torch.from_numpy(np.stack([pad_frames(m, length, floor_of(m)) for m in matrices])).to(device)
-                classes = torch.tensor([labels[u] for u in batch], device=device) if labels else None
-                with torch.no_grad():
-                    maps = model.feature_maps(padded)
-                gradcam, gradcam_plus, _ = cam_maps(maps, model.head, classes)
-                for utterance, matrix, *pair in zip(
-                    batch, matrices, gradcam.cpu().numpy(), gradcam_plus.cpu().numpy(), strict=True
-                ):
-                    columns = min(columns_for(len(matrix)), pair[0].shape[1])
-                    for kind, native in zip(KINDS, pair, strict=False):
-                        writers[kind].write(utterance, native[:, :columns].T)
-                    noise = generator(seed, utterance, "random map").random((columns, pair[0].shape[0]))
-                    writers["random"].write(utterance, noise)
-            if job == 1:
-                for kind in KINDS:
-                    write_json(
-                        out / kind / name / "saliency.json",
-                        {
-                            "method": kind,
-                            "layer": f"convolutions.{len(model.convolutions) - 1}",
-                            "class": target if kind != "random" else None,
-                            "classes": list(model.settings.classes),
-                            "frames_per_column": STRIDE,
-                            "bins_per_row": STRIDE,
-                            "frames": model.settings.frames,
-                            "bins": model.settings.bins,
-                            "signed": kind != "random",
-                            "checkpoint": fingerprint(classifier / "model.safetensors"),
-                        },
-                    )
-        logger.info("wrote %d maps of each kind to %s/*/%s", len(utterances), out, name)
-
-
-def _labels(share: Path, classes: tuple[str, ...], name: str) -> dict[str, int]:
-    labels = {}
-    for utterance in read_data_dir(share):
-        if utterance.accent not in classes:
-            raise InputError(
-                f"{share}: {utterance.id} has the accent {utterance.accent!r}, which the classifier never saw"
-                f" ({', '.join(classes)}); use --target predicted for the set {name}"
+        share = data / name / f"split{jobs}" / str(job) if jobs else data / name
+        source = explained.open(share, features and features / name, max_per_accent)
+        folders = {method: out / method / task / name for method in names}
+        settings = {**asdict(chosen), "max_per_accent": max_per_accent, "jobs": jobs, "compress": compress}
+        steps = {
+            method: Step(
+                folder / f"saliency{suffix}.step.json",
+                {**settings, "seed": seed, "sound": source.identity},
+                inputs=[*source.inputs, *explained.files, *plugins_of(functions[method])],
+                outputs=[folder / f"saliency{suffix}.scp"],
             )
-        labels[utterance.id] = classes.index(utterance.accent)
-    return labels
+            for method, folder in folders.items()
+        }
+        missing = [method for method, step in steps.items() if not step.is_done()]
+        if not missing:
+            continue
+        with ExitStack() as stack:
+            writers = {}
+            for method in missing:
+                stack.enter_context(steps[method])
+                writers[method] = stack.enter_context(ArchiveWriter(folders[method] / f"saliency{suffix}", compress))
+            symbols, maps = {}, {}
+            found_of = maps_of_set(explained, source, missing, batch_size, seed)
+            for key, maps, spoken in bar(found_of, f"maps of {name}", len(source.frames)):
+                for method, found in maps.items():
+                    writers[method].write(key, found.values)
+                symbols[key] = spoken
+            for method, found in maps.items():
+                if per_character:
+                    write_table(folders[method] / f"symbols{suffix}", symbols)
+                if job <= 1:
+                    about = {field: value for field, value in vars(found).items() if field != "values"}
+                    write_json(folders[method] / "saliency.json", {**about, **explained.about()})
+        logger.info("wrote maps of %d utterances to %s: %s", len(symbols), out / "*" / task / name, ", ".join(missing))
 
 
 if __name__ == "__main__":

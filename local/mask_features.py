@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
-"""Stage 5: masked features of one job's share of a set, one variant after the other."""
+"""Stage 5: the masks of one job's share of each set, and the masked features, one system after the other."""
 
 import logging
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from salience import program
-from salience.data.directories import read_data_dir
 from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive, ArchiveWriter, archive_bytes
 from salience.files import require_space
-from salience.masking.apply import Masker, apply_mask, open_maps
-from salience.masking.policies import Masking
+from salience.masking.apply import Masker, apply_mask, open_maps, set_sizes
+from salience.masking.systems import asked_systems
 from salience.progress import bar
+from salience.registry import plugins_of
 from salience.steps import Step
 
 logger = logging.getLogger("mask_features")
@@ -23,78 +26,78 @@ def mask_features(
     features: Path,
     maps: Path,
     sets: str,
-    variants: str,
+    systems: Path,
+    only: str,
     out: Path,
-    job: int = 1,
-    jobs: int = 1,
-    masking: Masking = Masking(),
-    archives: bool = True,
+    task: str = "",
+    job: int = 0,
+    jobs: int = 0,
+    archives: Literal["features", "masks", "none"] = "features",
     compress: bool = False,
     seed: int = 1,
     check_space: bool = True,
 ) -> None:
-    """Write out/VARIANT/SET/feats.JOB.{ark,scp} and masked_share.JOB, the masked share of each utterance.
+    """Write out/SYSTEM/SET/feats.{ark,scp} or mask.{ark,scp}, and masked_share, the masked share of each utterance.
 
-    These are the masks of epoch 0.  Fine-tuning reads them with `--masks
-    fixed`, or draws the masks again in each epoch from the maps.
+    These are the masks of epoch 0.  Fine-tuning reads masked features with
+    `--masks fixed`, or draws the masks again in each epoch from the maps.  A
+    mask is 1 where a point is masked; of wav2vec 2.0's latent frames it is
+    (frames, 1).  Of an array of jobs, each writes feats.JOB for
+    merge_archives.py.
 
     Args:
         data: Folder of the data directories.
-        features: Folder of the features.
+        features: Folder of the features, or of packed signals, which stand for wav2vec 2.0's latent frames.
         maps: Folder of the saliency maps.
         sets: Names of the sets, separated by spaces.
-        variants: Kinds of masks, separated by spaces.
-        out: Folder for the masked features.
-        job: This job's number.
-        jobs: How many jobs share the work.
-        masking: Policies and fill.
-        archives: Write the features; otherwise only the shares.
+        systems: The recipe's systems.yaml.
+        only: Systems to mask for, separated by spaces.
+        out: Folder for the masks or masked features.
+        task: Folder of the maps between method and set, where there is one.
+        job: This job's number; it takes its share of the sets' split.
+        jobs: Number of parallel jobs; 0 is no array.
+        archives: Write masked features, masks, or only the shares.
         compress: Store one byte a value.
-        seed: Of the draws.
+        seed: Random seed of the masks, as in the training.
         check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
-    if check_space and archives:
-        places = [out / variant / name for variant in variants.split() for name in sets.split()]
-        needed = len(variants.split()) * sum(_bytes(features / name, compress) for name in sets.split())
-        require_space(out, places, needed, "the masked features")
-    for name in sets.split():
-        share = data / name / f"split{jobs}" / str(job)
-        source = Archive(features / name / "feats.scp")
-        for variant in variants.split():
-            place = out / variant / name
-            loaded, used = open_maps(maps, name, variant)
-            outputs = [place / f"masked_share.{job}", *([place / f"feats.{job}.scp"] if archives else [])]
+    asked, suffix = asked_systems(systems, only), f".{job}" if jobs else ""
+    sizes = {name: set_sizes(features / name) for name in sets.split()}
+    if check_space and archives != "none":
+        places = [out / system / name for system in asked for name in sizes]
+        needed = sum(archive_bytes(frames.values(), bins, compress) for frames, bins in sizes.values())
+        require_space(out, places, len(asked) * needed, "the masked features")
+    prefix = "mask" if archives == "masks" else "feats"
+    for name, (frames, bins) in sizes.items():
+        share = data / name / f"split{jobs}" / str(job) if jobs else data / name
+        source = Archive(features / name / "feats.scp") if archives == "features" else None
+        for label, system in asked.items():
+            place = out / label / name
+            opened, used = open_maps(maps, str(Path(task, name)), system)
             step = Step(
-                place / f"feats.{job}.step.json",
-                {"jobs": jobs, "masking": masking, "archives": archives, "compress": compress, "seed": seed},
-                inputs=[share, features / name / "feats.scp", *used],
-                outputs=outputs,
+                place / f"{prefix}{suffix}.step.json",
+                {"jobs": jobs, "system": system, "archives": archives, "compress": compress, "seed": seed},
+                inputs=[share, *used, *plugins_of(*system.policies), *([source.path] if source else [])],
+                outputs=[place / f"masked_share{suffix}"]
+                + ([place / f"{prefix}{suffix}.scp"] if archives != "none" else []),
             )
             if step.is_done():
                 continue
-            masker = Masker(variant, masking, loaded, seed)
+            masker = Masker(system, seed, opened, frames)
             shares = {}
-            with step, ArchiveWriter(place / f"feats.{job}", compress) if archives else nullcontext() as writer:
-                for utterance in bar(read_data_dir(share), f"{variant} of {name}"):
-                    matrix = source[utterance.id]
-                    keep = masker.mask(utterance.id, *matrix.shape, epoch=0)
-                    shares[utterance.id] = f"{1 - keep.mean():.4f}"
-                    if writer is not None:
-                        writer.write(utterance.id, apply_mask(matrix, keep, masking.fill))
-                write_table(place / f"masked_share.{job}", shares)
-            logger.info(
-                "%s: masked %.1f %% of %d utterances",
-                place,
-                100 * sum(map(float, shares.values())) / len(shares),
-                len(shares),
-            )
-
-
-def _bytes(features: Path, compress: bool) -> int:
-    """What a copy of a set's features takes."""
-    source = Archive(features / "feats.scp")
-    frames = map(int, read_table(features / "utt2num_frames").values())
-    return archive_bytes(frames, source[next(iter(source))].shape[1], compress) if source else 0
+            writing = archives != "none"
+            with step, ArchiveWriter(place / f"{prefix}{suffix}", compress) if writing else nullcontext() as writer:
+                for key in bar(read_table(share / "utt2spk"), f"{label} of {name}"):
+                    matrix = source[key] if source else None
+                    keep = masker.keep(key, *((frames[key], bins) if matrix is None else matrix.shape), epoch=0)
+                    shares[key] = f"{1 - keep.mean():.6f}"
+                    if matrix is not None:
+                        writer.write(key, apply_mask(matrix, keep, system.fill))
+                    elif writer is not None:
+                        writer.write(key, (~keep).astype(np.float32))
+                write_table(place / f"masked_share{suffix}", shares)
+            masked = 100 * np.mean([float(part) for part in shares.values()])
+            logger.info("%s: masked %.1f %% of %d utterances", place, masked, len(shares))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ mini=false               # true: a small synthetic corpus in the same format
 skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 check_space=true         # false: skip the free-space check before features, maps or audio are written
 conf=                    # folder of settings (default: conf; mini: conf/mini)
+plugins=                 # Python files that add saliency methods, policies or recognisers, separated by spaces
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 renamed=

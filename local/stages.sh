@@ -140,6 +140,10 @@ fetch() { # fetch <corpus>: stage 0 for one corpus, with the root or archive tha
         ${!root:+--root "$(from_caller "${!root}")"} ${!archive:+--archive "$(from_caller "${!archive}")"}
 }
 
+is_in() { # is_in <word> <words>
+    case " $2 " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
 from_caller() { # a relative path counts from where the user called the top-level run.sh
     case $1 in /*) echo "$1" ;; *) echo "${SALIENCE_CALLER:-$PWD}/$1" ;; esac
 }
@@ -151,6 +155,12 @@ settings_of() { # settings_of <file>: where it is: in the folder of settings, or
     done
     echo "$folder/$1"
 }
+
+# Python files that add saliency methods, policies and recognisers.
+if [ -n "${plugins:-}" ]; then
+    SALIENCE_PLUGINS=$(for file in $plugins; do from_caller "$file"; done | paste -sd : -)
+    export SALIENCE_PLUGINS
+fi
 
 quoted() { # quoted <word>: as a word of a line that nth_line.sh reads; there JOB and blanks in it stay what they are
     echo "'${1//\'/\'\\\'\'}'"

@@ -17,6 +17,7 @@ starts=                  # where recognisers start (default: random own spanish 
                          # own, the model that stage 3 pretrains, or a name in conf/starts.yaml
 variants=                # how recognisers from variant_start are masked, names in conf/systems.yaml (default: plain specaugment
                          # random-mask gradcam; mini: plain gradcam); those from other starts are plain
+methods="gradcam gradcam++" # saliency methods whose maps of the accent classifier are written, with those that the variants need
 variant_start=own        # the start of the classifiers, too; nothing is pretrained if neither this nor starts has own
 chunk=0                  # unlabelled clips on the disk at a time, decoded and trained on in chunks; 0 decodes all
 max_disk_gb=100          # what may lie below dump, decoded clips above all; the corpus and the models are not counted
@@ -102,40 +103,37 @@ if begin 3 "wav2vec 2.0: pretraining; classifiers of accent and gender"; then
     fi
 fi
 
-if begin 4 "saliency maps of the accent classifier, by Grad-CAM and Grad-CAM++"; then
+if begin 4 "saliency maps of the accent classifier"; then
     if [ -z "$mapped_variants$(all_of accent)" ]; then
         passed "there are no accents, so there is nothing to map"
     else
         needs_accents
         needs "$classifier/model.safetensors" 3
         # shellcheck disable=SC2086
-        $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_wav2vec.py --data "$data" --packed "$dump" --model "$classifier" \
-            --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device" --check-space "$check_space"
+        $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_saliency.py --model "$classifier" --methods "$methods" \
+            --data "$data" --features "$dump" --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device" --check-space "$check_space"
     fi
 fi
 
 if begin 5 "masks of the latent frames: those of the first epoch, and how much they hide"; then
     if [ -z "$masked_variants" ]; then
         passed "no masks are needed for --variants '$variants'"
-    elif [ -z "$mapped_variants$(all_of accent)" ]; then
-        passed "no maps are needed for --variants '$variants'"
     else
-        needs "$maps" 4
-        for variant in $masked_variants; do
-            mask_latents.py --variant "$variant" --maps "$maps" --out "$exp/masked/$variant/labelled_train" --seed "$first_seed"
-        done
+        needs_maps
+        mask_features.py --systems "$systems_config" --only "$masked_variants" --data "$data" --features "$dump" \
+            --maps "$exp/saliency" --task accent --sets labelled_train --out "$exp/masked" --archives masks --seed "$first_seed"
     fi
 fi
 
 if begin 6 "recognisers: CTC"; then
     needs "$tokens" 2
     if $pretrained; then needs "$own/model.safetensors" 3; fi
-    [ -z "$mapped_variants" ] || needs "$maps" 4
+    needs_maps
     lines=$(while read -r start variant s _ model; do
-        echo "--start $model --variant $variant --seed $s --out $models/$start/$variant/seed$s"
+        echo "--start $model --system $variant --seed $s --out $models/$start/$variant/seed$s"
     done <<< "$recognisers")
     train_array "$models/log/train" "$lines" finetune_wav2vec.py --config "$(settings_of finetune.yaml)" --data "$data" \
-        --packed "$dump" --tokens "$tokens" --normaliser catalan --maps "$maps"
+        --packed "$dump" --tokens "$tokens" --normaliser catalan --systems "$systems_config" --maps "$exp/saliency"
 fi
 
 if begin 7 "hypotheses, and maps of what each recogniser writes"; then
@@ -149,8 +147,8 @@ if begin 7 "hypotheses, and maps of what each recogniser writes"; then
     # shellcheck disable=SC2086
     run_array "$exp/saliency/log/ctc" \
         "--task ctc --per-character false"$'\n'"--task ctc-characters --per-character true" $gpu --max-jobs-run "$nj" -- \
-        map_wav2vec.py --data "$data" --packed "$dump" --model "$drawn_model" --sets labelled_test --out "$exp/saliency" \
-        --target reference --normaliser catalan --most-per-accent 3 --device "$device" --check-space "$check_space"
+        map_saliency.py --model "$drawn_model" --methods "gradcam gradcam++" --data "$data" --features "$dump" \
+        --sets labelled_test --out "$exp/saliency" --target reference --normaliser catalan --max-per-accent 3 --device "$device" --check-space "$check_space"
 fi
 
 if begin 8 "WER and CER, raw and normalised, for all and by accent"; then

@@ -21,6 +21,9 @@ seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 recogniser=whisper       # or one that a plug-in adds, with settings in finetune_<name>.yaml and decode_<name>.yaml
 model=mini               # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini
 systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
+methods=                 # further saliency methods whose maps stage 4 writes: integrated-gradients, smoothgrad, occlusion, ...
+plugins=                 # Python files that add saliency methods, policies or recognisers, separated by spaces
+systems_config=          # file that says what the systems are (default: systems.yaml in the folder of settings)
 masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
@@ -79,7 +82,7 @@ prepare_fold() { # prepare_fold <fold>
 if begin 1 "data directories of each fold, leakage";             then in_each_fold prepare_fold; fi
 if begin 2 "log-mel features";                                   then in_each_fold extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then in_each_fold train_classifier; fi
-if begin 4 "Grad-CAM, Grad-CAM++ and control maps";              then in_each_fold map_saliency; fi
+if begin 4 "saliency maps";                                      then in_each_fold map_saliency; fi
 if begin 5 "masked features";                                    then in_each_fold mask_features; fi
 if begin 6 "recognisers, one for each system and seed";          then in_each_fold finetune; fi
 if begin 7 "hypotheses";                                         then in_each_fold decode; fi

@@ -11,6 +11,7 @@ from typing import TypeVar
 from salience.errors import InputError
 
 T = TypeVar("T")
+_PREFIX = "salience_plugin_"
 
 
 class Registry(dict[str, T]):
@@ -53,10 +54,16 @@ def plugin_files() -> list[Path]:
     return [Path(name) for name in os.environ.get("SALIENCE_PLUGINS", "").split(os.pathsep) if name]
 
 
+def plugins_of(*entries: object) -> list[Path]:
+    """The plug-in files that these functions and classes come from, on which a step's outputs depend."""
+    modules = {getattr(entry, "__module__", "") for entry in entries}
+    return [Path(str(sys.modules[name].__file__)) for name in sorted(modules) if name.startswith(_PREFIX)]
+
+
 def load_plugins() -> None:
     """Import each of `plugin_files` once; what it registers is then found by name."""
     for path in plugin_files():
-        name = f"salience_plugin_{path.stem}"
+        name = _PREFIX + path.stem
         if name in sys.modules:
             continue
         if not path.is_file():

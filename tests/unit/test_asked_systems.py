@@ -28,11 +28,12 @@ class Project:
         for name in ("path.sh", "run.sh", "requirements.txt"):
             shutil.copy2(TOP / name, top / name)
         (top / ".venv").symlink_to((TOP / ".venv").resolve())
-        # What says which recognisers are asked for is no stub.
+        # What says which recognisers are asked for, and what they need, is no stub.
         (top / "local/salience").symlink_to(TOP / "local/salience")
         for path in [*top.glob("local/*.py"), *top.glob("egs/*/local/[!l]*.py"), top / "local/make_mini_whisper.sh"]:
-            path.write_text(STUB)
-            path.chmod(0o755)
+            if path.name != "describe_systems.py":
+                path.write_text(STUB)
+                path.chmod(0o755)
         (top / "utils/split_data.sh").write_text("#!/bin/sh\n")  # there is no data to split
 
     def has(self, recipe: str, *names: str) -> None:
@@ -119,7 +120,7 @@ def test_zero_shot_needs_test_sets_and_a_model(project: Project, recipe: str) ->
 def test_a_stage_that_no_system_needs_is_passed(
     project: Project, systems: str, passed: str, programs: list[str]
 ) -> None:
-    recipe, kinds = "librispeech_edacc", "gradcam gradcam++ random".split()
+    recipe = "librispeech_edacc"
     project.has(recipe, "data/mini/asr_train/utt2spk", "dump/mini/asr_train/feats.scp", "data/mini/ls/utt2spk")
     if "gradcam++" in systems:
         assert project.run(recipe, "3", "--systems", systems, code=1) == []
@@ -133,15 +134,17 @@ def test_a_stage_that_no_system_needs_is_passed(
             "dump/mini/cls_train/feats.scp",
             "exp/mini/classifier/model.safetensors",
         )
-        project.has(recipe, *(f"exp/mini/saliency/{kind}/asr_train/saliency.scp" for kind in kinds))
+        project.has(recipe, "exp/mini/saliency/gradcam++/asr_train/saliency.scp")
     calls = project.run(recipe, "36", "--systems", systems, "--nj", "1")
     assert project.passed() == list(passed)
     called = dict.fromkeys(call[0] for call in calls)
     assert [
         name for name in called if name in {"train_classifier.py", "map_saliency.py", "mask_features.py", "finetune.py"}
     ] == programs
-    variants = [option(call, "--variant") for call in calls if call[0] == "finetune.py"]
+    variants = [option(call, "--system") for call in calls if call[0] == "finetune.py"]
     assert sorted(variants) == sorted(set(systems.split()) - {"zero-shot"})
+    mapped = [option(call, "--methods") for call in calls if call[0] == "map_saliency.py"]
+    assert mapped == (["gradcam++"] if "gradcam++" in systems else [])
     # Nor are sets made ready that only other systems need.
     (extract,) = [
         call for call in project.run(recipe, "2", "--systems", systems, "--nj", "1") if call[0] == "extract_features.py"
@@ -194,11 +197,25 @@ def test_what_other_systems_seeds_and_folds_left_is_not_scored(project: Project,
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--systems", "plain gradcam+"], "--systems takes some of zero-shot, plain, specaugment, random-mask, other-mask, gradcam and gradcam++, not 'gradcam+'"),
-     (["--systems", "plain plain"], "--systems has plain twice; leave one out"), (["--systems", ""], "--systems needs at least one of zero-shot, ")],
+    [(["--systems", "plain gradcam+"], "there is no system 'gradcam+' in conf/systems.yaml; there are: zero-shot, plain, "),
+     (["--systems", "plain plain"], "the system plain is asked for twice; leave one out"),
+     (["--systems", ""], "--systems needs at least one of those in conf/systems.yaml: zero-shot, "),
+     (["--methods", "cam"], "there is no saliency method 'cam'; there are: gradcam, gradcam++, "),
+     (["--plugins", "mine.py"], "mine.py does not exist; correct --plugins"),
+     (["--conf", "own"], "own/masking.yaml is no longer read; write its settings into systems.yaml, ")],
 )  # fmt: skip
 def test_systems_are_checked_before_anything_is_computed(project: Project, options: list[str], words: str) -> None:
+    project.has("fsdd", "own/masking.yaml")
     assert project.run("fsdd", "09", *options, code=1) == [] and words in project.said
+
+
+def test_further_methods_are_mapped_without_a_system_that_needs_them(project: Project) -> None:
+    project.has("fsdd", "data/mini/german/asr_train/utt2spk", "exp/mini/german/classifier/model.safetensors")
+    calls = project.run("fsdd", "4", "--systems", "zero-shot", "--methods", "gradcam random", "--nj", "1")
+    assert [option(call, "--methods") for call in calls if call[0] == "map_saliency.py"] == ["gradcam random"]
+    assert [option(call, "--folder") for call in calls if call[0] == "merge_archives.py"] == [
+        f"exp/mini/german/saliency/{method}" for method in ("gradcam", "random")
+    ]
 
 
 def test_an4_without_sweeps_and_retraining(project: Project) -> None:

@@ -75,6 +75,7 @@ def recipe(done, tmp_path, monkeypatch):
     return tmp_path / "recipe"
 
 
+SYSTEMS = TOP / "egs/fsdd/conf/systems.yaml"
 OPTIONS = {
     "extract_features": {"data": "data", "sets": "train", "out": "new"},
     "train_classifier": {
@@ -90,13 +91,14 @@ OPTIONS = {
         "training.epochs": 2,
         "training.batch_size": 3,
     },
-    "map_saliency": {"data": "data", "features": "dump", "sets": "train", "classifier": "exp/classifier", "out": "new"},
+    "map_saliency": {"data": "data", "features": "dump", "sets": "train", "model": "exp/classifier", "out": "new"},
     "mask_features": {
         "data": "data",
         "features": "dump",
         "maps": "maps",
         "sets": "train",
-        "variants": "specaugment",
+        "systems": SYSTEMS,
+        "only": "specaugment",
         "out": "new",
     },
     "finetune": {
@@ -105,7 +107,8 @@ OPTIONS = {
         "features": "dump",
         "out": "new",
         "model": "whisper.pt",
-        "variant": "specaugment",
+        "systems": SYSTEMS,
+        "system": "specaugment",
         "train_set": "train",
         "dev_set": "dev",
         "training.epochs": 1,
@@ -126,7 +129,6 @@ OPTIONS = {
     "mix_noise": {"data": "data", "sets": "train", "out": "new/draw{draw}", "draws": "1 2", "audio": "true"},
     "pack_waveforms": {"data": "data", "sets": "train", "long": "dev", "out": "new"},
     "map_importance": {"packed": "packed", "sets": "train", "generator": "exp/generator", "out": "new"},
-    "map_wav2vec": {"data": "data", "sets": "train", "model": "exp/wav2vec", "out": "new", "task": "accent"},
 }
 
 
@@ -406,19 +408,27 @@ def test_an_utterance_without_an_accent(recipe, monkeypatch):
     assert "utt2accent has no line for s2-a" in says(monkeypatch, "train_classifier")
 
 
-def test_maps_that_a_variant_needs(recipe, monkeypatch):
+def test_maps_that_a_system_needs(recipe, monkeypatch):
     assert (
-        says(monkeypatch, "finetune", variant="gradcam")
-        == "the variant gradcam needs --maps, the folder of the saliency maps"
+        says(monkeypatch, "finetune", system="gradcam")
+        == "the system gradcam needs --maps, the folder of the saliency maps"
     )
-    assert says(monkeypatch, "finetune", variant="gradcam", masks="fixed").startswith("--masks fixed needs --masked")
-    assert says(monkeypatch, "mask_features", variants="gradcam").startswith(
+    assert says(monkeypatch, "finetune", system="gradcam", masks="fixed").startswith("--masks fixed needs --masked")
+    assert says(monkeypatch, "mask_features", only="gradcam").startswith(
         "maps/gradcam/train/saliency.scp does not exist"
     )
 
 
 @pytest.mark.parametrize(
-    "options", [{"seed": "x"}, {"no_such_option": 1}, {"variant": ""}, {"masks": "sometimes"}, {"language": "xx"}]
+    "options",
+    [
+        {"seed": "x"},
+        {"no_such_option": 1},
+        {"system": ""},
+        {"system": "zero-shot"},
+        {"masks": "sometimes"},
+        {"language": "xx"},
+    ],
 )
 def test_options_that_make_no_sense(recipe, monkeypatch, options):
     says(monkeypatch, "finetune", **options)
@@ -447,7 +457,6 @@ ESTIMATING = {
     "mask_features": "the masked features",
     "estimate_masks": "the masks",
     "map_importance": "the masks",
-    "map_wav2vec": "the maps",
     "pack_waveforms": "the waveforms",
     "mix_noise": "the noisy features",
 }

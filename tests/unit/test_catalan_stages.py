@@ -25,7 +25,7 @@ PROGRAMS = {
     "check_start.py": 'case $start in *absent*) echo "check_start.py: $start is no folder here" >&2; exit 1 ;; esac\n',
     "pretrain_wav2vec.py": MODEL, "train_wav2vec_classifier.py": MODEL, "finetune_wav2vec.py": MODEL,
     "../egs/cv_ca/local/prepare_sets.py": "", "../utils/validate_data_dir.sh": "", "check_leakage.py": "",
-    "prepare_vocabulary.py": "", "decode_wav2vec.py": "", "map_wav2vec.py": "", "mask_latents.py": "",
+    "prepare_vocabulary.py": "", "decode_wav2vec.py": "", "map_saliency.py": "", "mask_features.py": "",
     "score_words.py": "", "collect_wav2vec_results.py": "", "draw_wav2vec.py": "", "report_results.py": "",
     # Two chunks of three clips.
     "decode_chunks.py": """[ -n "${only:-}" ] || exit 0
@@ -128,11 +128,11 @@ def test_starts_from_a_folder_variants_vocabulary_and_beam(recipe: Recipe) -> No
     recipe.starts("spanish: mine")
     options = ["--starts", "own spanish", "--variants", "plain specaugment random-mask", "--seeds", "1 2"]
     options += ["--legacy-vocabulary", "true"]
-    masks = recipe.called("mask_latents.py", "5", *options)
-    assert [mask["--variant"] for mask in masks] == ["specaugment", "random-mask"]
+    (masks,) = recipe.called("mask_features.py", "5", *options)
+    assert masks["--only"] == "specaugment random-mask"
     calls = recipe.called("finetune_wav2vec.py", "6", *options)
     mine, own = "mine", "exp/mini/pretrained/seed1"
-    found = sorted((call["--start"], call["--variant"], call["--seed"]) for call in calls)
+    found = sorted((call["--start"], call["--system"], call["--seed"]) for call in calls)
     assert found == sorted(
         [
             (own, "plain", "1"),
@@ -210,11 +210,11 @@ def test_what_no_start_and_no_variant_needs_is_passed(recipe: Recipe) -> None:
     for name in ("accent_train", "gender_train"):
         shutil.rmtree(recipe.folder / "data/mini" / name)
     (recipe.folder / "exp/mini/saliency/gradcam/accent/labelled_train/saliency.scp").unlink()
-    assert [call[0] for call in recipe.run("35", *options)] == ["check_start.py"]
-    assert re.findall(r"stage (\d) is passed: ", recipe.said) == ["3", "4", "5"]
     # SpecAugment needs no maps.
+    assert [call[0] for call in recipe.run("35", *options)] == ["check_start.py", "mask_features.py"]
+    assert re.findall(r"stage (\d) is passed: ", recipe.said) == ["3", "4"]
     trained = recipe.called("finetune_wav2vec.py", "6", *options, "--seeds", "1", "--nj", "1")
-    assert [call["--variant"] for call in trained] == ["plain", "plain", "specaugment"]
+    assert [call["--system"] for call in trained] == ["plain", "plain", "specaugment"]
     assert recipe.run("5", "--variants", "plain") == [] and "stage 5 is passed: no masks are needed" in recipe.said
 
 

@@ -465,7 +465,7 @@ def test_settings_that_are_none(tmp_path, monkeypatch, text):
     with pytest.raises(InputError):
         read_yaml(path, "correct it")
     with pytest.raises(SystemExit) as ended:
-        run_program(monkeypatch, "mask_latents", config=path)
+        run_program(monkeypatch, "mask_features", config=path)
     assert isinstance(ended.value.code, str) and str(path) in ended.value.code and "\n" not in ended.value.code
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +13,21 @@ from corpora_helpers import TOP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from salience.data.packed import pack
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
 from salience.features.logmel import SILENCE, floor_of
-from salience.masking.apply import VARIANTS, Masker, apply_mask, open_maps
-from salience.masking.policies import Masking, ProbabilisticPolicy, SpecAugmentPolicy, equal_area_mask
+from salience.files import write_json
+from salience.masking.apply import Masker, apply_mask, open_maps, set_sizes
+from salience.masking.policies import POLICIES, ProbabilisticPolicy, SpecAugmentPolicy, highest_masked
+from salience.masking.systems import System, asked_systems, read_systems
 from salience.randomness import generator
-from salience.saliency.maps import columns_for
+from salience.saliency.base import SaliencyMap, columns_for
+
+SYSTEMS_FILE = TOP / "egs/fsdd/conf/systems.yaml"
+SYSTEMS = read_systems(SYSTEMS_FILE)
+MASKED = [name for name, system in SYSTEMS.items() if system.masked]
 
 BANDS = {"never": 0.2, "low": 0.4, "middle": 0.6, "high": 0.8}
 """A value of C within each band."""
@@ -28,7 +36,7 @@ BANDS = {"never": 0.2, "low": 0.4, "middle": 0.6, "high": 0.8}
 def masked_rates(policy: ProbabilisticPolicy, value: float, utterances: int = 300) -> np.ndarray:
     """Share of masked points of each of many utterances whose C is `value` everywhere."""
     saliency = np.full((50, 80), value, dtype=np.float32)
-    return np.array([1 - policy.mask(saliency, generator(1, number, "policy")).mean() for number in range(utterances)])
+    return np.array([1 - policy.keep(saliency, generator(1, number, "policy")).mean() for number in range(utterances)])
 
 
 @pytest.mark.parametrize("per_point", [False, True])
@@ -60,18 +68,18 @@ def test_per_point_the_rates_do_not_vary(band, rate):
 
 def test_points_of_a_band_are_masked_independently():
     saliency = np.full((200, 80), BANDS["middle"])
-    masked = ~ProbabilisticPolicy(middle_rate=(0.8, 0.8)).mask(saliency, generator(2))
+    masked = ~ProbabilisticPolicy(middle_rate=(0.8, 0.8)).keep(saliency, generator(2))
     for one, two in ((masked[1:], masked[:-1]), (masked[:, 1:], masked[:, :-1])):
         assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.04
 
 
 def test_borders_belong_to_the_band_below():
     policy = ProbabilisticPolicy(low=0.25, middle=0.5, high=0.75, middle_rate=(0.5, 0.5), low_rate=(0.1, 0.1))
-    shares = [1 - policy.mask(np.full((100, 80), border), generator(3)).mean() for border in (0.25, 0.5, 0.75)]
+    shares = [1 - policy.keep(np.full((100, 80), border), generator(3)).mean() for border in (0.25, 0.5, 0.75)]
     assert shares[0] == 0
     assert shares[1] == pytest.approx(0.1, abs=0.02)
     assert shares[2] == pytest.approx(0.5, abs=0.03)
-    above = [1 - policy.mask(np.full((100, 80), border + 1e-6), generator(3)).mean() for border in (0.25, 0.5, 0.75)]
+    above = [1 - policy.keep(np.full((100, 80), border + 1e-6), generator(3)).mean() for border in (0.25, 0.5, 0.75)]
     assert above[0] == pytest.approx(0.1, abs=0.02) and above[1] == pytest.approx(0.5, abs=0.03) and above[2] == 1
 
 
@@ -96,7 +104,7 @@ def test_the_equation_as_printed_contradicts_the_prose():
 def test_equal_area_is_exact_and_takes_the_highest(frames, bins, seed, data):
     control = noise(seed, (frames, bins))
     points = data.draw(st.integers(0, control.size))
-    keep = equal_area_mask(control, points)
+    keep = highest_masked(control, points)
     assert keep.shape == control.shape and (~keep).sum() == points
     if 0 < points < control.size:
         assert control[~keep].min() >= control[keep].max()
@@ -108,7 +116,7 @@ def test_specaugment_stays_within_its_bounds(frames, bins, seed, time_masks, fre
     policy = SpecAugmentPolicy(
         time_masks=time_masks, frequency_masks=frequency_masks, time_width=100, time_share=0.05, frequency_width=27
     )
-    keep = policy.mask(frames, bins, generator(seed))
+    keep = policy.keep(np.zeros((frames, bins)), generator(seed))
     assert keep.shape == (frames, bins) and keep.dtype == bool
     rows, columns = ~keep.any(axis=1), ~keep.any(axis=0)
     if not keep.any():
@@ -125,7 +133,7 @@ def test_specaugment_stays_within_its_bounds(frames, bins, seed, time_masks, fre
 
 def test_specaugment_reaches_its_bounds_and_both_ends():
     policy = SpecAugmentPolicy(time_masks=1, frequency_masks=1)
-    keeps = [policy.mask(1000, 80, generator(number)) for number in range(1500)]
+    keeps = [policy.keep(np.zeros((1000, 80)), generator(number)) for number in range(1500)]
     widths = [((~k.any(axis=1)).sum(), (~k.any(axis=0)).sum()) for k in keeps]
     assert {w for w, _ in widths} == set(range(51)) and {w for _, w in widths} == set(range(28))
     assert any(not k[0].any() for k in keeps) and any(not k[-1].any() for k in keeps)
@@ -155,26 +163,30 @@ FRAMES = {"a-1": 90, "a-2": 33, "b-1": 301, "flat": 50, "dead": 40}
 
 @pytest.fixture(scope="module")
 def maps():
-    """Signed maps of all kinds; `flat` has one value, `dead` no positive one."""
+    """Signed maps by method; `flat` has one value, `dead` no positive one."""
     kinds = {}
-    for number, kind in enumerate(("gradcam", "gradcam++", "random", "other")):
-        kinds[kind] = {key: noise(n + 1000 * number, (columns_for(n), 10)) for key, n in FRAMES.items()}
-    kinds["gradcam"]["dead"] = -np.ones_like(kinds["gradcam"]["dead"])
-    # Control maps without any order of their own.
-    kinds["other"]["flat"] = np.zeros_like(kinds["other"]["flat"])
-    kinds["random"]["flat"] = np.ones_like(kinds["random"]["flat"])
-    kinds["other"]["a-1"] = kinds["gradcam"]["b-1"]
+    for number, kind in enumerate(("gradcam", "gradcam++", "random")):
+        values = {key: noise(n + 1000 * number, (columns_for(n, 8), 10)) for key, n in FRAMES.items()}
+        if kind == "gradcam":
+            values["dead"] = -np.ones_like(values["dead"])
+        if kind == "random":
+            values["flat"] = np.ones_like(values["flat"])
+        kinds[kind] = {key: SaliencyMap(native, 8, 8, method=kind) for key, native in values.items()}
     return kinds
+
+
+def masker(name: str, maps, seed: int = 1) -> Masker:
+    return Masker(SYSTEMS[name], seed, maps, FRAMES)
 
 
 @pytest.mark.parametrize("control", ["random-mask", "other-mask"])
 def test_controls_mask_as_many_points_as_gradcam_in_each_epoch(maps, control):
-    gradcam, other = Masker("gradcam", Masking(), maps, seed=1), Masker(control, Masking(), maps, seed=1)
+    gradcam, other = masker("gradcam", maps), masker(control, maps)
     areas = set()
     for key, frames in FRAMES.items():
         for epoch in range(6):
-            ours = gradcam.mask(key, frames, 80, epoch)
-            theirs = other.mask(key, frames, 80, epoch)
+            ours = gradcam.keep(key, frames, 80, epoch)
+            theirs = other.keep(key, frames, 80, epoch)
             assert (~ours).sum() == (~theirs).sum()
             areas.add((key, int((~ours).sum())))
             if key != "dead":
@@ -184,32 +196,130 @@ def test_controls_mask_as_many_points_as_gradcam_in_each_epoch(maps, control):
 
 
 def test_a_control_masks_where_its_own_map_is_high(maps):
-    smooth = {**maps, "random": {"a-1": np.linspace(0, 1, columns_for(90))[:, None] * np.ones((1, 10))}}
-    keep = Masker("random-mask", Masking(), smooth, seed=1).mask("a-1", 90, 80, 0)
+    ramp = SaliencyMap(np.linspace(0, 1, columns_for(90, 8))[:, None] * np.ones((1, 10)), 8, 8)
+    keep = masker("random-mask", {**maps, "random": {"a-1": ramp}}).keep("a-1", 90, 80, 0)
     assert not keep[-1].any() and keep[: 90 // 2].all()
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "plain"])
-def test_masks_are_redrawn_each_epoch_and_by_seed(maps, variant):
-    one, two = Masker(variant, Masking(), maps, seed=1), Masker(variant, Masking(), maps, seed=2)
-    masks = [one.mask("b-1", 301, 80, epoch) for epoch in range(4)] + [two.mask("b-1", 301, 80, 0)]
+@pytest.mark.parametrize("name", MASKED)
+def test_masks_are_redrawn_each_epoch_and_by_seed(maps, name):
+    one, two = masker(name, maps), masker(name, maps, seed=2)
+    masks = [one.keep("b-1", 301, 80, epoch) for epoch in range(4)] + [two.keep("b-1", 301, 80, 0)]
     assert all(mask.shape == (301, 80) for mask in masks)
     assert len({mask.tobytes() for mask in masks}) == 5
 
 
-def test_plain_masks_nothing_and_an_unknown_variant_is_refused(maps):
-    assert Masker("plain", Masking(), {}, seed=1).mask("a-1", 90, 80, 0).all()
-    with pytest.raises(InputError, match="variant 'cam' is unknown; it is one of plain, specaugment, gradcam"):
-        Masker("cam", Masking(), maps, seed=1)
+def test_plain_masks_nothing():
+    assert masker("plain", {}).keep("a-1", 90, 80, 0).all()
 
 
 def test_the_order_of_the_work_changes_no_mask(maps):
-    for variant in VARIANTS:
-        forth = {key: Masker(variant, Masking(), maps, 1).mask(key, n, 80, 3) for key, n in FRAMES.items()}
-        masker = Masker(variant, Masking(), maps, 1)
-        back = {key: [masker.mask(key, n, 80, e) for e in (5, 3)][1] for key, n in reversed(FRAMES.items())}
+    for name in SYSTEMS:
+        forth = {key: masker(name, maps).keep(key, n, 80, 3) for key, n in FRAMES.items()}
+        same = masker(name, maps)
+        back = {key: [same.keep(key, n, 80, e) for e in (5, 3)][1] for key, n in reversed(FRAMES.items())}
         for key in FRAMES:
             np.testing.assert_array_equal(forth[key], back[key])
+
+
+def test_a_map_of_another_length_is_an_error_that_names_the_utterance(maps):
+    with pytest.raises(InputError, match=r"^a-1: a map of 13 x 10 points \(gradcam, .* does not fit 60 frames"):
+        masker("gradcam", maps).keep("a-1", 60, 80, 0)
+
+
+def test_every_resolution_masks_where_the_map_is_high():
+    """The mask follows the map, whatever a point of it spans: nothing assumes Grad-CAM's."""
+    for wide, high in ((1, 1), (4, 8), (16, 16), (50, 80)):
+        native = noise(3, (-(-200 // wide), 80 // high))
+        found = SaliencyMap(native, wide, high)
+        system = System(map="toy", policy=ProbabilisticPolicy(), kind="probabilistic")
+        hidden = ~Masker(system, 1, {"toy": {"a": found}}).keep("a", 200, 80, 0)
+        unit = found.unit(200, 80)
+        assert hidden.any() and unit[hidden].min() > 0.3 and hidden[unit > 0.7].all()
+
+
+# Systems
+
+
+def write_systems(tmp_path, text: str):
+    path = tmp_path / "systems.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("recipe", ["fsdd", "librispeech_edacc", "cv_fa_pdid", "cv_ca"])
+def test_the_recipes_systems_can_be_read(recipe):
+    systems = read_systems(TOP / f"egs/{recipe}/conf/systems.yaml")
+    assert not systems["plain"].masked and systems["gradcam"].methods == ["gradcam"]
+
+
+def test_what_a_line_says(tmp_path):
+    systems = read_systems(
+        write_systems(
+            tmp_path,
+            """
+mean: {map: gradcam++, policy: {probabilistic: {low: 0.4, middle_rate: [0.5, 0.6]}}, fill: mean}
+control: {map: random, policy: {equal-area: mean}}
+before: {trained: false}
+""",
+        )
+    )
+    assert systems["mean"].policy == ProbabilisticPolicy(low=0.4, middle_rate=(0.5, 0.6))
+    assert systems["mean"].fill == "mean" and systems["control"].other == systems["mean"]
+    assert systems["control"].methods == ["random", "gradcam++"]
+    assert systems["control"].policies == [POLICIES["equal-area"], ProbabilisticPolicy]
+    assert (systems["before"].trained, systems["before"].masked) == (False, False)
+
+
+def test_systems_that_are_not_there_are_told(tmp_path):
+    with pytest.raises(InputError, match=r"no system 'gradcam\+' in .*; there are: zero-shot, plain, specaugment, "):
+        asked_systems(SYSTEMS_FILE, "plain gradcam+")
+    with pytest.raises(InputError, match="the system plain is asked for twice"):
+        asked_systems(SYSTEMS_FILE, "plain plain")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: {policy: cam}", "the system a: there is no masking policy 'cam'; there are: equal-area, none, "),
+        ("a: {policy: {probabilistic: {lowest: 1}}}", "the system a: .*lowest"),
+        ("a: {policy: {probabilistic: {low: x}}}", "the system a: .*low"),
+        ("a: {policy: [1]}", "the system a: `policy: .1.` is not a policy"),
+        ("a: {policy: {none: 1}}", "the system a: the policy none has no settings"),
+        ("a: {policy: {equal-area: b}}", "the system a names the system 'b', which is not there"),
+        ("a: {policy: {equal-area: b}}\nb: {policy: {equal-area: a}}", "the systems a and b each need the mask"),
+        ("a: {map: other-utterance}", "`map: other-utterance` and `of: METHOD` go together"),
+        ("a: {maps: gradcam}", "the system a: `maps: gradcam` is unknown; there are trained, map, of, policy and fill"),
+        ("a: {trained: often}", "`trained: often` is unknown"),
+        ("a: {fill: grey}", "the fill 'grey' is unknown; it is zero, floor or mean"),
+        ("- a", "holds no systems"),
+        ("a: plain", "the system a: "),
+    ],
+)
+def test_a_bad_line_is_one_sentence(tmp_path, text, said):
+    with pytest.raises(InputError, match=said) as caught:
+        read_systems(write_systems(tmp_path, text))
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(str(tmp_path))
+
+
+def test_the_shell_is_told_what_systems_need(monkeypatch, capsys):
+    def described(only: str, methods: str = "") -> dict[str, str]:
+        run_program(monkeypatch, "describe_systems", systems=SYSTEMS_FILE, only=only, methods=methods)
+        return dict(line.replace("'", "").split("=") for line in capsys.readouterr().out.splitlines())
+
+    every = described(" ".join(SYSTEMS))
+    assert every["untrained"] == "zero-shot" and every["trained"] == " ".join(list(SYSTEMS)[1:])
+    assert every["masked"] == " ".join(MASKED) and every["mapped"] == "random-mask other-mask gradcam gradcam++"
+    assert every["methods"] == "random gradcam gradcam++"
+    assert (every["pictured"], every["pictured_method"]) == ("gradcam", "gradcam")
+    control = described("random-mask", "gradcam++")
+    assert (control["pictured"], control["pictured_method"]) == ("random-mask", "gradcam")
+    assert control["mask_methods"] == "random gradcam" and control["methods"] == "random gradcam gradcam++"
+    assert set(described("zero-shot").values()) == {"", "zero-shot"}
+    with pytest.raises(SystemExit, match=r"--systems needs at least one of those in .*systems.yaml: zero-shot, plain"):
+        described("")
+    with pytest.raises(SystemExit, match="there is no saliency method 'cam'"):
+        described("plain", "cam")
 
 
 def test_another_process_draws_the_same():
@@ -241,41 +351,73 @@ def recipe(tmp_path, monkeypatch, maps):
     write_features(tmp_path, "train", {key: noise(n, (n, 80)) for key, n in FRAMES.items()})
     for kind, content in maps.items():
         with ArchiveWriter(tmp_path / "maps" / kind / "train" / "saliency") as writer:
-            for key, native in content.items():
-                writer.write(key, native)
+            for key, found in content.items():
+                writer.write(key, found.values)
+        write_json(tmp_path / f"maps/{kind}/train/saliency.json", {"frames_per_column": 8, "bins_per_row": 8})
     return tmp_path
 
 
+def mask(monkeypatch, **options) -> None:
+    common = {
+        "data": "data",
+        "features": "dump",
+        "maps": "maps",
+        "sets": "train",
+        "systems": SYSTEMS_FILE,
+        "out": "masked",
+    }
+    run_program(monkeypatch, "mask_features", **common | options)
+
+
 def test_stage_5_writes_the_masks_of_epoch_0(recipe, monkeypatch, maps):
-    variants = [v for v in VARIANTS if v != "plain"]
-    run_program(
-        monkeypatch,
-        "mask_features",
-        data="data",
-        features="dump",
-        maps="maps",
-        sets="train",
-        variants=" ".join(variants),
-        out="masked",
-    )
+    mask(monkeypatch, only=" ".join(MASKED))
+    mask(monkeypatch, only="gradcam", archives="masks", out="only", job=1, jobs=1)
     source = Archive(recipe / "dump/train/feats.scp")
-    for variant in variants:
-        archive = Archive(recipe / f"masked/{variant}/train/feats.1.scp")
-        shares = read_table(recipe / f"masked/{variant}/train/masked_share.1")
+    for name in MASKED:
+        archive = Archive(recipe / f"masked/{name}/train/feats.scp")
+        shares = read_table(recipe / f"masked/{name}/train/masked_share")
         assert set(archive) == set(shares) == set(FRAMES)
         for key, frames in FRAMES.items():
-            keep = Masker(variant, Masking(), maps, 1).mask(key, frames, 80, 0)
+            keep = masker(name, maps).keep(key, frames, 80, 0)
             np.testing.assert_array_equal(archive[key], source[key] * keep)
             assert float(shares[key]) == pytest.approx(1 - keep.mean(), abs=1e-4)
+            if name == "gradcam":
+                np.testing.assert_array_equal(Archive(recipe / "only/gradcam/train/mask.1.scp")[key], 1 - keep)
 
 
-def test_a_variant_opens_what_its_masks_need(recipe):
-    needs = {variant: set(open_maps(recipe / "maps", "train", variant)[0]) for variant in VARIANTS}
+def test_a_system_opens_what_its_masks_need(recipe):
+    needs = {name: set(open_maps(recipe / "maps", "train", system)[0]) for name, system in SYSTEMS.items()}
     assert needs == {
+        "zero-shot": set(),
         "plain": set(),
         "specaugment": set(),
         "gradcam": {"gradcam"},
         "gradcam++": {"gradcam++"},
         "random-mask": {"random", "gradcam"},
-        "other-mask": {"other", "gradcam"},
+        "other-mask": {"gradcam"},
     }
+
+
+def test_masks_of_latent_frames(tmp_path, monkeypatch):
+    """Of packed signals: a training's first epoch, (frames, 1), the controls with equal share in other places."""
+    seconds = {"a-1": 1.2, "a-2": 2.03, "b-1": 0.4}
+    utterances = write_set(tmp_path, "train", {key: noise(1, round(16000 * s)) / 9 for key, s in seconds.items()})
+    pack(tmp_path / "dump/train", utterances, 16000)
+    frames, bins = set_sizes(tmp_path / "dump/train")
+    assert bins == 1 and frames == {"a-1": 59, "a-2": 101, "b-1": 19}
+    with ArchiveWriter(tmp_path / "maps/gradcam/accent/train/saliency") as writer:
+        for key, count in frames.items():
+            writer.write(key, noise(count, (count, 1)))
+    write_json(tmp_path / "maps/gradcam/accent/train/saliency.json", {"frames_per_column": 1, "bins_per_row": 1})
+    monkeypatch.chdir(tmp_path)
+    file, names = TOP / "egs/cv_ca/conf/systems.yaml", ("gradcam", "random-mask", "specaugment")
+    mask(monkeypatch, systems=file, only=" ".join(names), task="accent", archives="masks", seed=3)
+    found = {name: Archive(Path(f"masked/{name}/train/mask.scp")) for name in names}
+    opened, _ = open_maps(tmp_path / "maps", "accent/train", read_systems(file)["gradcam"])
+    for name, archive in found.items():
+        drawn = Masker(read_systems(file)[name], 3, opened)
+        for key, count in frames.items():
+            np.testing.assert_array_equal(archive[key], 1 - drawn.keep(key, count, 1, 0))
+    for key in frames:
+        assert found["gradcam"][key].sum() == found["random-mask"][key].sum() > 0
+        assert (found["gradcam"][key] != found["random-mask"][key]).any()

@@ -8,21 +8,24 @@ import numpy as np
 import pytest
 import torch
 from accent_helpers import noise
+from corpora_helpers import TOP
 from scipy.ndimage import binary_dilation
 from torch.utils.data import Dataset
 
 from salience.masking.apply import Masker
-from salience.masking.policies import Masking
+from salience.masking.systems import read_systems
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
 from salience.randomness import generator
-from salience.saliency.gradcam import cam_maps
-from salience.saliency.maps import unit_map
+from salience.saliency.accents import ExplainedCNN
+from salience.saliency.explained import Batch, maps_of
+from salience.saliency.methods import METHODS
 from salience.training.trainer import TrainingSettings, train
 
 FRAMES, BINS = 200, 80
 HEIGHT, WIDTH = 32, 16
 TRAIN, TEST = 512, 120
 CHANCE = 1 / 3
+SYSTEMS = read_systems(TOP / "egs/fsdd/conf/systems.yaml")
 
 frame, bin_ = np.meshgrid(np.arange(HEIGHT), np.arange(WIDTH), indexing="ij")
 TEXTURES = [np.where(line % 2, 1.0, -1.0) for line in (bin_ // 3, frame // 3, (frame + bin_) // 4)]
@@ -57,7 +60,7 @@ def collate(items: list[tuple[np.ndarray, int]]) -> dict[str, torch.Tensor]:
     }
 
 
-class Listener:
+class Trained:
     """A trained classifier with its held-out set and the maps of that."""
 
     def __init__(self, folder) -> None:
@@ -83,14 +86,12 @@ class Listener:
             seed=1,
         )
         self.model.eval()
-        with torch.no_grad():
-            maps = self.model.feature_maps(torch.from_numpy(np.stack(self.features)))
-        gradcam, gradcam_plus, _ = cam_maps(maps, self.model.head)
+        explained, lengths = ExplainedCNN(self.model), [FRAMES] * TEST
+        features = torch.from_numpy(np.stack(self.features))
+        batch = Batch(list(map(str, range(TEST))), features, lengths, explained.predicted(features, lengths))
         self.maps = {
-            "gradcam": {str(i): m.T.numpy() for i, m in enumerate(gradcam)},
-            "gradcam++": {str(i): m.T.numpy() for i, m in enumerate(gradcam_plus)},
-            "random": {str(i): generator("random map", i).random((FRAMES // 8, 10)) for i in range(TEST)},
-            "other": {str(i): gradcam[i - 1].T.numpy() for i in range(TEST)},
+            name: dict(zip(batch.keys, found, strict=True))
+            for name, found in maps_of(explained, batch, list(METHODS)).items()
         }
 
     def accuracy(self, features: list[np.ndarray]) -> float:
@@ -101,8 +102,8 @@ class Listener:
 
     def masks(self, variant: str) -> np.ndarray:
         """Which points of each held-out spectrogram a variant keeps."""
-        masker = Masker(variant, Masking(), self.maps, seed=1)
-        return np.stack([masker.mask(str(i), FRAMES, BINS, epoch=0) for i in range(TEST)])
+        masker = Masker(SYSTEMS[variant], 1, self.maps, dict.fromkeys(map(str, range(TEST)), FRAMES))
+        return np.stack([masker.keep(str(i), FRAMES, BINS, epoch=0) for i in range(TEST)])
 
     def accuracy_behind(self, keep: np.ndarray) -> float:
         """Accuracy with those points only; the rest is zero, equation 3."""
@@ -110,8 +111,8 @@ class Listener:
 
 
 @pytest.fixture(scope="module")
-def listener(tmp_path_factory) -> Listener:
-    return Listener(tmp_path_factory.mktemp("planted"))
+def trained(tmp_path_factory) -> Trained:
+    return Trained(tmp_path_factory.mktemp("planted"))
 
 
 def energy_in(areas: np.ndarray, scaled: np.ndarray) -> float:
@@ -124,55 +125,55 @@ def with_margin(patches: np.ndarray) -> np.ndarray:
     return np.stack([binary_dilation(patch, np.ones((17, 17))) for patch in patches])
 
 
-def scaled_maps(listener: Listener, kind: str) -> np.ndarray:
+def scaled_maps(trained: Trained, kind: str) -> np.ndarray:
     """C of equation 1 for the held-out set."""
-    return np.stack([unit_map(listener.maps[kind][str(i)], FRAMES, BINS) for i in range(TEST)])
+    return np.stack([trained.maps[kind][str(i)].unit(FRAMES, BINS) for i in range(TEST)])
 
 
-def test_the_classes_are_learnt(listener):
-    assert listener.accuracy(listener.features) > 0.95
+def test_the_classes_are_learnt(trained):
+    assert trained.accuracy(trained.features) > 0.95
 
 
-def test_the_class_is_in_the_patch_and_nowhere_else(listener):
+def test_the_class_is_in_the_patch_and_nowhere_else(trained):
     """The planting itself: without the patch chance, with nothing but the patch all."""
-    assert listener.accuracy_behind(~listener.patches) < CHANCE + 0.15
-    assert listener.accuracy_behind(listener.patches) > 0.9
+    assert trained.accuracy_behind(~trained.patches) < CHANCE + 0.15
+    assert trained.accuracy_behind(trained.patches) > 0.9
 
 
 @pytest.mark.parametrize("kind", ["gradcam", "gradcam++"])
-def test_the_map_finds_the_patch(listener, kind):
+def test_the_map_finds_the_patch(trained, kind):
     """The patch is 3 % of the spectrogram, 9 % with a margin; it holds the maximum and most of the energy."""
-    scaled, around = scaled_maps(listener, kind), with_margin(listener.patches)
-    assert listener.patches.mean() < 0.035 and around.mean() < 0.1
-    assert energy_in(listener.patches, scaled) > 0.25
+    scaled, around = scaled_maps(trained, kind), with_margin(trained.patches)
+    assert trained.patches.mean() < 0.035 and around.mean() < 0.1
+    assert energy_in(trained.patches, scaled) > 0.25
     assert energy_in(around, scaled) > 0.5
     assert np.mean([area.ravel()[one.argmax()] for area, one in zip(around, scaled, strict=True)]) > 0.95
 
 
-def test_a_random_map_does_not(listener):
+def test_a_random_map_does_not(trained):
     """What those numbers are without any knowledge."""
-    scaled, around = scaled_maps(listener, "random"), with_margin(listener.patches)
-    assert energy_in(listener.patches, scaled) < 0.05
+    scaled, around = scaled_maps(trained, "random"), with_margin(trained.patches)
+    assert energy_in(trained.patches, scaled) < 0.05
     assert energy_in(around, scaled) < 0.12
     assert np.mean([area.ravel()[one.argmax()] for area, one in zip(around, scaled, strict=True)]) < 0.25
 
 
 @pytest.mark.parametrize("variant", ["gradcam", "gradcam++"])
-def test_masking_by_the_map_leaves_about_chance(listener, variant):
-    keep = listener.masks(variant)
-    assert listener.accuracy_behind(keep) < CHANCE + 0.15
+def test_masking_by_the_map_leaves_about_chance(trained, variant):
+    keep = trained.masks(variant)
+    assert trained.accuracy_behind(keep) < CHANCE + 0.15
     assert (~keep).mean() < 0.1
 
 
-def test_masking_the_same_area_elsewhere_does_not(listener):
+def test_masking_the_same_area_elsewhere_does_not(trained):
     """The same mask half the spectrogram away, where another's map is high, and at random: as many points each."""
-    keep = listener.masks("gradcam")
-    for elsewhere in (np.roll(keep, FRAMES // 2, axis=1), listener.masks("other-mask"), listener.masks("random-mask")):
+    keep = trained.masks("gradcam")
+    for elsewhere in (np.roll(keep, FRAMES // 2, axis=1), trained.masks("other-mask"), trained.masks("random-mask")):
         np.testing.assert_array_equal(elsewhere.sum(axis=(1, 2)), keep.sum(axis=(1, 2)))
         # Another's patch may lie on one's own.
-        clear = (~elsewhere & listener.patches).sum(axis=(1, 2)) < 0.1 * HEIGHT * WIDTH
+        clear = (~elsewhere & trained.patches).sum(axis=(1, 2)) < 0.1 * HEIGHT * WIDTH
         assert clear.mean() > 0.75
         with torch.no_grad():
-            masked = torch.from_numpy(np.stack(listener.features) * elsewhere)[torch.from_numpy(clear)]
-            predicted = listener.model(masked)["logits"].argmax(1).numpy()
-        assert (predicted == listener.labels[clear]).mean() > 0.95
+            masked = torch.from_numpy(np.stack(trained.features) * elsewhere)[torch.from_numpy(clear)]
+            predicted = trained.model(masked)["logits"].argmax(1).numpy()
+        assert (predicted == trained.labels[clear]).mean() > 0.95

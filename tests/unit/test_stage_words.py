@@ -35,7 +35,7 @@ ON_A_GPU = {
     **{key: {"map_saliency.py", "decode.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid")},
     "an4": {"estimate_masks.py"},
     "gsc_v2": {"map_importance.py", "predict_commands.py"},
-    "cv_ca": {"map_wav2vec.py", "decode_wav2vec.py"},
+    "cv_ca": {"map_saliency.py", "decode_wav2vec.py"},
 }
 """Programs that a GPU makes faster: maps and hypotheses."""
 
@@ -58,8 +58,10 @@ def project(tmp_path_factory):
         folder / "local/make_mini_whisper.sh",
         folder / "submit",
     ]:
-        path.write_text(NOTE)
-        path.chmod(0o755)
+        if path.name != "describe_systems.py":  # which says what stages need
+            path.write_text(NOTE)
+            path.chmod(0o755)
+    (folder / "local/salience").symlink_to(TOP / "local/salience")
     (folder / "conf/cmd.sh").write_text(CMD)
     for name, functions in STAGES.items():
         with open(folder / name, "a") as handle:

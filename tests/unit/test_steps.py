@@ -13,7 +13,8 @@ from corpora_helpers import TOP
 from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
 from salience.files import read_json, whole_file, write_json
-from salience.masking.policies import Masking, ProbabilisticPolicy
+from salience.masking.policies import ProbabilisticPolicy, SpecAugmentPolicy
+from salience.masking.systems import System
 from salience.steps import Step, fingerprint, stage_of
 
 
@@ -60,7 +61,7 @@ def test_the_record_tells_what_was_done(place):
         ({"rate": 0.1}, {"rate": 0.2}, "rate changed from 0.1 to 0.2"),
         ({}, {"new": True}, "new changed from None to True"),
         ({"old": "x"}, {}, "old changed from 'x' to None"),
-        ({"masking": Masking()}, {"masking": Masking(fill="mean")}, "masking changed"),
+        ({"system": System()}, {"system": System(fill="mean")}, "system changed"),
     ],
 )
 def test_a_changed_configuration_is_a_reason(place, caplog, before, after, reason):
@@ -70,8 +71,8 @@ def test_a_changed_configuration_is_a_reason(place, caplog, before, after, reaso
 
 
 def test_settings_compare_equal_after_the_round_trip(place):
-    do(step(masking=Masking(), path=Path("x"), rates=(1, 2.5)))
-    assert step(masking=Masking(), path=Path("x"), rates=[1, 2.5]).is_done()
+    do(step(system=System(policy=SpecAugmentPolicy()), path=Path("x"), rates=(1, 2.5)))
+    assert step(system=System(policy=SpecAugmentPolicy()), path=Path("x"), rates=[1, 2.5]).is_done()
 
 
 def test_a_changed_input_is_a_reason(place, caplog):

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
 from salience.features.logmel import floor_of
-from salience.masking.apply import VARIANTS, Masker
-from salience.masking.policies import Masking
+from salience.masking.apply import Masker
+from salience.masking.systems import read_systems
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
 from salience.models.recognisers import Example
 from salience.models.whisper import IGNORED, WhisperForTraining, collate, new_model
-from salience.saliency.maps import columns_for
+from salience.saliency.base import SaliencyMap, columns_for
 from salience.training.batches import POOL, LengthBuckets
 from salience.training.finetuning import AugmentedUtterances
 from salience.training.trainer import TrainingSettings, remove_checkpoints, train, whole_checkpoint
@@ -412,15 +412,18 @@ def features():
 
 @pytest.fixture(scope="module")
 def maps():
-    kinds = enumerate(("gradcam", "gradcam++", "random", "other"))
-    return {kind: {key: noise(n + 1000 * i, (columns_for(n), 10)) for key, n in FRAMES.items()} for i, kind in kinds}
+    return {
+        method: {key: SaliencyMap(noise(n + 1000 * i, (columns_for(n, 8), 10)), 8, 8) for key, n in FRAMES.items()}
+        for i, method in enumerate(("gradcam", "gradcam++", "random"))
+    }
 
 
+SYSTEMS = read_systems(TOP / "egs/fsdd/conf/systems.yaml")
 TOKENS = {key: [50258, 1, 2, n, 50257] for n, key in enumerate(FRAMES)}
 
 
 def augmented(variant, features, maps, seed=1):
-    return AugmentedUtterances(list(FRAMES), features, TOKENS, Masker(variant, Masking(), maps, seed).apply)
+    return AugmentedUtterances(list(FRAMES), features, TOKENS, Masker(SYSTEMS[variant], seed, maps, FRAMES).apply)
 
 
 def test_each_utterance_stands_once_as_it_is_and_once_masked(features, maps):
@@ -436,7 +439,7 @@ def test_each_utterance_stands_once_as_it_is_and_once_masked(features, maps):
         assert clean.floor == masked.floor == floor_of(features[key])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", SYSTEMS)
 def test_masks_depend_on_seed_utterance_and_epoch_only(features, maps, variant):
     data = augmented(variant, features, maps)
     forth = {(e, i): data[e, i].features for e in range(3) for i in range(14)}
@@ -444,9 +447,11 @@ def test_masks_depend_on_seed_utterance_and_epoch_only(features, maps, variant):
     for where in reversed(forth):
         np.testing.assert_array_equal(fresh[where].features, forth[where])
     # Another order of the list is another index, but the same mask.
-    shuffled = AugmentedUtterances(list(FRAMES)[::-1], features, TOKENS, Masker(variant, Masking(), maps, 1).apply)
+    shuffled = AugmentedUtterances(
+        list(FRAMES)[::-1], features, TOKENS, Masker(SYSTEMS[variant], 1, maps, FRAMES).apply
+    )
     np.testing.assert_array_equal(shuffled[2, 7].features, forth[2, 13])
-    if variant != "plain":
+    if SYSTEMS[variant].masked:
         assert not np.array_equal(forth[0, 13], forth[1, 13])
         assert not np.array_equal(augmented(variant, features, maps, seed=2)[0, 13].features, forth[0, 13])
 
@@ -454,7 +459,7 @@ def test_masks_depend_on_seed_utterance_and_epoch_only(features, maps, variant):
 def test_every_variant_makes_the_same_updates_in_the_same_order(features, maps):
     """Batches depend on lengths and seed, which no variant changes."""
     orders = []
-    for variant in VARIANTS:
+    for variant in SYSTEMS:
         data = augmented(variant, features, maps)
         buckets = LengthBuckets([FRAMES[u] for u in data.utterances] * 2, 4, seed=1)
         assert len(data) == len(buckets.lengths)

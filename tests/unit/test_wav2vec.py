@@ -32,9 +32,10 @@ from salience.data.waveforms import Waveforms, labels_of_set, pad_signals
 from salience.decoding.ctc import beam, best_path, log_probabilities
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
-from salience.masking.latents import LatentMasker, LatentMasking
+from salience.files import write_json
+from salience.masking.apply import Masker
 from salience.masking.policies import ProbabilisticPolicy
-from salience.masking.spans import SpanMasking
+from salience.masking.systems import System, read_systems
 from salience.models.wav2vec import (
     SIZES,
     Learning,
@@ -53,7 +54,11 @@ from salience.models.wav2vec import (
     save_model,
 )
 from salience.randomness import generator
-from salience.saliency.wav2vec import aligned_symbols, class_maps, ctc_maps, greedy_symbols, unit
+from salience.saliency.base import SaliencyMap
+from salience.saliency.explained import Batch, Target, maps_of
+from salience.saliency.gradcam import gradcam_plus_values, gradcam_values
+from salience.saliency.methods import METHODS
+from salience.saliency.wav2vec import ExplainedClassifier, ExplainedCTC, Spoken, aligned_symbols, greedy_symbols
 from salience.training.trainer import TrainingSettings, train
 from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
 
@@ -161,9 +166,7 @@ def test_learning_freezes_and_divides_the_rates(tmp_path):
     )
     network, before = Wav2VecCTC(model), {name: weights.clone() for name, weights in model.state_dict().items()}
     waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 0.8) for n in range(2)})
-    utterances = TranscribedUtterances(
-        waveforms, {key: [4, 5] for key in waveforms}, model.config, LatentMasker("plain", LatentMasking(), {}, 1)
-    )
+    utterances = TranscribedUtterances(waveforms, {key: [4, 5] for key in waveforms}, model.config, Masker(System(), 1))
     chosen = TrainingSettings(
         epochs=1, batch_size=2, learning_rate=1e-3, warmup=0, weight_decay=0, schedule="constant", gradient_clip=0
     )
@@ -408,8 +411,18 @@ def loud(kind, **settings):
 
 
 def padded(lengths=(16000, 9000, 12345)):
-    signals, real = pad_signals([tones(n, length / 16000 + 0.1)[:length] for n, length in enumerate(lengths)])
+    signals, real = pad_signals(heard(lengths))
     return torch.from_numpy(signals), torch.from_numpy(real)
+
+
+def heard(lengths=(16000, 9000, 12345)):
+    return [tones(n, length / 16000 + 0.1)[:length] for n, length in enumerate(lengths)]
+
+
+def cam_maps(explained, features, lengths, targets):
+    """Grad-CAM and Grad-CAM++, (batch, frames)."""
+    found = explained.layer_gradient(features, lengths, targets)
+    return gradcam_values(*found)[:, 0], gradcam_plus_values(*found)[:, 0]
 
 
 @pytest.mark.parametrize("true", [True, False])
@@ -419,8 +432,12 @@ def test_the_classifiers_map_equals_captums(true):
     frames = real_frames(model.config, real)
     logits = model(signals, attention_mask=real).logits
     classes = torch.tensor([2, 0, 3]) if true else None
-    gradcam, _, ours = class_maps(model, signals, real, classes)
-    assert torch.allclose(ours, logits, atol=1e-5)
+    explained = ExplainedClassifier(model)
+    features, lengths = explained.features(heard())
+    with torch.no_grad():
+        assert torch.allclose(explained.logits(explained.activations(features, lengths), lengths), logits, atol=1e-5)
+    chosen = classes if true else explained.targets(None, [], features, lengths)
+    gradcam, _ = cam_maps(explained, features, lengths, chosen)
     captum = LayerGradCam(
         lambda s, r: model(s, attention_mask=r).logits, model.wav2vec2.feature_extractor.conv_layers[-1]
     )
@@ -452,7 +469,9 @@ def test_the_ctc_map_equals_captums():
     expected = LayerGradCam(total, model.wav2vec2.feature_extractor.conv_layers[-1]).attribute(
         signals, additional_forward_args=real
     )[:, 0]
-    gradcam, plus = ctc_maps(model, signals, real, targets)
+    explained = ExplainedCTC(model, None, Target("greedy"))
+    features, lengths = explained.features(heard())
+    gradcam, plus = cam_maps(explained, features, lengths, explained.places(targets, features))
     assert expected.abs().max() > 1e-6
     assert torch.allclose(gradcam[frames] / expected.abs().max(), expected[frames] / expected.abs().max(), atol=1e-5)
     assert not torch.allclose(gradcam, plus) and not plus[~frames].any()
@@ -460,10 +479,9 @@ def test_the_ctc_map_equals_captums():
 
 def test_grad_cam_plus_plus_does_not_hear_the_padding():
     model = loud(Wav2Vec2ForSequenceClassification, num_labels=4, feat_extract_norm="layer", do_stable_layer_norm=True)
-    signals, real = padded((9000,))
-    longer, further = (torch.nn.functional.pad(tensor, (0, 7000)) for tensor in (signals, real))
-    classes, count = torch.tensor([1]), frames_of(model.config, 9000)
-    short, long = (class_maps(model, s, r, classes)[1][0, :count] for s, r in ((signals, real), (longer, further)))
+    explained, count = ExplainedClassifier(model), frames_of(model.config, 9000)
+    found = (explained.features(heard((9000,)), length) for length in (9600, 16600))
+    short, long = (cam_maps(explained, *given, torch.tensor([1]))[1][0, :count] for given in found)
     assert short.abs().max() > 0 and torch.allclose(short / short.abs().max(), long / short.abs().max(), atol=1e-4)
 
 
@@ -491,10 +509,36 @@ def test_the_alignment_is_the_likeliest(seed, frames, symbols):
     assert tuple(path) == best
 
 
-def test_a_map_is_scaled_to_the_unit_interval():
-    assert unit(np.array([-1.0, 1.0, 3.0])).tolist() == pytest.approx([0, 1 / 3, 1]) and unit(
-        np.array([-1.0, -2.0])
-    ).tolist() == [0, 0]
+def test_archived_maps_are_scaled_to_the_unit_interval():
+    explained = ExplainedClassifier(loud(Wav2Vec2ForSequenceClassification, num_labels=4))
+    parts = [explained.layer_map(np.array(values)[:, None]) for values in ([-1.0, 1.0, 3.0], [-1.0, -2.0, -1.0])]
+    joined = explained.join(parts, 3)
+    np.testing.assert_allclose(joined.values, [[0, 0], [1 / 3, 0], [1, 0]], atol=1e-6)
+    assert not joined.signed
+
+
+@pytest.mark.parametrize("kind", [Wav2Vec2ForSequenceClassification, Wav2Vec2ForCTC])
+def test_every_method_explains_latent_frames(kind):
+    """One row, a column for each real frame, and nothing of it depends on the neighbours in the batch."""
+    if kind is Wav2Vec2ForCTC:
+        explained, classes = ExplainedCTC(loud(kind, vocab_size=6), None, Target("greedy")), None
+    else:
+        explained, classes = ExplainedClassifier(loud(kind, num_labels=4)), torch.tensor([1, 2])
+    found = {}
+    for chosen in ([0, 1], [1]):
+        signals = [heard((9000, 6000))[n] for n in chosen]
+        features, lengths = explained.features(signals, 9600)
+        spoken = [[Spoken(2, (3, 4)), Spoken(3, (7,))]] * len(signals)
+        targets = explained.places(spoken, features) if classes is None else classes[chosen]
+        batch = Batch([str(n) for n in chosen], features, lengths, targets)
+        for method, maps in maps_of(explained, batch, list(METHODS)).items():
+            assert [each.unit(count, 1).shape for each, count in zip(maps, lengths, strict=True)] == [
+                (count, 1) for count in lengths
+            ]
+            found.setdefault(method, []).append(maps[-1].values)
+    for method, (together, alone) in found.items():
+        assert np.ptp(alone) > 0, method
+        np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-4 * np.abs(alone).max(), err_msg=method)
 
 
 # CTC with masks
@@ -505,7 +549,7 @@ def test_the_loss_is_transformers_own_and_padding_counts_nothing(tmp_path):
     network = Wav2VecCTC(model).eval()
     waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 0.6 + 0.3 * n) for n in range(3)})
     targets = {"s-0": [1, 2, 2], "s-1": [3], "s-2": [5, 4]}
-    utterances = TranscribedUtterances(waveforms, targets, model.config, LatentMasker("plain", LatentMasking(), {}, 1))
+    utterances = TranscribedUtterances(waveforms, targets, model.config, Masker(System(), 1))
     batch = collate([utterances[(0, n)] for n in range(3)], model.config)
     labels = torch.tensor([[1, 2, 2], [3, -100, -100], [5, 4, -100]])
     with torch.no_grad():
@@ -539,45 +583,37 @@ def test_specaugment_masks_as_much_as_transformers(frames):
     of_model = config.mask_time_prob, config.mask_time_length, None, config.mask_time_min_masks
     np.random.seed(1)
     theirs = [_compute_mask_indices((1, frames), *of_model).mean() for _ in range(1000)]
-    masker = LatentMasker("specaugment", LatentMasking(), {}, 1)
-    ours = [masker.masked("u", frames, epoch).mean() for epoch in range(1000)]
+    masker = Masker(SYSTEMS["specaugment"], 1)
+    ours = [1 - masker.keep("u", frames, 1, epoch).mean() for epoch in range(1000)]
     assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.05)
     assert min(ours) >= min(theirs) - 1e-9 > 0
 
 
 def test_variants_mask_what_they_say():
-    saliency = {"u": np.r_[np.zeros(20), np.full(15, 0.6), np.full(15, 1.0)][:, None].astype(np.float32)}
-    settings_ = LatentMasking(SpanMasking(0.3, 5))
-    of = {
-        variant: LatentMasker(variant, settings_, saliency, 1)
-        for variant in ("plain", "specaugment", "gradcam", "random-mask")
-    }
+    saliency = np.r_[np.zeros(20), np.full(15, 0.6), np.full(15, 1.0)][:, None].astype(np.float32)
+    maps = {"gradcam": {"u": SaliencyMap(saliency, 1, 1)}}
+    of = {name: Masker(system, 1, maps) for name, system in SYSTEMS.items()}
     for epoch in range(20):
-        masks = {variant: masker.masked("u", 50, epoch) for variant, masker in of.items()}
+        masks = {variant: ~masker.keep("u", 50, 1, epoch)[:, 0] for variant, masker in of.items()}
         assert not masks["plain"].any() and masks["specaugment"].any()
         assert masks["gradcam"][35:].all() and not masks["gradcam"][:20].any()
         assert masks["gradcam"].sum() == masks["random-mask"].sum() and not np.array_equal(
             masks["gradcam"], masks["random-mask"]
         )
         assert np.array_equal(
-            of["gradcam"].masked("u", 50, epoch),
-            ~ProbabilisticPolicy().mask(saliency["u"], generator(1, "u", epoch, "policy"))[:, 0],
+            masks["gradcam"], ~ProbabilisticPolicy().keep(saliency, generator(1, "u", epoch, "policy"))[:, 0]
         )
-    assert not np.array_equal(of["random-mask"].masked("u", 50, 0), of["random-mask"].masked("u", 50, 1))
-    with pytest.raises(
-        InputError, match=r"the map of u has the shape \(50, 1\) and the utterance 49 frames; run stage 4 again"
-    ):
-        of["gradcam"].masked("u", 49, 0)
-    with pytest.raises(
-        InputError, match="the variant 'gradcamp' is unknown; it is one of plain, specaugment, random-mask, gradcam"
-    ):
-        replace(of["plain"], variant="gradcamp")
+    assert not np.array_equal(of["random-mask"].keep("u", 50, 1, 0), of["random-mask"].keep("u", 50, 1, 1))
+    with pytest.raises(InputError, match=r"^u: a map of 50 x 1 points .* does not fit 48 frames of 1 bins"):
+        of["gradcam"].keep("u", 48, 1, 0)
 
 
 # Programs
 
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=4, learning_rate=1e-3)
+SYSTEMS_FILE = TOP / "egs/cv_ca/conf/systems.yaml"
+SYSTEMS = read_systems(SYSTEMS_FILE)
 
 
 @pytest.fixture(scope="module")
@@ -655,12 +691,13 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
 
     run_program(
         monkeypatch,
-        "map_wav2vec",
+        "map_saliency",
         data=data,
         model=tmp_path / "accent",
         sets="train",
         out=tmp_path / "maps",
         task="accent",
+        methods="gradcam gradcam++",
         target="true",
         compress="false",
     )
@@ -684,8 +721,9 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
         "tokens": prepared / "tokens.txt",
         "train_set": "train",
         "dev_set": "test",
-        "maps": maps["gradcam"].path,
-        "variant": "gradcam",
+        "maps": tmp_path / "maps",
+        "systems": SYSTEMS_FILE,
+        "system": "gradcam",
     }
     finetune(out=tmp_path / "ctc", **options)
     history = json.loads((tmp_path / "ctc" / "history.json").read_text())
@@ -701,7 +739,7 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
 
     run_program(
         monkeypatch,
-        "map_wav2vec",
+        "map_saliency",
         data=data,
         model=tmp_path / "ctc",
         sets="test",
@@ -746,7 +784,7 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
     with pytest.raises(SystemExit, match=r"has the label 'sideways', which the classifier lacks \(down, up\)"):
         run_program(
             monkeypatch,
-            "map_wav2vec",
+            "map_saliency",
             data=data,
             model=tmp_path / "accent",
             sets="test",
@@ -759,10 +797,11 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
 def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, tmp_path, monkeypatch):
     data, program = prepared / "data", local_program("finetune_wav2vec")
     config = Wav2Vec2Config()
-    with ArchiveWriter(tmp_path / "saliency") as writer:
+    with ArchiveWriter(tmp_path / "maps/gradcam/accent/train/saliency") as writer:
         for key, signal in Waveforms(data / "train").items():
             writer.write(key, np.linspace(0, 1, frames_of(config, len(signal)), dtype=np.float32)[:, None])
     write_vocabulary(tmp_path / "legacy.txt", LEGACY)
+    write_json(tmp_path / "maps/gradcam/accent/train/saliency.json", {"frames_per_column": 1, "bins_per_row": 1})
     trained = {}
     for variant, tokens, _words in (
         ("specaugment", prepared / "tokens.txt", set(" apujrcu")),
@@ -775,10 +814,11 @@ def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, 
             out=out,
             tokens=tokens,
             start=str(prepared / "start"),
-            variant=variant,
+            systems=SYSTEMS_FILE,
+            system=variant,
             train_set="train",
             dev_set="test",
-            maps=tmp_path / "saliency.scp",
+            maps=tmp_path / "maps",
             training=replace(SETTINGS, epochs=1),
         )
         trained[out] = (out / "model.safetensors").read_bytes()
@@ -814,9 +854,9 @@ def test_texts_that_do_not_fit_stop_nothing_and_are_told(prepared, tmp_path, mon
             "task": "ctc",
             "target": "reference",
         }
-        run_program(monkeypatch, "map_wav2vec", out=tmp_path / "all", **common)
+        run_program(monkeypatch, "map_saliency", out=tmp_path / "all", **common)
         run_program(
-            monkeypatch, "map_wav2vec", out=tmp_path / "some", most_per_accent=2, per_character="true", **common
+            monkeypatch, "map_saliency", out=tmp_path / "some", max_per_accent=2, per_character="true", **common
         )
     assert "1 utterances have more symbols than frames, so that nothing is learnt from them" in caplog.text
     assert f"1 utterances of {tmp_path}/data/test have more symbols than frames and no map" in caplog.text
@@ -856,8 +896,8 @@ def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path
         "tokens": prepared / "tokens.txt",
         "train_set": "train",
         "dev_set": "test",
-        "variant": "specaugment",
-        "masking": LatentMasking(SpanMasking(0.3, 5)),
+        "systems": SYSTEMS_FILE,
+        "system": "specaugment",
     }
     program.finetune_wav2vec(out=tmp_path / "straight", **options)
     whole, calls = program.DevRates.__call__, []
@@ -878,15 +918,14 @@ def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path
 
 
 def test_masks_need_maps(prepared, tmp_path):
-    with pytest.raises(
-        InputError, match=r"the variant random-mask needs --maps, the saliency.scp of train that stage 4 wrote"
-    ):
+    with pytest.raises(InputError, match=r"the system random-mask needs --maps, the folder that stage 4 wrote"):
         local_program("finetune_wav2vec").finetune_wav2vec(
             data=prepared / "data",
             out=tmp_path,
             tokens=prepared / "tokens.txt",
             train_set="train",
             dev_set="test",
-            variant="random-mask",
+            systems=SYSTEMS_FILE,
+            system="random-mask",
         )
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,8 @@ from salience.data.symbols import Symbols
 from salience.data.tables import read_table
 from salience.decoding.ctc import beam, greedy
 from salience.errors import InputError
-from salience.masking.latents import LatentMasker, LatentMasking
+from salience.masking.apply import Masker
+from salience.masking.systems import System
 from salience.models.wav2vec import Learning, load_ctc, prepare, save_model
 from salience.training.trainer import TrainingSettings, train
 from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
@@ -29,9 +30,7 @@ def adapted(tmp_path, learning: Learning, **settings):
     model = tiny(Wav2Vec2ForCTC, vocab_size=len(symbols), pad_token_id=symbols.blank, hidden_dropout=0.0, **settings)
     finish = prepare(model, learning)
     waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 0.8) for n in range(4)})
-    utterances = TranscribedUtterances(
-        waveforms, {key: [4, 5] for key in waveforms}, model.config, LatentMasker("plain", LatentMasking(), {}, 1)
-    )
+    utterances = TranscribedUtterances(waveforms, {key: [4, 5] for key in waveforms}, model.config, Masker(System(), 1))
 
     def learn(folder, score=lambda _: {"dev_x": 0.0}):
         train(

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from accent_helpers import TINY, noise, run_program, talkative, write_features, write_set
+from corpora_helpers import TOP
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 from whisper.model import ModelDimensions
 
@@ -377,10 +378,6 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
     run_program(
         monkeypatch, "map_saliency", data="data", features="dump", sets="train", classifier="classifier", out="saliency"
     )
-    for kind in ("gradcam", "random"):
-        (tmp_path / "saliency" / kind / "train/saliency.1.scp").rename(
-            tmp_path / "saliency" / kind / "train/saliency.scp"
-        )
     run_program(
         monkeypatch,
         "mask_features",
@@ -388,10 +385,11 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
         features="dump",
         maps="saliency",
         sets="train",
-        variants="gradcam",
+        systems=TOP / "egs/fsdd/conf/systems.yaml",
+        only="gradcam",
         out="masked",
     )
-    masked = Archive(tmp_path / "masked/gradcam/train/feats.1.scp")
+    masked = Archive(tmp_path / "masked/gradcam/train/feats.scp")
     assert {masked[key].shape for key in masked} == {(50, 128)}
     run_program(
         monkeypatch,
@@ -402,7 +400,8 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
         maps="saliency",
         out="tuned",
         model="model",
-        variant="gradcam",
+        systems=TOP / "egs/fsdd/conf/systems.yaml",
+        system="gradcam",
         train_set="train",
         dev_set="dev",
         max_tokens=2,

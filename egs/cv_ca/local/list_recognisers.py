@@ -9,6 +9,7 @@ from typing import Any
 from salience import program
 from salience.errors import InputError
 from salience.files import read_yaml
+from salience.masking.systems import read_systems
 
 
 def list_recognisers(
@@ -42,11 +43,11 @@ def list_recognisers(
         "own": own,
         **read_yaml(start_models, "give each start a model, as in conf/starts.yaml"),
     }
-    masks = read_yaml(systems, "give each variant a line, as in conf/systems.yaml")
+    known = read_systems(systems)
     chosen, varied = starts.split(), variants.split()
     check(chosen, models, f"a start; {start_models} and --starts know")
     check([variant_start], models, f"a start; {start_models} and --variant-start know")
-    check(varied, masks, f"a variant; {systems} has")
+    check(varied, known, f"a variant; {systems} has")
     asked = {
         (start, variant, seed): None
         for seed in seeds.split()
@@ -54,7 +55,8 @@ def list_recognisers(
         for variant in ["plain", *(varied if start == variant_start and seed in classifier_seeds.split() else [])]
     }
     for start, variant, seed in asked:
-        print(start, variant, seed, kind_of(variant, masks), shlex.quote(str(models[start])))
+        masks = "mapped" if known[variant].methods else "masked" if known[variant].masked else "none"
+        print(start, variant, seed, masks, shlex.quote(str(models[start])))
 
 
 def check(asked: list[str], known: Mapping[str, Any], what: str) -> None:
@@ -64,15 +66,6 @@ def check(asked: list[str], known: Mapping[str, Any], what: str) -> None:
             raise InputError(f"{name!r} is not {what}: {', '.join(known)}")
         if asked.count(name) > 1:
             raise InputError(f"{name} is asked for twice; leave one out")
-
-
-def kind_of(variant: str, masks: Mapping[str, Any]) -> str:
-    """Say whether a variant has masks, and whether these need maps, its own or those of a variant it refers to."""
-    line = masks[variant] or {}
-    if "policy" not in line:
-        return "none"
-    of = next(iter(line["policy"].values())) if isinstance(line["policy"], dict) else None
-    return "mapped" if "map" in line or (isinstance(of, str) and kind_of(of, masks) == "mapped") else "masked"
 
 
 if __name__ == "__main__":

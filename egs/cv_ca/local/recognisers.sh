@@ -21,7 +21,6 @@ labelled_sets="$train_sets $dev_sets $test_sets"
 own=$exp/pretrained/seed$first_seed # the model that stage 3 pretrains: one for all seeds of what is made from it
 models=$exp/recogniser/wav2vec2
 classifier=$exp/classifier/accent/$variant_start/seed${classifier_seeds%% *}
-maps=$exp/saliency/gradcam/accent/labelled_train/saliency.scp
 tokens=$data/vocabulary$([ "$legacy_vocabulary" = false ] || echo /legacy)/tokens.txt
 
 on_random() { # on_random <sets>: the same sets on the random split
@@ -37,6 +36,10 @@ recognisers=$(list_recognisers "$starts" "$variants" "$seeds")
 classifiers=$(list_recognisers "$variant_start" "" "$classifier_seeds") # their starts, seeds and models
 masked_variants=$(awk '$4 != "none" && !seen[$2]++ { print $2 }' <<< "$recognisers" | xargs)
 mapped_variants=$(awk '$4 == "mapped" && !seen[$2]++ { print $2 }' <<< "$recognisers" | xargs)
+systems_config=$(settings_of systems.yaml)
+# Sets mask_methods, whose maps the masks need, and methods, these with the asked ones.
+described=$(describe_systems.py --systems "$systems_config" --only "${mapped_variants:-plain}" --methods "$methods")
+eval "$described"
 pretrained=$([[ " $starts $variant_start " == *" own "* ]] && echo true || echo false)
 drawn_start=$([[ " $starts " == *" $variant_start "* ]] && echo "$variant_start" || echo "${starts##* }")
 drawn_model=$models/$drawn_start/plain/seed$first_seed # whose maps are drawn
@@ -62,6 +65,11 @@ all_of() { # all_of <labels> [_random]: the sets that a classifier needs, or not
 
 needs_accents() { # masks come from a classifier of accents
     [ -n "$(all_of accent)" ] || fail "there are no accents to train on in $PWD/$data: run stage 1, or, if $data/preparation.txt says why it made none, give --variants plain"
+}
+
+needs_maps() { # those that the masks of the asked variants come from
+    local method
+    for method in $mask_methods; do needs "$exp/saliency/$method/accent/labelled_train/saliency.scp" 4; done
 }
 
 classifier_trainings() { # classifier_trainings <labels> <"" or _random>: a line of arguments for each seed

@@ -1,27 +1,20 @@
-"""Masked features: equation 3, and the variants that are compared."""
+"""Masked features: equation 3, by a system's maps and policy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from salience.data.packed import read_packed
+from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.features.logmel import floor_of
-from salience.masking.policies import Masking, equal_area_mask
+from salience.masking.systems import System
 from salience.randomness import generator
-from salience.saliency.maps import columns_for, stretch_map, unit_map
-
-VARIANTS = {
-    "plain": None,
-    "specaugment": None,
-    "gradcam": "gradcam",
-    "gradcam++": "gradcam++",
-    "random-mask": "random",
-    "other-mask": "other",
-}
-"""Each variant, with the map that says where its masks lie."""
+from salience.saliency.base import Maps, SaliencyMap, read_maps
+from salience.saliency.controls import OtherUtterances
 
 
 def apply_mask(features: np.ndarray, keep: np.ndarray, fill: str = "zero") -> np.ndarray:
@@ -39,57 +32,66 @@ def apply_mask(features: np.ndarray, keep: np.ndarray, fill: str = "zero") -> np
 
 @dataclass(frozen=True)
 class Masker:
-    """Masks utterances the way a variant does.
+    """Masks utterances as a system says.
 
     Args:
-        variant: One of VARIANTS.
-        settings: Policies and fill.
-        maps: Signed maps at native resolution by kind, then by utterance.  The controls
-            (`random`, `other`) need Grad-CAM's beside their own, for the area.
-        seed: Of the draws.
+        system: Its policy, the fill, and which maps.
+        seed: Random seed of the masks.
+        maps: Maps by method, then by utterance: all of `system.methods`.
+        frames: Frames of each utterance of the set, where the system borrows another utterance's map.
     """
 
-    variant: str
-    settings: Masking
-    maps: Mapping[str, Mapping[str, np.ndarray]]
+    system: System
     seed: int
+    maps: Mapping[str, Mapping[str, SaliencyMap]] = field(default_factory=dict)
+    frames: Mapping[str, int] = field(default_factory=dict)
+    _others: dict[str, OtherUtterances] = field(default_factory=dict, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise InputError(f"the variant {self.variant!r} is unknown; it is one of {', '.join(VARIANTS)}")
-
-    def mask(self, utterance: str, frames: int, bins: int, epoch: int) -> np.ndarray:
+    def keep(self, utterance: str, frames: int, bins: int, epoch: int) -> np.ndarray:
         """M for one utterance in one epoch, boolean of shape (frames, bins)."""
-        if self.variant == "plain":
-            return np.ones((frames, bins), dtype=bool)
-        if self.variant == "specaugment":
-            return self.settings.specaugment.mask(frames, bins, generator(self.seed, utterance, epoch, "specaugment"))
-        kind = VARIANTS[self.variant]
-        area_of = "gradcam++" if kind == "gradcam++" else "gradcam"
-        # The same names for all map variants: a control masks as many points as Grad-CAM does in that epoch.
-        rng = generator(self.seed, utterance, epoch, "policy")
-        keep = self.settings.policy.mask(unit_map(self.maps[area_of][utterance], frames, bins), rng)
-        if kind == area_of:
-            return keep
-        native = self.maps[kind][utterance]
-        if kind == "other":
-            native = stretch_map(native, columns_for(frames))
-        control = unit_map(native, frames, bins)
-        # Breaks ties where the control map is flat.
-        control = control + 1e-6 * rng.random(control.shape)
-        return equal_area_mask(control, int(keep.size - keep.sum()))
+        streams: dict[str, np.random.Generator] = {}
+        return self._keep(self.system, utterance, (frames, bins), epoch, streams)
 
     def apply(self, utterance: str, features: np.ndarray, epoch: int) -> np.ndarray:
         """Masked features of one utterance in one epoch."""
-        return apply_mask(features, self.mask(utterance, *features.shape, epoch), self.settings.fill)
+        return apply_mask(features, self.keep(utterance, *features.shape, epoch), self.system.fill)
+
+    def _keep(
+        self, system: System, utterance: str, size: tuple[int, int], epoch: int, streams: dict[str, np.random.Generator]
+    ) -> np.ndarray:
+        policy = system.policy
+        # The other system first, as when it is drawn alone: a control masks as many points as that one does.
+        other = (self._keep(system.other, utterance, size, epoch, streams),) if system.other else ()
+        rng = streams.setdefault(policy.stream, generator(self.seed, utterance, epoch, policy.stream))
+        try:
+            unit_map = self._map(system, utterance).unit(*size) if system.map else np.zeros(size, dtype=np.float32)
+        except InputError as error:
+            raise InputError(f"{utterance}: {error}") from None
+        return policy.keep(unit_map, rng, *other)
+
+    def _map(self, system: System, utterance: str) -> SaliencyMap:
+        maps = self.maps[system.map]
+        if system.borrowed:
+            if system.map not in self._others:
+                self._others[system.map] = OtherUtterances(maps, self.frames)
+            maps = self._others[system.map]
+        return maps[utterance]
 
 
-def open_maps(maps: Path, name: str, variant: str) -> tuple[dict[str, Archive], list[Path]]:
-    """The archives that a variant's masks need under a folder of maps, and their paths."""
-    kind = VARIANTS.get(variant)
-    if kind is None:
-        return {}, []
-    # The controls mask as many points as Grad-CAM.
-    kinds = {kind} if kind == "gradcam++" else {kind, "gradcam"}
-    paths = {k: maps / k / name / "saliency.scp" for k in sorted(kinds)}
-    return {k: Archive(path) for k, path in paths.items()}, list(paths.values())
+def open_maps(maps: Path | None, name: str, system: System) -> tuple[dict[str, Maps], list[Path]]:
+    """The maps of a set that a system's masks need, from a folder of methods, and the paths of their tables."""
+    paths = {method: Path(maps or "") / method / name / "saliency.scp" for method in system.methods}
+    return {method: read_maps(path) for method, path in paths.items()}, list(paths.values())
+
+
+def set_sizes(features: Path) -> tuple[dict[str, int], int]:
+    """Frames of each utterance of a set, and bins, from its features; of packed signals wav2vec 2.0's latent frames, and 1."""
+    if (features / "utterances").exists():
+        from transformers import Wav2Vec2Config
+
+        from salience.models.wav2vec import frames_of
+
+        packed = read_packed(features)
+        return dict(zip(packed.ids, map(int, frames_of(Wav2Vec2Config(), packed.samples)), strict=True)), 1
+    frames = {key: int(count) for key, count in read_table(features / "utt2num_frames").items()}
+    return frames, Archive(features / "feats.scp").columns or 0

@@ -1,1 +1,1 @@
-"""Saliency maps: the methods that compute them, and their resolution."""
+"""Saliency maps: what they are, the methods that compute them, and the models that they explain."""

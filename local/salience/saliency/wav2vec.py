@@ -1,20 +1,41 @@
-"""Grad-CAM on the last convolution of wav2vec 2.0's feature encoder, for a classifier's class and for what a CTC model writes.
+"""wav2vec 2.0 as the saliency methods see it: its features are the latent frames, the feature encoder's output.
 
-The layer is one-dimensional: its maps are (channels, frames), a point of the
-result is one frame.
+A map has one row, and a column for each latent frame.
 """
 
-from collections.abc import Sequence
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from more_itertools import chunked
 from torch import Tensor
 from transformers import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification
 
+from salience.data.normalisers import normaliser as normaliser_of
+from salience.data.symbols import Symbols, least_frames
+from salience.data.waveforms import Waveforms, batches_of_equals, labels_of_set, pad_signals, padded_samples
 from salience.errors import InputError
-from salience.models.wav2vec import class_scores, context, feature_maps, real_frames
-from salience.saliency.gradcam import cam_maps
+from salience.models.wav2vec import (
+    FILES,
+    class_scores,
+    context,
+    feature_maps,
+    frames_of,
+    labels_of,
+    load_ctc,
+    load_trained,
+    numbers_of,
+)
+from salience.saliency.base import SaliencyMap
+from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSet, Target, first_of_each
+from salience.steps import fingerprint
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,48 +46,216 @@ class Spoken:
     frames: tuple[int, ...]
 
 
-def class_maps(
-    model: Wav2Vec2ForSequenceClassification, signals: Tensor, real: Tensor, classes: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Signed Grad-CAM and Grad-CAM++ maps (batch, frames), and logits, of a batch padded with zeros.
+class ExplainedWav2Vec(Explained):
+    """What classifier and recogniser have in common.
 
-    real: 1 where a sample is real, (batch, samples).  classes: the class to
-    explain for each; the predicted one if None.
+    Archives hold maps that are rectified and scaled to [0, 1].
     """
-    maps, frames = _maps(model, signals, real)
-    gradcam, gradcam_plus, logits = cam_maps(
-        maps, lambda found: class_scores(model, context(model.wav2vec2, found[:, :, 0], frames), frames), classes
-    )
-    return gradcam[:, 0], gradcam_plus[:, 0], logits
+
+    frames_per_column = bins_per_row = 1
+    window = (5, 0)
+    latent = True
+
+    def __init__(self, model: Wav2Vec2ForSequenceClassification | Wav2Vec2ForCTC, target: Target = Target()) -> None:
+        super().__init__(target)
+        self.model, self.encoder = model, model.wav2vec2
+        self.device = next(model.parameters()).device
+        self.layer = f"feature_extractor.conv_layers.{len(model.config.conv_dim) - 1}"
+        self.baseline = torch.zeros(1, device=self.device)
+        self.files = []
+
+    def features(self, signals: Sequence[np.ndarray], length: int = 0) -> tuple[Tensor, list[int]]:
+        """The latent frames (batch, frames, channels) of signals padded to `length`, and how many of each are real.
+
+        Zero behind each utterance: nothing attends to the padding, but
+        Grad-CAM++ would count it among the activations.
+        """
+        padded, _ = pad_signals(signals, length)
+        lengths = [int(frames_of(self.model.config, len(signal))) for signal in signals]
+        with torch.no_grad():
+            latent = feature_maps(self.encoder, torch.from_numpy(padded).to(self.device)).transpose(1, 2)
+        return latent * self.real(latent, lengths)[..., None], lengths
+
+    def real(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        """True where a frame is real, (batch, frames)."""
+        counts = torch.tensor(lengths, device=self.device)
+        return torch.arange(features.shape[1], device=self.device) < counts[:, None]
+
+    def states(self, activations: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What the transformer makes of the layer's output (batch, frames, hidden), and which frames are real."""
+        latent = activations[:, :, 0]
+        real = self.real(latent.transpose(1, 2), lengths)
+        return context(self.encoder, latent, real), real
+
+    def compute(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        return features.transpose(1, 2)[:, :, None]
+
+    def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> "Latents":
+        return Latents(self, data, features, max_per_accent)
+
+    @abstractmethod
+    def targets(self, latents: "Latents", keys: list[str], features: Tensor, lengths: list[int]) -> Tensor:
+        """What is explained of each utterance of a batch."""
+
+    def batch(self, latents: "Latents", keys: list[str], features: Tensor, lengths: list[int]) -> Iterator[Batch]:
+        """The batches that these utterances are explained in."""
+        yield Batch(keys, features, lengths, self.targets(latents, keys, features, lengths))
+
+    def join(self, maps: list[SaliencyMap], length: int) -> SaliencyMap:
+        """The maps of an utterance, each in [0, 1], side by side."""
+        columns = [each.unit(length, 1) for each in maps]
+        return SaliencyMap(np.hstack(columns), 1, 1, False, method=maps[0].method, target=maps[0].target, of=maps[0].of)
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "per_character": self.target.per_character,
+            "range": [0, 1],
+            "samples_per_frame": int(np.prod(self.model.config.conv_stride)),
+            "checkpoint": fingerprint(self.files[-1]),
+        }
 
 
-def ctc_maps(
-    model: Wav2Vec2ForCTC, signals: Tensor, real: Tensor, targets: Sequence[Sequence[Spoken]]
-) -> tuple[Tensor, Tensor]:
-    """Signed Grad-CAM and Grad-CAM++ maps (batch, frames) for the sum of the log-probabilities of symbols in their frames."""
-    maps, frames = _maps(model, signals, real)
-    chosen = torch.zeros(len(signals), frames.shape[1], len(model.lm_head.bias), device=signals.device)
-    for row, symbols in enumerate(targets):
-        for spoken in symbols:
-            chosen[row, list(spoken.frames), spoken.symbol] = 1
+class Latents(ExplainedSet):
+    """The recordings of a set as latent frames."""
 
-    def score(found: Tensor) -> Tensor:
-        log_probabilities = model.lm_head(context(model.wav2vec2, found[:, :, 0], frames)).log_softmax(-1)
-        return (log_probabilities * chosen).sum((1, 2))[:, None]
+    def __init__(self, explained: ExplainedWav2Vec, data: Path, packed: Path | None, max_per_accent: int) -> None:
+        self.explained, self.waveforms = explained, Waveforms(data, packed)
+        chosen = first_of_each(self.waveforms.utterances.values(), max_per_accent)
+        self.waveforms.keep(utterance.id for utterance in chosen)
+        self.inputs = [*self.waveforms.inputs, *(data / table for table in ("text", "utt2accent", "spk2gender"))]
+        self.identity = self.waveforms.identity()
 
-    gradcam, gradcam_plus, _ = cam_maps(maps, score, torch.zeros(len(signals), dtype=torch.long, device=signals.device))
-    return gradcam[:, 0], gradcam_plus[:, 0]
+    @property
+    def frames(self) -> dict[str, int]:
+        """Frames of each utterance, to within one where only its duration is known; with --per-character, of its maps."""
+        config, target = self.explained.model.config, self.explained.target
+        utterances = self.waveforms.utterances
+        return {
+            key: frames_of(config, samples) * (max(len(utterances[key].text), 1) if target.per_character else 1)
+            for key, samples in self.waveforms.samples.items()
+        }
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        # A symbol's batches are made of one utterance.
+        size = 1 if self.explained.target.per_character else batch_size
+        samples = self.waveforms.samples
+        self.batch_size = batch_size
+        for keys in batches_of_equals(samples, size):
+            longest = padded_samples(max(samples[key] for key in keys))
+            features, lengths = self.explained.features([self.waveforms[key] for key in keys], longest)
+            yield from self.explained.batch(self, keys, features, lengths)
 
 
-def _maps(
-    model: Wav2Vec2ForCTC | Wav2Vec2ForSequenceClassification, signals: Tensor, real: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The layer's output as an image of height 1, zero behind each utterance, and which frames are real."""
-    frames = real_frames(model.config, real)
-    with torch.no_grad():
-        # Padding is heard by nobody, but Grad-CAM++ would count it among the activations.
-        maps = feature_maps(model.wav2vec2, signals) * frames[:, None]
-    return maps[:, :, None], frames
+class ExplainedClassifier(ExplainedWav2Vec):
+    """A classifier; `score` is the logit of a class."""
+
+    def logits(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Logits (batch, classes)."""
+        return class_scores(self.model, *self.states(activations, lengths))
+
+    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
+        return self.logits(activations, lengths).gather(1, targets[:, None])[:, 0]
+
+    def targets(self, latents: Latents, keys: list[str], features: Tensor, lengths: list[int]) -> Tensor:
+        if self.target.kind == "predicted":
+            with torch.no_grad():
+                return self.logits(self.activations(features, lengths), lengths).argmax(1)
+        labels = labels_of_set(latents.waveforms, self.target.labels)
+        classes = numbers_of([labels[key] for key in keys], labels_of(self.model), keys, latents.waveforms.data)
+        return torch.tensor(classes, device=self.device)
+
+
+class ExplainedCTC(ExplainedWav2Vec):
+    """A recogniser; `score` is the sum of the log-probabilities of symbols in their frames.
+
+    Targets are 1 where a symbol is written in a frame, (batch, frames, symbols).
+    """
+
+    def __init__(self, model: Wav2Vec2ForCTC, symbols: Symbols, target: Target) -> None:
+        super().__init__(model, target)
+        self.symbols = symbols
+        self.normalise, _ = normaliser_of(target.normaliser)
+
+    def log_probabilities(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
+        """(batch, frames, symbols)."""
+        return self.model.lm_head(self.states(activations, lengths)[0]).log_softmax(-1)
+
+    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
+        return (self.log_probabilities(activations, lengths) * targets).sum((1, 2))
+
+    def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> Latents:
+        """The set without the utterances whose text does not fit in their frames."""
+        latents = super().open(data, features, max_per_accent)
+        waveforms, count = latents.waveforms, len(latents.waveforms)
+        if self.target.kind == "reference":
+            waveforms.keep(
+                key
+                for key, samples in waveforms.samples.items()
+                if least_frames(self._reference(latents, key)) <= frames_of(self.model.config, samples)
+            )
+        if len(waveforms) < count:
+            logger.info("%d utterances of %s have more symbols than frames and no map", count - len(waveforms), data)
+        return latents
+
+    def _reference(self, latents: Latents, key: str) -> list[int]:
+        return self.symbols.encode(self.normalise(latents.waveforms.utterances[key].text))
+
+    def spoken(self, latents: Latents, keys: list[str], features: Tensor, lengths: list[int]) -> list[list[Spoken]]:
+        """Which symbols are written in which frames."""
+        with torch.no_grad():
+            scores = self.log_probabilities(self.activations(features, lengths), lengths).float().cpu().numpy()
+        rows = [each[:length] for each, length in zip(scores, lengths, strict=True)]
+        if self.target.kind == "greedy":
+            return [greedy_symbols(each, self.symbols.blank) for each in rows]
+        return [
+            aligned_symbols(each, self._reference(latents, key), self.symbols.blank, f"{latents.waveforms.data}: {key}")
+            for key, each in zip(keys, rows, strict=True)
+        ]
+
+    def places(self, spoken: Sequence[Sequence[Spoken]], features: Tensor) -> Tensor:
+        """1 where a symbol is written in a frame, (batch, frames, symbols)."""
+        chosen = torch.zeros(len(spoken), features.shape[1], len(self.model.lm_head.bias), device=self.device)
+        for row, symbols in enumerate(spoken):
+            for each in symbols:
+                chosen[row, list(each.frames), each.symbol] = 1
+        return chosen
+
+    def targets(self, latents: Latents, keys: list[str], features: Tensor, lengths: list[int]) -> Tensor:
+        return self.places(self.spoken(latents, keys, features, lengths), features)
+
+    def batch(self, latents: Latents, keys: list[str], features: Tensor, lengths: list[int]) -> Iterator[Batch]:
+        if not self.target.per_character:
+            yield from super().batch(latents, keys, features, lengths)
+            return
+        # Where nothing is written, one map of zeros.
+        said = self.spoken(latents, keys, features, lengths)[0]
+        names = [self.symbols.symbols[each.symbol] for each in said] or [self.symbols.symbols[self.symbols.blank]]
+        for part in chunked(zip([[each] for each in said] or [[]], names, strict=True), latents.batch_size):
+            targets = self.places([each for each, _ in part], features)
+            expanded = features.expand(len(part), -1, -1)
+            yield Batch(keys * len(part), expanded, lengths * len(part), targets, [name for _, name in part])
+
+
+@EXPLAINED.register("Wav2Vec2ForSequenceClassification")
+def explained_classifier(folder: Path, target: Target, device: str) -> ExplainedClassifier:
+    """The classifier in a folder."""
+    if target.per_character:
+        raise InputError("--per-character is for CTC models; give --target greedy or reference")
+    if target.kind not in ("predicted", "true"):
+        raise InputError(f"{folder} holds a classifier, which has no symbols; give --target predicted or true")
+    explained = ExplainedClassifier(load_trained(folder, Wav2Vec2ForSequenceClassification, device), target)
+    explained.files = [folder / name for name in FILES]
+    return explained
+
+
+@EXPLAINED.register("Wav2Vec2ForCTC")
+def explained_ctc(folder: Path, target: Target, device: str) -> ExplainedCTC:
+    """The recogniser in a folder."""
+    if target.kind not in ("greedy", "reference"):
+        raise InputError(f"{folder} holds a CTC model, which has no classes; give --target greedy or reference")
+    explained = ExplainedCTC(*load_ctc(folder, device), target)
+    explained.files = [folder / name for name in FILES]
+    return explained
 
 
 def greedy_symbols(scores: np.ndarray, blank: int) -> list[Spoken]:
@@ -114,10 +303,3 @@ def _runs(path: np.ndarray, blank: int) -> list[Spoken]:
     borders = np.flatnonzero(np.diff(path)) + 1
     runs = np.split(np.arange(len(path)), borders)
     return [Spoken(int(path[run[0]]), tuple(run.tolist())) for run in runs if path[run[0]] != blank]
-
-
-def unit(native: np.ndarray) -> np.ndarray:
-    """A signed map (frames,) rectified and scaled to [0, 1]; one without a positive value gives zeros."""
-    positive = np.maximum(native, 0)
-    least, greatest = positive.min(), positive.max()
-    return (positive - least) / (greatest - least) if greatest > least else np.zeros_like(positive)

@@ -1,13 +1,28 @@
 """How well a classifier does, over utterances, over classes and over speakers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
+from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.scoring.bootstrap import interval, resampled_rates, resampling_units
+
+
+def scores_of_set(
+    utterances: Iterable[Utterance], truth: Sequence[str], chosen: Iterable[int], labels: Sequence[str]
+) -> dict[str, Any]:
+    """`classification_scores` of the classes, as numbers, that a classifier gives to the utterances of a set."""
+    utterances = list(utterances)
+    return classification_scores(
+        ids=[u.id for u in utterances],
+        truth=truth,
+        predicted=[labels[number] for number in chosen],
+        speakers=[u.speaker for u in utterances],
+        labels=labels,
+    )
 
 
 def classification_scores(

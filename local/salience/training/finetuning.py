@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +18,9 @@ from salience.errors import InputError
 from salience.features.archives import Archive, FeatureSet
 from salience.features.logmel import floor_of
 from salience.masking.apply import Masker, open_maps
-from salience.masking.policies import Masking
+from salience.masking.systems import System, asked_systems
 from salience.models.recognisers import Example, Recogniser, TooLong
-from salience.registry import Registry
+from salience.registry import Registry, plugins_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,40 +95,53 @@ def method_of(recogniser: str) -> type[FineTuning]:
 class MaskedCopies(FineTuning):
     """Each utterance twice an epoch, once as it is and once masked.
 
-    Targets are lower case.  Every variant makes the same number of updates:
-    plain sees each utterance twice.
+    Targets are lower case.  Every system makes the same number of updates:
+    one without masks sees each utterance twice.
 
     Args:
-        variant: plain, specaugment, gradcam, gradcam++, random-mask or other-mask.
-        maps: Folder of the saliency maps, for the variants that need them.
+        systems: The recipe's systems.yaml; without one, nothing is masked.
+        system: Which of its systems to train.
+        maps: Folder of the saliency maps, for systems whose masks come from maps.
         masked: Folder of the masked features, for --masks fixed.
         masks: Draw masks anew in each epoch, or take those of stage 5.
-        masking: Policies and fill.
         dev_utterances: Use only this many of the dev set, the first; 0 uses all.
         skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
     """
 
-    variant: str = "plain"
+    systems: Path | None = field(default=None, compare=False)
+    system: str = "plain"
     maps: Path | None = field(default=None, compare=False)
     masked: Path | None = field(default=None, compare=False)
     masks: Literal["redrawn", "fixed"] = "redrawn"
-    masking: Masking = field(default_factory=Masking)
     dev_utterances: int = 0
     skip_long_texts: bool = False
 
+    @cached_property
+    def chosen(self) -> System:
+        """The system to train."""
+        chosen = asked_systems(self.systems, self.system)[self.system] if self.systems else System()
+        if not chosen.trained:
+            raise InputError(f"the system {self.system} is not trained ({self.systems}); give another --system")
+        return chosen
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "masking": self.chosen}
+
     def _fixed(self, sets: Sets) -> Path | None:
         """The archive of masked features, where they are not drawn anew."""
-        if self.masks == "redrawn" or self.variant == "plain":
+        if self.masks == "redrawn" or not self.chosen.masked:
             return None
         if self.masked is None:
             raise InputError("--masks fixed needs --masked, the folder of the masked features")
-        return self.masked / self.variant / sets.train / "feats.scp"
+        return self.masked / self.system / sets.train / "feats.scp"
 
     def inputs(self, recogniser: Recogniser, sets: Sets) -> list[Path]:
         fixed = self._fixed(sets)
-        masks = [fixed] if fixed else open_maps(self.maps, sets.train, self.variant)[1] if self.maps else []
+        if self.chosen.methods and self.maps is None and not fixed:
+            raise InputError(f"the system {self.system} needs --maps, the folder of the saliency maps")
+        masks = [fixed] if fixed else open_maps(self.maps, sets.train, self.chosen)[1]
         features = [recogniser.source(sets.data, sets.features, name).path for name in (sets.train, sets.dev)]
-        return [sets.data / sets.train, sets.data / sets.dev, *features, *masks]
+        return [sets.data / sets.train, sets.data / sets.dev, *features, *masks, *plugins_of(*self.chosen.policies)]
 
     def prepare(self, recogniser: Recogniser, model: str, sets: Sets, batch_size: int, seed: int, device: str) -> Task:
         recogniser.load(model, seed=seed)
@@ -139,10 +153,7 @@ class MaskedCopies(FineTuning):
             copies = Archive(fixed)
             augment = lambda utterance, _features, _epoch: copies[utterance]  # noqa: E731
         else:
-            maps = open_maps(self.maps, sets.train, self.variant)[0] if self.maps else {}
-            if self.variant not in ("plain", "specaugment") and not maps:
-                raise InputError(f"the variant {self.variant} needs --maps, the folder of the saliency maps")
-            augment = Masker(self.variant, self.masking, maps, seed).apply
+            augment = Masker(self.chosen, seed, open_maps(self.maps, sets.train, self.chosen)[0], train.frames).apply
         return Task(
             recogniser.network,
             AugmentedUtterances(list(targets), train, targets, augment),
@@ -183,7 +194,7 @@ class AugmentedUtterances(Dataset[Example]):
     """Every utterance twice: index i < n is utterance i itself, index n + i its augmented copy.
 
     "The masked spectrograms are combined with the primary dataset" (section
-    3.3).  The plain variant repeats the utterance, so that all variants make
+    3.3).  Without masks it is repeated, so that all systems make
     the same number of updates.  Items are asked for by (epoch, index).
 
     features: by utterance id.  tokens: by utterance id.  augment(utterance,

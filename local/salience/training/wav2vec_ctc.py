@@ -1,4 +1,4 @@
-"""Fine-tuning of wav2vec 2.0 with CTC, with latent frames masked where a variant says."""
+"""Fine-tuning of wav2vec 2.0 with CTC, with latent frames masked where a system says."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from salience.data.waveforms import Waveforms, pad_signals
-from salience.masking.latents import LatentMasker
+from salience.masking.apply import Masker
 from salience.models.wav2vec import feature_maps, frames_of, real_frames
 
 
@@ -17,7 +17,7 @@ class TranscribedUtterances(Dataset[tuple[np.ndarray, np.ndarray, list[int]]]):
     """Signal (samples,), masked frames (frames,) and symbols of each utterance, by (epoch, index)."""
 
     def __init__(
-        self, waveforms: Waveforms, targets: Mapping[str, list[int]], config: Wav2Vec2Config, masker: LatentMasker
+        self, waveforms: Waveforms, targets: Mapping[str, list[int]], config: Wav2Vec2Config, masker: Masker
     ) -> None:
         self.waveforms, self.targets, self.config, self.masker = waveforms, targets, config, masker
         self.ids = list(targets)
@@ -30,7 +30,8 @@ class TranscribedUtterances(Dataset[tuple[np.ndarray, np.ndarray, list[int]]]):
         epoch, index = where
         key = self.ids[index]
         signal = self.waveforms[key]
-        return signal, self.masker.masked(key, frames_of(self.config, len(signal)), epoch), self.targets[key]
+        keep = self.masker.keep(key, frames_of(self.config, len(signal)), 1, epoch)
+        return signal, ~keep[:, 0], self.targets[key]
 
 
 def collate(items: Sequence[tuple[np.ndarray, np.ndarray, list[int]]], config: Wav2Vec2Config) -> dict[str, Tensor]:

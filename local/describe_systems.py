@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""What the systems that a recipe is asked for need, as variables of the shell."""
+
+import shlex
+from pathlib import Path
+
+from salience import program
+from salience.errors import InputError
+from salience.masking.systems import asked_systems, read_systems
+
+
+def describe_systems(systems: Path, only: str, methods: str = "") -> None:
+    """Print assignments: systems that are untrained, trained, masked and mapped, saliency methods, and what a picture shows.
+
+    `mapped` are systems whose masks come from maps, `mask_methods` the methods
+    of those maps, and `methods` these with the further ones.  `pictured` is the first mapped system
+    that masks by its own map, and `pictured_method` that map's method.
+
+    Args:
+        systems: The recipe's systems.yaml.
+        only: The systems that are asked for, separated by spaces.
+        methods: Further saliency methods whose maps are wanted.
+    """
+    asked = asked_systems(systems, only)
+    if not asked:
+        raise InputError(f"--systems needs at least one of those in {systems}: {', '.join(read_systems(systems))}")
+    mapped = [name for name, system in asked.items() if system.methods]
+    needed = dict.fromkeys(method for name in mapped for method in asked[name].methods)
+    wanted = needed | dict.fromkeys(methods.split())
+    if wanted:
+        from salience.saliency.methods import METHODS
+
+        for method in wanted:
+            METHODS[method]
+    own = [name for name in mapped if not asked[name].other] or mapped
+    variables = {
+        "untrained": [name for name, system in asked.items() if not system.trained],
+        "trained": [name for name, system in asked.items() if system.trained],
+        "masked": [name for name, system in asked.items() if system.masked],
+        "mapped": mapped,
+        "mask_methods": needed,
+        "methods": wanted,
+        "pictured": own[:1],
+        "pictured_method": asked[own[0]].methods[-1:] if own else [],
+    }
+    for name, words in variables.items():
+        print(f"{name}={shlex.quote(' '.join(words))}")
+
+
+if __name__ == "__main__":
+    program.main(describe_systems)

@@ -1,0 +1,104 @@
+"""The accent CNN as the saliency methods see it: Grad-CAM's layer is the last convolution."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from more_itertools import chunked
+from torch import Tensor
+
+from salience.data.directories import read_data_dir
+from salience.data.tables import read_table
+from salience.errors import InputError
+from salience.features.archives import Archive
+from salience.features.logmel import floor_of, pad_frames
+from salience.models.accent_cnn import TIME_STRIDE, AccentCNN, load_classifier
+from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSet, Target, first_of_each
+from salience.steps import fingerprint
+
+
+class ExplainedCNN(Explained):
+    """An accent classifier; `score` is the logit of a class."""
+
+    frames_per_column = bins_per_row = TIME_STRIDE
+    window = (16, 16)
+
+    def __init__(self, model: AccentCNN, target: Target = Target()) -> None:
+        super().__init__(target)
+        self.model = model
+        self.layer = f"convolutions.{len(model.convolutions) - 1}"
+        self.baseline = model.mean
+        self.files = []
+
+    def compute(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        return self.model.feature_maps(features)
+
+    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
+        return self.model.head(activations).gather(1, targets[:, None])[:, 0]
+
+    def predicted(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        """The class that the model gives to each utterance, (batch,)."""
+        with torch.no_grad():
+            return self.model.head(self.activations(features, lengths)).argmax(1)
+
+    def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> "AccentFeatures":
+        if features is None:
+            raise InputError("an accent classifier needs --features, the folder of the log-mel features")
+        return AccentFeatures(self, data, features, max_per_accent)
+
+    def about(self) -> dict[str, Any]:
+        settings = self.model.settings
+        return {"classes": list(settings.classes), "checkpoint": fingerprint(self.files[0])}
+
+
+class AccentFeatures(ExplainedSet):
+    """The log-mel features of a set, padded as in the training of the classifier."""
+
+    def __init__(self, explained: ExplainedCNN, data: Path, features: Path, max_per_accent: int) -> None:
+        self.explained, self.data = explained, data
+        self.archive = Archive(features / "feats.scp")
+        utterances = list(first_of_each(read_data_dir(data), max_per_accent))
+        counts = read_table(features / "utt2num_frames")
+        self.frames = {u.id: int(counts[u.id]) for u in utterances}
+        self.accents = {u.id: u.accent for u in utterances}
+        self.inputs = [data, features / "feats.scp"]
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        model = self.explained.model
+        classes = self._classes() if self.explained.target.kind == "true" else {}
+        for keys in chunked(sorted(self.frames, key=lambda key: (self.frames[key], key)), batch_size):
+            matrices = [self.archive[key] for key in keys]
+            lengths = list(map(len, matrices))
+            # One frame beyond the longest if there is room, so that every row ends in its own padding.
+            longest = max(lengths) + (max(lengths) < model.settings.frames)
+            padded = torch.from_numpy(np.stack([pad_frames(m, longest, floor_of(m)) for m in matrices]))
+            padded = padded.to(model.mean.device)
+            if classes:
+                targets = torch.tensor([classes[key] for key in keys], device=padded.device)
+            else:
+                targets = self.explained.predicted(padded, lengths)
+            yield Batch(keys, padded, lengths, targets)
+
+    def _classes(self) -> dict[str, int]:
+        known = self.explained.model.settings.classes
+        for key, accent in self.accents.items():
+            if accent not in known:
+                raise InputError(
+                    f"{self.data}: {key} has the accent {accent!r}, which the classifier never saw"
+                    f" ({', '.join(known)}); use --target predicted"
+                )
+        return {key: known.index(str(accent)) for key, accent in self.accents.items()}
+
+
+@EXPLAINED.register("AccentCNN")
+def explained_cnn(folder: Path, target: Target, device: str) -> ExplainedCNN:
+    """The classifier in a folder."""
+    if target.kind not in ("predicted", "true") or target.per_character:
+        raise InputError(
+            f"{folder} holds a classifier, which has no symbols; give --target predicted or true, without --per-character"
+        )
+    explained = ExplainedCNN(load_classifier(folder, device), target)
+    explained.files = [folder / "model.safetensors"]
+    return explained

@@ -1,0 +1,233 @@
+"""Models as the saliency methods see them, the sets that they read, and the maps of a batch by any methods."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from salience.data.records import Utterance
+from salience.errors import InputError
+from salience.features.archives import archive_bytes
+from salience.files import read_json
+from salience.randomness import generator
+from salience.registry import Registry
+from salience.saliency.base import METHODS, SaliencyMap, columns_for
+
+
+@dataclass(frozen=True)
+class Target:
+    """What of a model's output is explained.
+
+    Args:
+        kind: Of a classifier: the predicted class or the true one.  Of a CTC model: the symbols of the best path
+            (greedy) or of the text (reference) in their frames.
+        labels: Of a classifier of signals: accent or gender.
+        per_character: A map for each symbol of a CTC model.
+        normaliser: Of the text, for the target reference.
+    """
+
+    kind: Literal["predicted", "true", "greedy", "reference"] = "predicted"
+    labels: str = "accent"
+    per_character: bool = False
+    normaliser: str = "raw"
+
+
+class Batch(NamedTuple):
+    """Utterances that are explained together; one of which each symbol is explained stands there for each of them."""
+
+    keys: list[str]
+    features: Tensor
+    lengths: list[int]
+    targets: Tensor
+    symbols: list[str] | None = None
+
+
+class ExplainedSet(ABC):
+    """The utterances of a data directory as a model reads them.
+
+    frames: by utterance.  inputs: the files that the maps come from.
+    identity: what else stands for the recordings in a step's record.
+    """
+
+    frames: dict[str, int]
+    inputs: list[Path]
+    identity: str | None = None
+
+    @abstractmethod
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All utterances, those of similar length together."""
+
+
+class Explained(ABC):
+    """A model as the saliency methods see it.
+
+    The layer whose activations Grad-CAM weighs divides it: `activations` are
+    what comes before, `score` is what follows.  Both are remembered for the
+    last batch, so that several methods share a pass.
+
+    layer: its name.  frames_per_column, bins_per_row: its resolution.
+    baseline: what a point is replaced by to hide it, broadcast to (bins,).
+    window: frames and bins that occlusion hides at a time; 0 is all bins.
+    latent: whether the features' last dimension is no frequency, so that
+    maps of the input are summed over it.
+    files: of the model, for a step's record.
+    """
+
+    layer: str
+    frames_per_column: int
+    bins_per_row: int
+    baseline: Tensor
+    window: tuple[int, int]
+    latent = False
+    files: list[Path]
+
+    def __init__(self, target: Target = Target()) -> None:
+        self.target = target
+        self._last: tuple[Any, ...] = (None, None)
+        self._last_gradient: tuple[Any, ...] = (None, None, None)
+
+    @abstractmethod
+    def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> ExplainedSet:
+        """The set of a data directory, of which `features` is the folder of features or packed signals."""
+
+    @abstractmethod
+    def compute(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        """A, the layer's activations (batch, channels, rows, columns)."""
+
+    @abstractmethod
+    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
+        """What is explained of each utterance (batch,), from the layer's activations."""
+
+    def activations(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        """`compute` without a gradient; that of the last batch is remembered."""
+        if self._last[0] is not features:
+            with torch.no_grad():
+                self._last = (features, self.compute(features, lengths))
+        return self._last[1]
+
+    def layer_gradient(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The activations and the gradient of the score with respect to them; nothing before the layer is differentiated."""
+        known, of, gradient = self._last_gradient
+        found = self.activations(features, lengths)
+        if known is not features or of is not targets:
+            with torch.enable_grad():
+                leaf = found.detach().requires_grad_(True)
+                # Items do not mix, so the gradient of the sum holds each item's own.
+                (gradient,) = torch.autograd.grad(self.score(leaf, lengths, targets).sum(), leaf)
+            self._last_gradient = (features, targets, gradient)
+        return found, gradient
+
+    def scores(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
+        """What is explained of each utterance (batch,), from the features."""
+        return self.score(self.compute(features, lengths), lengths, targets)
+
+    def layer_maps(self, values: Tensor, lengths: Sequence[int]) -> list[SaliencyMap]:
+        """Signed maps at the layer's resolution from values (batch, rows, columns), cut to the real frames."""
+        return [
+            self.layer_map(native[:, : columns_for(length, self.frames_per_column)].T)
+            for native, length in zip(values.cpu().numpy(), lengths, strict=True)
+        ]
+
+    def layer_map(self, values: np.ndarray, signed: bool = True) -> SaliencyMap:
+        """A map of these values (columns, rows) at the layer's resolution."""
+        return SaliencyMap(values, self.frames_per_column, self.bins_per_row, signed, of=self.layer)
+
+    def input_maps(
+        self, values: Tensor, lengths: Sequence[int], window: tuple[int, int] = (1, 1), signed: bool = True
+    ) -> list[SaliencyMap]:
+        """Maps of the input from values (batch, columns, rows), each point of which spans `window` frames and bins."""
+        if self.latent:
+            values, window = values.sum(2, keepdim=True), (window[0], 1)
+        return [
+            SaliencyMap(native[: -(-length // window[0])], *window, signed, of="features")
+            for native, length in zip(values.detach().cpu().numpy(), lengths, strict=True)
+        ]
+
+    def join(self, maps: list[SaliencyMap], length: int) -> SaliencyMap:
+        """What is archived for one utterance; several maps only if symbols are explained one by one."""
+        return maps[0]
+
+    def about(self) -> dict[str, Any]:
+        """What saliency.json says of the model beside the maps' resolution."""
+        return {}
+
+
+EXPLAINED: Registry[Callable[[Path, Target, str], Explained]] = Registry("model that can be explained")
+"""Loaders by the name of the model's class, as config.json has it in `architectures`."""
+
+_MODULES = {
+    "AccentCNN": "salience.saliency.accents",
+    "Wav2Vec2ForSequenceClassification": "salience.saliency.wav2vec",
+    "Wav2Vec2ForCTC": "salience.saliency.wav2vec",
+}
+
+
+def load_explained(folder: Path, target: Target = Target(), device: str = "cpu") -> Explained:
+    """The model in a folder, as the methods see it; the accent CNN names no architecture in its config.json."""
+    about = read_json(folder / "config.json")
+    names = about.get("architectures") if isinstance(about, dict) else None
+    name = str(names[0]) if isinstance(names, list) and names else "AccentCNN"
+    if name in _MODULES:
+        importlib.import_module(_MODULES[name])
+    return EXPLAINED[name](folder, target, device)
+
+
+def first_of_each(utterances: Iterable[Utterance], max_per_accent: int) -> Iterator[Utterance]:
+    """The utterances in their order, at most this many of each accent; 0 takes all."""
+    seen: Counter[str | None] = Counter()
+    for utterance in utterances:
+        seen[utterance.accent] += 1
+        if not max_per_accent or seen[utterance.accent] <= max_per_accent:
+            yield utterance
+
+
+def maps_of(model: Explained, batch: Batch, methods: Sequence[str], seed: int = 1) -> dict[str, list[SaliencyMap]]:
+    """The maps of a batch by each method, whose draws depend on seed, utterance and method only."""
+    found = {}
+    for name in methods:
+        rngs = [generator(seed, key, f"{name} map") for key in batch.keys]
+        maps = METHODS[name](model, batch.features, batch.lengths, batch.targets, rngs)
+        if len(maps) != len(batch.keys):
+            raise InputError(f"the saliency method {name} gives {len(maps)} maps for {len(batch.keys)} utterances")
+        found[name] = [replace(each, method=name, target=model.target.kind) for each in maps]
+    return found
+
+
+def maps_of_set(
+    model: Explained, source: ExplainedSet, methods: Sequence[str], batch_size: int = 8, seed: int = 1
+) -> Iterator[tuple[str, dict[str, SaliencyMap], str]]:
+    """Yield (utterance, its map by each method, names of the symbols that were explained one by one)."""
+
+    def rows() -> Iterator[tuple[str, int, dict[str, SaliencyMap], str]]:
+        for batch in source.batches(batch_size):
+            found = maps_of(model, batch, methods, seed)
+            for row, (key, length) in enumerate(zip(batch.keys, batch.lengths, strict=True)):
+                symbol = batch.symbols[row] if batch.symbols else ""
+                yield key, length, {name: maps[row] for name, maps in found.items()}, symbol
+
+    for key, group in groupby(rows(), key=itemgetter(0)):
+        parts = list(group)
+        maps = {name: model.join([part[2][name] for part in parts], parts[0][1]) for name in methods}
+        yield key, maps, " ".join(part[3] for part in parts)
+
+
+def bytes_of_maps(model: Explained, sets: Sequence[ExplainedSet], methods: Sequence[str], compress: bool) -> int:
+    """Disk that the maps of these sets take at most, by the resolution of each method's map of one utterance."""
+    one = next((batch for source in sets for batch in source.batches(1)), None)
+    if one is None:
+        return 0
+    frames = [count for source in sets for count in source.frames.values()]
+    maps = [found[0] for found in maps_of(model, one, methods).values()]
+    return sum(
+        archive_bytes([columns_for(count, each.frames_per_column) for count in frames], each.values.shape[1], compress)
+        for each in maps
+    )
