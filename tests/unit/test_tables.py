@@ -320,7 +320,7 @@ def test_white_space_of_any_kind_is_one_token(tmp_path, monkeypatch):
     spaced = ["n", "e", "<space>", "d", "i", "s", "<space>", "p", "a", "s"]
     assert tokenizer.split("\u00a0ne\u00a0 dis\u3000pas ") == tokenizer.split("ne dis pas") == spaced
     (tmp_path / "text").write_text("".join(f"a-{n} ne\u00a0dis pas\n" for n in range(9)))
-    run_program(monkeypatch, "prepare_tokens", text=tmp_path / "text", out=tmp_path / "bpe", type="bpe", size=11)
+    run_program(monkeypatch, "prepare_tokens", text=tmp_path / "text", out=tmp_path / "bpe", tokens="bpe11")
     subwords = Tokenizer(tmp_path / "bpe")
     assert not any("\u00a0" in token for token in subwords.tokens)
     assert subwords.split("ne\u00a0dis pas") == subwords.split("ne dis pas")

@@ -78,8 +78,8 @@ def stretches(
     return found
 
 
-def cut(stretch: Stretch, samples: np.ndarray, shortest: float, longest: float, wanted: float) -> list[Span]:
-    """`stretch` in pieces that follow each other without a gap, each `shortest` to `longest` seconds.
+def cut(stretch: Stretch, samples: np.ndarray, min_seconds: float, max_seconds: float, wanted: float) -> list[Span]:
+    """`stretch` in pieces that follow each other without a gap, each `min_seconds` to `max_seconds` seconds.
 
     Cuts lie in the middle of pauses, at the quietest place where somebody
     talks on and on.  The pieces are those with the lowest sum of costs: how far
@@ -93,9 +93,9 @@ def cut(stretch: Stretch, samples: np.ndarray, shortest: float, longest: float, 
     for last in range(1, len(points)):
         for first in range(last - 1, -1, -1):
             length = (points[last] - points[first]) / RATE
-            if length > longest:
+            if length > max_seconds:
                 break
-            if length < shortest:
+            if length < min_seconds:
                 continue
             cost = best[first] + ((length - wanted) / wanted) ** 2 + places.get(points[last], 0.0)
             if cost < best[last]:

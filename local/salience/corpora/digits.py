@@ -19,12 +19,12 @@ def sentence_set(text: str) -> int:
     return zlib.crc32(text.encode()) % 3
 
 
-def digit_strings(kind: int, *names: object, shortest: int = 3, longest: int = 6) -> Iterator[str]:
-    """Endless distinct strings of `shortest` to `longest` digit words, all of the set `kind`."""
+def digit_strings(kind: int, *names: object, min_words: int = 3, max_words: int = 6) -> Iterator[str]:
+    """Endless distinct strings of `min_words` to `max_words` digit words, all of the set `kind`."""
     random = generator("digits", kind, *names)
     said: set[str] = set()
     while True:
-        length = int(random.integers(shortest, longest + 1))
+        length = int(random.integers(min_words, max_words + 1))
         text = " ".join(DIGITS[digit] for digit in random.integers(0, 10, size=length))
         if sentence_set(text) == kind and text not in said:
             said.add(text)

@@ -125,11 +125,11 @@ class DigitString:
 
 
 def draw_strings(
-    digits: Sequence[Utterance], name: str, passes: int, seed: int, kind: int, shortest: int = 3, longest: int = 5
+    digits: Sequence[Utterance], name: str, passes: int, seed: int, kind: int, min_digits: int = 3, max_digits: int = 5
 ) -> list[DigitString]:
     """Strings of one speaker's `digits`: in each of `passes`, each recording stands at most once.
 
-    Lengths are even between `shortest` and `longest`, gaps between 50 and
+    Lengths are even between `min_digits` and `max_digits`, gaps between 50 and
     150 ms.  `kind` is the sentence set the strings are from (digits.TRAIN, DEV,
     TEST), so training and test share no sentence.  The ids are
     `<speaker>-<name>-<nnnn>`.  The few recordings left over at the end of a
@@ -140,8 +140,8 @@ def draw_strings(
     for number in range(passes):
         random = generator(seed, ordered[0].speaker, name, number)
         left = list(ordered)
-        while len(left) >= shortest:
-            length = min(int(random.integers(shortest, longest + 1)), len(left))
+        while len(left) >= min_digits:
+            length = min(int(random.integers(min_digits, max_digits + 1)), len(left))
             chosen = _choose(left, length, kind, random)
             if chosen is None:
                 break

@@ -62,7 +62,7 @@ def _write(
     varied: bool = False,
 ) -> None:
     texts = {name: persian.sentences(kind, seed, purpose) for name, kind in _KINDS.items()}
-    long = persian.sentences(digits.TRAIN, seed, purpose, "long", shortest=7, longest=12)
+    long = persian.sentences(digits.TRAIN, seed, purpose, "long", min_words=7, max_words=12)
     count = sum(people for people, _ in sizes.values())
     people = iter(voices.cast(persian.STANDARD, count, seed, f"{purpose} fa", variants=variants))
     script = [

@@ -20,10 +20,10 @@ SEEN, UNSEEN = accents("persian_seen"), accents("persian_unseen")
 """UNSEEN are in the test set alone, as in the paper."""
 
 
-def sentences(kind: int, *names: object, shortest: int = 3, longest: int = 6) -> Iterator[str]:
-    """Endless distinct strings of `shortest` to `longest` Persian digit words, all of the set `kind`.
+def sentences(kind: int, *names: object, min_words: int = 3, max_words: int = 6) -> Iterator[str]:
+    """Endless distinct strings of `min_words` to `max_words` Persian digit words, all of the set `kind`.
 
     As `digits.digit_strings`, so that TRAIN, DEV and TEST share no sentence.
     """
-    for text in digit_strings(kind, "persian", *names, shortest=shortest, longest=longest):
+    for text in digit_strings(kind, "persian", *names, min_words=min_words, max_words=max_words):
         yield " ".join(_OF_ENGLISH[word] for word in text.split())
