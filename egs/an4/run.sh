@@ -98,10 +98,10 @@ if begin 5 "noise, through the masks and everywhere"; then
     needs_each_seed "$masks/seed{seed}/test/mask.scp" 4
     # Noise alone is a control: the shape of a mask may tell more words than what it spares of the speech.
     mix "$noisy/log/mix" "$(
-        each_seed "$(through_masks_of "$rounds") --audio true --out $noisy/masked-noise/seed{seed}/noise{draw}"
-        each_seed "$(through_masks_of "$rounds") --speech false --out $noisy/noise-alone/seed{seed}/noise{draw}"
-        echo "--out $exp/noisy/full-noise/noise{draw}"
-    )" --sets "dev test" --draws "$realisations"
+        each_seed "$(through_masks_of "$rounds") --audio true --out $noisy/masked-noise/seed{seed}/noise{realisation}"
+        each_seed "$(through_masks_of "$rounds") --speech false --out $noisy/noise-alone/seed{seed}/noise{realisation}"
+        echo "--out $exp/noisy/full-noise/noise{realisation}"
+    )" --sets "dev test" --realisations "$realisations"
     [ -z "$retrained" ] || mix_for_retraining
 fi
 

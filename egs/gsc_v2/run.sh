@@ -94,10 +94,11 @@ if begin 4 "mask generators, and the noise masks of all sets"; then
             "$(each_seed "--seed {seed} --recogniser $models/baseline/seed{seed} --out $exp/generator/$kind/seed{seed}")" \
             train_generator.py --config "$(settings_of generator.yaml)" --data "$data" --packed "$dump"
         # shellcheck disable=SC2086
-        run_array "$exp/masks/$kind/log/map" \
-            "$(each_seed "--generator $exp/generator/$kind/seed{seed} --out $exp/masks/$kind/seed{seed}")" \
+        run_array "$exp/masks/$kind/log/estimate" \
+            "$(each_seed "--models $exp/generator/$kind/seed{seed} --out $exp/masks/$kind/seed{seed}")" \
             $gpu --max-jobs-run "$train_jobs" -- \
-            map_importance.py --packed "$dump" --sets "train dev test" --device "$device" --check-space "$check_space"
+            estimate_noise_masks.py --kind generator --data "$dump" --sets "train dev test" --device "$device" \
+            --check-space "$check_space"
     fi
 fi
 

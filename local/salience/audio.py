@@ -27,7 +27,7 @@ import soundfile
 import soxr
 
 from salience.errors import InputError
-from salience.files import FULL, room_for
+from salience.files import FULL, room_for, temporary_name
 
 logger = logging.getLogger(__name__)
 
@@ -133,16 +133,16 @@ def _resampled(
 
 
 def write_audio(path: Path, samples: np.ndarray, rate: int, format: str | None = None, **options: Any) -> None:
-    """Write an audio file as `soundfile.write` does; unlike there, a disk-full error names the file."""
+    """Write an audio file as `soundfile.write` does, but whole or not at all; a disk-full error names the file."""
     path = Path(path)
-    encoded = BytesIO()
+    encoded, temporary = BytesIO(), temporary_name(path)
     soundfile.write(encoded, samples, rate, format=format or path.suffix[1:].upper(), **options)
     try:
         with room_for(path):
-            path.write_bytes(encoded.getbuffer())
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
+            temporary.write_bytes(encoded.getbuffer())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def change_speed(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:

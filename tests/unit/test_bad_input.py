@@ -125,10 +125,15 @@ OPTIONS = {
     },
     "export_whisper": {"model": "whisper.pt", "out": "new"},
     "check_whisper": {"model": "whisper.pt"},
-    "estimate_masks": {"data": "data", "sets": "train", "estimators": "exp/estimator", "out": "new", "longest": 0.5},
-    "mix_noise": {"data": "data", "sets": "train", "out": "new/draw{draw}", "draws": "1 2", "audio": "true"},
+    "estimate_noise_masks": {"data": "data", "sets": "train", "models": "exp/estimator", "out": "new"},
+    "mix_noise": {
+        "data": "data",
+        "sets": "train",
+        "out": "new/noise{realisation}",
+        "realisations": "1 2",
+        "audio": "true",
+    },
     "pack_waveforms": {"data": "data", "sets": "train", "long": "dev", "out": "new"},
-    "map_importance": {"packed": "packed", "sets": "train", "generator": "exp/generator", "out": "new"},
 }
 
 
@@ -194,7 +199,7 @@ def test_audio_over_30_seconds(recipe, monkeypatch):
     assert "the utterance s2-a lasts 30.0 s, over Whisper's 30" in says(monkeypatch, "extract_features")
 
 
-@pytest.mark.parametrize("program", ["extract_features", "pack_waveforms", "estimate_masks", "mix_noise"])
+@pytest.mark.parametrize("program", ["extract_features", "pack_waveforms", "estimate_noise_masks", "mix_noise"])
 @pytest.mark.parametrize("seconds", [0.28, 0.52])
 def test_audio_of_another_length_than_utt2dur(recipe, monkeypatch, program, seconds):
     """Nothing is lost in silence where a file changed after stage 1, or a decoder makes less of it than was counted."""
@@ -455,8 +460,7 @@ ESTIMATING = {
     "extract_features": "the features",
     "map_saliency": "the maps",
     "mask_features": "the masked features",
-    "estimate_masks": "the masks",
-    "map_importance": "the masks",
+    "estimate_noise_masks": "the masks",
     "pack_waveforms": "the waveforms",
     "mix_noise": "the noisy features",
 }

@@ -6,24 +6,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from accent_helpers import local_program, noise
+from accent_helpers import noise
 from bubble_helpers import SMALL, constant, estimator, speech
 from torch import nn
 
 from salience.features.fbank import INT16
 from salience.features.stft import stft
-from salience.masking.noise import white_noise
+from salience.masking.noise import NoiseSettings, dithered, white_noise
 from salience.models.mask_estimator import MaskEstimator
+from salience.scoring.wer import character_error_rate
 from salience.training.bubbles import (
     BubbleNetwork,
-    BubbleNoise,
     BubbleWeights,
     NoisyUtterances,
     bubble_loss,
     collate,
-    dithered,
+    dev_scorer,
     exchanged,
     leak,
+    statistics,
 )
 from salience.training.trainer import TrainingSettings, train
 
@@ -79,7 +80,7 @@ def test_the_loss_is_that_of_the_equations(weights):
 
 def test_the_weights_are_the_papers_best():
     assert BubbleWeights() == BubbleWeights(asr=0.1, mask=10.0, entropy=2.0, smoothness=0.0)
-    assert BubbleNoise() == BubbleNoise(gain=50_000.0, dither=6.25)
+    assert NoiseSettings() == NoiseSettings(gain=50_000.0, dither=6.25)
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 9.0, 17.0, 50.0, 120.0, 1e4])
@@ -129,7 +130,7 @@ def test_the_gradient_through_mask_mixture_and_listener_is_that_of_finite_differ
     batch = examples(90, 61)
     # Noise about as loud as the speech: with much more, nearly all of the gradient would lie at a few points.
     network = BubbleNetwork(
-        estimator(sizes=sizes).train(), Deaf(), replace(ALL, asr=5.0), BubbleNoise(gain=2000.0)
+        estimator(sizes=sizes).train(), Deaf(), replace(ALL, asr=5.0), NoiseSettings(gain=2000.0)
     ).double()
     batch |= {name: batch[name].double() for name in ("speech", "noise")}
     parameters = list(network.parameters())
@@ -162,19 +163,19 @@ def test_a_mask_of_ones_lets_all_noise_through_and_one_of_zeros_none():
     batch = examples(*LENGTHS)
     inputs = [batch[name] for name in ("noise", "speech", "samples")]
     inside = torch.arange(max(LENGTHS)) < batch["samples"][:, None]
-    loud, logits, frames = BubbleNetwork(constant(200.0), None, ALL, BubbleNoise()).added(*inputs)
+    loud, logits, frames = BubbleNetwork(constant(200.0), None, ALL, NoiseSettings()).added(*inputs)
     assert frames.tolist() == [1 + n // SMALL.hop for n in LENGTHS] and logits.shape == (4, max(frames), SMALL.bins)
     # To the very end of each utterance, which in a batch has frames of padding behind it.
     torch.testing.assert_close(loud, 50_000 * batch["noise"], atol=1.0, rtol=0)
     assert not loud[~inside].any() and loud[inside].abs().mean() > 30_000
-    quiet = BubbleNetwork(constant(-200.0), None, ALL, BubbleNoise()).added(*inputs)[0]
+    quiet = BubbleNetwork(constant(-200.0), None, ALL, NoiseSettings()).added(*inputs)[0]
     torch.testing.assert_close(quiet, torch.zeros_like(quiet), atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
 def test_half_a_mask_is_half_the_noise():
     batch = examples(1500)
-    half = BubbleNetwork(constant(0.0), None, ALL, BubbleNoise(gain=300.0)).added(
+    half = BubbleNetwork(constant(0.0), None, ALL, NoiseSettings(gain=300.0)).added(
         batch["noise"], batch["speech"], batch["samples"]
     )[0]
     torch.testing.assert_close(half, 150 * batch["noise"], atol=1e-2, rtol=0)
@@ -185,16 +186,16 @@ def test_a_mask_on_a_logarithmic_scale_is_noise_of_so_many_decibels():
     batch = examples(1500)
     for logit, decibels in ((200.0, 0), (0.0, -20), (-200.0, -40)):
         model = constant(logit, replace(SMALL, depth=40.0))
-        added = BubbleNetwork(model, None, ALL, BubbleNoise()).added(batch["noise"], batch["speech"], batch["samples"])[
-            0
-        ]
+        added = BubbleNetwork(model, None, ALL, NoiseSettings()).added(
+            batch["noise"], batch["speech"], batch["samples"]
+        )[0]
         level = 20 * torch.log10(added.std() / (50_000 * batch["noise"]).std())
         assert float(level) == pytest.approx(decibels, abs=0.01)
 
 
 @torch.no_grad()
 def test_what_is_added_does_not_depend_on_the_batch():
-    network = BubbleNetwork(estimator(), None, ALL, BubbleNoise(gain=5000.0))
+    network = BubbleNetwork(estimator(), None, ALL, NoiseSettings(gain=5000.0))
     batch = examples(*LENGTHS)
     together, logits, _ = network.added(batch["noise"], batch["speech"], batch["samples"])
     assert torch.sigmoid(logits).std() > 0.1
@@ -278,7 +279,7 @@ def trained(folder, listener, texts, signal_of, weights, leak=0.0):
     data = NoisyUtterances([f"u{n}" for n in range(len(texts))], signals, texts, 6.25, seed=1)
     torch.manual_seed(1)
     model = MaskEstimator(SMALL)
-    model.set_normalisation(*local_program("train_mask_estimator").statistics(data, SMALL))
+    model.set_normalisation(*statistics(data, SMALL))
     settings = TrainingSettings(
         epochs=50,
         batch_size=8,
@@ -292,12 +293,13 @@ def trained(folder, listener, texts, signal_of, weights, leak=0.0):
         score_every=50,
         precision="float32",
     )
-    network = BubbleNetwork(model, listener, weights, BubbleNoise(), leak)
+    network = BubbleNetwork(model, listener, weights, NoiseSettings(), leak)
     train(
         network,
         data,
         [len(s) for s in signals],
         collate,
+        dev_scorer,
         lambda network: {"dev_choice": 0.0},
         "eval_dev_choice",
         True,
@@ -374,9 +376,9 @@ def test_the_leak_is_of_the_same_noise_over_other_speech():
 
     batch = examples(900, 700, 800) | {"texts": ["THE FIRST OF ALL", "THE SECOND ONE", "THE THIRD AND LAST"]}
     model = estimator()
-    plain = BubbleNetwork(model, Recording(), ALL, BubbleNoise(gain=300.0))(**batch)["loss"]
+    plain = BubbleNetwork(model, Recording(), ALL, NoiseSettings(gain=300.0))(**batch)["loss"]
     assert len(heard) == 1
-    weighed = BubbleNetwork(model, Recording(), ALL, BubbleNoise(gain=300.0), leak=1.7)(**batch)["loss"]
+    weighed = BubbleNetwork(model, Recording(), ALL, NoiseSettings(gain=300.0), leak=1.7)(**batch)["loss"]
     (own, texts), (others, again) = heard[1:]
     assert texts == again == batch["texts"]
     torch.testing.assert_close(
@@ -468,7 +470,7 @@ def scored():
         ["a", "b", "c"], [noise(n, size) for n, size in enumerate((600, 200, 400))], Marked.TEXTS, 1.0, seed=1
     )
     state = Marked(data)
-    return state, local_program("train_mask_estimator").dev_scorer(data, state, 2, allowance=10.0)
+    return state, dev_scorer(data, state, character_error_rate, 2, allowance=10.0)
 
 
 def test_dev_scores_are_those_of_the_noisy_dev_set():
@@ -512,7 +514,7 @@ def test_the_choice_is_most_noise_within_the_allowance_or_else_fewest_errors(sta
 
 
 def test_the_gain_rises_by_equal_factors_in_training_and_is_full_otherwise():
-    network = BubbleNetwork(estimator(), Deaf(), BubbleWeights(), BubbleNoise(gain=50_000.0, dither=5.0, rise=4))
+    network = BubbleNetwork(estimator(), Deaf(), BubbleWeights(), NoiseSettings(gain=50_000.0, dither=5.0, rise=4))
     batch = examples(900, 700)
     gains = []
     for _ in range(6):

@@ -106,9 +106,10 @@ def trained(tmp_path_factory):
         )
         run_program(
             patch,
-            "map_importance",
-            packed="dump",
-            generator="exp/generator",
+            "estimate_noise_masks",
+            kind="generator",
+            data="dump",
+            models="exp/generator",
             out="exp/masks",
             sets="train test",
             compress="false",

@@ -26,12 +26,13 @@ from salience.errors import InputError
 from salience.features.fbank import INT16, num_frames
 from salience.features.logmel import floor_of, log_mel
 from salience.files import read_json
+from salience.masking.noise import NoiseSettings
 from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
 from salience.models.commands import load_recogniser
 from salience.models.mask_estimator import MaskEstimator, load_estimator
 from salience.models.recognisers import Example
 from salience.models.whisper import WhisperForTraining, collate, load_model, target_tokens, tokenizer_of
-from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights
+from salience.training.bubbles import BubbleNetwork, BubbleWeights
 
 pytest.importorskip("espnet2")
 
@@ -186,7 +187,7 @@ def test_the_gradient_reaches_the_signal_as_finite_differences_say(models, kind)
 def test_the_listener_stays_as_it_is_while_the_estimator_learns(models, kind):
     listener = open_listener(ListenerChoice(kind, models[kind]))
     before = copy.deepcopy(listener.model.state_dict())
-    network = BubbleNetwork(estimator(), listener, BubbleWeights(), BubbleNoise(gain=1000.0)).train()
+    network = BubbleNetwork(estimator(), listener, BubbleWeights(), NoiseSettings(gain=1000.0)).train()
     old = copy.deepcopy(network.estimator.state_dict())
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
     signals, samples = batch()

@@ -185,13 +185,16 @@ def test_what_is_saved_is_read(tmp_path):
         (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
         (
             lambda folder: (folder / "config.json").write_text('{"units": 3}'),
-            "holds no mask estimator that can be read .*run stage 4 again",
+            "does not hold the sizes of a mask estimator .*run the step that writes it again",
         ),
         (
             lambda folder: (folder / "config.json").write_text(json.dumps(asdict(replace(SMALL, hidden=11)))),
             "holds no mask estimator that can be read",
         ),
-        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors does not exist; run stage 4 again"),
+        (
+            lambda folder: (folder / "model.safetensors").unlink(),
+            "model.safetensors does not exist; run the step that writes it again",
+        ),
         (
             lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-9]),
             "holds no mask estimator that can be read",

@@ -15,9 +15,8 @@ from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive, ArchiveWriter
 from salience.features.fbank import INT16, fbank, num_frames
 from salience.features.stft import istft, stft
-from salience.masking.noise import gain_for, masked_noise, noise_proportion, white_noise
+from salience.masking.noise import dithered, gain_for, masked_noise, noise_proportion, white_noise
 from salience.models.mask_estimator import save_estimator
-from salience.training.bubbles import dithered
 
 SAMPLES = {"a-1": 4000, "a-2": 5333, "b-1": 6400}
 GAIN = 3000.0
@@ -89,12 +88,13 @@ def estimate(monkeypatch, **options):
     defaults = {
         "data": "data",
         "sets": "test",
-        "estimators": "exp/estimator",
+        "models": "exp/estimator",
         "out": "exp/masks",
-        "longest": 0.5,
+        "max_seconds": 0.5,
+        "job": 1,
         "compress": "false",
     }
-    run_program(monkeypatch, "estimate_masks", **(defaults | options))
+    run_program(monkeypatch, "estimate_noise_masks", **(defaults | options))
 
 
 def merged(folder, jobs=1):
@@ -145,7 +145,7 @@ def test_masks_are_those_of_the_estimator_and_are_counted(recipe, monkeypatch):
 
 
 def test_the_padded_share_of_the_longest_is_its_own(recipe, monkeypatch):
-    estimate(monkeypatch, longest=0.4)
+    estimate(monkeypatch, max_seconds=0.4)
     assert len(set(read_table(recipe / "exp/masks/test/noise_proportion.1")["b-1"].split())) == 1
 
 
@@ -164,7 +164,7 @@ def test_masks_of_one_byte_are_nearly_the_same_and_count_the_same(recipe, monkey
 
 def test_masks_on_a_logarithmic_scale_are_mixed_on_it(recipe, monkeypatch):
     save_estimator(constant(0.0, replace(SMALL, depth=40.0)), recipe / "exp/deep")
-    estimate(monkeypatch, estimators="exp/deep", out="exp/half", compress="true")
+    estimate(monkeypatch, models="exp/deep", out="exp/half", compress="true")
     merged(recipe / "exp/half/test")
     mix(monkeypatch, masks="exp/half", estimator="exp/deep")
     masks, found = Archive(recipe / "exp/half/test/mask.scp"), Archive(recipe / "exp/noisy/test/feats.scp")
@@ -177,7 +177,7 @@ def test_masks_on_a_logarithmic_scale_are_mixed_on_it(recipe, monkeypatch):
 
 def test_several_estimators_and_a_second_run(recipe, monkeypatch, caplog):
     save_estimator(constant(5.0), recipe / "exp/other")
-    both = {"estimators": "exp/estimator exp/other", "out": "exp/masks exp/all"}
+    both = {"models": "exp/estimator exp/other", "out": "exp/masks exp/all"}
     estimate(monkeypatch, **both)
     assert (Archive(recipe / "exp/all/test/mask.1.scp")["a-1"] > 0.99).all()
     assert set(read_table(recipe / "exp/all/test/noise_proportion.1").values()) == {"1.000000 1.000000"}
@@ -189,12 +189,12 @@ def test_several_estimators_and_a_second_run(recipe, monkeypatch, caplog):
     save_estimator(constant(-5.0), recipe / "exp/other")
     estimate(monkeypatch, **both)
     assert (Archive(recipe / "exp/all/test/mask.1.scp")["a-1"] < 0.01).all()
-    with pytest.raises(SystemExit, match="--estimators names 2 folders and --out 1; give as many"):
-        estimate(monkeypatch, estimators="exp/estimator exp/other")
+    with pytest.raises(SystemExit, match="--models names 2 folders but --out 1; give one for each"):
+        estimate(monkeypatch, models="exp/estimator exp/other")
 
 
 def test_the_mixture_is_that_of_equation_2(recipe, monkeypatch):
-    masked(monkeypatch, recipe, draws="1 2", out="exp/noisy{draw}")
+    masked(monkeypatch, recipe, realisations="1 2", out="exp/noisy{realisation}")
     masks = Archive(recipe / "exp/masks/test/mask.scp")
     for draw in ("1", "2"):
         features, counts = (
@@ -240,11 +240,11 @@ def test_noise_everywhere_is_the_same_noise_without_a_mask(recipe, monkeypatch):
 
 
 def test_noise_does_not_depend_on_order_or_company(recipe, monkeypatch):
-    mix(monkeypatch, draws="3 1 2", out="exp/noisy{draw}")
+    mix(monkeypatch, realisations="3 1 2", out="exp/noisy{realisation}")
     keep = recipe / "data/one"
     for table in ("wav.scp", "text", "utt2spk", "utt2dur"):
         write_table(keep / table, {"a-2": read_table(recipe / "data/test" / table)["a-2"]})
-    mix(monkeypatch, sets="one", draws="2", out="exp/alone")
+    mix(monkeypatch, sets="one", realisations="2", out="exp/alone")
     np.testing.assert_array_equal(
         Archive(recipe / "exp/alone/one/feats.scp")["a-2"], Archive(recipe / "exp/noisy2/test/feats.scp")["a-2"]
     )
@@ -300,13 +300,13 @@ def test_ratios_are_drawn_from_the_range(recipe, monkeypatch, snr):
         assert list(reached.values()) == pytest.approx([15.0] * 3, abs=0.01)
     else:
         assert all(-0.01 <= value <= 20.01 for value in reached.values()) and np.ptp(list(reached.values())) > 1
-    mix(monkeypatch, snr=snr, dither=0.0, out="exp/again", draws="2")
+    mix(monkeypatch, snr=snr, dither=0.0, out="exp/again", realisations="2")
     one, two = (Archive(recipe / f"exp/{name}/test/feats.scp")["a-1"] for name in ("noisy", "again"))
     assert np.abs(one - two).mean() > 0.05
 
 
 def test_the_audio_can_be_listened_to(recipe, monkeypatch):
-    mix(monkeypatch, gain=50_000, audio="true", draws="1 2", out="exp/noisy{draw}")
+    mix(monkeypatch, gain=50_000, audio="true", realisations="1 2", out="exp/noisy{realisation}")
     assert sorted(p.name for p in (recipe / "exp/noisy1/test/audio").iterdir()) == [f"{key}.flac" for key in SAMPLES]
     assert not (recipe / "exp/noisy2/test/audio").exists()
     for key, samples in SAMPLES.items():
@@ -346,7 +346,7 @@ def test_a_mask_of_other_frames_is_one_sentence(recipe, monkeypatch):
     frames = 1 + SAMPLES["a-2"] // SMALL.hop
     assert (
         str(stopped.value)
-        == f"mix_noise.py: the mask of a-2 has {frames - 1} frames, and its audio {frames}; run stage 4 again"
+        == f"mix_noise.py: the mask of a-2 has {frames - 1} frames but its audio has {frames}; run the step that writes it again"
     )
     after = contents(recipe / "exp/noisy/test")
     assert "step.json" not in after and {k: v for k, v in before.items() if k != "step.json"} == after
@@ -356,7 +356,7 @@ def test_a_mask_of_other_frames_is_one_sentence(recipe, monkeypatch):
     ("options", "sentence"),
     [
         ({"masks": "exp/masks"}, "--masks and --estimator go together; give both or none"),
-        ({"draws": "1 2"}, r"with several draws --out needs \{draw\} in it"),
+        ({"realisations": "1 2"}, r"with several realisations --out needs \{realisation\} in it"),
         ({"snr": "1 2 3"}, "--snr takes one number or the two ends of a range, not '1 2 3'"),
         ({"snr": "loud"}, "--snr takes one number or the two ends of a range, not 'loud'"),
         ({"masks": "exp/none", "estimator": "exp/estimator"}, "exp/none/test/mask.scp does not exist"),
@@ -372,5 +372,5 @@ def test_bad_options_are_one_sentence(recipe, monkeypatch, options, sentence):
 def test_the_record_says_what_was_mixed(recipe, monkeypatch):
     masked(monkeypatch, recipe, snr=7)
     record = json.loads((recipe / "exp/noisy/test/step.json").read_text())
-    assert record["config"]["sizes"]["hop"] == SMALL.hop and record["config"]["snr"] == "7"
+    assert record["config"]["sizes"]["hop"] == SMALL.hop and record["config"]["noise"]["snr"] == "7"
     assert set(record["inputs"]) == {"data/test", "exp/masks/test/mask.scp"}

@@ -33,8 +33,8 @@ TRAINED = {
 """Programs of each recipe that learn, each GPU with a process of its own."""
 ON_A_GPU = {
     **{key: {"map_saliency.py", "decode.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid")},
-    "an4": {"estimate_masks.py"},
-    "gsc_v2": {"map_importance.py", "predict_commands.py"},
+    "an4": {"estimate_noise_masks.py"},
+    "gsc_v2": {"estimate_noise_masks.py", "predict_commands.py"},
     "cv_ca": {"map_saliency.py", "decode_wav2vec.py"},
 }
 """Programs that a GPU makes faster: maps and hypotheses."""
@@ -61,7 +61,6 @@ def project(tmp_path_factory):
         if path.name != "describe_systems.py":  # which says what stages need
             path.write_text(NOTE)
             path.chmod(0o755)
-    (folder / "local/salience").symlink_to(TOP / "local/salience")
     (folder / "conf/cmd.sh").write_text(CMD)
     for name, functions in STAGES.items():
         with open(folder / name, "a") as handle:
@@ -252,4 +251,4 @@ def test_every_estimate_of_disk_can_be_left_out():
             if found := programs.intersection(command.split()):
                 assert '--check-space "$check_space"' in command, command
                 seen |= found
-    assert seen == programs and len(programs) == 8
+    assert seen == programs and len(programs) == 7

@@ -26,7 +26,6 @@ TOO_LONG = {
     "local/finetune_wav2vec.py",
     "local/map_saliency.py",
     "local/map_wav2vec.py",
-    "local/mix_noise.py",
     "local/predict_commands.py",
     "local/pretrain_wav2vec.py",
     "local/score_commands.py",
@@ -34,7 +33,6 @@ TOO_LONG = {
     "local/train_classifier.py",
     "local/train_commands.py",
     "local/train_espnet.py",
-    "local/train_mask_estimator.py",
     "local/train_wav2vec_classifier.py",
 }
 WITH_CLASS = {

@@ -16,8 +16,10 @@ from salience.decoding.listeners import CommandListener, ListenerChoice, open_li
 from salience.features.fbank import INT16
 from salience.features.stft import stft
 from salience.files import read_json
+from salience.masking.noise import NoiseSettings, dithered
 from salience.models.mask_estimator import FLOOR, load_estimator
-from salience.training.bubbles import BubbleNetwork, BubbleNoise, BubbleWeights, dithered
+from salience.scoring.wer import character_error_rate
+from salience.training.bubbles import BubbleNetwork, BubbleWeights, dev_scorer, read_signals
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -151,10 +153,9 @@ def test_the_state_with_the_best_choice_is_kept(recipe, monkeypatch):
 
 
 def test_the_choice_in_the_history_is_of_the_dev_set(recipe):
-    program = local_program("train_mask_estimator")
     listener = open_listener(ListenerChoice("commands", recipe / "commands"))
-    network = BubbleNetwork(load_estimator(recipe / "exp/a"), listener, BubbleWeights(), BubbleNoise())
-    score = program.dev_scorer(program.read_signals(recipe / "data/dev", listener, 6.25, 1), listener, 3, 3.0)
+    network = BubbleNetwork(load_estimator(recipe / "exp/a"), listener, BubbleWeights(), NoiseSettings())
+    score = dev_scorer(read_signals(recipe / "data/dev", listener, 6.25, 1), listener, character_error_rate, 3, 3.0)
     with torch.no_grad():
         again = score(network.eval())
     scores = [e for e in read_json(recipe / "exp/a/history.json") if "eval_dev_choice" in e]
@@ -254,7 +255,7 @@ def test_bad_input_is_one_sentence_and_leaves_the_old_estimator(recipe, monkeypa
         learn(monkeypatch)
     assert (
         str(stopped.value)
-        == "train_mask_estimator.py: data/dev/text: the text of s0-dev2 cannot be learnt, for it is none of the"
+        == "train_mask_estimator.py: data/dev/text: the text of s0-dev2 cannot be trained on, for it is none of the"
         " recogniser's words (down, left, up); remove it with utils/fix_data_dir.sh or use another recogniser"
     )
     assert contents(recipe / "exp/a") == before

@@ -15,7 +15,7 @@ estimate_masks() { # estimate_masks <log name> <sets> <estimators> <folders>: th
     split_sets "$2"
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$1.JOB.log" \
-        estimate_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$2" --estimators "$3" --out "$4" --longest "$(max_seconds)" \
+        estimate_noise_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$2" --models "$3" --out "$4" --max-seconds "$(max_seconds)" \
         --job JOB --jobs "$nj" --device "$device" --check-space "$check_space"
     for folder in $4; do
         merge_archives.py --folder "$folder" --sets "$2" --name mask --jobs "$nj" --data "$data" --tables noise_proportion

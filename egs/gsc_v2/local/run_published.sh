@@ -15,7 +15,7 @@ set -euo pipefail
 . parse_options.sh
 
 local/convert_published.py --checkpoint "$checkpoint" --recogniser "$recogniser" --generator "$out/generator"
-map_importance.py --packed "$packed" --generator "$out/generator" --out "$out/masks" --sets dev --device "$device" \
-    --check-space "$check_space"
+estimate_noise_masks.py --kind generator --data "$packed" --models "$out/generator" --out "$out/masks" --sets dev \
+    --device "$device" --check-space "$check_space"
 score_generator.py --config "$config" --data "$data" --packed "$packed" --generator "$out/generator" \
     --recogniser "$recogniser" --out "$out/dev"

@@ -1,19 +1,21 @@
 """Whole sets of short recordings as one array in a file: read once, kept in memory, cut into batches by indexing."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from salience.audio import audio_info
+from salience.data.directories import read_data_dir
 from salience.data.records import Utterance
 from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.files import foreign, publish, room_for, temporary_name
 from salience.progress import bar
+from salience.steps import audio_fingerprint
 
 INT16 = 32768.0
 
@@ -123,3 +125,39 @@ def read_packed(folder: Path) -> Packed:
             f"{folder}/signals.npy is shorter than its utterances; remove the folder and run stage 2 again"
         )
     return Packed(list(table), signals, places[:, 0], places[:, 1])
+
+
+@dataclass(frozen=True)
+class Signals:
+    """A set's signals, read one at a time.
+
+    `samples` are as many as the set's tables say; `read` takes a place in
+    `ids` and returns (samples,) float32 between -1 and 1.  `files` and
+    `fingerprint` identify them.
+    """
+
+    ids: list[str]
+    samples: list[int]
+    read: Callable[[int], np.ndarray]
+    files: list[Path]
+    fingerprint: str = ""
+
+
+def open_signals(folder: Path, rate: int) -> Signals:
+    """The signals of a data directory, or of a folder that `pack` wrote, at `rate` Hz."""
+    if (folder / "signals.npy").exists():
+        packed = read_packed(folder)
+
+        def unpacked(row: int) -> np.ndarray:
+            signal = packed.signals[packed.starts[row] : packed.starts[row] + packed.samples[row]]
+            return np.float32(signal) / (np.float32(INT16) if signal.dtype == np.int16 else np.float32(1))
+
+        return Signals(packed.ids, packed.samples.tolist(), unpacked, [folder / "step.json"])
+    utterances = read_data_dir(folder)
+    return Signals(
+        [u.id for u in utterances],
+        [round(u.duration * rate) for u in utterances],
+        lambda row: read_utterance(utterances[row], rate),
+        [folder],
+        audio_fingerprint(u.audio for u in utterances),
+    )

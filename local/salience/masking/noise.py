@@ -4,20 +4,50 @@ All signals are on the scale of 16-bit integers, as the paper gives its gains,
 but in floating point: 50,000 times unit noise would not fit 16 bits.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from salience.errors import RERUN, InputError
+from salience.features.fbank import INT16
 from salience.features.stft import istft, stft
+from salience.models.mask_estimator import MaskEstimatorSizes
 from salience.randomness import generator
 
 THRESHOLD = 0.5
 """A point counts as noise when its mask is above this (section 5 of the paper)."""
 
 
+@dataclass(frozen=True)
+class NoiseSettings:
+    """What is added to the speech, on the scale of 16-bit samples.
+
+    Args:
+        gain: alpha of equation 2, of noise of unit variance
+        dither: standard deviation of the white noise added to every utterance first, for the estimator and for the
+            recogniser alike
+        rise: updates over which the gain rises in training, by equal factors, from that of the dither to its full
+            value; 0 starts with the full gain.  Noise of the full gain drowns all speech while the masks are still
+            near one half, and a recogniser that gets nothing of it cannot say what it would have needed.  The paper
+            does not say how it avoids this.
+    """
+
+    gain: float = 50_000.0
+    dither: float = 6.25
+    rise: int = 0
+
+
 def white_noise(samples: int, *names: object) -> np.ndarray:
     """White Gaussian noise of unit variance, (samples,) float32, the same for the same names."""
     return generator("white noise", *names).standard_normal(samples, dtype=np.float32)
+
+
+def dithered(signal: np.ndarray, dither: float, *names: object) -> np.ndarray:
+    """A signal with white noise of standard deviation `dither`, the same for the same names."""
+    return signal + np.float32(dither) * generator("dither", *names).standard_normal(len(signal), dtype=np.float32)
 
 
 def amplitude(mask: Tensor, depth: float) -> Tensor:
@@ -40,6 +70,55 @@ def masked_noise(noise: Tensor, mask: Tensor | None, window: int, hop: int, dept
     if mask is None:
         return noise
     return istft(stft(noise, window, hop) * amplitude(mask, depth), noise.shape[-1], window, hop)
+
+
+def mixture(
+    key: str,
+    signal: np.ndarray,
+    realisation: str,
+    noise: NoiseSettings,
+    mask: np.ndarray | None = None,
+    sizes: MaskEstimatorSizes | None = None,
+    snr: Sequence[float] = (),
+    speech: bool = True,
+) -> np.ndarray:
+    """Speech with noise as in equation 2, (samples,) on the scale of 16-bit integers, the same for the same names.
+
+    Args:
+        key: id of the utterance
+        signal: its samples (samples,) at 16 kHz, between -1 and 1
+        realisation: name of the noise realisation
+        noise: gains of noise and dither
+        mask: noise mask (frames, bins); None lets all noise through
+        sizes: STFT and scale of the mask
+        snr: instead of the gain, the two ends of a range of signal-to-noise ratios in dB, or one ratio, of the noise
+            before the mask
+        speech: False for the noise only
+    """
+    clean = dithered(INT16 * signal, noise.dither, "evaluation", key)
+    white = white_noise(len(clean), "evaluation", key, realisation)
+    gain = noise.gain
+    if snr:
+        gain = gain_for(clean, white, float(generator("snr", key, realisation).uniform(min(snr), max(snr))))
+    if mask is not None and sizes is not None:
+        if mask.shape[0] != (frames := 1 + len(white) // sizes.hop):
+            raise InputError(f"the mask of {key} has {mask.shape[0]} frames but its audio has {frames}; {RERUN}")
+        through = torch.tensor(mask)[None]
+        white = masked_noise(torch.from_numpy(white)[None], through, sizes.window, sizes.hop, sizes.depth)[0].numpy()
+    if not speech:
+        clean = dithered(np.zeros_like(clean), noise.dither, "evaluation", key)
+    return clean + gain * white
+
+
+def snr_range(text: str) -> list[float]:
+    """The ratios in dB of `mixture` from text: none, one, or the two ends of a range."""
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        numbers = [0.0] * 3
+    if len(numbers) > 2:
+        raise InputError(f"--snr takes one number or the two ends of a range, not {text!r}")
+    return numbers
 
 
 def gain_for(speech: np.ndarray, noise: np.ndarray, snr: float) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from salience.errors import InputError
+from salience.errors import RERUN, InputError
 from salience.features.stft import stft
 from salience.files import foreign, publish, read_json, temporary_name, write_json
 from salience.models.checkpoints import build
@@ -153,9 +153,15 @@ def save_estimator(model: MaskEstimator, folder: Path) -> None:
 
 def load_estimator(folder: Path, device: str = "cpu") -> MaskEstimator:
     """Read what `save_estimator` wrote, ready to estimate."""
-    config = read_json(folder / "config.json")
-    weights, again = folder / "model.safetensors", "run stage 4 again"
-    with foreign(weights, "holds no mask estimator that can be read", again, again):
-        sizes = MaskEstimatorSizes(**config)
+    sizes = load_sizes(folder)
+    weights = folder / "model.safetensors"
+    with foreign(weights, "holds no mask estimator that can be read", RERUN, RERUN):
         model = build(lambda: MaskEstimator(sizes), safetensors.torch.load_file(weights))
     return model.to(device).eval()
+
+
+def load_sizes(folder: Path) -> MaskEstimatorSizes:
+    """The sizes of an estimator that `save_estimator` wrote."""
+    config = read_json(folder / "config.json")
+    with foreign(folder / "config.json", "does not hold the sizes of a mask estimator", RERUN):
+        return MaskEstimatorSizes(**config)

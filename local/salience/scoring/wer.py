@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from salience.errors import InputError
-from salience.scoring.alignment import DELETIONS, INSERTIONS, REFERENCE, SUBSTITUTIONS, errors
+from salience.scoring.alignment import DELETIONS, INSERTIONS, REFERENCE, SUBSTITUTIONS, character_counts, errors
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ def rate(counts: np.ndarray) -> float:
     """Error rate in percent of a table of counts (utterances, 4); nan when the references hold nothing."""
     length = int(counts[:, REFERENCE].sum())
     return 100 * int(errors(counts).sum()) / length if length else float("nan")
+
+
+def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Errors per character of the references, spaces between words included, in percent."""
+    return rate(character_counts(references, hypotheses))
 
 
 def kaldi_lines(counts: np.ndarray, missing: int, name: str = "WER") -> str:

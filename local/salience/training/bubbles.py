@@ -1,17 +1,22 @@
 """How a mask estimator learns from a frozen listener: equations 2 to 4 of the bubble cooperative network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from more_itertools import chunked
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from salience.masking.noise import masked_noise, white_noise
-from salience.models.mask_estimator import MaskEstimator
-from salience.randomness import generator
+from salience.data.directories import read_data_dir
+from salience.data.signals import read_utterance
+from salience.errors import InputError
+from salience.features.fbank import INT16, RATE
+from salience.masking.noise import NoiseSettings, dithered, masked_noise, noise_proportion, white_noise
+from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power
 
 
 class Listener(Protocol):
@@ -45,25 +50,6 @@ class BubbleWeights:
     mask: float = 10.0
     entropy: float = 2.0
     smoothness: float = 0.0
-
-
-@dataclass(frozen=True)
-class BubbleNoise:
-    """What is added to the speech, on the scale of 16-bit samples.
-
-    Args:
-        gain: Alpha of equation 2, of noise of unit variance.
-        dither: Standard deviation of the white noise that is added to every utterance first, for the
-            estimator and for the recogniser alike.
-        rise: Updates over which the gain of the training rises, by equal factors, from that of the dither to
-            its full value.  Noise of the full gain drowns all speech while the masks are still near one half,
-            and a recogniser that hears nothing cannot say where it would have listened.  The paper does not
-            say how it came round this; 0 starts with the full gain.
-    """
-
-    gain: float = 50_000.0
-    dither: float = 6.25
-    rise: int = 0
 
 
 def bubble_loss(
@@ -137,7 +123,7 @@ class BubbleNetwork(nn.Module):
         estimator: MaskEstimator,
         listener: Listener,
         weights: BubbleWeights,
-        noise: BubbleNoise,
+        noise: NoiseSettings,
         leak: float = 0.0,
     ) -> None:
         """Leak: weight of what is understood through a mask when there is other speech, which the paper does not have."""
@@ -213,11 +199,6 @@ class NoisyUtterances(Dataset[NoisyExample]):
         return NoisyExample(speech, white_noise(len(speech), self.seed, self.ids[index], epoch), self.texts[index])
 
 
-def dithered(signal: np.ndarray, dither: float, *names: object) -> np.ndarray:
-    """A signal with white noise of standard deviation `dither`, the same for the same names."""
-    return signal + np.float32(dither) * generator("dither", *names).standard_normal(len(signal), dtype=np.float32)
-
-
 def collate(examples: Sequence[NoisyExample]) -> dict[str, object]:
     """One batch: speech and noise (batch, samples), zeros beyond each end, samples (batch,), texts."""
     longest = max(len(e.speech) for e in examples)
@@ -227,3 +208,79 @@ def collate(examples: Sequence[NoisyExample]) -> dict[str, object]:
         noise[row, : len(example.noise)] = torch.from_numpy(example.noise)
     samples = torch.tensor([len(e.speech) for e in examples])
     return {"speech": speech, "noise": noise, "samples": samples, "texts": [e.text for e in examples]}
+
+
+def read_signals(folder: Path, recogniser: Listener, dither: float, seed: int) -> NoisyUtterances:
+    """Read a set's signals, all into memory (200 MB an hour); a text that cannot be a target is an InputError."""
+    utterances = read_data_dir(folder)
+    for utterance in utterances:
+        if (reason := recogniser.check(utterance.text)) is not None:
+            raise InputError(
+                f"{folder}/text: the text of {utterance.id} cannot be trained on, for {reason}; remove it with"
+                " utils/fix_data_dir.sh or use another recogniser"
+            )
+    signals = [INT16 * read_utterance(u, RATE) for u in utterances]
+    return NoisyUtterances([u.id for u in utterances], signals, [u.text for u in utterances], dither, seed)
+
+
+def statistics(source: NoisyUtterances, sizes: MaskEstimatorSizes) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each bin's log power over all frames of a set."""
+    total, squares, count = (
+        torch.zeros(sizes.bins, dtype=torch.float64),
+        torch.zeros(sizes.bins, dtype=torch.float64),
+        0,
+    )
+    for index in range(len(source)):
+        values = log_power(torch.from_numpy(source[0, index].speech)[None], sizes)[0].double()
+        total, squares, count = total + values.sum(0), squares + values.square().sum(0), count + len(values)
+    mean = total / count
+    return mean.float(), (squares / count - mean.square()).clamp(min=1e-6).sqrt().float()
+
+
+def dev_scorer(
+    source: NoisyUtterances,
+    recogniser: Listener,
+    cer: Callable[[list[str], list[str]], float],
+    batch_size: int,
+    allowance: float,
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Make a function that scores a network on the dev set, with the noise of epoch 0 each time.
+
+    `cer` takes references and hypotheses.  `dev_choice`, the higher the better,
+    is the noise proportion where its cost in CER is within the allowance, and
+    else the negative cost.
+    """
+    order = np.argsort([len(s) for s in source.signals], kind="stable").tolist()
+    batches = list(chunked(order, batch_size))
+    references = [recogniser.plain(source.texts[row]) for row in order]
+    clean_cer: list[float] = []
+
+    def score(network: BubbleNetwork) -> dict[str, float]:
+        device = network.estimator.mean.device
+        hypotheses: dict[str, list[str]] = {"clean": [], "own": [], "other": []}
+        shares = []
+        for rows in batches:
+            batch = collate([source[0, row] for row in rows])
+            speech, noise, samples = (batch[name].to(device) for name in ("speech", "noise", "samples"))
+            added, logits, frames = network.added(noise, speech, samples)
+            signals = {"own": speech + added, "other": exchanged(speech, samples, batch["texts"]) + added}
+            if not clean_cer:
+                signals["clean"] = speech
+            for name, mixed in signals.items():
+                hypotheses[name] += map(recogniser.plain, recogniser.transcribe(mixed, batch["samples"]))
+            masks = torch.sigmoid(logits)
+            shares += [noise_proportion(mask[:count]) for mask, count in zip(masks, frames.tolist(), strict=True)]
+        rates = {name: cer(references, texts) for name, texts in hypotheses.items() if texts}
+        if not clean_cer:
+            clean_cer.append(rates["clean"])
+        proportion = 100 * float(np.mean(shares))
+        excess = rates["own"] - clean_cer[0]
+        return {
+            "dev_cer": rates["own"],
+            "dev_other_cer": rates["other"],
+            "dev_clean_cer": clean_cer[0],
+            "dev_noise_proportion": proportion,
+            "dev_choice": proportion if excess <= allowance else -excess,
+        }
+
+    return score

@@ -1,0 +1,101 @@
+"""Models that write noise masks: a mask M is (frames, bins), 1 where noise may be added, so the importance of a point is 1 - M."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.nn.functional import pad
+
+from salience.data.tables import read_table
+from salience.errors import stale
+from salience.features import commands
+from salience.features.archives import Archive
+from salience.features.fbank import INT16
+from salience.masking.noise import dithered
+from salience.models.mask_estimator import load_estimator
+from salience.models.mask_generator import load_generator
+from salience.registry import Registry
+
+
+class NoiseMaskModel(Protocol):
+    """A trained model that hides in noise what a recogniser does not need; made from (folder, device, dither)."""
+
+    bins: int
+    batch: int
+    """Signals that it is fastest with."""
+
+    def frames(self, samples: int) -> int:
+        """Frames of the mask of a signal with this many samples."""
+
+    def masks(self, ids: Sequence[str], signals: Sequence[np.ndarray], length: int = 0) -> list[np.ndarray]:
+        """The mask of each signal, (samples,) at 16 kHz between -1 and 1, padded with silence to at least `length` samples."""
+
+
+NOISE_MASKS: Registry[type[NoiseMaskModel]] = Registry("model of noise masks")
+
+
+@NOISE_MASKS.register("estimator")
+class EstimatorMasks:
+    """The mask estimator of the bubble cooperative network, which hears signals with dither."""
+
+    batch = 1
+
+    def __init__(self, folder: Path, device: str, dither: float) -> None:
+        self.model, self.device, self.dither = load_estimator(folder, device), device, dither
+        self.bins = self.model.sizes.bins
+
+    def frames(self, samples: int) -> int:
+        return int(self.model.frames(torch.tensor(samples)))
+
+    @torch.no_grad()
+    def masks(self, ids: Sequence[str], signals: Sequence[np.ndarray], length: int = 0) -> list[np.ndarray]:
+        found = []
+        for key, signal in zip(ids, signals, strict=True):
+            speech = dithered(INT16 * signal, self.dither, "evaluation", key)
+            silence = np.zeros(max(length - len(signal), 0), np.float32)
+            padded = np.concatenate([speech, dithered(silence, self.dither, "padding", key)])
+            waveform = torch.from_numpy(padded)[None].to(self.device)
+            frames = self.model.frames(torch.tensor([waveform.shape[1]]))
+            logits = self.model(self.model.log_power(waveform), frames.to(self.device))
+            found.append(torch.sigmoid(logits)[0].cpu().numpy())
+        return found
+
+
+@NOISE_MASKS.register("generator")
+class GeneratorMasks:
+    """The mask generator of ImportantAug: clips of a second at most, whose masks all have 126 frames."""
+
+    batch = 256
+    bins = commands.BINS
+
+    def __init__(self, folder: Path, device: str, dither: float) -> None:
+        self.model, self.device = load_generator(folder, device), device
+
+    def frames(self, samples: int) -> int:
+        return commands.FRAMES
+
+    @torch.no_grad()
+    def masks(self, ids: Sequence[str], signals: Sequence[np.ndarray], length: int = 0) -> list[np.ndarray]:
+        waveforms = [pad(torch.from_numpy(signal), (0, commands.SAMPLES - len(signal))) for signal in signals]
+        samples = torch.tensor([len(signal) for signal in signals], device=self.device)
+        levels = commands.decibels(commands.spectra(torch.stack(waveforms).to(self.device), samples))
+        return list(torch.sigmoid(self.model(levels)).transpose(1, 2).cpu().numpy())
+
+
+def open_noise_masks(folder: Path | None) -> Callable[[str], tuple[np.ndarray | None, str]]:
+    """A function from an utterance id to its mask (frames, bins) and proportion of noise, as estimate_noise_masks.py wrote them.
+
+    Without a folder, noise is everywhere: no mask and a proportion of 1, padded too.
+    """
+    if folder is None:
+        return lambda key: (None, "1 1")
+    archive, proportions = Archive(folder / "mask.scp"), read_table(folder / "noise_proportion")
+
+    def mask_of(key: str) -> tuple[np.ndarray, str]:
+        if key in archive and key not in proportions:
+            raise stale(folder / "noise_proportion", f"has no line for {key}")
+        return archive[key], proportions[key]
+
+    return mask_of
