@@ -7,6 +7,7 @@ from pathlib import Path
 from salience import program
 from salience.errors import InputError
 from salience.masking.systems import asked_systems, read_systems
+from salience.saliency.base import METHODS
 
 
 def describe_systems(systems: Path, only: str, methods: str = "") -> None:
@@ -27,11 +28,8 @@ def describe_systems(systems: Path, only: str, methods: str = "") -> None:
     mapped = [name for name, system in asked.items() if system.methods]
     needed = dict.fromkeys(method for name in mapped for method in asked[name].methods)
     wanted = needed | dict.fromkeys(methods.split())
-    if wanted:
-        from salience.saliency.methods import METHODS
-
-        for method in wanted:
-            METHODS[method]
+    for method in wanted:
+        METHODS.check(method)
     own = [name for name in mapped if not asked[name].other] or mapped
     variables = {
         "untrained": [name for name, system in asked.items() if not system.trained],

@@ -13,8 +13,8 @@ from salience.features.archives import ArchiveWriter
 from salience.files import require_space, write_json
 from salience.progress import bar
 from salience.registry import plugins_of
+from salience.saliency.base import METHODS
 from salience.saliency.explained import Target, bytes_of_maps, load_explained, maps_of_set
-from salience.saliency.methods import METHODS
 from salience.steps import Step
 
 logger = logging.getLogger("map_saliency")
@@ -58,8 +58,7 @@ def map_saliency(
         methods: Saliency methods, separated by spaces: gradcam, gradcam++, integrated-gradients, smoothgrad, occlusion,
             the control random, and those of plug-ins.
         features: Folder of the features, or of the packed signals; without one wav2vec 2.0 decodes the recordings.
-        task: What the maps explain, a folder between method and set: accent or gender, of whose classes --target true is
-            one, or any name for CTC.
+        task: What the maps explain, a folder between method and set: accent, gender, or any name for CTC.
         target: Of a classifier: the predicted class or the true one.  Of a CTC model: the symbols of the best path
             (greedy) or of the text (reference) in their frames.
         per_character: A map for each symbol of a CTC model.
@@ -75,7 +74,6 @@ def map_saliency(
     """
     chosen = Target(target, task or "accent", per_character, normaliser)
     names, suffix = list(dict.fromkeys(methods.split())), f".{job}" if jobs else ""
-    functions = {name: METHODS[name] for name in names}
     explained = load_explained(model, chosen, device)
     if check_space:
         whole = [explained.open(data / name, features and features / name, max_per_accent) for name in sets.split()]
@@ -90,7 +88,7 @@ def map_saliency(
             method: Step(
                 folder / f"saliency{suffix}.step.json",
                 {**settings, "seed": seed, "sound": source.identity},
-                inputs=[*source.inputs, *explained.files, *plugins_of(functions[method])],
+                inputs=[*source.inputs, *explained.files, *plugins_of(METHODS[method])],
                 outputs=[folder / f"saliency{suffix}.scp"],
             )
             for method, folder in folders.items()
@@ -104,8 +102,8 @@ def map_saliency(
                 stack.enter_context(steps[method])
                 writers[method] = stack.enter_context(ArchiveWriter(folders[method] / f"saliency{suffix}", compress))
             symbols, maps = {}, {}
-            found_of = maps_of_set(explained, source, missing, batch_size, seed)
-            for key, maps, spoken in bar(found_of, f"maps of {name}", len(source.frames)):
+            rows = maps_of_set(explained, source, missing, batch_size, seed)
+            for key, maps, spoken in bar(rows, f"maps of {name}", len(source.frames)):
                 for method, found in maps.items():
                     writers[method].write(key, found.values)
                 symbols[key] = spoken

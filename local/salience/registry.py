@@ -31,7 +31,13 @@ class Registry(dict[str, T]):
         if name in self.modules:
             importlib.import_module(self.modules[name])
             return dict.__getitem__(self, name)
-        raise InputError(f"there is no {self.what} {name!r}; there are: {', '.join(self.names())}")
+        self.check(name)
+        raise KeyError(name)
+
+    def check(self, name: str) -> None:
+        """Raise an InputError for an unknown name, without importing what a known one stands for."""
+        if name not in self.names():
+            raise InputError(f"there is no {self.what} {name!r}; there are: {', '.join(self.names())}")
 
     def names(self) -> list[str]:
         """List all names, also of entries whose modules are not imported yet."""

@@ -7,9 +7,9 @@ from accent_helpers import classifier, noise
 
 from salience.errors import InputError
 from salience.saliency.accents import ExplainedCNN
+from salience.saliency.base import METHODS
 from salience.saliency.explained import Batch, maps_of
 from salience.saliency.gradcam import gradcam_plus_values, gradcam_values
-from salience.saliency.methods import METHODS
 
 captum_attr = pytest.importorskip("captum.attr")
 

@@ -24,27 +24,20 @@ TOO_LONG = {
     "local/draw_masks.py",
     "local/draw_wav2vec.py",
     "local/finetune_wav2vec.py",
-    "local/map_saliency.py",
-    "local/map_wav2vec.py",
     "local/predict_commands.py",
     "local/pretrain_wav2vec.py",
     "local/score_commands.py",
     "local/score_words.py",
-    "local/train_classifier.py",
     "local/train_commands.py",
     "local/train_espnet.py",
-    "local/train_wav2vec_classifier.py",
 }
 WITH_CLASS = {
     "egs/cv_ca/local/prepare_sets.py",
     "egs/gsc_v2/local/prepare_sets.py",
     "local/draw_importance.py",
     "local/finetune_wav2vec.py",
-    "local/map_wav2vec.py",
     "local/predict_commands.py",
     "local/score_commands.py",
-    "local/train_classifier.py",
-    "local/train_wav2vec_classifier.py",
 }
 LONG_FUNCTIONS = {"egs/gsc_v2/local/command_stages.sh:report_results"}
 SHARED = {"local/collect_bubble_results.py local/collect_command_results.py local/collect_wav2vec_results.py"}

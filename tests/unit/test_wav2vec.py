@@ -54,10 +54,9 @@ from salience.models.wav2vec import (
     save_model,
 )
 from salience.randomness import generator
-from salience.saliency.base import SaliencyMap
+from salience.saliency.base import METHODS, SaliencyMap
 from salience.saliency.explained import Batch, Target, maps_of
 from salience.saliency.gradcam import gradcam_plus_values, gradcam_values
-from salience.saliency.methods import METHODS
 from salience.saliency.wav2vec import ExplainedClassifier, ExplainedCTC, Spoken, aligned_symbols, greedy_symbols
 from salience.training.trainer import TrainingSettings, train
 from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
@@ -531,7 +530,7 @@ def test_every_method_explains_latent_frames(kind):
         spoken = [[Spoken(2, (3, 4)), Spoken(3, (7,))]] * len(signals)
         targets = explained.places(spoken, features) if classes is None else classes[chosen]
         batch = Batch([str(n) for n in chosen], features, lengths, targets)
-        for method, maps in maps_of(explained, batch, list(METHODS)).items():
+        for method, maps in maps_of(explained, batch, METHODS.names()).items():
             assert [each.unit(count, 1).shape for each, count in zip(maps, lengths, strict=True)] == [
                 (count, 1) for count in lengths
             ]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from salience.errors import InputError
 from salience.features.archives import Archive
@@ -14,6 +13,8 @@ from salience.files import read_json
 from salience.registry import Registry
 
 if TYPE_CHECKING:
+    import torch
+
     from salience.saliency.explained import Explained
 
 
@@ -54,7 +55,7 @@ class SaliencyMap:
                 f" {self.bins_per_row} bins each) does not fit {frames} frames of {bins} bins; run the stage that writes"
                 " the maps again"
             )
-        positive = torch.tensor(self.values, dtype=torch.float32).clamp(min=0)
+        positive = np.maximum(self.values.astype(np.float32), 0)
         enlarged = _interpolate(positive, columns * self.frames_per_column, rows * self.bins_per_row)[:frames, :bins]
         lowest, highest = enlarged.min(), enlarged.max()
         if highest <= lowest:
@@ -63,14 +64,16 @@ class SaliencyMap:
 
     def stretched(self, frames: int) -> np.ndarray:
         """The values stretched or shrunk in time to cover `frames` frames."""
-        values = torch.tensor(self.values, dtype=torch.float32)
-        return _interpolate(values, columns_for(frames, self.frames_per_column), values.shape[1])
+        columns = columns_for(frames, self.frames_per_column)
+        return _interpolate(self.values.astype(np.float32), columns, self.values.shape[1])
 
 
-def _interpolate(values: torch.Tensor, *size: int) -> np.ndarray:
-    return torch.nn.functional.interpolate(values[None, None], size=size, mode="bilinear", align_corners=False)[
-        0, 0
-    ].numpy()
+def _interpolate(values: np.ndarray, *size: int) -> np.ndarray:
+    # Imported here: to know the methods' names takes no second.
+    import torch
+
+    image = torch.from_numpy(values)[None, None]
+    return torch.nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 def columns_for(frames: int, frames_per_column: int) -> int:
@@ -92,15 +95,22 @@ class Method(Protocol):
     def __call__(
         self,
         model: "Explained",
-        features: torch.Tensor,
+        features: "torch.Tensor",
         lengths: Sequence[int],
-        targets: torch.Tensor,
+        targets: "torch.Tensor",
         rngs: Sequence[np.random.Generator],
     ) -> list[SaliencyMap]: ...
 
 
-METHODS: Registry[Method] = Registry("saliency method")
-"""Methods by name; `salience.saliency.methods` fills it."""
+METHODS: Registry[Method] = Registry(
+    "saliency method",
+    {
+        "gradcam": "salience.saliency.gradcam",
+        "gradcam++": "salience.saliency.gradcam",
+        "random": "salience.saliency.controls",
+    },
+)
+"""Methods by name, with the modules that register them."""
 
 
 class Maps(Mapping[str, SaliencyMap]):

@@ -1,6 +1,5 @@
 """Models as the saliency methods see them, the sets that they read, and the maps of a batch by any methods."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -161,14 +160,15 @@ class Explained(ABC):
         return {}
 
 
-EXPLAINED: Registry[Callable[[Path, Target, str], Explained]] = Registry("model that can be explained")
+EXPLAINED: Registry[Callable[[Path, Target, str], Explained]] = Registry(
+    "model that can be explained",
+    {
+        "AccentCNN": "salience.saliency.accents",
+        "Wav2Vec2ForSequenceClassification": "salience.saliency.wav2vec",
+        "Wav2Vec2ForCTC": "salience.saliency.wav2vec",
+    },
+)
 """Loaders by the name of the model's class, as config.json has it in `architectures`."""
-
-_MODULES = {
-    "AccentCNN": "salience.saliency.accents",
-    "Wav2Vec2ForSequenceClassification": "salience.saliency.wav2vec",
-    "Wav2Vec2ForCTC": "salience.saliency.wav2vec",
-}
 
 
 def load_explained(folder: Path, target: Target = Target(), device: str = "cpu") -> Explained:
@@ -176,8 +176,6 @@ def load_explained(folder: Path, target: Target = Target(), device: str = "cpu")
     about = read_json(folder / "config.json")
     names = about.get("architectures") if isinstance(about, dict) else None
     name = str(names[0]) if isinstance(names, list) and names else "AccentCNN"
-    if name in _MODULES:
-        importlib.import_module(_MODULES[name])
     return EXPLAINED[name](folder, target, device)
 
 
