@@ -107,6 +107,7 @@ METHODS: Registry[Method] = Registry(
     {
         "gradcam": "salience.saliency.gradcam",
         "gradcam++": "salience.saliency.gradcam",
+        "integrated-gradients": "salience.saliency.integrated_gradients",
         "random": "salience.saliency.controls",
     },
 )
