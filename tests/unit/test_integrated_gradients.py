@@ -31,20 +31,3 @@ def test_integrated_gradients_are_captums(given):
             baseline.expand(3, -1, -1), lengths, classes
         )
     torch.testing.assert_close(values.sum((1, 2)), gained, rtol=0.05, atol=0.05 * float(gained.abs().max()))
-
-
-def test_neighbours_in_a_batch_do_not_matter():
-    """A shorter utterance is padded with its floor, which the model goes on with when it is alone."""
-    explained = ExplainedCNN(classifier().double())
-    short = torch.from_numpy(noise(1, (1, 41, 80))).double()
-    short[:, 40] = -1.5
-    padded = torch.cat([short, torch.full((1, 30, 80), -1.5)], dim=1)
-    together = torch.cat([torch.from_numpy(noise(2, (1, 71, 80))).double(), padded])
-    one, two = (
-        maps_of(
-            explained, Batch(keys, features, lengths, torch.ones(len(keys), dtype=torch.long)), ["integrated-gradients"]
-        )
-        for keys, features, lengths in ((["b", "a"], together, [71, 40]), (["a"], short, [40]))
-    )
-    alone, other = two["integrated-gradients"][0].values, one["integrated-gradients"][1].values
-    torch.testing.assert_close(torch.from_numpy(other), torch.from_numpy(alone), rtol=1e-7, atol=1e-12)
