@@ -110,6 +110,20 @@ def test_equal_area_is_exact_and_takes_the_highest(frames, bins, seed, data):
         assert control[~keep].min() >= control[keep].max()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_top_share_masks_the_highest_points(share):
+    policy = POLICIES["top-share"](share)
+    unit_map = np.abs(noise(1, (50, 80))) / 9
+    hidden = ~policy.keep(unit_map, generator(1))
+    assert hidden.sum() == share * 4000
+    if 0 < share < 1:
+        assert unit_map[hidden].min() >= unit_map[~hidden].max()
+    # Nothing is masked where the map says nothing.
+    unit_map[:, 8:] = 0
+    assert (~policy.keep(unit_map, generator(1))).sum() == min(share * 4000, 400)
+    assert policy.keep(np.zeros((50, 80)), generator(1)).all()
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.integers(1, 3000), st.sampled_from([40, 80]), st.integers(0, 10_000), st.integers(0, 3), st.integers(0, 3))
 def test_specaugment_stays_within_its_bounds(frames, bins, seed, time_masks, frequency_masks):

@@ -88,6 +88,26 @@ class ProbabilisticPolicy(Policy):
         return ~(masked & (unit_map > self.low))
 
 
+@POLICIES.register("top-share")
+@dataclass(frozen=True)
+class TopSharePolicy(Policy):
+    """The highest points of the map, always the same share of the utterance.
+
+    A map with fewer positive points than that loses only these: where a map
+    says nothing, nothing is masked.
+
+    Args:
+        share: Share of the points that are masked, from 0 to 1.
+    """
+
+    share: float = 0.1
+
+    def keep(self, unit_map: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """All but the highest points; draws nothing."""
+        points = min(round(self.share * unit_map.size), np.count_nonzero(unit_map))
+        return highest_masked(unit_map, points)
+
+
 @POLICIES.register("specaugment")
 @dataclass(frozen=True)
 class SpecAugmentPolicy(Policy):
