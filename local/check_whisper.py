@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""At the start of a recipe: whether a Whisper can be opened and knows the language, asked before anything takes hours."""
+"""At the start of a recipe: check that a Whisper can be opened and knows the language, before anything takes hours."""
 
 import logging
 from pathlib import Path
@@ -25,7 +25,8 @@ def check_whisper(model: str, language: str = "en", decoding: Path | None = None
     multilingual, languages = VOCABULARIES[dims.n_vocab]
     logger.info(
         "%s: Whisper in %s's format, %d mel bins, %s, vocabulary of %d, %d s of audio, %d tokens of text",
-        model, checkpoint.format, dims.n_mels, f"{languages} languages" if multilingual else "English only", dims.n_vocab,
+        model, checkpoint.format, dims.n_mels, f"{languages} languages" if multilingual else "English only",
+        dims.n_vocab,
         dims.n_audio_ctx // 50, dims.n_text_ctx,
     )  # fmt: skip
     if decoding is not None:

@@ -106,7 +106,7 @@ def _less(work: list[Chunk], chunk: int, together: str) -> str:
         return f"or lower --chunk {chunk}"
     if together:
         return (
-            "or make the sets smaller in stage 1 (train_limit, dev_limit, test_limit, max_per_accent and max_per_gender in"
+            "or make the sets smaller (train_limit, dev_limit, test_limit, max_per_accent and max_per_gender in"
             " conf/data.yaml)"
         )
     return "or decode a part at a time with --chunk"

@@ -11,7 +11,7 @@ from salience.saliency.base import METHODS
 
 
 def describe_systems(systems: Path, only: str, methods: str = "") -> None:
-    """Print assignments: systems that are untrained, trained, masked and mapped, saliency methods, and what a picture shows.
+    """Print assignments: untrained, trained, masked and mapped systems, saliency methods, and what a picture shows.
 
     `mapped` are systems whose masks come from maps, `mask_methods` the methods
     of those maps, and `methods` these with the further ones.  `pictured` is the first mapped system

@@ -16,7 +16,7 @@ def export_whisper(model: str, out: Path, language: str = "en", context_seconds:
     """Write OUT, which transformers loads: model, generation settings, tokenizer and feature extractor.
 
     Args:
-        model: A checkpoint such as exp/recogniser/whisper/gradcam/seed1/model.pt, or any that fine-tuning can start from.
+        model: a checkpoint such as exp/recogniser/whisper/gradcam/seed1/model.pt, or any that fine-tuning accepts
         out: The directory; it must not exist.
         language: Whisper's code of the language.
         context_seconds: Length to which transformers will pad; 30 unless the model was trained on shorter inputs.

@@ -71,7 +71,8 @@ def test_what_is_done_stays_until_the_features_change(recipe, monkeypatch):
         ({}, r"dump/train/feats\.scp names no features; run the step that writes it again"),
         (
             {"s1-a": noise(1, (5, 80)), "s1-b": noise(2, (5, 40))},
-            r"dump/train/feats\.scp has 40 values a frame for s1-b, and 80 for those before it; run the step that writes it again",
+            r"dump/train/feats\.scp has 40 values a frame for s1-b, and 80 for those before it;"
+            r" run the step that writes it again",
         ),
     ],
 )

@@ -244,12 +244,15 @@ def test_folder_of_any_noise(tiny: Path, room: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"noise": "musan", "musan": "music"}, r"holds no noise/\*/\*\.wav; .*--musan-root"),
-        ({"noise": "musan", "musan": "short"}, "holds only recordings shorter than a second .2 of them.; .*--musan-root"),
+        (
+            {"noise": "musan", "musan": "short"},
+            "holds only recordings shorter than a second .2 of them.; .*--musan-root",
+        ),
         ({"noise": "musan"}, "downloads/musan/root.txt does not exist; run the step"),
         ({"noise": "empty"}, r"holds no audio .*; give a folder of recordings with --noise"),
         ({"noise": "nowhere"}, "holds no audio"),
         ({"noise": "short"}, "holds only recordings shorter than a second .2 of them.; .*--noise"),
-        ({"noise": "one"}, "holds too little noise .*--noise"),
+        ({"noise": "one"}, "holds too little noise: .*--noise"),
         ({"noise": "cut"}, "cut/a.wav is cut off"),
         ({"noise": "twice"}, "would both be called x-a; rename one"),
         ({"qut": "empty"}, "holds no HOME-LIVINGB-1.wav"),

@@ -262,8 +262,10 @@ def line(text: str) -> object:
         (lambda root: write(root / "no/hello.wav"), "no/hello.wav is not named"),
         (lambda root: shutil.rmtree(root / "_background_noise_"), "_background_noise_ does not exist"),
         (lambda root: (root / "testing_list.txt").unlink(), "holds no validation_list.txt beside testing_list.txt"),
-        (lambda root: shutil.copytree(root / "no", root / "ice cream"), "/ice cream has white space in its name, .*rename"),
-        (lambda root: (root / "validation_list.txt").write_text("\n"), "validation_list.txt names no clip of the words taken"),
+        (lambda root: shutil.copytree(root / "no", root / "ice cream"),
+         "/ice cream has white space in its name, .*rename"),
+        (lambda root: (root / "validation_list.txt").write_text("\n"),
+         "validation_list.txt names no clip of the words taken"),
         (lambda root: (root / "testing_list.txt").write_text(""), "testing_list.txt names no clip of the words taken"),
         (
             lambda root: [path.unlink() for path in (root / "no").glob("aaaa*")],

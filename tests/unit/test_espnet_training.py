@@ -74,7 +74,7 @@ def test_two_processes_learn_what_one_does(recipe, monkeypatch):
     # ESPnet's remark on every batch; without it the log is of the training.
     assert "epoch started" in done.stderr and "make_pad_mask" not in done.stderr
     one, two = (read_json(recipe / folder / "history.json") for folder in (OUT, "exp/two"))
-    # ESPnet averages the accuracies of the processes' shares as if they had as many characters each; losses are per utterance.
+    # ESPnet averages the accuracies of the processes as if each had as many characters; losses are per utterance.
     for name in ("train_loss", "dev_loss"):
         assert [e[name] for e in two] == pytest.approx([e[name] for e in one], rel=1e-4), name
     assert {p.name for p in (recipe / "exp/two").iterdir()} == {p.name for p in (recipe / OUT).iterdir()}

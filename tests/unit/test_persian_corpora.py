@@ -42,7 +42,8 @@ def release(tmp_path_factory):
 def clip(accent, recording, speaker, number, text="یک دو", split=""):
     return pdid.Clip(
         utt=f"{speaker}-{number:04d}", path=f"{accent}/{speaker}-{number:04d}.wav", accent=accent, recording=recording,
-        start=5.0 * number, end=5.0 * number + 4, speaker=speaker, loudness=-23.0, snr=30.0, music=0.0, text=text, split=split,
+        start=5.0 * number, end=5.0 * number + 4, speaker=speaker, loudness=-23.0, snr=30.0, music=0.0, text=text,
+        split=split,
     )  # fmt: skip
 
 
@@ -110,7 +111,8 @@ def test_sentences_are_typed_as_people_type():
 @pytest.mark.parametrize("columns", [
     ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accent"),
     ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "locale", "segment"),
-    ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "variant", "locale", "segment"),
+    ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "variant", "locale",
+     "segment"),
     mini_common_voice.COLUMNS,
 ])  # fmt: skip
 def test_all_generations_of_columns_are_read(release, tmp_path, columns):
@@ -300,8 +302,10 @@ def test_the_split_of_the_metadata_is_kept(tmp_path, release):
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda clips: [replace(clips[0], split=""), *clips[1:]], "has a split for .* and none for isfahani_r0_s0-0000; give one for all clips or for none"),
-    (lambda clips: [replace(c, split="train") if c.accent == "Tajiki" else c for c in clips], "has tajiki_r0_s0-0000 in train, but Tajiki is for testing alone"),
+    (lambda clips: [replace(clips[0], split=""), *clips[1:]],
+     "has a split for .* and none for isfahani_r0_s0-0000; give one for all clips or for none"),
+    (lambda clips: [replace(c, split="train") if c.accent == "Tajiki" else c for c in clips],
+     "has tajiki_r0_s0-0000 in train, but Tajiki is for testing alone"),
 ])  # fmt: skip
 def test_a_split_that_cannot_be_kept_is_refused(tmp_path, release, change, words):
     root = corpus(tmp_path / "pdid", change(given_split(dialects())))
@@ -334,7 +338,8 @@ def leakage(data, **options):
         return " ".join(str(data / name) for name in names.split() if (data / name).exists())
 
     check_leakage(
-        folders("cls_train asr_train"), folders("cls_test standard accented"), data / "leakage.md", folders("cls_dev asr_dev"),
+        folders("cls_train asr_train"), folders("cls_test standard accented"), data / "leakage.md",
+        folders("cls_dev asr_dev"),
         **{"forbid_shared_recordings": True, "normaliser": "persian"} | options,
     )  # fmt: skip
     return (data / "leakage.md").read_text()

@@ -36,8 +36,11 @@ def main(out: Path, an4: Path, dev_utterances: int = 100, skip_bad_clips: bool =
     root = an4_corpus.find_root(an4.absolute())
     files = [path for part in ("etc", "wav") for path in files_below(root / part)]
     config = {
-        "an4": an4, "dev_utterances": dev_utterances, "skip_bad_clips": skip_bad_clips, "files": audio_fingerprint(files)
-    }  # fmt: skip
+        "an4": an4,
+        "dev_utterances": dev_utterances,
+        "skip_bad_clips": skip_bad_clips,
+        "files": audio_fingerprint(files),
+    }
     step = Step(out / "step.json", config, [], [out / "preparation.txt"])
     if step.is_done():
         return

@@ -72,8 +72,8 @@ def main(
         sets.notes += [
             f"Accent never seen in training: {unseen}",
             "`seen` is spoken by the speakers of the training set, in other recordings (0 to 4 of each digit); "
-            "`unseen` shares neither speakers nor recordings with it. So the two differ in the speakers as well as the accent, "
-            "and with this few speakers the two cannot be told apart",
+            "`unseen` shares neither speakers nor recordings with it. So the two differ in the speakers as well as the "
+            "accent, and with this few speakers the two cannot be told apart",
             "cls_train and asr_train are the same strings, so are cls_dev and asr_dev, cls_test and seen",
         ]
         if unlabelled := sorted({digit.speaker for digit in digits if digit.accent is None}):

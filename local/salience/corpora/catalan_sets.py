@@ -1,4 +1,4 @@
-"""The Catalan sets: labelled and unlabelled clips, accents and genders, split by speaker and, as in the paper, at random."""
+"""The Catalan sets: labelled and unlabelled clips, accents, genders; split by speaker or, as in the paper, randomly."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Noise for keyword spotting: pieces to train and to test with, and which place of it each test utterance is mixed with."""
+"""Noise for keyword spotting: pieces for training and testing, and the piece that each test utterance is mixed with."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ def in_domain(noise: str, corpora: Path, seed: int, bad: BadClips) -> Noise:
             told += f", but all or none of the {short} shorter than {MIN_SPLIT} s"
     if not train or not test:
         raise InputError(
-            f"{folder} holds too little noise for a second to train with and another to test with; give more with --noise"
+            f"{folder} holds too little noise: a second to train with and another to test with; give more with --noise"
         )
     return Noise(told, usable, train, test)
 

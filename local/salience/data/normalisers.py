@@ -224,7 +224,7 @@ def _persian_character(character: str) -> str:
 
 
 def _with_apostrophes(function: Normalise) -> Normalise:
-    """openai-whisper's normalisers know one apostrophe, and may leave a space at either end, a character for the CER."""
+    """openai-whisper's normalisers know one apostrophe, and may leave a space at either end, which the CER counts."""
     return lambda text: squeeze(function(text.translate(_AN_APOSTROPHE)))
 
 

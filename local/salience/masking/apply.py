@@ -85,7 +85,7 @@ def open_maps(maps: Path | None, name: str, system: System) -> tuple[dict[str, M
 
 
 def set_sizes(features: Path) -> tuple[dict[str, int], int]:
-    """Frames of each utterance of a set, and bins, from its features; of packed signals wav2vec 2.0's latent frames, and 1."""
+    """Frames of each utterance of a set, and bins, from its features; of packed signals, the latent frames and 1."""
     if (features / "utterances").exists():
         from transformers import Wav2Vec2Config
 

@@ -144,7 +144,7 @@ class SpecAugmentPolicy(Policy):
         return keep
 
     def spans(self, count: int, frames: int, bins: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The masks of many utterances of one length at once: which frames (count, frames) and bins (count, bins) are kept."""
+        """Masks of many utterances of one length: which frames (count, frames) and bins (count, bins) are kept."""
         longest = min(self.time_width, int(self.time_share * frames))
         return (
             _kept(count, frames, self.time_masks, longest, rng),

@@ -1,4 +1,4 @@
-"""Weights of a model from a file that may be anybody's: no code in it is run, and no more memory is asked for than it has."""
+"""Weights of a model from an untrusted file: no code in it is run, and no more memory is allocated than its size."""
 
 import pickle
 import zipfile

@@ -246,7 +246,7 @@ _PLACES = {
     "cross_attn.value": ("attention/linear_1", 1, 2), "cross_attn.out": ("attention/linear_2", 0, 1),
     "mlp_ln": ("ffn/layer_norm", 0, 1), "mlp.0": ("ffn/linear_0", 0, 1), "mlp.2": ("ffn/linear_1", 0, 1),
 }  # fmt: skip
-"""openai-whisper's name of a layer: CTranslate2's, and which part of how many in it, as queries, keys and values are one.
+"""openai-whisper's name of a layer: CTranslate2's, and which part of how many, as queries, keys and values are one.
 
 Keys have a bias there, of zeros, which no softmax would see."""
 

@@ -97,7 +97,7 @@ def explained_cnn(folder: Path, target: Target, device: str) -> ExplainedCNN:
     """The classifier in a folder."""
     if target.kind not in ("predicted", "true") or target.per_character:
         raise InputError(
-            f"{folder} holds a classifier, which has no symbols; give --target predicted or true, without --per-character"
+            f"{folder} holds a classifier, which has no symbols; give --target predicted or true, no --per-character"
         )
     explained = ExplainedCNN(load_classifier(folder, device), target)
     explained.files = [folder / "model.safetensors"]

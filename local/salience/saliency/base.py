@@ -52,7 +52,7 @@ class SaliencyMap:
         if not least <= columns <= least + 1 or rows != -(-bins // self.bins_per_row):
             raise InputError(
                 f"a map of {columns} x {rows} points ({self.method}, {self.frames_per_column} frames by"
-                f" {self.bins_per_row} bins each) does not fit {frames} frames of {bins} bins; run the stage that writes"
+                f" {self.bins_per_row} bins each) does not fit {frames} frames of {bins} bins; run the step that writes"
                 " the maps again"
             )
         positive = np.maximum(self.values.astype(np.float32), 0)

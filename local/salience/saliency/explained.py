@@ -114,7 +114,7 @@ class Explained(ABC):
         return self._last[1]
 
     def layer_gradient(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The activations and the gradient of the score with respect to them; nothing before the layer is differentiated."""
+        """The activations, and the gradient of the score with respect to them; no layer before is differentiated."""
         known, of, gradient = self._last_gradient
         found = self.activations(features, lengths)
         if known is not features or of is not targets:

@@ -127,7 +127,7 @@ class Latents(ExplainedSet):
 
     @property
     def frames(self) -> dict[str, int]:
-        """Frames of each utterance, to within one where only its duration is known; with --per-character, of its maps."""
+        """Frames of each utterance, to within one if only its duration is known; with --per-character, of its maps."""
         config, target = self.explained.model.config, self.explained.target
         utterances = self.waveforms.utterances
         return {

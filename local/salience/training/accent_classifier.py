@@ -1,4 +1,4 @@
-"""The accent classifier's training: sets with their accents, augmentation, and the control that knows only durations."""
+"""Training of the accent classifier: sets with their accents, augmentation, a control that knows only durations."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

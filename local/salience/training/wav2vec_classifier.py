@@ -14,7 +14,7 @@ from salience.randomness import generator
 
 
 class LabelledUtterances(Dataset[tuple[np.ndarray, int]]):
-    """Signals of at most `max_samples` samples, cropped at random in each epoch, with their class, by (epoch, index)."""
+    """Signals of at most `max_samples`, cropped at random in each epoch, with their class, by (epoch, index)."""
 
     def __init__(self, waveforms: Waveforms, numbers: Sequence[int], max_samples: int, seed: int) -> None:
         self.waveforms, self.numbers, self.max_samples, self.seed = waveforms, numbers, max_samples, seed

@@ -1,4 +1,4 @@
-"""Self-supervised pretraining of wav2vec 2.0 (Baevski et al. 2020, section 3), and the objective that was published for Catalan.
+"""Self-supervised pretraining of wav2vec 2.0 (Baevski et al. 2020, section 3), and the objective used for Catalan.
 
 The standard loss is contrastive over masked frames, against negatives from
 masked frames of the same utterance, plus the diversity of the codes
@@ -119,7 +119,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Example:
-    """A signal (samples,), which of its frames are masked, and the frames (masked, negatives) that they are told from."""
+    """A signal (samples,), which of its frames are masked, and the negatives (masked, negatives) of these."""
 
     signal: np.ndarray
     masked: np.ndarray
