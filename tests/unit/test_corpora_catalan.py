@@ -532,10 +532,7 @@ def test_bound_refuses_before_anything_is_decoded(sets: Path, tmp_path: Path, qu
     for options, way in (
         ({"chunk": 5, "only": 1}, r"; raise it, or lower --chunk 5$"),
         ({}, r"; raise it, or decode a part at a time with --chunk$"),
-        (
-            {"together": "labelled"},
-            r"; raise it, or make the sets smaller \(train_limit, .* in conf/data.yaml\)$",
-        ),
+        ({"together": "labelled"}, r"; raise it, or make the sets smaller \(train_limit, .* in conf/data.yaml\)$"),
     ):
         with pytest.raises(InputError, match=way):
             decode(sets, tmp_path / "dump", "accent_train", max_disk_gb=1e-6, **options)
