@@ -243,11 +243,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no transcription": (
         lambda root: (root / TEST_LINES).unlink(),
-        "an4_test.transcription does not exist",
+        "an4_test.transcription is missing",
     ),
     "not UTF-8": (
         lambda root: (root / TEST_LINES).write_bytes(b"G\xd6 (an3-mxyz2-b)\n"),
-        "an4_test.transcription is not UTF-8",
+        "an4_test.transcription:1 is not UTF-8",
     ),
     "headerless": (
         lambda root: (root / AUDIO).rename((root / AUDIO).with_suffix(".raw")),

@@ -251,7 +251,7 @@ def line(text: str) -> object:
         (line("no/../yes/aaaa0000_nohash_0.wav\n"), "testing_list.txt:3 is"),
         (line("\nno/bbbb0000_nohash_0.wav\n"), "testing_list.txt names no/bbbb0000.*so does .*validation_list.txt"),
         (line("no/cccc0000_nohash_0.wav\n"), "testing_list.txt:3 repeats no/cccc0000_nohash_0.wav of line 2"),
-        (lambda root: (root / "testing_list.txt").write_bytes(b"no/\xff\n"), "testing_list.txt is not UTF-8"),
+        (lambda root: (root / "testing_list.txt").write_bytes(b"no/\xff\n"), "testing_list.txt:1 is not UTF-8"),
         (lambda root: write(root / "no/aaaa0000_nohash_0.wav", 16001), "no/aaaa.* lasts 16001 samples, longer"),
         (lambda root: write(root / "no/aaaa0000_nohash_0.wav", 256), "no/aaaa.* lasts 256 samples, too short"),
         (lambda root: write(root / "no/aaaa0000_nohash_0.wav", 0), "no/aaaa.* holds no samples"),

@@ -18,9 +18,10 @@ import numpy as np
 from salience.audio import BadAudio, write_audio
 from salience.corpora import download
 from salience.corpora.clips import BadClips, mono_duration
+from salience.corpora.labels import text_lines
 from salience.data.records import Utterance
 from salience.errors import InputError
-from salience.files import files_below, foreign
+from salience.files import files_below
 
 RELEASE = download.release("an4")
 
@@ -143,11 +144,7 @@ def clip_duration(path: Path) -> float:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number, line) of the lines that are not empty."""
-    with foreign(path, "is not UTF-8", "unpack the corpus again", "unpack the corpus again"):
-        text = path.read_text(encoding="utf-8")
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, line.strip()
+    return ((number, line.strip()) for number, line in text_lines(path) if line.strip())
 
 
 def _check_name(name: str, known: Iterable[str], where: str) -> None:

@@ -57,10 +57,12 @@ FIRST_RELEASE = {
 FIRST_COLUMNS = {"filename": "path", "text": "sentence"}
 """Columns of release 1 that have another name since."""
 
-KNOWN_COLUMNS = frozenset((
-    "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes", "age", "gender",
-    "accent", "accents", "variant", "locale", "segment",
-))  # fmt: skip
+COLUMNS = (
+    "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes",
+    "age", "gender", "accents", "variant", "locale", "segment",
+)  # fmt: skip
+"""Since release 17."""
+KNOWN_COLUMNS = frozenset((*COLUMNS, "accent"))
 """The columns of all releases since the second."""
 
 

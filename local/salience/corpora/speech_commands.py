@@ -14,9 +14,10 @@ from pathlib import Path
 from salience.audio import BadAudio
 from salience.corpora import download
 from salience.corpora.clips import BadClips, mono_duration
+from salience.corpora.labels import text_lines
 from salience.data.records import Utterance
 from salience.errors import InputError
-from salience.files import foreign, visible
+from salience.files import visible
 
 RELEASE = download.release("speech_commands")
 
@@ -85,10 +86,8 @@ def listed(path: Path) -> list[str]:
 
     A line of another form, and one that appears twice, is an InputError.
     """
-    with foreign(path, "is not UTF-8", "unpack the corpus again"):
-        text = path.read_text(encoding="utf-8")
     found: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in text_lines(path):
         name = line.strip()
         if not name:
             continue

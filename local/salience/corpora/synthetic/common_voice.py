@@ -6,7 +6,7 @@ from pathlib import Path
 
 from salience.audio import write_audio
 from salience.corpora import digits, download
-from salience.corpora.common_voice import COMMON_ACCENT_TABLE, LISTS
+from salience.corpora.common_voice import COLUMNS, COMMON_ACCENT_TABLE, LISTS
 from salience.corpora.labels import read_labels
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import Voice, speak
@@ -14,10 +14,6 @@ from salience.randomness import generator
 
 FOLDER = "cv-corpus-0.0-mini/en"
 
-COLUMNS = (
-    "client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes",
-    "age", "gender", "accents", "variant", "locale", "segment",
-)  # fmt: skip
 MINI_RATE = 32000
 MINI_FREE_TEXT = "United States English,Midwestern,slightly nasal"
 NEW_GENDERS = {"m": "male_masculine", "f": "female_feminine", "": "do_not_wish_to_say"}

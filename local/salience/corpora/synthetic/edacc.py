@@ -12,22 +12,12 @@ from salience.corpora import digits, download
 from salience.corpora.edacc import IGNORED, LONGEST, PARTS
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import speak
+from salience.files import read_yaml
 from salience.randomness import generator
 
 FOLDER = "edacc_v1.0"
 
-MINI_ANSWERS = {
-    "Southern British English": ("South London", "Southern London"),
-    "Irish English": ("Irish", "Irish/ Dublin", "South Dublin Irish"),
-    "Italian": ("Italian", "italian"),
-    "Egyptian": ("Egyptian",),
-    "Vietnamese": ("Vietnamese", "Vietnamese accent", "Slight Vietnamese accent"),
-    "Scottish English": ("Glaswegian", "Scottish (Fife)"),
-    "Jamaican English": ("Jamaican", "Jamaican accent"),
-    "Spanish": ("Spanish", "Spanish accent"),
-    "Latin American": ("Latin American", "Latín American"),
-    "Catalan": ("Catalan",),
-}
+MINI_ANSWERS, QUESTIONS = read_yaml(Path(__file__).with_name("edacc.yaml"), "restore it").values()
 MINI_UNMAPPED = "Mostly American with some Italian"
 """Two labels are inside this answer, and none of them is its label."""
 
@@ -151,20 +141,6 @@ def _write_recording(
     for name, rows in {**lines, "conv.list": [recording], "company.ctm": []}.items():
         with open(folder / part / name, "a", encoding="utf-8") as handle:
             handle.writelines(row + "\n" for row in rows)
-
-
-QUESTIONS = {
-    0: "PARTICIPANT_ID",
-    5: "What is your gender?",
-    6: "What\u2019s your year of birth? (e.g., 1992)",
-    7: "What\u2019s your ethnic background? ",
-    8: "What is your higher level of education?",
-    12: "What is your first language(s)?",
-    19: "How would you describe your accent in English? (e.g. Italian, Glaswegian)",
-    20: "Do you speak any second languages? separate them with commas  (e.g., Mandarin,Catalan,French )",
-    21: "What year did you start learning English? (e.g., 1999)",
-}
-"""The columns of the questionnaire that the mini corpus fills, of 28."""
 
 
 def _questionnaire(name: str, answer: str, speaker: voices.Speaker) -> list[str]:
