@@ -10,9 +10,14 @@ _MODULES = {
     "read_audio": "salience.audio",
     "log_mel": "salience.features.logmel",
     "load_classifier": "salience.models.accent_cnn",
-    "ProbabilisticPolicy": "salience.masking.policies",
-    "SpecAugmentPolicy": "salience.masking.policies",
+    "saliency_map": "salience.saliency.accents",
+    "Policy": "salience.masking.policies",
+    **dict.fromkeys(
+        ("ProbabilisticPolicy", "TopSharePolicy", "EqualAreaPolicy", "SpecAugmentPolicy"), "salience.masking.policies"
+    ),
     "apply_mask": "salience.masking.apply",
+    "masked_audio": "salience.masking.sound",
+    "load_recogniser": "salience.models.recognisers",
 }
 
 __all__ = list(_MODULES)

@@ -151,6 +151,15 @@ class FeatureSet(Archive):
             return {key: int(counts[key]) for key in self}
 
 
+class LoadedFeatures(dict[str, np.ndarray]):
+    """Features (frames, bins) by utterance in memory, for whoever reads a FeatureSet."""
+
+    @property
+    def frames(self) -> dict[str, int]:
+        """Each utterance's number of frames."""
+        return {key: len(matrix) for key, matrix in self.items()}
+
+
 def _read_matrix(specifier: str) -> np.ndarray | None:
     """The matrix that a specifier names, or the part of it; None if something else lies there.
 

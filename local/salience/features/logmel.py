@@ -33,11 +33,11 @@ def num_frames(samples: int) -> int:
 
 
 @cache
-def _filters(bins: int, device: torch.device) -> torch.Tensor:
-    # openai-whisper ships the filters of librosa.filters.mel as data.
-    from whisper.audio import mel_filters
+def mel_filters(bins: int = BINS, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Whisper's mel filters (bins, WINDOW / 2 + 1); openai-whisper ships those of librosa.filters.mel as data."""
+    from whisper import audio
 
-    return mel_filters(device, bins)
+    return audio.mel_filters(device, bins)
 
 
 def log_mel(audios: Sequence[np.ndarray], bins: int = BINS, device: str = "cpu") -> list[np.ndarray]:
@@ -67,7 +67,7 @@ def log_mel_tensors(signals: torch.Tensor, samples: Sequence[int], bins: int = B
     window = torch.hann_window(WINDOW, device=signals.device)
     spectrum = torch.stft(padded, WINDOW, HOP, window=window, return_complex=True)
     power = spectrum[..., :longest].abs().square()
-    logs = (_filters(bins, signals.device) @ power).clamp(min=1e-10).log10()
+    logs = (mel_filters(bins, signals.device) @ power).clamp(min=1e-10).log10()
     logs = torch.maximum(logs, logs.amax(dim=(1, 2), keepdim=True) - 8.0)
     scaled = ((logs + 4.0) / 4.0).transpose(1, 2)
     return [matrix[: num_frames(count)] for matrix, count in zip(scaled, samples, strict=True)]

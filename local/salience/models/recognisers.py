@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from salience.errors import InputError
-from salience.features.archives import FeatureSet
+from salience.features.archives import FeatureSet, LoadedFeatures
 from salience.registry import Registry
 
 
@@ -81,9 +81,20 @@ class Recogniser:
         """Yield (utterance id, hypothesis); ids of hypotheses that were cut off are added to `truncated`."""
         raise NotImplementedError
 
+    def transcripts(self, features: Mapping[str, np.ndarray]) -> dict[str, str]:
+        """Decode features (frames, bins) in memory; the hypothesis of each utterance."""
+        return dict(self.transcribe(LoadedFeatures(features), self.batch_size, []))
+
     def save(self, folder: Path) -> None:
         """Write the model, each file whole or not at all."""
         raise NotImplementedError
+
+
+def load_recogniser(name: str, model: str, device: str = "cpu", **options: Any) -> Recogniser:
+    """Load a recogniser by its registered name, with any of its options."""
+    recogniser = RECOGNISERS[name](**options)
+    recogniser.load(str(model), device)
+    return recogniser
 
 
 class TooLong(InputError):

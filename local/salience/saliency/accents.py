@@ -15,7 +15,8 @@ from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.features.logmel import floor_of, pad_frames
 from salience.models.accent_cnn import TIME_STRIDE, AccentCNN, load_classifier
-from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSet, Target, first_of_each
+from salience.saliency.base import SaliencyMap
+from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSet, Target, first_of_each, maps_of
 from salience.steps import fingerprint
 
 
@@ -69,12 +70,7 @@ class AccentFeatures(ExplainedSet):
         model = self.explained.model
         classes = self._classes() if self.explained.target.kind == "true" else {}
         for keys in chunked(sorted(self.frames, key=lambda key: (self.frames[key], key)), batch_size):
-            matrices = [self.archive[key] for key in keys]
-            lengths = list(map(len, matrices))
-            # One frame beyond the longest if there is room, so that every row ends in its own padding.
-            longest = max(lengths) + (max(lengths) < model.settings.frames)
-            padded = torch.from_numpy(np.stack([pad_frames(m, longest, floor_of(m)) for m in matrices]))
-            padded = padded.to(model.mean.device)
+            padded, lengths = _padded([self.archive[key] for key in keys], model)
             if classes:
                 targets = torch.tensor([classes[key] for key in keys], device=padded.device)
             else:
@@ -90,6 +86,38 @@ class AccentFeatures(ExplainedSet):
                     f" ({', '.join(known)}); use --target predicted"
                 )
         return {key: known.index(str(accent)) for key, accent in self.accents.items()}
+
+
+def _padded(matrices: Sequence[np.ndarray], model: AccentCNN) -> tuple[Tensor, list[int]]:
+    """A batch of features (batch, frames, bins), and the real frames of each."""
+    lengths = list(map(len, matrices))
+    # One frame beyond the longest if there is room, so that every row ends in its own padding.
+    longest = max(lengths) + (max(lengths) < model.settings.frames)
+    padded = torch.from_numpy(np.stack([pad_frames(m, longest, floor_of(m)) for m in matrices]))
+    return padded.to(model.mean.device), lengths
+
+
+def saliency_map(
+    model: AccentCNN, features: np.ndarray, method: str = "gradcam", target: str | None = None, seed: int = 1
+) -> SaliencyMap:
+    """Explain what an accent classifier says of one utterance.
+
+    Args:
+        model: The classifier.
+        features: Log-mel features (frames, bins).
+        method: Name of a saliency method.
+        target: The class to explain; the predicted one by default.
+        seed: Random seed of the methods that need one.
+    """
+    explained, classes = ExplainedCNN(model), model.settings.classes
+    padded, lengths = _padded([features], model)
+    if target is None:
+        targets = explained.predicted(padded, lengths)
+    elif target in classes:
+        targets = torch.tensor([classes.index(target)], device=padded.device)
+    else:
+        raise InputError(f"the classifier does not know {target!r}; it knows: {', '.join(classes)}")
+    return maps_of(explained, Batch([""], padded, lengths, targets), [method], seed)[method][0]
 
 
 @EXPLAINED.register("AccentCNN")
