@@ -9,9 +9,9 @@ from salience.data.tables import write_table
 from salience.decoding.hybrid import BeamSearch, Search
 from salience.errors import InputError
 from salience.features.archives import Archive
+from salience.models.espnet import read_config
 from salience.progress import bar
 from salience.steps import Step
-from salience.training.espnet import dimension_of, read_config
 
 logger = logging.getLogger("decode_espnet")
 
@@ -36,7 +36,7 @@ def decode_espnet(
         out: As many folders for hypotheses.
         sets: Names of the sets, separated by spaces.
         search: Settings of the beam search; best given by --config.
-        lm: Folder of the language model that train_lm.py wrote.
+        lm: Folder of the language model that train_espnet.py --task lm wrote.
         device: cpu or cuda.
     """
     sources, targets = features.split(), out.split()
@@ -62,9 +62,9 @@ def decode_espnet(
             if step.is_done():
                 continue
             archive = Archive(scp)
-            if len(archive) and dimension_of(archive) != dimensions[str(model)]:
+            if len(archive) and archive.columns != dimensions[str(model)]:
                 raise InputError(
-                    f"{scp} has {dimension_of(archive)} values a frame but {model} was trained on"
+                    f"{scp} has {archive.columns} values a frame but {model} was trained on"
                     f" {dimensions[str(model)]}; give the features that it was trained on"
                 )
             if loaded is None or loaded[0] != model:

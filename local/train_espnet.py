@@ -1,41 +1,36 @@
 #!/usr/bin/env python3
-"""Stage 3: the listener, a hybrid CTC/attention recogniser that ESPnet trains on our archives."""
+"""Stage 3: a hybrid CTC/attention recogniser, or a language model for it, that ESPnet trains on our archives."""
 
 import logging
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from salience import program
 from salience.data.tokens import Tokenizer
+from salience.errors import InputError
 from salience.steps import Step, is_first_process
 from salience.training.espnet import (
-    LONGEST,
     check_gpus,
     check_start,
     check_statistics,
-    dimension_of,
-    keep_beside_model,
+    complete_settings,
     parts_of_model,
-    process_settings,
-    remove_checkpoints,
-    start_weights,
-    token_settings,
+    read_set,
     train,
-    transcribed_set,
-    wait_for_all,
-    write_shapes,
 )
 
-logger = logging.getLogger("train_espnet")
+logger = logging.getLogger(Path(__file__).name)
 
 
 def train_espnet(
     data: Path,
-    features: Path,
     tokens: Path,
-    cmvn: Path,
     out: Path,
     training: dict[str, Any],
+    task: Literal["asr", "lm"] = "asr",
+    features: Path | None = None,
+    cmvn: Path | None = None,
     train_set: str = "train",
     dev_set: str = "dev",
     dev_features: Path | None = None,
@@ -43,40 +38,44 @@ def train_espnet(
     seed: int = 1,
     ngpu: int = 0,
 ) -> None:
-    """Write out/model.pth (the chosen weights), config.yaml, history.json and att_ws with espnet2.bin.asr_train.
+    """Write out/model.pth (the chosen weights), config.yaml, history.json and, of a recogniser, att_ws.
 
     A killed training goes on after its last whole epoch and ends with the same
     weights.  out/cmvn.npz and the tokens in out belong to the model.
 
     Args:
-        data: Folder of the data directories.
-        features: Folder of the features.
-        tokens: Folder with tokens.txt and, for subwords, bpe.model.
-        cmvn: Statistics of the features, an npz with count, sum and sum_square.
-        out: Folder of the model.
-        training: Options of espnet2.bin.asr_train, as in its own YAML files; best given by --config.
-        train_set: Set to learn from.
-        dev_set: Set that chooses the epochs.
-        dev_features: Folder of the dev set's features, if another one.
-        init: Folder of a trained model to start from; its sizes are kept, which the settings need not repeat, and so
-            is its normalisation if they do not name another.
-        seed: Of weights and order.
-        ngpu: GPUs to use; more than one with launch.sh, which starts a process for each.
+        data: folder of the data directories
+        tokens: folder with tokens.txt and, for subwords, bpe.model
+        out: folder of the model
+        training: options of espnet2.bin.asr_train or lm_train, as in its own YAML files; best given by --config
+        task: asr for a recogniser, lm for a language model over the recogniser's tokens
+        features: folder of the features that a recogniser reads
+        cmvn: statistics of the features, an npz with count, sum and sum_square
+        train_set: set to train on
+        dev_set: set that chooses the epochs
+        dev_features: folder of the dev set's features, if another one
+        init: folder of a trained recogniser to start from; its sizes are kept, which the settings need not repeat, and
+            so is its normalisation if they do not name another
+        seed: random seed for weights and order
+        ngpu: number of GPUs; more than one with launch.sh, which starts a process for each
     """
-    if init:
-        training = {**parts_of_model(init), **training}
-    archives = {
-        train_set: features / train_set / "feats.scp",
-        dev_set: (dev_features or features) / dev_set / "feats.scp",
-    }
+    if task == "asr" and (features is None or cmvn is None):
+        raise InputError("a recogniser needs --features and --cmvn; give both")
+    training = (parts_of_model(init) if init else {}) | training
+    texts = {"train": data / train_set / "text", "valid": data / dev_set / "text"}
+    scps = {}
+    if task == "asr":
+        scps = {
+            "train": features / train_set / "feats.scp",
+            "valid": (dev_features or features) / dev_set / "feats.scp",
+        }
     step = Step(
         out / "step.json",
-        {"training": training, "seed": seed, "train_set": train_set, "dev_set": dev_set},
+        {"task": task, "training": training, "seed": seed, "train_set": train_set, "dev_set": dev_set},
         inputs=[
-            data / train_set / "text",
-            data / dev_set / "text",
-            *archives.values(),
-            cmvn,
+            *texts.values(),
+            *scps.values(),
+            *([cmvn] if cmvn else []),
             tokens / "tokens.txt",
             tokens / "bpe.model",
             *([init / "model.pth"] if init else []),
@@ -87,43 +86,18 @@ def train_espnet(
     if step.is_done():
         return
     check_gpus(ngpu)
+    sets = {name: read_set(text, scps.get(name)) for name, text in texts.items()}
     tokenizer = Tokenizer(tokens)
-    sets = {name: transcribed_set(data / name, scp) for name, scp in archives.items()}
-    dimension = dimension_of(sets[train_set][1])
-    check_statistics(cmvn, dimension, archives[train_set])
-    check_statistics(cmvn, dimension_of(sets[dev_set][1]), archives[dev_set])
-    tokenizer.check(sets[train_set][0], data / train_set / "text")
+    tokenizer.check(sets["train"].texts, texts["train"])
+    for one in sets.values():
+        if cmvn:
+            check_statistics(cmvn, one.features)
     if init:
-        check_start(init, training, dimension, tokenizer.tokens)
+        check_start(init, training, sets["train"].features.columns, tokenizer.tokens)
     with step:
-        wait_for_all()
-        # The model stands on its own: decoding needs nothing outside its folder.
-        keep_beside_model(out, cmvn, tokenizer.list, tokens / "bpe.model")
-        settings: dict[str, Any] = {
-            "fold_length": [LONGEST, LONGEST],
-            "normalize": "global_mvn",
-            **training,
-            **token_settings(Tokenizer(out)),
-            "seed": seed,
-            **process_settings(ngpu),
-            "input_size": dimension,
-            "init_param": start_weights(init, training.get("normalize", "global_mvn")) if init else [],
-        }
-        if settings["normalize"] == "global_mvn":
-            settings["normalize_conf"] = {"stats_file": str(out / cmvn.name)}
-        for theirs, name in (("train", train_set), ("valid", dev_set)):
-            texts, archive = sets[name]
-            shapes = out / "checkpoints" / "shapes" / theirs
-            settings[f"{theirs}_data_path_and_name_and_type"] = [
-                [str(archives[name]), "speech", "kaldi_ark"],
-                [str(shapes / "text"), "text", "text"],
-            ]
-            settings[f"{theirs}_shape_file"] = write_shapes(shapes, texts, tokenizer, archive)
-        from espnet2.bin import asr_train
-
-        train(asr_train, settings, out)
+        train(task, complete_settings(training, sets, out, tokens, cmvn, init, seed, ngpu), out)
     if is_first_process():
-        remove_checkpoints(out)
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
     logger.info("wrote %s", out / "model.pth")
 
 

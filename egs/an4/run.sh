@@ -82,7 +82,7 @@ if begin 3 "recognisers: ESPnet's hybrid CTC/attention, on clean speech, then wi
     fi
     if $use_lm; then
         train_array "$exp/lm/log/train" "--seed $seed --out $exp/lm" \
-            train_lm.py --config "$conf/lm.yaml" --data "$data" --tokens "$token_list"
+            train_espnet.py --task lm --config "$conf/lm.yaml" --data "$data" --tokens "$token_list"
     fi
 fi
 

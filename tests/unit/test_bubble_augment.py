@@ -1,11 +1,11 @@
-"""Noise with holes for listeners: what it changes, and by how much."""
+"""Noise with holes: what it changes, and by how much."""
 
 import numpy as np
 import pytest
 import torch
 
 from salience.features.fbank import fbank
-from salience.training.bubble_augment import Bubbles
+from salience.models.bubble_augment import Bubbles
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def speech():
 
 def test_all_but_the_bubbles_is_drowned(speech):
     torch.manual_seed(1)
-    noisy, lengths = Bubbles(probability=1.0, most=1, narrowest=10, widest=10, whole=1.0, gain=(3000, 3000))(
+    noisy, lengths = Bubbles(probability=1.0, max_bubbles=1, min_width=10, max_width=10, whole=1.0, gain=(3000, 3000))(
         speech, torch.full((8,), 100)
     )
     assert lengths.tolist() == [100] * 8
@@ -34,7 +34,7 @@ def test_all_but_the_bubbles_is_drowned(speech):
 def test_short_bubbles_lie_within_the_utterance(speech):
     torch.manual_seed(2)
     lengths = torch.tensor([100, 60] * 4)
-    noisy, _ = Bubbles(probability=1.0, most=1, whole=0.0, gain=(3000, 3000))(speech, lengths)
+    noisy, _ = Bubbles(probability=1.0, max_bubbles=1, whole=0.0, gain=(3000, 3000))(speech, lengths)
     same = torch.isclose(noisy, speech)
     for row, own in zip(same, lengths.tolist(), strict=True):
         assert row.any() and not row[own:].any()
@@ -45,7 +45,7 @@ def test_the_level_is_that_of_noise_added_to_the_signal():
     torch.manual_seed(3)
     signal = 300 * torch.randn(4, 400 + 160 * 199)
     mixed = fbank(signal + 500 * torch.randn_like(signal))
-    found, _ = Bubbles(probability=1.0, most=1, narrowest=1, widest=1, gain=(500, 500))(fbank(signal))
+    found, _ = Bubbles(probability=1.0, max_bubbles=1, min_width=1, max_width=1, gain=(500, 500))(fbank(signal))
     torch.testing.assert_close(found.mean((0, 1))[5:-5], mixed.mean((0, 1))[5:-5], rtol=0, atol=0.45)
 
 

@@ -40,7 +40,8 @@ def trained(tmp_path_factory):
         }
         run_program(
             patch,
-            "train_lm",
+            "train_espnet",
+            task="lm",
             data="data",
             tokens="data/tokens",
             out="exp/lm",

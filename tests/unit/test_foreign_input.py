@@ -84,7 +84,7 @@ def wav2vec_bin(folder: Path) -> None:
 
 
 def espnet_model(folder: Path) -> None:
-    from salience.training.espnet import read_config
+    from salience.models.espnet import read_config
 
     (folder / "config.yaml").write_text("input_size: 80\n")
     (folder / "model.pt").rename(folder / "model.pth")

@@ -26,7 +26,7 @@ TRAINED = {
     "librispeech_edacc": {"train_classifier.py", "finetune.py"},
     "fsdd": {"train_classifier.py", "finetune.py"},
     "cv_fa_pdid": {"train_classifier.py", "finetune.py"},
-    "an4": {"train_espnet.py", "train_lm.py", "train_mask_estimator.py"},
+    "an4": {"train_espnet.py", "train_mask_estimator.py"},
     "gsc_v2": {"train_commands.py", "train_generator.py"},
     "cv_ca": {"pretrain_wav2vec.py", "train_wav2vec_classifier.py", "finetune_wav2vec.py"},
 }

@@ -29,7 +29,6 @@ TOO_LONG = {
     "local/score_commands.py",
     "local/score_words.py",
     "local/train_commands.py",
-    "local/train_espnet.py",
 }
 WITH_CLASS = {
     "egs/cv_ca/local/prepare_sets.py",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from salience.data.tokens import tokens_to_text
-from salience.training.espnet import prepare_espnet, read_config
+from salience.models.espnet import prepare_espnet, read_config
 
 logger = logging.getLogger(__name__)
 

@@ -1,128 +1,93 @@
 """Trainings that ESPnet carries out, in this process, from plain data in to one chosen model out."""
 
+import importlib
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import typeguard
 import yaml
 from torch.serialization import safe_globals
 
 from salience.data.normalisers import squeeze
 from salience.data.tables import read_table, write_table
 from salience.data.tokens import Tokenizer
-from salience.errors import InputError
+from salience.errors import RERUN, InputError, stale
 from salience.features.archives import Archive
 from salience.files import publish, read_yaml, temporary_name, whole_file, write_json
 from salience.models.checkpoints import read_pickle
+from salience.models.espnet import AGAIN, prepare_espnet, read_config
 from salience.models.recurrent import padded_lstm
 from salience.steps import is_first_process
 
 logger = logging.getLogger(__name__)
 
-
-def _unchecked(target: Any = None, **_: Any) -> Any:
-    return _unchecked if target is None else target
-
-
-# ESPnet has the types of its calls checked as it runs, for which typeguard compiles hundreds of functions once more: three
-# of the five seconds that an import of ESPnet takes.  Everything that imports it imports this first.
-typeguard.typechecked = _unchecked
-
 LONGEST = 2**30
 """Lengths at which ESPnet would halve a batch; our batches keep their size unless the settings say otherwise."""
+GLOBAL = "global_mvn"
+"""ESPnet's normalisation by the statistics of the training set."""
+PARTS = ("encoder", "encoder_conf", "decoder", "decoder_conf", "model_conf", "ctc_conf", "normalize", "normalize_conf")
+"""The settings that make ESPnet's model what it is."""
 
 
-def transcribed_set(data: Path, features: Path) -> tuple[dict[str, str], Archive]:
-    """The transcripts and features of one set, which must speak of the same utterances.
+@dataclass(frozen=True)
+class EspnetSet:
+    """The transcripts of a set by utterance and, but for a language model, the features of the same utterances."""
 
-    data: the set's data directory; features: its feats.scp.  An utterance that
-    one of them lacks, and an empty transcript, are InputErrors.
-    """
-    texts, archive = read_table(data / "text"), Archive(features)
-    for utterance in archive:
-        if not texts.get(utterance, ""):
-            what = "an empty transcript" if utterance in texts else "no line"
-            raise InputError(
-                f"{data / 'text'} has {what} for {utterance} of {features}; mend it and run stages 1 and 2 again"
-            )
-    for utterance in texts:
-        if utterance not in archive:
-            raise InputError(f"{features} has no features for {utterance} of {data / 'text'}; run stage 2 again")
+    text: Path
+    texts: Mapping[str, str]
+    features: Archive | None = None
+
+
+def read_set(text: Path, scp: Path | None = None) -> EspnetSet:
+    """Read a set; an empty transcript, and an utterance without transcript or features, are InputErrors."""
+    texts, archive = read_table(text), None if scp is None else Archive(scp)
     if not texts:
-        raise InputError(f"{data / 'text'} is empty; run stage 1 again")
-    return texts, archive
+        raise stale(text, "is empty")
+    for utterance in texts if archive is None else archive:
+        if not texts.get(utterance):
+            what = "an empty transcript" if utterance in texts else "no line"
+            of = "" if scp is None else f" of {scp}"
+            raise InputError(f"{text} has {what} for {utterance}{of}; fix it and {RERUN}", text)
+    for utterance in texts:
+        if archive is not None and utterance not in archive:
+            raise stale(archive.path, f"has no features for {utterance} of {text}")
+    return EspnetSet(text, texts, archive)
 
 
-def dimension_of(archive: Archive) -> int:
-    """Values a frame, from the first entry."""
-    return archive[next(iter(archive))].shape[1]
-
-
-def check_statistics(path: Path, dimension: int, features: Path) -> None:
-    """An InputError if the statistics for normalisation are not those of features of this dimension."""
+def check_statistics(path: Path, features: Archive) -> None:
+    """Raise InputError unless the statistics for normalisation are of features of this dimension."""
     try:
         statistics = np.load(path)
         sizes = {len(statistics["sum"]), len(statistics["sum_square"])}
         int(statistics["count"])
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run stage 2") from None
+        raise stale(path, "does not exist") from None
     except Exception as error:
-        raise InputError(
-            f"{path} holds no count, sum and sum_square ({type(error).__name__}); run stage 2 again"
-        ) from None
-    if sizes != {dimension}:
-        raise InputError(
-            f"{path} is made of {max(sizes)} values a frame but {features} has {dimension}; run stage 2 again"
-        )
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a finished experiment."""
-    for name in ("config.yaml", "model.pth"):
-        if not (folder / name).exists():
-            raise InputError(f"{folder / name} does not exist; train that model first")
-    # ESPnet itself would run what code is in it.
-    read_pickle(folder / "model.pth", "is no model of ESPnet's, weights alone", AGAIN)
-    config = read_yaml(folder / "config.yaml", AGAIN)
-    if not isinstance(config, dict):
-        raise InputError(f"{folder / 'config.yaml'} holds no settings; {AGAIN}")
-    return config
-
-
-AGAIN = "train that model again"
-
-PARTS = ("encoder", "encoder_conf", "decoder", "decoder_conf", "model_conf", "ctc_conf", "normalize", "normalize_conf")
-"""The settings that make ESPnet's model what it is."""
+        raise stale(path, f"holds no count, sum and sum_square ({type(error).__name__})") from None
+    if sizes != {features.columns}:
+        raise stale(path, f"is made of {max(sizes)} values a frame but {features.path} has {features.columns}")
 
 
 def parts_of_model(folder: Path) -> dict[str, Any]:
     """The settings of a finished experiment that say what its model is."""
     config = read_config(folder)
     parts = {name: config[name] for name in PARTS if config.get(name) is not None}
-    if parts["normalize"] == "global_mvn":
+    if parts["normalize"] == GLOBAL:
         # Its statistics are among the weights.
         del parts["normalize_conf"]
     return parts
 
 
-def start_weights(folder: Path, normalize: str) -> list[str]:
-    """ESPnet's `init_param` for a training from the model in `folder`, whose normalisation is `normalize`."""
-    weights = str(folder / "model.pth")
-    if read_config(folder)["normalize"] == normalize:
-        return [weights]
-    return [f"{weights}:{part}:{part}" for part in ("encoder", "decoder", "ctc")]
-
-
 def check_start(folder: Path, settings: Mapping[str, Any], dimension: int, tokens: list[str]) -> None:
-    """An InputError if the model in `folder` cannot be what a training with these settings starts from."""
+    """Raise InputError if a training with these settings cannot start from the model in `folder`."""
     start = read_config(folder)
     if start["input_size"] != dimension:
         raise InputError(
@@ -150,61 +115,8 @@ def _within(wanted: Any, there: Any) -> bool:
     return wanted == there
 
 
-def write_shapes(
-    folder: Path, texts: Mapping[str, str], tokenizer: Tokenizer, archive: Archive | None = None
-) -> list[str]:
-    """Write what ESPnet makes batches by: frames and dimension of features, number of tokens.
-
-    archive: none for a language model.  Every entry must have the dimension of
-    the first.  folder/text gets the transcripts for ESPnet to read, single
-    spaces between words: to ESPnet itself, other white space is no white space.
-    Returns the files.
-    """
-    files = []
-    if archive is not None:
-        dimension = dimension_of(archive)
-        shapes = {}
-        for utterance in archive:
-            matrix = archive[utterance]
-            if matrix.shape[1] != dimension:
-                raise InputError(
-                    f"{archive.path}: {utterance} has {matrix.shape[1]} values a frame, the first entry {dimension};"
-                    " run stage 2 again"
-                )
-            shapes[utterance] = f"{len(matrix)},{dimension}"
-        write_table(folder / "speech_shape", shapes)
-        files.append(str(folder / "speech_shape"))
-    write_table(folder / "text", {utterance: squeeze(text) for utterance, text in texts.items()})
-    write_table(
-        folder / "text_shape", {utterance: str(len(tokenizer.split(text))) for utterance, text in texts.items()}
-    )
-    return [*files, str(folder / "text_shape")]
-
-
-def keep_beside_model(out: Path, *files: Path) -> None:
-    """Copy into the model's folder what it needs in decoding; what is not there now is not left from before either.
-
-    A subword model of an earlier training would otherwise decide how this one's characters are read.
-    """
-    for source in files:
-        if not source.exists():
-            (out / source.name).unlink(missing_ok=True)
-            continue
-        with open(source, "rb") as read, whole_file(out / source.name, "wb") as written:
-            shutil.copyfileobj(read, written)
-
-
-def token_settings(tokenizer: Tokenizer) -> dict[str, Any]:
-    """ESPnet's settings of the tokens."""
-    return {
-        "token_type": "char" if tokenizer.model is None else "bpe",
-        "token_list": str(tokenizer.list),
-        "bpemodel": None if tokenizer.model is None else str(tokenizer.model),
-    }
-
-
 def check_gpus(ngpu: int) -> None:
-    """An InputError if this machine has not so many GPUs, or there is not a process for each."""
+    """Raise InputError if this machine has fewer GPUs than requested, or there is not a process for each."""
     here = torch.cuda.device_count()
     if ngpu > here:
         raise InputError(f"--ngpu {ngpu} but torch finds {here or 'no'} GPU on this machine; use --ngpu {here}")
@@ -213,12 +125,60 @@ def check_gpus(ngpu: int) -> None:
         raise InputError(f"--ngpu {ngpu} needs as many processes; start the program with launch.sh {ngpu}")
 
 
-def process_settings(ngpu: int) -> dict[str, Any]:
-    """ESPnet's settings of its processes, which torchrun has started: each has one GPU, and all share every batch."""
-    return {"ngpu": min(ngpu, 1), "multiprocessing_distributed": False, "dist_backend": "nccl" if ngpu else "gloo"}
+def complete_settings(
+    training: Mapping[str, Any],
+    sets: Mapping[str, EspnetSet],
+    out: Path,
+    tokens: Path,
+    cmvn: Path | None = None,
+    init: Path | None = None,
+    seed: int = 1,
+    ngpu: int = 0,
+) -> dict[str, Any]:
+    """Write what ESPnet reads besides features, and complete the user's settings with where it is.
+
+    A recogniser's folder holds all that decoding needs: the statistics and the
+    tokens are copied into `out`.
+
+    Args:
+        training: the user's settings, options of ESPnet's program
+        sets: `train` and `valid`
+        out: folder of the model
+        tokens: folder of the tokens
+        cmvn: statistics of the features; None for a language model
+        init: folder of the model to start from
+        seed: random seed for weights and order
+        ngpu: number of GPUs, each with a process of its own that torchrun has started
+    """
+    _wait_for_all()
+    _keep_beside_model(out, *([cmvn] if cmvn else []), tokens / "tokens.txt", tokens / "bpe.model")
+    tokenizer = Tokenizer(out)
+    settings: dict[str, Any] = {
+        "fold_length": [LONGEST] * (2 if cmvn else 1),
+        **training,
+        "token_type": "char" if tokenizer.model is None else "bpe",
+        "token_list": str(tokenizer.list),
+        "bpemodel": None if tokenizer.model is None else str(tokenizer.model),
+        "seed": seed,
+        "ngpu": min(ngpu, 1),
+        "multiprocessing_distributed": False,
+        "dist_backend": "nccl" if ngpu else "gloo",
+    }
+    if cmvn:
+        normalize = settings.setdefault("normalize", GLOBAL)
+        if normalize == GLOBAL:
+            settings["normalize_conf"] = {"stats_file": str(out / cmvn.name)}
+        settings["init_param"] = _start_weights(init, normalize) if init else []
+        settings["input_size"] = sets["train"].features.columns
+    for name, one in sets.items():
+        folder = out / "checkpoints" / "shapes" / name
+        speech = [] if one.features is None else [[str(one.features.path), "speech", "kaldi_ark"]]
+        settings[f"{name}_data_path_and_name_and_type"] = [*speech, [str(folder / "text"), "text", "text"]]
+        settings[f"{name}_shape_file"] = _write_shapes(folder, one, tokenizer)
+    return settings
 
 
-def wait_for_all() -> None:
+def _wait_for_all() -> None:
     """Wait until every process of this training is here; ESPnet brings them together for itself later."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Not with a process group: ESPnet's own would find the addresses of the processes of this one in torchrun's store.
@@ -228,29 +188,73 @@ def wait_for_all() -> None:
         store.wait(["salience/all"])
 
 
-def prepare_espnet() -> None:
-    """What our trainings and models need of ESPnet beforehand."""
-    from salience.training import bubble_augment, eps_decay
+def _keep_beside_model(out: Path, *files: Path) -> None:
+    """Copy files into the model's folder; one that does not exist is not left there from an earlier training either.
 
-    bubble_augment.register()
-    eps_decay.register()
-    logging.getLogger().addFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether to show a record of the root logger: not ESPnet's remark on tracing, which comes with every batch."""
-    return record.module != "nets_utils"
+    A subword model of an earlier training would otherwise decide how this one's characters are read.
+    """
+    for source in files:
+        if source.exists():
+            _copy(source, out / source.name)
+        else:
+            (out / source.name).unlink(missing_ok=True)
 
 
-def train(module: Any, settings: Mapping[str, Any], out: Path) -> None:
+def _copy(source: Path, target: Path) -> None:
+    with open(source, "rb") as read, whole_file(target, "wb") as written:
+        shutil.copyfileobj(read, written)
+
+
+def _start_weights(folder: Path, normalize: str) -> list[str]:
+    """ESPnet's `init_param` for a training from the model in `folder`, whose normalisation is `normalize`."""
+    weights = str(folder / "model.pth")
+    if read_config(folder)["normalize"] == normalize:
+        return [weights]
+    return [f"{weights}:{part}:{part}" for part in ("encoder", "decoder", "ctc")]
+
+
+def _write_shapes(folder: Path, source: EspnetSet, tokenizer: Tokenizer) -> list[str]:
+    """Write what ESPnet makes batches by: frames and dimension of features, number of tokens.
+
+    Every entry must have the dimension of the first.  folder/text gets the
+    transcripts for ESPnet to read, single spaces between words: to ESPnet
+    itself, other white space is no white space.
+    """
+    tables = {}
+    if source.features is not None:
+        dimension, shapes = source.features.columns, {}
+        for utterance in source.features:
+            frames, columns = source.features[utterance].shape
+            if columns != dimension:
+                raise stale(
+                    source.features.path, f"has {columns} values a frame for {utterance}, the first entry {dimension}"
+                )
+            shapes[utterance] = f"{frames},{dimension}"
+        tables["speech_shape"] = shapes
+    tables["text_shape"] = {utterance: str(len(tokenizer.split(text))) for utterance, text in source.texts.items()}
+    write_table(folder / "text", {utterance: squeeze(text) for utterance, text in source.texts.items()})
+    for name, table in tables.items():
+        write_table(folder / name, table)
+    return [str(folder / name) for name in tables]
+
+
+def train(task: str, settings: Mapping[str, Any], out: Path) -> None:
     """Train with ESPnet, or go on with what lies in out/checkpoints, and choose the model.
 
-    module: espnet2.bin.asr_train or lm_train; settings: its options, as in its
-    YAML files.  Leaves out/config.yaml, out/model.pth, out/history.json and, of
-    a recogniser, out/att_ws.  The model is the average of the best
+    Leaves out/config.yaml, out/model.pth, out/history.json and, of a
+    recogniser, out/att_ws.  The model is the average of the best
     `keep_nbest_models` epochs by the first of `best_model_criterion`.
+
+    Args:
+        task: `asr` or `lm`
+        settings: options of ESPnet's program for it, as in its YAML files
+        out: folder of the model
     """
     prepare_espnet()
+    from salience.training import eps_decay
+
+    eps_decay.register()
+    module = importlib.import_module(f"espnet2.bin.{task}_train")
     known = {action.dest for action in module.get_parser()._actions}
     for name in settings:
         if name not in known:
@@ -337,9 +341,8 @@ def _collect(checkpoints: Path, out: Path) -> None:
         shutil.move(checkpoints / "att_ws", out / "att_ws")
     states = _states(checkpoints)
     write_json(out / "history.json", history(states["reporter"]["stats"]))
-    for source, target in (("config.yaml", "config.yaml"), (chosen.name, "model.pth")):
-        with open(checkpoints / source, "rb") as read, whole_file(out / target, "wb") as written:
-            shutil.copyfileobj(read, written)
+    _copy(checkpoints / "config.yaml", out / "config.yaml")
+    _copy(chosen, out / "model.pth")
 
 
 def history(stats: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, float]]:
@@ -355,8 +358,3 @@ def history(stats: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> list[dict[s
             {key: float(value) for key, value in entry.items()} | {"epoch": epoch, "seconds": round(seconds, 1)}
         )
     return epochs
-
-
-def remove_checkpoints(out: Path) -> None:
-    """What resuming would have needed."""
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)

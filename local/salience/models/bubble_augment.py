@@ -1,9 +1,9 @@
-"""Bubbles for a listener: training speech under loud noise with holes in it.
+"""Bubble noise in training: speech under loud noise with holes in it.
 
-After the bubble noise of Mandel et al. (2016): listeners hear speech through
-holes of random place and size in noise that drowns everything else.  A
-recogniser that has learnt from such mixtures can bear noise in a part of the
-spectrum; one that knows clean speech only cannot bear it in any part.
+After the bubble noise of Mandel et al. (2016), in which people listen to
+speech through holes of random place and size in noise that drowns everything
+else.  A recogniser trained on such mixtures can bear noise in a part of the
+spectrum; one that was trained on clean speech only cannot bear it in any part.
 """
 
 import math
@@ -23,32 +23,26 @@ class Bubbles(AbsSpecAug):
     of their signals but for the term of their phases.
 
     Args:
-        probability: Share of the utterances that get noise; the others stay clean.
-        most: Bubbles of an utterance, at most; there is one at least.
-        widest: Bins of a bubble, at most.
-        narrowest: Bins of a bubble, at least.
-        whole: Share of the bubbles that last through the utterance; the others last for a random part of it.
-        gain: Range of the noise's standard deviation on the scale of 16-bit samples; drawn on a logarithmic scale.
+        probability: share of the utterances that get noise; the others stay clean
+        max_bubbles: maximum number of bubbles in an utterance; there is at least one
+        min_width: minimum width of a bubble in bins
+        max_width: maximum width of a bubble in bins
+        whole: share of the bubbles that last through the utterance; the others last for a random part of it
+        gain: range of the noise's standard deviation on the scale of 16-bit samples; drawn on a logarithmic scale
     """
 
     def __init__(
         self,
         probability: float = 0.75,
-        most: int = 4,
-        widest: int = 40,
-        narrowest: int = 3,
+        max_bubbles: int = 4,
+        min_width: int = 3,
+        max_width: int = 40,
         whole: float = 0.5,
         gain: tuple[float, float] = (100.0, 50_000.0),
     ) -> None:
         super().__init__()
-        self.probability, self.most, self.widest, self.narrowest, self.whole = (
-            probability,
-            most,
-            widest,
-            narrowest,
-            whole,
-        )
-        self.gain = gain
+        self.probability, self.max_bubbles, self.whole, self.gain = probability, max_bubbles, whole, gain
+        self.widths = min_width, max_width
 
     def forward(self, x: Tensor, x_lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         batch, frames, bins = x.shape
@@ -61,8 +55,8 @@ class Bubbles(AbsSpecAug):
             if torch.rand(()) >= self.probability:
                 noisy[row] = x[row]
                 continue
-            for _ in range(_integer(1, self.most)):
-                width = _integer(self.narrowest, self.widest)
+            for _ in range(_integer(1, self.max_bubbles)):
+                width = _integer(*self.widths)
                 first = _integer(0, max(bins - width, 0))
                 start, end = 0, frames
                 if torch.rand(()) >= self.whole:
@@ -72,8 +66,8 @@ class Bubbles(AbsSpecAug):
         return noisy, x_lengths
 
 
-def _integer(least: int, most: int) -> int:
-    return int(torch.randint(least, most + 1, ()))
+def _integer(low: int, high: int) -> int:
+    return int(torch.randint(low, high + 1, ()))
 
 
 def register() -> None:

@@ -1,0 +1,48 @@
+"""ESPnet's trained models: their configurations, read with care, and what ESPnet needs before it is imported."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import typeguard
+
+from salience.errors import InputError
+from salience.files import read_yaml
+from salience.models.checkpoints import read_pickle
+
+
+def _unchecked(target: Any = None, **_: Any) -> Any:
+    return _unchecked if target is None else target
+
+
+# ESPnet has the types of its calls checked as it runs, for which typeguard compiles hundreds of functions once more: three
+# of the five seconds that an import of ESPnet takes.  Everything that imports it imports this first.
+typeguard.typechecked = _unchecked
+
+AGAIN = "train that model again"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a finished experiment."""
+    for name in ("config.yaml", "model.pth"):
+        if not (folder / name).exists():
+            raise InputError(f"{folder / name} does not exist; train that model first")
+    # ESPnet itself would run what code is in it.
+    read_pickle(folder / "model.pth", "is no model of ESPnet's, weights alone", AGAIN)
+    config = read_yaml(folder / "config.yaml", AGAIN)
+    if not isinstance(config, dict):
+        raise InputError(f"{folder / 'config.yaml'} holds no settings; {AGAIN}")
+    return config
+
+
+def prepare_espnet() -> None:
+    """Register what our models are made of, and silence what says nothing."""
+    from salience.models import bubble_augment
+
+    bubble_augment.register()
+    logging.getLogger().addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether to show a record of the root logger: not ESPnet's remark on tracing, which comes with every batch."""
+    return record.module != "nets_utils"
