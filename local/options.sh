@@ -18,6 +18,7 @@ conf=                    # folder of settings (default: conf; mini: conf/mini)
 plugins=                 # Python files that add saliency methods, policies or recognisers, separated by spaces
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
+shared_options=("$SALIENCE_ROOT/local/options.sh") # files with options, beside the recipe's own
 renamed=
 renamed_options() { # renamed_options "<old>=<new> ...": options of earlier versions, which stages.sh refuses with their new names
     local pair

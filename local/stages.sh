@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the recipe that sources this sets some variables and reads the others
-# What every recipe's run.sh needs once its options are known: checks of them, folders, and functions for stages.
+# What every recipe's run.sh needs once its options are known (options.sh comes before them): checks of them, folders, and
+# functions for stages.
 
 fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
 
 # parse_options.sh stops at the first word that is no option.
 [ $# -eq 0 ] || fail "unexpected word '$1'; options are written --name value (--help lists them)"
 # What the recipe sets itself; the user's environment may hold names of other recipes' options.
-if grep -q '^\. options\.sh' "$0"; then sources=("$0" "$SALIENCE_ROOT/local/options.sh"); else sources=("$0") renamed=; fi
-own_options=" $(sed -n 's/^\([a-z_]*\)=.*/\1/p' "${sources[@]}" | sort -u | xargs) "
+own_options=" $(sed -n 's/^\([a-z_]*\)=.*/\1/p' "$0" "${shared_options[@]}" | sort -u | xargs) "
 for option in $renamed; do
     old=${option%%=*} new=${option#*=}
     [ -z "${!old}" ] || case $new in

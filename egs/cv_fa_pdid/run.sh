@@ -2,6 +2,10 @@
 # Accent-invariant recognition of Persian after Sameti et al. (2025): a corpus of dialects is collected from long
 # recordings, a CNN learns to tell its accents apart, Grad-CAM says where in the spectrogram it looks, those regions are
 # masked in a copy of Common Voice, and Whisper is fine-tuned on both.
+set -euo pipefail
+. ./path.sh
+. options.sh # --stage, --nj, --ngpu, --mini and others that every recipe has
+. accent_options.sh # --systems, --model, --seeds and others that every accent recipe has
 
 # Common Voice (a Persian release or delta segment) is never downloaded: it needs a login.
 common_voice_root=
@@ -18,52 +22,25 @@ vad=                     # finds speech: silero (default), pyannote, or pyannote
 diariser=                # tells voices apart: resemblyzer (default), pyannote, or pyannote:<pipeline>
 separator=               # takes music from under speech: none (default: such speech is rejected), demucs, or demucs:<model>
 
-stage=0
-stop_stage=9
-nj=2                     # jobs of an array
-ngpu=0                   # for each training, on each node
-nodes=1                  # for each training (Slurm)
-cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
-seed=1                   # of the sets, the classifier and the masks
-mini=false               # true: a synthetic Common Voice and synthetic recordings, on two cores
-check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
-seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
-recogniser=whisper       # or one that a plug-in adds, with settings in finetune_<name>.yaml and decode_<name>.yaml
 model=                   # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini (default: base; mini: mini)
-systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
-methods=                 # further saliency methods whose maps stage 4 writes: integrated-gradients, smoothgrad, occlusion, ...
-plugins=                 # Python files that add saliency methods, policies or recognisers, separated by spaces
-systems_config=          # file that says what the systems are (default: systems.yaml in the folder of settings)
-masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
-target=predicted         # the class whose map is taken: predicted or true
-compress=true            # maps in 8 bits
-skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 test_only=Tajiki,Shirazi,Balochi # accents that are in the test set alone
 standard_train=          # Common Voice clips among the classifier's (default: 1000, as in English; mini: 40; 0: none)
 asr_train_accents=false  # true: PDID's training clips that have text join the recogniser's training set
-speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds
 language=fa
 normaliser="persian-joined persian" # of the other scores; systems are compared by the last one
-conf=                    # folder of settings (default: conf; mini: conf/mini)
 finetune_config=         # settings of the training of the recogniser (default: the paper's for medium, and those for base for all others)
 paper=                   # the paper's figures (default: those of Whisper base, also beside mini, or medium; none for others)
-train_jobs=              # trainings at a time (default: nj)
-launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
-results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
     [--common-voice-root DIR] [--pdid-root DIR | --recordings-root DIR] [--skip-bad-clips true]
-    [any variable at the top of this file]
+    [any variable at the top of this file, of local/options.sh or of local/accent_options.sh]
 --systems 'zero-shot plain' takes some of the systems; a stage that none of them needs is passed
 stages: 0 corpora and collection, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 recognisers, 7 decode,
         8 score, 9 report"
 
-set -euo pipefail
 command="./run.sh --egs cv_fa_pdid${*:+$(printf ' %q' "$@")}"
-. ./path.sh
 . parse_options.sh
-# The first run sets up .venv; later ones pass at once.
-setup.sh
+setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
 if [ "$mini" = true ]; then
     seeds=${seeds:-1} model=${model:-mini} standard_train=${standard_train:-40}

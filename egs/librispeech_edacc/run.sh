@@ -2,6 +2,10 @@
 # Accent-invariant recognition of English after Sameti et al. (2025): a CNN learns to tell accents apart, Grad-CAM
 # says where in the spectrogram it looks, those regions are masked in a copy of the training data, and Whisper is
 # fine-tuned on both.  Beside it: no masks, SpecAugment, and random masks of equal area.
+set -euo pipefail
+. ./path.sh
+. options.sh # --stage, --nj, --ngpu, --mini and others that every recipe has
+. accent_options.sh # --systems, --model, --seeds and others that every accent recipe has
 
 # The corpora.  LibriSpeech and EdAcc are downloaded when no root or archive is given; with some given and others not,
 # the sets of the others are left out.  Common Voice (an English release, also the first, or a delta segment) is never
@@ -13,49 +17,21 @@ edacc_archive=
 common_voice_root=
 common_voice_archive=
 
-stage=0
-stop_stage=9
-nj=2                     # jobs of an array
-ngpu=0                   # for each training, on each node
-nodes=1                  # for each training (Slurm)
-cmd_backend=${cmd_backend:-} # where jobs run: local, slurm or sge (default: the word in conf/cmd.sh)
-seed=1                   # of the sets, the classifier and the masks
-mini=false               # true: a synthetic corpus of some minutes, on two cores
-check_space=true         # false: begin to write features, maps or audio even where the disk seems too small for them
-seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
-recogniser=whisper       # or one that a plug-in adds, with settings in finetune_<name>.yaml and decode_<name>.yaml
 model=                   # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini (default: tiny; mini: mini)
-systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
-methods=                 # further saliency methods whose maps stage 4 writes: integrated-gradients, smoothgrad, occlusion, ...
-plugins=                 # Python files that add saliency methods, policies or recognisers, separated by spaces
-systems_config=          # file that says what the systems are (default: systems.yaml in the folder of settings)
-masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
-target=predicted         # the class whose map is taken: predicted or true
-compress=true            # maps in 8 bits
-skip_bad_clips=false     # true: leave out clips that are missing or damaged (data/bad_clips.tsv), instead of stopping
 standard_train=          # LibriSpeech utterances among the classifier's (default: 1000, as in the paper; mini: 80)
 asr_train_accents=false  # true: EdAcc's seen accents join the recogniser's training set
-speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds
 language=en
 normaliser=              # of the second score (default: whisper-english; mini: digit-words)
-conf=                    # folder of settings (default: conf; mini: conf/mini)
-finetune_config=         # settings of the training of the recogniser (default: finetune.yaml in that folder)
-train_jobs=              # trainings at a time (default: nj)
-launcher=                # of trainings on several processes (default: launch.sh, if --ngpu or --nodes is above 1)
-results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
     [--librispeech-root DIR] [--edacc-root DIR] [--common-voice-root DIR] [--skip-bad-clips true]
-    [any variable at the top of this file]
+    [any variable at the top of this file, of local/options.sh or of local/accent_options.sh]
 --systems 'zero-shot plain' takes some of the systems; a stage that none of them needs is passed
 stages: 0 corpora, 1 data, 2 features, 3 classifier, 4 saliency, 5 masking, 6 recognisers, 7 decode, 8 score, 9 report"
 
-set -euo pipefail
 command="./run.sh --egs librispeech_edacc${*:+$(printf ' %q' "$@")}"
-. ./path.sh
 . parse_options.sh
-# The first run sets up .venv; later ones pass at once.
-setup.sh
+setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
 if [ "$mini" = true ]; then
     seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words} standard_train=${standard_train:-80}

@@ -514,6 +514,8 @@ def test_numbers_among_the_options_are_checked(tmp_path):
     seen = set()
     for script in sorted(project.glob("egs/*/run.sh")):
         text = script.read_text().partition("help_message=")[0]
+        for shared in re.findall(r"^\. (\w*options\.sh) #", text, re.M):
+            text += (project / "local" / shared).read_text()
         numbers = re.findall(r"""^(\w+)=(?:"?-?\d.*|\s+#.*\(default: -?\d.*)$""", text, re.M) + re.findall(
             r"^(\w+_(?:seeds|jobs|limit|factors|per_accent|per_gender))=", text, re.M
         )

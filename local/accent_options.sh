@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # the recipe that sources this and accent_stages.sh read them
+# Options that the accent recipes have in common, beside those of options.sh.
+
+seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
+recogniser=whisper       # or one that a plug-in adds, with settings in finetune_<name>.yaml and decode_<name>.yaml
+model=                   # model to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini
+systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
+systems_config=          # file that says what the systems are (default: systems.yaml in the folder of settings)
+methods=                 # further saliency methods whose maps stage 4 writes: integrated-gradients, smoothgrad, occlusion, ...
+masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 wrote them
+target=predicted         # the class whose map is taken: predicted or true
+compress=true            # maps in 8 bits
+speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds
+finetune_config=         # settings of the training of the recogniser (default: finetune.yaml in the folder of settings)
+
+shared_options+=("$SALIENCE_ROOT/local/accent_options.sh")
