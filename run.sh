@@ -59,17 +59,11 @@ librispeech_edacc on a few minutes of synthetic speech.
 
 recipes: $(recipes)
 
-options of every recipe:
-  --stage N, --stop-stage N   first and last stage to run (0 corpus, 1 data, 2 features, 3 the model that is explained,
-                              4 saliency, 5 masking, 6 recognisers, 7 decode, 8 score, 9 report)
-  --nj N                      number of parallel jobs
-  --ngpu N                    GPUs for each training; 0 for none
-  --nodes N                   machines for each training, each with --ngpu GPUs (Slurm)
-  --cmd-backend NAME          where jobs run: local, slurm or sge (default: as set in conf/cmd.sh)
-  --seed N                    random seed
-  --check-space true|false    check for free disk space before features, maps or audio are written
-  --mini true|false           use a small synthetic corpus instead of the real one
-  --help                      with NAME: all options of this recipe
+options of every recipe; --help with NAME lists its own:
+$(sed -n 's/^\([a-z_]*\)=[^#]*# *\(.*\)/\1 \2/p' local/options.sh |
+        awk '{ gsub("_", "-", $1); printf "  --%-16s", $1; sub("^[^ ]* ", ""); print }')
+stages: 0 corpus, 1 data, 2 features, 3 the model that is explained, 4 saliency, 5 masking, 6 recognisers, 7 decode,
+        8 score, 9 report
 HELP
     exit 0
 fi
