@@ -157,36 +157,41 @@ score_words() { # stage 8: WER and CER, raw and normalised, for each set and acc
         --utt2accent "$data/{set}/utt2accent" --sets "$test_sets" --normaliser "$normaliser" --lowercase true
 }
 
-report_results() { # stage 9, after fresh_figures: report_results <folders> <corpus> <title> [<paper's figures>]; {fold} in <folders> where there are folds
-    local folders=$1 corpus=$2 title=$3 paper=${4:-} fold one set example each learnt=() shares=() drawn=()
+needs_scores() { # needs_scores <folder>: each recogniser is scored on each test set
+    local one set
     [ -n "$test_sets" ] || fail "there is no test set in $PWD/$data; stage 1 writes them"
-    for fold in ${folds:-all}; do
-        for one in $(trained_models "$systems"); do
-            for set in $test_sets; do
-                needs "exp${folders//\{fold\}/$fold}/recogniser/$recogniser/$one/score/$set/counts.json" "8, after stage 7,"
-            done
-        done
+    for one in $(trained_models "$systems"); do
+        for set in $test_sets; do needs "$1/recogniser/$recogniser/$one/score/$set/counts.json" "8, after stage 7,"; done
     done
-    fold=${folds:-}
-    example=${folders//\{fold\}/${fold%% *}}
+}
+
+report_results() { # stage 9: report_results <corpus> [<folder of each fold, with {fold} in it>]
+    local folder=${2:-$part} fold=${folds:-} example one
+    example=${folder/\{fold\}/${fold%% *}}
+    for fold in ${folds:-all}; do needs_scores "exp${folder/\{fold\}/$fold}"; done
     # Of what other folds, systems and seeds have left nothing is taken.
-    each="{fold:$(one_of "$fold")}"
-    folders=${folders//\{fold\}/$each}
-    [ -z "$methods" ] || learnt=(--classifier "exp$folders/classifier/{system}.cls_test.json")
+    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$1" --synthetic "$mini" \
+        --command "$command" --recogniser "$recogniser-$(basename "$model" .pt)" ${paper:+--paper "$paper"} \
+        --only "$(trained_models "$systems" | sed 's#/seed#/#' | xargs)" \
+        --values.exp "exp$folder" --values.recogniser "$recogniser" --values.fold "${folds:-}" --values.sets "$test_sets" \
+        --values.masked "$masked" --values.masked_set "$asr_train" ${methods:+--values.classified cls_test} \
+        --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
+    draw_report "exp$folder" "$example"
+    one=$(trained_models "${systems##* }" | head -n 1)
+    report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
+        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$1" --synthetic "$mini" \
+        --examples "exp$example/recogniser/$recogniser/$one/score/${test_sets##* }/alignments_normalised.txt"
+}
+
+draw_report() { # draw_report <folders of all folds> <one fold's, below exp, data and dump>
+    local folders drawn=()
+    folders=${1/\{fold\}/"{fold:$(one_of "${folds:-}")}"}
+    [ -z "$methods" ] || drawn=(--classifier "$folders/classifier/{system}.cls_test.json")
     if [ -n "$pictured" ]; then
-        drawn=(--data "data$example/$asr_train" --features "dump$example/$asr_train/feats.scp"
-            --maps "exp$example/saliency/$pictured_method/$asr_train/saliency.scp"
-            --masked "exp$example/masked/$pictured/$asr_train/feats.scp")
+        drawn+=(--data "data$2/$asr_train" --features "dump$2/$asr_train/feats.scp"
+            --maps "exp$2/saliency/$pictured_method/$asr_train/saliency.scp"
+            --masked "exp$2/masked/$pictured/$asr_train/feats.scp")
     fi
-    [ -z "$masked" ] || shares=(--masked-shares "exp$folders/masked/{system:$(one_of "$masked")}/$asr_train/masked_share")
-    [ -z "$trained" ] || drawn+=(--histories "exp$folders/recogniser/$recogniser/{system:$(one_of "$trained")}/seed{seed:$(one_of "$seeds")}/history.json")
-    one=$(trained_models "${systems##* }")
-    collect_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
-        --scores "exp$folders/recogniser/$recogniser/{system}/seed{seed}/score/{set}" --recogniser "$recogniser-$(basename "$model" .pt)" \
-        --only "$(trained_models "$systems" | sed 's#/seed#/#' | xargs)" --sets "$test_sets" ${paper:+--paper "$paper"} \
-        "${learnt[@]}" "${shares[@]}" --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
-    draw_figures.py --out "$exp/report/figures" --synthetic "$mini" "${learnt[@]}" "${drawn[@]}"
-    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
-        --figures "$exp/report/figures" --title "$title" --corpus "$corpus" --synthetic "$mini" \
-        --intro conf/results_intro.md --examples "exp$example/recogniser/$recogniser/${one%%[[:space:]]*}/score/${test_sets##* }/alignments_normalised.txt"
+    [ -z "$trained" ] || drawn+=(--histories "$folders/recogniser/$recogniser/{system:$(one_of "$trained")}/seed{seed:$(one_of "$seeds")}/history.json")
+    draw_figures.py --out "$exp/report/figures" --synthetic "$mini" "${drawn[@]}"
 }

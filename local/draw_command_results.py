@@ -6,14 +6,16 @@ from pathlib import Path
 
 from salience import program
 from salience.errors import InputError
-from salience.report.cells import Row, distinct, snr_name
+from salience.report.cells import distinct, label
 from salience.report.command_figures import swept_rates
-from salience.report.command_tables import CLEAN, MEAN, METRIC
 from salience.report.figures import rate_bars
 from salience.report.masks_figures import rates_by_snr
 from salience.scoring.results import read_results
+from salience.scoring.specification import Row
 
 logger = logging.getLogger(Path(__file__).name)
+
+METRIC, MEAN, CLEAN = "error", "mean", "∞"
 
 
 def draw_command_results(out: Path, synthetic: bool, results: Path, corpus: str) -> None:
@@ -24,7 +26,7 @@ def draw_command_results(out: Path, synthetic: bool, results: Path, corpus: str)
     Args:
         out: Folder for the pictures.
         synthetic: Whether the audio is synthetic; the titles say so.
-        results: The recipe's results.json, as collect_command_results.py wrote it.
+        results: The recipe's results.json, as collect_results.py wrote it.
         corpus: The corpus whose rows are drawn.
     """
     rows = [
@@ -64,8 +66,8 @@ def draw_command_results(out: Path, synthetic: bool, results: Path, corpus: str)
 def _draw_noise(rows: list[Row], name: str, out: Path, synthetic: bool) -> None:
     systems: dict[str, dict[str, tuple[float, float, float]]] = {}
     for row in rows:
-        systems.setdefault(row["system"], {})[snr_name(row["snr"])] = (row["value"], row["low"], row["high"])
-    names = [snr_name(snr) for snr in sorted(distinct(rows, "snr"))]
+        systems.setdefault(row["system"], {})[label("snr", row["snr"])] = (row["value"], row["low"], row["high"])
+    names = [label("snr", snr) for snr in sorted(distinct(rows, "snr"))]
     title = f"{name}, with 95 % intervals"
     rates_by_snr(names, systems, out / f"noise_{name}.png", "error (%)", title, synthetic)
 

@@ -12,7 +12,7 @@ from salience.features.logmel import FRAME_SHIFT
 from salience.files import read_json
 from salience.report.figures import confusion_matrix, training_curves, triptych
 from salience.saliency.base import read_maps
-from salience.scoring.results import find
+from salience.scoring.patterns import find
 
 logger = logging.getLogger("draw_figures")
 

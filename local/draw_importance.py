@@ -20,7 +20,7 @@ from salience.files import publish, read_json, temporary_name
 from salience.masking.importance import batch_gain, mix, roll
 from salience.randomness import generator
 from salience.report.command_figures import Example, generator_training, importance_panels
-from salience.scoring.results import matches
+from salience.scoring.patterns import matches
 from salience.training.commands import as_float
 
 logger = logging.getLogger(Path(__file__).name)

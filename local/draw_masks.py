@@ -13,10 +13,11 @@ from salience.data.signals import read_utterance
 from salience.errors import InputError
 from salience.features.archives import Archive
 from salience.files import read_json
+from salience.report.cells import label
 from salience.report.masks_figures import frequency_curve, mask_overlays, mask_training, rates_by_snr, sweep_panels
-from salience.report.tables import snr_name
 from salience.scoring.noise_masks import frequency_importance, mean_of_seeds
-from salience.scoring.results import matches, read_results
+from salience.scoring.patterns import matches
+from salience.scoring.results import read_results
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -41,7 +42,7 @@ def draw_masks(
     Args:
         out: Folder for the pictures.
         synthetic: Whether the audio is synthetic; the titles say so.
-        results: The recipe's results.json, as collect_bubble_results.py wrote it.
+        results: The recipe's results.json, as collect_results.py wrote it.
         corpus: The corpus whose rows are drawn.
         masks: Pattern of one set's mask.scp files, such as 'exp/masks/seed{seed}/test/mask.scp'.
         estimators: Pattern of the mask estimators' folders, such as 'exp/estimator/seed{seed}'.
@@ -107,9 +108,9 @@ def _draw_noise(out: Path, synthetic: bool, rates: list[dict]) -> None:
         systems: dict[str, dict[str, tuple[float, float, float]]] = {}
         for row in mine:
             point = (row["value"], row["low"], row["high"])
-            systems.setdefault(row["system"], {})[snr_name(row["snr"])] = point
+            systems.setdefault(row["system"], {})[label("snr", row["snr"])] = point
         rates_by_snr(
-            [snr_name(snr) for snr in dict.fromkeys(row["snr"] for row in mine)],
+            [label("snr", snr) for snr in dict.fromkeys(row["snr"] for row in mine)],
             systems,
             out / f"noise_{name}.png",
             f"CER (%), {mine[0]['normaliser']}",

@@ -17,8 +17,9 @@ from salience.features.archives import Archive
 from salience.files import read_json
 from salience.report.figures import confusion_matrix, rate_bars
 from salience.report.wav2vec_figures import Curve, Frames, Panel, character_panels, learning_panels, saliency_panels
-from salience.scoring.results import matches, only_seeds, read_results
-from salience.scoring.wav2vec_rows import STARTS, VARIANTS, of_its_split, place_of
+from salience.scoring.classification import of_its_split, place_of
+from salience.scoring.patterns import matches, only_seeds
+from salience.scoring.results import read_results
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -27,6 +28,8 @@ FRAMES = Frames(hop=320, field=400, rate=RATE)
 WINDOW, SHIFT = 512, 128
 """Samples of the drawn spectrogram's windows and between them."""
 NAMES = {"|": "(space)"}
+STARTS = ("random", "own", "spanish", "english", "multilingual")
+VARIANTS = ("plain", "specaugment", "random-mask", "gradcam")
 
 
 def draw_wav2vec(
@@ -52,7 +55,7 @@ def draw_wav2vec(
     Args:
         out: Folder for the pictures.
         synthetic: Whether the audio is synthetic; the titles say so.
-        results: The recipe's results.json, as collect_wav2vec_results.py wrote it, for bars of error rates.
+        results: The recipe's results.json, as collect_results.py wrote it, for bars of error rates.
         corpus: The corpus whose rows are drawn.
         pretraining: Pattern of the histories of pretraining, such as 'exp/pretrained/seed{seed}/history.json'.
         finetuning: Pattern of those of fine-tuning, such as 'exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json'.

@@ -127,27 +127,19 @@ fi
 
 if begin 9 "report"; then
     needs_scores "$(decodings; retrained_decodings)"
-    seed_of="seed{seed:$(one_of "$seeds")}"
-    more=()
-    [ "$mini" = true ] || more=(--paper conf/paper.yaml) # whose figures are of the real corpus
-    if [ -n "$retrained" ]; then
-        more+=(--retrained "$scores/snr/{system:baseline|$(one_of "$retrained")}/$seed_of/{snr:clean|$(one_of "$snrs")}/{set}")
-    fi
-    if [ -n "$sweeps" ]; then
-        point="{weight:$(one_of "$sweeps")}/{value:$(one_of "$(for weight in $sweeps; do values_of "$weight"; done)")}/seed{seed:$first_seed}"
-        more+=(--sweeps "$scores/sweeps/$point/{set}" --sweep-proportions "$sweep/$point/masks/{set}/noise_proportion")
-    fi
     fresh_figures "$exp/report"
-    collect_bubble_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
-        --scores "$scores/{system:clean|masked-noise|noise-alone|full-noise}/$seed_of/noise{draw:0|$(one_of "$realisations")}/{set}" \
-        --proportions "$noisy/{system}/$seed_of/noise{draw:$(one_of "$realisations")}/{set}/noise_proportion" \
-        --frames "$dump/{set}/utt2num_frames" --masks "$masks/$seed_of/test/mask.scp" --recogniser "espnet-hybrid-$tokens" "${more[@]}" \
+    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
+        --command "$command" --recogniser "espnet-hybrid-$tokens" \
+        --values.scores "$scores" --values.noisy "$noisy" --values.masks "$masks" --values.sweep "$sweep" --values.dump "$dump" \
+        --values.seed "$seeds" --values.first_seed "$first_seed" --values.draw "0 $realisations" \
+        --values.retrained "${retrained:+baseline $retrained}" --values.snr "clean $snrs" \
+        --values.sweeps "$sweeps" --values.weight_value "$(for weight in $sweeps; do values_of "$weight"; done | xargs)" \
         --settings "{settings: $conf, whisper: '$whisper', recogniser: $(basename "$recogniser_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
+    seed_of="seed{seed:$(one_of "$seeds")}"
     draw_masks.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus" \
         --masks "$masks/$seed_of/test/mask.scp" --estimators "$estimators/$seed_of" --data "$data/test" \
         ${examples:+--utterances "$examples"}
-    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
-        --figures "$exp/report/figures" --title "Where a recogniser listens: the bubble cooperative network" --corpus "$corpus" \
-        --synthetic "$mini" --intro conf/results_intro.md \
+    report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
+        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$corpus" --synthetic "$mini" \
         --examples "$scores/masked-noise/seed$first_seed/noise${realisations%% *}/test/alignments_raw.txt"
 fi

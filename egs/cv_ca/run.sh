@@ -166,17 +166,16 @@ if begin 9 "report"; then
     examples=$(while read -r start variant s _; do
         find "$models/$start/$variant/seed$s/score/labelled_test/alignments_normalised.txt" 2> /dev/null || true
     done <<< "$recognisers" | head -n 1)
-    paper=$($mini || echo conf/paper.yaml) # whose figures are of the real corpus
     fresh_figures "$exp/report"
-    collect_wav2vec_results.py --out "$results/results.json" --corpus "Common Voice Catalan" --synthetic "$mini" \
-        --command "$command" --scores "$scores/score/{set}" --sets labelled_test --only "$only" \
-        --genders "$data/{set}/utt2gender" --classifiers "$classifiers" ${pretraining:+--pretraining "$pretraining"} \
-        ${paper:+--paper "$paper"} --settings "{settings: $conf}"
+    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "Common Voice Catalan" \
+        --synthetic "$mini" --command "$command" --recogniser wav2vec2 --only "$only" --values.models "$models" \
+        --values.sets labelled_test --values.data "$data" --values.exp "$exp" --values.classified_starts "$variant_start" \
+        --values.classifier_seeds "$classifier_seeds" ${pretraining:+--values.pretrained "$first_seed"} --settings "{settings: $conf}"
     draw_wav2vec.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" \
         --corpus "Common Voice Catalan" ${pretraining:+--pretraining "$pretraining"} --finetuning "$scores/history.json" \
         --only "$only" --classifiers "$classifiers" --data "$data/labelled_test" --packed "$dump/labelled_test" \
         --maps "$exp/saliency/{kind}/{task:$([ -z "$(all_of accent)" ] || echo "accent|")ctc|ctc-characters}/labelled_test/saliency.scp"
-    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
-        --figures "$exp/report/figures" --title "Catalan wav2vec 2.0" --corpus "Common Voice Catalan" --synthetic "$mini" \
-        --intro conf/results_intro.md ${examples:+--examples "$examples"}
+    report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
+        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "Common Voice Catalan" \
+        --synthetic "$mini" ${examples:+--examples "$examples"}
 fi

@@ -97,17 +97,15 @@ if begin 8 "WER and CER";                                        then score_word
 if begin 9 "report"; then
     fresh_figures "$exp/report"
     if [ -e "$downloads/pdid/collection.json" ]; then
-        figures=() # the paper's, which are of real speech
-        [ "$mini" = true ] || figures=(--paper conf/paper.yaml)
-        local/collect_summary.py --collection "$downloads/pdid/collection.json" --out "$results/results.json" \
-            --corpus "PDID collection" --command "$command" "${figures[@]}"
+        collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "PDID collection" \
+            --synthetic "$mini" --command "$command" --paper conf/paper.yaml \
+            --values.collection "$downloads/pdid/collection.json"
         cp "$downloads/pdid/histograms.png" "$exp/report/figures/collection.png"
     fi
     if [ -n "$test_sets" ] || [ ! -e "$downloads/pdid/collection.json" ]; then
-        report_results "$part" "$corpora" "Accent-invariant recognition of Persian" "$paper"
+        report_results "$corpora"
     else # a collection by itself
-        report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
-            --figures "$exp/report/figures" --title "Accent-invariant recognition of Persian" --corpus "PDID collection" \
-            --synthetic "$mini" --intro conf/results_intro.md
+        report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
+            --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "PDID collection" --synthetic "$mini"
     fi
 fi

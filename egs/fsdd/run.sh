@@ -65,5 +65,5 @@ if begin 7 "hypotheses";                                         then in_each_fo
 if begin 8 "WER and CER";                                        then in_each_fold score_words; fi
 if begin 9 "report";                                             then
     fresh_figures "$exp/report"
-    report_results "$part/{fold}" "Free Spoken Digit Dataset" "Accent-invariant recognition of spoken digits"
+    report_results "Free Spoken Digit Dataset" "$part/{fold}"
 fi

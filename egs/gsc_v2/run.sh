@@ -126,39 +126,36 @@ fi
 
 if begin 8 "error rates"; then
     only=$(with_file decode/dev/text 7 "{system}/{seed}" | xargs)
-    score_commands.py --data "$data" --only "$only" --hyp "$models/{system}/seed{seed}/decode/{set:dev|test}/text" \
+    score_keywords.py --data "$data" --only "$only" --hyp "$models/{system}/seed{seed}/decode/{set:dev|test}/text" \
         --out "$models/{system}/seed{seed}/score/{set}"
-    score_commands.py --data "$data" --only "$only" \
+    score_keywords.py --data "$data" --only "$only" \
         --hyp "$models/{system}/seed{seed}/decode_noisy/{snr:$(one_of "$snrs")}/{set:$(one_of "$noisy_sets")}/text" \
         --out "$models/{system}/seed{seed}/score_noisy/{snr}/{set}"
 fi
 
 if begin 9 "report"; then
     only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
-    histories=
+    histories='' maps=''
     for of in $generators; do
         for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
+        maps=$exp/generator/$of
         histories="$exp/generator/$of/seed{seed:$(one_of "$seeds")}/history.json"
     done
     number=$(wc -l < "$data/words")
     corpus="Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")"
-    paper=$($mini || echo conf/paper.yaml) # whose figures are of the real corpus
     fresh_figures "$exp/report"
-    chosen=$(trained_in 5 | head -n 1)
-    collect_command_results.py --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" --command "$command" \
-        --scores "$models/{system}/seed{seed}/score/{set}" --only "$only" \
-        --noisy "$models/{system}/seed{seed}/score_noisy/{snr:$(one_of "$snrs")}/{set}" \
-        --in-domain "test_$noise_name" --out-of-domain "test_$other_name" ${chosen:+--chosen "$models/conventional/chosen"} \
-        --sizes "$data/sizes.json" --recogniser "$kind" --training-snr=-12.5 \
-        ${published_checkpoint:+--published-generator "$exp/published/dev/history.json"} \
-        ${histories:+--generators "$histories"} ${paper:+--paper "$paper"} --settings "{settings: $conf}"
+    chosen=$([ -z "$(trained_in 5)" ] || sed 's/conventional-//' "$models/conventional/chosen")
+    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
+        --command "$command" --recogniser "$kind" --only "$only" --values.models "$models" --values.data "$data" \
+        --values.snr="$snrs" --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name" \
+        ${chosen:+--values.chosen="$chosen"} ${maps:+--values.generators "$maps" --values.generator_seeds "$seeds"} \
+        ${published_checkpoint:+--values.published "$exp/published/dev"} --settings "{settings: $conf}"
     draw_command_results.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
     for of in $generators; do
         draw_importance.py --out "$exp/report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
             --noise "$dump/noise_train" --masks "$exp/masks/$of/seed$first_seed/test/mask.scp" \
             ${examples:+--utterances "$examples"} --audio "$exp/report/audio" ${histories:+--histories "$histories"}
     done
-    report_results.py --results "$results/results.json" --out "$results/RESULTS.md" --html "$exp/report/report.html" \
-        --figures "$exp/report/figures" --title "ImportantAug: noise where it does no harm" --corpus "$corpus" \
-        --synthetic "$mini" --intro conf/results_intro.md
+    report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
+        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$corpus" --synthetic "$mini"
 fi

@@ -72,5 +72,5 @@ if begin 7 "hypotheses";                                         then decode; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report";                                             then
     fresh_figures "$exp/report"
-    report_results "$part" "LibriSpeech and EdAcc" "Accent-invariant recognition of English" conf/paper.yaml
+    report_results "LibriSpeech and EdAcc"
 fi

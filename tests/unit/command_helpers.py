@@ -34,7 +34,7 @@ def spread(number: int, start: int = 0) -> list[str]:
 
 
 def scored(folder: Path, wrong: Iterable[str]) -> None:
-    """A counts.json as score_commands.py writes it."""
+    """A counts.json as score_keywords.py writes it."""
     wrong = set(wrong)
     value = {
         "normalisers": {"raw": "exact", "normalised": "exact"},
@@ -69,19 +69,18 @@ def everything(top: Path, seeds: Iterable[int] = (1, 2, 3)) -> None:
     for system, errors in clean.items():
         for seed in seeds:
             for name in ("dev", "test"):
-                scored(top / f"score/{system}/seed{seed}/{name}", spread(errors + seed))
+                scored(top / f"models/{system}/seed{seed}/score/{name}", spread(errors + seed))
             if system in ("conventional--10", "conventional-20") or system.startswith("binarised"):
                 continue
             for place, snr in enumerate(SNRS):
                 for name, more in (("test_musan", 0), ("test_qut", 20)):
                     noisy = errors + seed + more + 30 * (len(SNRS) - place)
-                    scored(top / f"score_noisy/{system}/seed{seed}/{snr:g}/{name}", spread(noisy))
+                    scored(top / f"models/{system}/seed{seed}/score_noisy/{snr:g}/{name}", spread(noisy))
     for name in ("dev", "test"):
-        scored(top / f"score/published/seed0/{name}", spread(44))
+        scored(top / f"models/published/seed0/score/{name}", spread(44))
     for snr in SNRS:
         for name in ("test_musan", "test_qut"):
-            scored(top / f"score_noisy/published/seed0/{snr:g}/{name}", spread(88))
-    (top / "conventional_snr").write_text("10\n")
+            scored(top / f"models/published/seed0/score_noisy/{snr:g}/{name}", spread(88))
     official = {
         "words": 35,
         "train": 84843,

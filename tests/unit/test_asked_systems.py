@@ -107,8 +107,9 @@ def test_zero_shot_needs_test_sets_and_a_model(project: Project, recipe: str) ->
         == f"{option(decode, '--out')}/{{set}}/text"
         == f"exp/mini{fold}/recogniser/whisper/zero-shot/seed0/decode/{{set}}/text"
     )
-    assert option(collect, "--only") == "zero-shot/0" and option(collect, "--sets") == sets
-    assert not {"--classifier", "--masked-shares", "--maps", "--histories"} & {*collect, *draw}
+    assert option(collect, "--only") == "zero-shot/0" and option(collect, "--values.sets") == sets
+    assert option(collect, "--values.masked") == "" and "--values.classified" not in collect
+    assert not {"--classifier", "--maps", "--histories"} & {*draw}
     assert option(report, "--examples").startswith(f"exp/mini{fold}/recogniser/whisper/zero-shot/seed0/score/")
 
 
@@ -191,7 +192,8 @@ def test_what_other_systems_seeds_and_folds_left_is_not_scored(project: Project,
         "/recogniser/whisper/{system:plain}/seed{seed:1|2}/history.json"
     )
     if fold:
-        assert option(calls["collect_results.py"], "--scores").startswith("exp/mini/{fold:german}/recogniser/whisper/")
+        assert option(calls["collect_results.py"], "--values.exp") == "exp/mini/{fold}"
+        assert option(calls["collect_results.py"], "--values.fold") == "german"
     assert not (project.top / "egs" / recipe / "exp/mini/report/figures/old.png").exists()
 
 
@@ -225,7 +227,8 @@ def test_an4_without_sweeps_and_retraining(project: Project) -> None:
     options = ["--sweeps", "", "--retrained", ""]
     assert project.run("an4", "6", *options) == [] and project.passed() == ["6"]
     collect = project.run("an4", "9", *options)[0]
-    assert collect[0] == "collect_bubble_results.py" and not {"--sweeps", "--retrained"} & set(collect)
+    assert collect[0] == "collect_results.py"
+    assert option(collect, "--values.sweeps") == option(collect, "--values.retrained") == ""
     project.run("an4", "9", "--sweeps", "asr", "--retrained", "", code=1)
     missing = f"{scores}/sweeps/asr/0.1/seed1/test/counts.json does not exist; stage 8, after stage 7, writes it"
     assert missing in project.said
@@ -359,12 +362,12 @@ def test_keyword_systems_that_another_run_left_are_left_alone(project: Project) 
     project.has("gsc_v2", f"{models}/importantaug/seed1/decode/dev/text", f"{models}/null/seed7/decode/dev/text")
     project.has("gsc_v2", "data/mini/words")
     calls = project.run("gsc_v2", "78", *options)
-    assert [option(call, "--only") for call in calls if call[0] == "score_commands.py"] == ["baseline/1 null/1"] * 2
+    assert [option(call, "--only") for call in calls if call[0] == "score_keywords.py"] == ["baseline/1 null/1"] * 2
     project.run("gsc_v2", "9", "--systems", "importantaug", code=1)
     assert (
         f"{models}/importantaug/seed1/score/dev/counts.json does not exist; stage 8, after stage 7, writes it"
         in project.said
     )
     calls = project.run("gsc_v2", "9", *options)
-    assert [call[0] for call in calls] == ["collect_command_results.py", "draw_command_results.py", "report_results.py"]
-    assert option(calls[0], "--only") == "baseline/1 null/1" and "--generators" not in calls[0]
+    assert [call[0] for call in calls] == ["collect_results.py", "draw_command_results.py", "report_results.py"]
+    assert option(calls[0], "--only") == "baseline/1 null/1" and "--values.generators" not in calls[0]

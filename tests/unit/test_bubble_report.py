@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,14 @@ from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
 from salience.randomness import generator
 from salience.report import masks_figures
-from salience.report.tables import aims_table, sections
+from salience.report.frames import FRAMES, Part
+from salience.report.sections import sections
+from salience.report.tables import Table
 from salience.scoring.noise_masks import frequency_importance, importance_rows, peaks, proportion_rows, read_proportions
-from salience.scoring.results import matches, read_results, read_scores, split
+from salience.scoring.patterns import matches, split
+from salience.scoring.rates import read_scores
+from salience.scoring.results import read_results
+from salience.scoring.specification import read_specification
 
 TOP = Path(__file__).resolve().parents[2]
 COMMON = {
@@ -85,13 +91,13 @@ def band_mask(frames: int, bins: int = 513) -> np.ndarray:
 def conditions(top: Path) -> None:
     for name in ("dev", "test"):
         for seed in (1, 2, 3):
-            scored(top / f"score/clean/seed{seed}/draw0", name, 0.1)
+            scored(top / f"score/clean/seed{seed}/noise0", name, 0.1)
             for draw in (1, 2):
-                scored(top / f"score/masked-noise/seed{seed}/draw{draw}", name, 0.13)
-                scored(top / f"score/noise-alone/seed{seed}/draw{draw}", name, 0.8)
-                scored(top / f"score/full-noise/seed{seed}/draw{draw}", name, 1.2)
+                scored(top / f"score/masked-noise/seed{seed}/noise{draw}", name, 0.13)
+                scored(top / f"score/noise-alone/seed{seed}/noise{draw}", name, 0.8)
+                scored(top / f"score/full-noise/seed{seed}/noise{draw}", name, 1.2)
                 proportions(
-                    top / f"noisy/masked-noise/seed{seed}/draw{draw}/{name}/noise_proportion", 0.9 + 0.01 * draw
+                    top / f"noisy/masked-noise/seed{seed}/noise{draw}/{name}/noise_proportion", 0.9 + 0.01 * draw
                 )
 
 
@@ -100,12 +106,12 @@ def everything(top: Path) -> None:
     for number, system in enumerate(("baseline", "retrain-clean", "retrain-everywhere", "retrain-spared")):
         for seed in (1, 2, 3):
             for place, snr in enumerate(SNRS):
-                scored(top / f"score_retrained/{system}/seed{seed}/{snr}", "test", 0.1 + (0.2 - 0.05 * number) * place)
+                scored(top / f"score/snr/{system}/seed{seed}/{snr}", "test", 0.1 + (0.2 - 0.05 * number) * place)
     for weight, values in SWEEPS.items():
         for place, value in enumerate(values):
             for name in ("dev", "test"):
-                scored(top / f"sweeps/{weight}/{value}/seed1/score", name, 0.1 + 0.05 * place)
-                proportions(top / f"sweeps/{weight}/{value}/seed1/noise_proportion.{name}", 0.8 + 0.05 * place)
+                scored(top / f"score/sweeps/{weight}/{value}/seed1", name, 0.1 + 0.05 * place)
+                proportions(top / f"sweeps/{weight}/{value}/seed1/masks/{name}/noise_proportion", 0.8 + 0.05 * place)
     for seed in (1, 2):
         with ArchiveWriter(top / f"masks/seed{seed}/test/mask") as archive:
             for key in IDS[:4]:
@@ -139,20 +145,16 @@ def everything(top: Path) -> None:
         write_table(top / "data/test" / table, {key: value(key) for key in IDS[:4]})
 
 
-COLLECT = [
-    *"--out results.json --corpus AN4 --synthetic true --command ./run.sh "
-    "--scores score/{system}/seed{seed}/draw{draw}/{set} "
-    "--proportions noisy/{system}/seed{seed}/draw{draw}/{set}/noise_proportion "
-    "--retrained score_retrained/{system}/seed{seed}/{snr}/{set} "
-    "--sweeps sweeps/{weight}/{value}/seed{seed}/score/{set} "
-    "--sweep-proportions sweeps/{weight}/{value}/seed{seed}/noise_proportion.{set} "
-    "--masks masks/seed{seed}/test/mask.scp".split(),
-    "--paper",
-    str(TOP / "egs/an4/conf/paper.yaml"),
-]
-REPORT = "--results results.json --out RESULTS.md --html report.html --figures figures".split()
+WANTED = TOP / "egs/an4/conf/report.yaml"
+COLLECT = shlex.split(
+    f"--report {WANTED} --out results.json --corpus AN4 --synthetic false --command ./run.sh --values.scores score "
+    "--values.noisy noisy --values.masks masks --values.sweep sweeps --values.dump dump --values.seed '1 2 3' "
+    "--values.retrained 'baseline retrain-clean retrain-everywhere retrain-spared' --values.first_seed 1 "
+    f"--values.sweeps '{' '.join(SWEEPS)}'"
+)
+REPORT = f"--report {WANTED} --results results.json --out RESULTS.md --html report.html --figures figures".split()
 DRAW = (
-    "--out figures --synthetic true --results results.json --corpus AN4 "
+    "--out figures --synthetic false --results results.json --corpus AN4 "
     "--masks masks/seed{seed}/test/mask.scp --estimators estimator/seed{seed} --data data/test"
 ).split()
 
@@ -165,11 +167,11 @@ def run(top: Path, *steps: tuple[str, list[str]]) -> str:
 
 
 def test_draws_are_averaged_within_their_seed(tmp_path: Path):
-    pattern = f"{tmp_path}/{{system}}/seed{{seed}}/draw{{draw}}/{{set}}"
+    pattern = f"{tmp_path}/{{system}}/seed{{seed}}/noise{{draw}}/{{set}}"
     files = [
-        scored(tmp_path / f"masked/seed{seed}/draw{draw}", "test", 0.1 * draw) for seed in (1, 2) for draw in (1, 2, 3)
+        scored(tmp_path / f"masked/seed{seed}/noise{draw}", "test", 0.1 * draw) for seed in (1, 2) for draw in (1, 2, 3)
     ]
-    scored(tmp_path / "clean/seed1/draw0", "test", 0.1)
+    scored(tmp_path / "clean/seed1/noise0", "test", 0.1)
     scores = read_scores(pattern)["test"]
     assert scores["masked"].seeds == [1, 2]
     expected = np.array([errors_of(path) for path in files]).reshape(2, 3, len(IDS)).mean(axis=1)
@@ -212,32 +214,27 @@ def test_a_pattern_may_name_what_it_stands_for(tmp_path: Path):
 
 def test_what_other_runs_left_changes_nothing(tmp_path: Path):
     """Seeds, draws, ratios and values that the patterns do not name."""
-    named = [
-        word.replace("{seed}", "{seed:1|2}")
-        .replace("{draw}", "{draw:0|1}")
-        .replace("{snr}", "{snr:clean|10}")
-        .replace("{value}", "{value:0.1|2|1|5}")
-        for word in COLLECT
-    ]
+    values = {"seed": "1 2", "draw": "0 1", "snr": "clean 10", "weight_value": "0.1 2 1 5"}
+    named = [*COLLECT, *(word for name, value in values.items() for word in (f"--values.{name}", value))]
     everything(tmp_path)
-    run(tmp_path, ("collect_bubble_results.py", named))
+    run(tmp_path, ("collect_results.py", named))
     rows = read_results(tmp_path / "results.json")["rows"]
     for left in (
         "score/*/seed3",
-        "score/*/*/draw2",
+        "score/*/*/noise2",
         "noisy/*/seed3",
-        "noisy/*/*/draw2",
-        "score_retrained/*/seed3",
-        "score_retrained/*/*/20",
-        "score_retrained/*/*/0",
+        "noisy/*/*/noise2",
+        "score/snr/*/seed3",
+        "score/snr/*/*/20",
+        "score/snr/*/*/0",
     ):
         for folder in tmp_path.glob(left):
             shutil.rmtree(folder)
-    for folder in tmp_path.glob("sweeps/*/*"):
+    for folder in (*tmp_path.glob("sweeps/*/*"), *tmp_path.glob("score/sweeps/*/*")):
         if folder.name not in ("0.1", "2", "1", "5"):
             shutil.rmtree(folder)
     (tmp_path / "results.json").unlink()
-    run(tmp_path, ("collect_bubble_results.py", COLLECT))
+    run(tmp_path, ("collect_results.py", COLLECT))
     assert strip_dates(read_results(tmp_path / "results.json")["rows"]) == strip_dates(rows)
     assert {row["snr"] for row in rows} == {None, "clean", 10}
 
@@ -291,20 +288,19 @@ def test_aims_are_reached_by_what_was_measured():
     def item(aim: dict, value: float) -> dict:
         return {"value": value, "low": value - 1, "high": value + 1, "aim": {"place": 0, "name": "x", **aim}}
 
-    items = [
+    rows = [
         item({"at_most": 11.1}, 11.1),
         item({"at_most": 11.1}, 11.13),
         item({"at_least": 90.5}, 88.0),
         item({"above": 100}, 100.0),
     ]
-    assert [row[-1] for row in aims_table(items, "raw 1").rows] == ["yes", "no, by 0.03", "no, by 2.50", "no, by 0.00"]
+    reached = [row["reached"] for row in FRAMES["aims"](Part(rows, [], {}, "cer"))]
+    assert reached == ["yes", "no, by 0.03", "no, by 2.50", "no, by 0.00"]
 
 
 def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
     everything(tmp_path)
-    printed = run(
-        tmp_path, ("collect_bubble_results.py", COLLECT), ("draw_masks.py", DRAW), ("report_results.py", REPORT)
-    )
+    printed = run(tmp_path, ("collect_results.py", COLLECT), ("draw_masks.py", DRAW), ("report_results.py", REPORT))
     results = read_results(tmp_path / "results.json")
     rows = results["rows"]
 
@@ -318,7 +314,7 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
     assert value(system="clean", set="test", metric="cer") == pytest.approx(clean, abs=1e-3)
     assert value(system="clean", set="dev", metric="noise_proportion") == 0
     assert value(system="full-noise", set="dev", metric="noise_proportion_padded") == 100
-    noisy = [errors_of(p).sum() for p in tmp_path.glob("score_retrained/retrain-spared/*/0/test/counts.json")]
+    noisy = [errors_of(p).sum() for p in tmp_path.glob("score/snr/retrain-spared/*/0/test/counts.json")]
     assert value(system="retrain-spared", set="test", metric="cer", snr=0) == pytest.approx(
         np.mean(noisy) / 7.2, abs=1e-3
     )
@@ -345,7 +341,7 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
         r"^\| condition \| CER dev \| CER dev, paper \|",
         r"^\| masked-noise \| [\d.]+ \| 19\.7 \| [\d.]+ \| 13\.9 \| [\d.]+ \| [\d.]+ \| 90\.6 \|",
         r"^\| recogniser \| clean \| 20 dB \| 10 dB \| 0 dB \| seeds \|",
-        r"^\| asr \| CER \| character accuracy \| noise \| revealed \| seeds \|",
+        r"^\| weight \| CER \| character accuracy \| noise \| revealed \| seeds \|",
         r"^\| below 1,000 Hz \| 12\.5 \|",
         r"^\| CER in full noise on test \| above 100\.0 \| [\d.]+ \| [\d.]+ to [\d.]+ \| yes \|",
         r"^- retrain-spared is [\d.]+ points better than baseline",
@@ -365,7 +361,7 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
         "frequency_importance.png",
         "masks.png",
         "mask_training.png",
-        "cer_AN4_synthetic_raw.png",
+        "cer_AN4_raw.png",
     }
     assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == len(pictures)
     for path in (tmp_path / "figures").glob("*.png"):
@@ -375,7 +371,7 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
 
 def test_every_number_of_the_tables_is_a_rows_or_its_complement(tmp_path: Path):
     everything(tmp_path)
-    run(tmp_path, ("collect_bubble_results.py", COLLECT))
+    run(tmp_path, ("collect_results.py", COLLECT))
     results = read_results(tmp_path / "results.json")
     known = set()
     for item in results["rows"] + results["comparisons"]:
@@ -383,33 +379,33 @@ def test_every_number_of_the_tables_is_a_rows_or_its_complement(tmp_path: Path):
             for number in found if isinstance(found, list) else [found]:
                 if isinstance(number, (int, float)):
                     known |= {f"{number:.1f}", f"{number:.2f}", f"{number:g}", f"{100 - number:.1f}"}
-    (section,) = sections(results)
-    tables = section.main + section.details
+    (section,) = sections(results, read_specification(WANTED))
+    tables = [block for block in section.main + section.details if isinstance(block, Table)]
     assert len(tables) == 2 + 2 + 1 + len(SWEEPS) + 1
     for table in tables:
         for row in table.rows:
-            for number in re.findall(r"-?\d+(?:\.\d+)?", " ".join(row[1:]).replace(",", "")):
+            for number in re.findall(r"-?\d+(?:\.\d+)?", re.sub("no, by .*|,", "", " ".join(row[1:]))):
                 assert number in known, (table.title, row)
 
 
 def test_what_a_run_did_not_make_is_left_out_and_said(tmp_path: Path):
     conditions(tmp_path)
-    run(tmp_path, ("collect_bubble_results.py", COLLECT), ("draw_masks.py", DRAW[:8]), ("report_results.py", REPORT))
+    run(tmp_path, ("collect_results.py", COLLECT), ("draw_masks.py", DRAW[:8]), ("report_results.py", REPORT))
     page = (tmp_path / "RESULTS.md").read_text()
     assert "**Not in this run: retrained recognisers, sweeps of the weights, masks.**" in page
     assert "| masked-noise |" in page and "recogniser |" not in page and "Weight of the loss" not in page
-    assert {p.name for p in (tmp_path / "figures").glob("*.png")} == {"cer_AN4_synthetic_raw.png"}
+    assert {p.name for p in (tmp_path / "figures").glob("*.png")} == {"cer_AN4_raw.png"}
 
 
 def test_no_scores_at_all_is_one_sentence(tmp_path: Path):
-    failed = program("collect_bubble_results.py", *COLLECT, cwd=tmp_path)
+    failed = program("collect_results.py", *COLLECT, cwd=tmp_path)
     assert failed.returncode == 1
-    assert failed.stderr.strip().splitlines()[-1].startswith("collect_bubble_results.py: nothing matches score/")
+    assert failed.stderr.strip().splitlines()[-1].startswith("collect_results.py: no scores match score/")
 
 
 def test_an_utterance_that_is_not_there_cannot_be_drawn(tmp_path: Path):
     everything(tmp_path)
-    run(tmp_path, ("collect_bubble_results.py", COLLECT))
+    run(tmp_path, ("collect_results.py", COLLECT))
     failed = program("draw_masks.py", *DRAW, "--utterances", "nobody", cwd=tmp_path)
     assert failed.returncode == 1
     assert (

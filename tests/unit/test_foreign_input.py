@@ -36,9 +36,10 @@ from salience.models.mask_estimator import load_estimator
 from salience.models.mask_generator import load_generator
 from salience.models.wav2vec import load_trained
 from salience.models.whisper import load_model, new_model, save_model
-from salience.report.cells import Table
 from salience.report.render import html
-from salience.report.tables import Section
+from salience.report.sections import Section
+from salience.report.sentences import Findings
+from salience.report.tables import Table
 from salience.steps import Step, fingerprint
 
 TOP = Path(__file__).resolve().parents[2]
@@ -584,17 +585,9 @@ def test_the_report_shows_what_corpora_hold_and_runs_none_of_it(tmp_path):
     (tmp_path / "a.png").write_bytes(b"png")
     hostile = f'{SCRIPT}" onload="alert(1)'
     table = Table(hostile, [hostile], [[hostile]], hostile)
-    section = Section(
-        hostile,
-        True,
-        [table],
-        [table],
-        [(hostile, [hostile])],
-        [("command", hostile), (hostile, hostile)],
-        [hostile],
-        hostile,
-        [hostile],
-    )
+    said = Findings(hostile, hostile, [(hostile, [hostile])])
+    facts = [("command", hostile), (hostile, hostile)]
+    section = Section(hostile, True, facts, [hostile], [table, said], [table])
     page = html([section], hostile, f"{hostile}\n\n{hostile}", {hostile: tmp_path / "a.png"}, [hostile])
     assert "<script" not in page and '" onload="' not in page
     assert page.count("&lt;script&gt;alert(1)") >= 15

@@ -5,15 +5,24 @@ import subprocess
 
 import pytest
 from accent_helpers import run_program
-from corpora_helpers import TOP, program
+from collect_results import collect_results
+from corpora_helpers import TOP
 
 from salience.data.tables import write_table
 from salience.files import read_yaml
-from salience.report.tables import plain_text, sections
+from salience.report.sections import Section, sections
+from salience.report.tables import plain_text
 from salience.scoring.collection_rows import collection_rows
-from salience.scoring.results import provenance, rate_rows, read_results, read_scores
+from salience.scoring.rates import rate_rows, read_scores
+from salience.scoring.results import provenance, read_results
+from salience.scoring.specification import read_specification
 
 PAPER = TOP / "egs/cv_fa_pdid/conf/paper.yaml"
+REPORT = PAPER.with_name("report.yaml")
+
+
+def sections_of(rows: list) -> list[Section]:
+    return sections({"rows": rows, "comparisons": [], "runs": []}, read_specification(REPORT))
 
 
 def score(monkeypatch, folder, normaliser):
@@ -58,7 +67,7 @@ def test_each_normaliser_has_its_score(tmp_path, monkeypatch):
         ("persian-joined 1", 66.667),
         ("persian 1", 0.0),
     ]
-    section = sections({"rows": rows, "comparisons": [], "runs": []})[0]
+    section = sections_of(rows)[0]
     assert [table.title for table in section.main] == [
         f"WER / CER in %, {name} 1" for name in ("raw", "persian-joined", "persian")
     ]
@@ -163,9 +172,9 @@ def collected(tmp_path):
     (tmp_path / "results.json").write_text(
         json.dumps({"rows": [{"corpus": "other", "synthetic": True}], "comparisons": [], "runs": []})
     )
-    collect = program("egs/cv_fa_pdid/local/collect_summary.py").collect_summary
+    values = {"collection": str(tmp_path / "collection.json")}
     for _ in range(2):
-        collect(tmp_path / "collection.json", tmp_path / "results.json", "PDID collection", "./run.sh", PAPER)
+        collect_results(REPORT, tmp_path / "results.json", "PDID collection", False, "./run.sh", values, paper=PAPER)
     return read_results(tmp_path / "results.json")
 
 
@@ -183,9 +192,10 @@ def test_the_collection_joins_the_results(collected):
 
 
 def test_the_collection_s_tables(collected):
-    section = next(s for s in sections({**collected, "rows": collected["rows"][1:]}) if s.corpus == "PDID collection")
+    found = {**collected, "rows": collected["rows"][1:]}
+    (section,) = sections(found, read_specification(REPORT))
     size, boundaries, shares = section.main
-    assert ["Lori", "20", "2220", "0.75", "4.0", "2", "3"] in size.rows and [
+    assert ["Lori", "20", "2,220", "0.75", "4.0", "2", "3"] in size.rows and [
         "Tajiki",
         "10",
         "–",
@@ -194,7 +204,7 @@ def test_the_collection_s_tables(collected):
         "1",
         "1",
     ] in size.rows
-    assert size.rows[-1] == ["all", "30", "12613", "1.25", "23.1", "3", "–"]
+    assert size.rows[-1] == ["all", "30", "12,613", "1.25", "23.1", "3", "–"]
     assert boundaries.rows == [
         ["clips", "0.5", "90.0", "80.0", "84.7", "21.5"],
         ["speech", "0.5", "90.0", "80.0", "84.7", "21.5"],
@@ -202,7 +212,7 @@ def test_the_collection_s_tables(collected):
     assert ["time of the utterances that is in clips", "71.2"] in shares.rows and shares.rows[-1][1] == "–"
     assert section.details[0].rows == [["music", "4", "31.5"], ["undecodable", "1", "–"]]
     assert "nearest start of speech it is 0.04 s (median)" in boundaries.note
-    assert section.details[1].rows[0] == ["radio0", "3000.0", "1500.0", "30.0"] and len(section.details[1].rows) == 3
+    assert section.details[1].rows[0] == ["radio0", "3,000.0", "1,500.0", "30.0"] and len(section.details[1].rows) == 3
     assert dict(section.facts)["loudness"] == "pyloudnorm 0.1"
     assert all(plain_text(table) for table in section.main)
 
@@ -210,16 +220,16 @@ def test_the_collection_s_tables(collected):
 def test_of_many_recordings_those_are_shown_that_lose_most():
     many = [{"recording": f"r{n}", "seconds": 9.0, "kept": 1.0, "rejected": 99.0 - n} for n in range(90)]
     rows = collection_rows({**TOLD, "recordings": 90, "by_recording": many}, provenance("c", False, None, "./run.sh"))
-    table = sections({"rows": rows, "comparisons": [], "runs": []})[0].details[1]
+    table = sections_of(rows)[0].details[1]
     assert [row[0] for row in table.rows] == [f"r{n}" for n in range(20)] and table.note.endswith(
-        "The 20 of 90 recordings that lose most."
+        "20 of 90 recordings, those that lose most first."
     )
 
 
 def test_a_collection_without_reference_has_its_sizes_alone():
     common = provenance("c", False, None, "./run.sh")
     rows = collection_rows({**TOLD, "reference": None}, common)
-    section = sections({"rows": rows, "comparisons": [], "runs": []})[0]
+    section = sections_of(rows)[0]
     assert len(section.main) == 1 and section.main[0].headers == [
         "accent",
         "samples",

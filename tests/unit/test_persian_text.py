@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from salience.data.bidi import END, FIRST_STRONG, RIGHT_TO_LEFT, isolated, width
 from salience.data.normalisers import normaliser
-from salience.report.cells import Table
 from salience.report.render import html
-from salience.report.tables import plain_text
+from salience.report.tables import Table, plain_text
 from salience.scoring.alignment import readable
 
 ZWNJ = "\u200c"

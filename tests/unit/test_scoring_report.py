@@ -14,19 +14,12 @@ import pytest
 from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.report import render
-from salience.report.tables import sections
-from salience.scoring.classification import classification_scores
-from salience.scoring.results import (
-    classifier_rows,
-    comparisons,
-    find,
-    rate_rows,
-    read_results,
-    read_scores,
-    replace,
-    share_rows,
-    write_results,
-)
+from salience.report.sections import Section, sections
+from salience.scoring.classification import classification_scores, classifier_rows
+from salience.scoring.patterns import find
+from salience.scoring.rates import comparisons, rate_rows, read_scores
+from salience.scoring.results import new_row, read_results, replace, write_results
+from salience.scoring.specification import read_specification
 
 TOP = Path(__file__).resolve().parents[2]
 COMMON = {
@@ -37,6 +30,7 @@ COMMON = {
     "commit": "abc",
     "date": "2026-01-31",
 }
+REPORT = TOP / "conf/report_accents.yaml"
 HOSTILE = "<script>alert(1)</script>|`*x*`"
 
 
@@ -67,6 +61,16 @@ def counts_file(
     (folder / "counts.json").write_text(json.dumps(value))
 
 
+def collect(folder: Path, only: str, pattern: str, options: tuple[str, ...] = ()) -> None:
+    (folder / "report.yaml").write_text(
+        f"include: {REPORT}\nscores:\n- kind: error-rates\n  scores: '{pattern}'\n  sets: $sets\n  required: true\n"
+        "  pairs: [['{system}', plain]]\n  untrained: [zero-shot]\n"
+    )
+    fixed = "--report report.yaml --out results.json --corpus toy --synthetic true --command ./run.sh --recogniser mini"
+    done = program("collect_results.py", *fixed.split(), "--only", only, *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture
 def pattern(tmp_path: Path) -> str:
     for number, (system, share) in enumerate((("zero-shot", 0.5), ("plain", 0.3), ("gradcam++", 0.1))):
@@ -80,16 +84,25 @@ def everything(pattern: str) -> dict:
     rows, compared = [], []
     for name, systems in read_scores(pattern, ["zero-shot", "plain", "gradcam++"], ["ls", "unseen"]).items():
         rows += rate_rows(name, systems, COMMON, {"plain": {"ls": {"wer": 7.0, "cer": 2.7}}})
-        compared += comparisons(name, systems, ["plain", "specaugment"], COMMON)
+        compared += comparisons(name, systems, [("gradcam++", "plain"), ("gradcam++", "specaugment")], COMMON)
     truth = ["a", "b"] * 15
     wrong = ["a"] * 10 + truth[10:]
     scores = classification_scores(
         [f"u{i}" for i in range(30)], truth, wrong, [f"s{i % 3}" for i in range(30)], ["a", "b"]
     )
     rows += classifier_rows([({"system": "accent-cnn"}, scores)], COMMON)
-    rows += share_rows({("gradcam++", "train"): {"u1": 0.2, "u2": 0.3}}, COMMON)
+    rows.append(new_row(COMMON, set="train", system="gradcam++", metric="masked_share", value=25.0, n=2, seeds=[]))
     run = {**COMMON, "versions": {"python": "3.11"}, "seeds": [1, 2, 3], "settings": {"epochs": 2}}
     return {"rows": rows, "comparisons": compared, "runs": [run]}
+
+
+def shown(results: dict) -> list[Section]:
+    return sections(results, read_specification(REPORT))
+
+
+def said(results: dict) -> list[str]:
+    (findings,) = (block for block in shown(results)[0].main if block.title == "Comparisons")
+    return findings.groups[0][1]
 
 
 def test_patterns_name_their_parts(tmp_path: Path):
@@ -104,25 +117,8 @@ def test_patterns_name_their_parts(tmp_path: Path):
 def test_only_what_is_asked_for_is_collected(pattern: str, tmp_path: Path):
     counts_file(tmp_path / "plain/seed0/ls", 1, 0.9)  # the seed of zero-shot, of another run
     counts_file(tmp_path / "gradcam/seed1/ls", 2, 0.9)
-    options = [
-        "--out",
-        "results.json",
-        "--corpus",
-        "toy",
-        "--synthetic",
-        "true",
-        "--command",
-        "./run.sh",
-        "--recogniser",
-        "mini",
-        "--sets",
-        "ls unseen",
-    ]
     (tmp_path / "zero-shot/seed1").rename(tmp_path / "zero-shot/seed0")
-    done = program(
-        "collect_results.py", *options, "--scores", pattern, "--only", "zero-shot/0 plain/1 plain/3", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
+    collect(tmp_path, "zero-shot/0 plain/1 plain/3", "{system}/seed{seed}/{set}", ("--values.sets", "ls unseen"))
     rows = read_results(tmp_path / "results.json")["rows"]
     assert {(row["system"], tuple(row["seeds"])) for row in rows} == {("zero-shot", (0,)), ("plain", (1, 3))}
 
@@ -190,7 +186,7 @@ def test_only_rows_of_the_same_corpus_and_kind_are_replaced(pattern: str, tmp_pa
 
 def test_every_number_of_the_report_comes_from_a_row(pattern: str):
     results = everything(pattern)
-    page = render.markdown(sections(results), "Toy")
+    page = render.markdown(shown(results), "Toy")
     assert "**SYNTHETIC.**" in page
     known = set()
     items = [value for item in results["rows"] + results["comparisons"] for value in item.values()]
@@ -219,22 +215,22 @@ def test_findings_claim_no_more_than_the_interval_shows(pattern: str):
         "high": 1.1,
         "p": 0.2,
     }
-    said = sections({**results, "comparisons": [vague]})[0].findings[0][1]
-    assert said[0].startswith(
+    assert said({**results, "comparisons": [vague]})[0].startswith(
         "gradcam++ and plain: no difference is shown (gradcam++ measured 0.50 points worse; "
         "95 % interval -0.20 to 1.10, p = 0.20"
     )
     clear = {**vague, "difference": -1.2, "low": -2.1, "high": -0.3, "p": 0.011}
-    said = sections({**results, "comparisons": [clear]})[0].findings[0][1]
-    assert said[0].startswith("gradcam++ is 1.20 points better than plain (95 % interval 0.30 to 2.10, p = 0.011")
+    assert said({**results, "comparisons": [clear]})[0].startswith(
+        "gradcam++ is 1.20 points better than plain (95 % interval 0.30 to 2.10, p = 0.011"
+    )
 
 
 def test_hostile_names_and_transcripts_stay_text(pattern: str):
     results = everything(pattern)
-    page = render.html(sections(results), HOSTILE, examples=[f"u1 {HOSTILE}"])
+    page = render.html(shown(results), HOSTILE, examples=[f"u1 {HOSTILE}"])
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)") >= 4
-    markdown = render.markdown(sections(results), "Toy")
+    markdown = render.markdown(shown(results), "Toy")
     assert "<script" not in markdown
     line = next(line for line in markdown.splitlines() if "script" in line)
     assert len(re.findall(r"(?<!\\)\|", line)) == 6  # accent, utterances and three systems
@@ -279,27 +275,11 @@ def test_programs_from_text_to_page(tmp_path: Path):
             "Scored 33 sentences, 1 not present in hyp.\n"
         )
     )
-    collected = program(
-        "collect_results.py",
-        "--scores",
-        "exp/{system}/seed{seed}/score/{set}",
-        "--out",
-        "results.json",
-        "--corpus",
-        "toy",
-        "--synthetic",
-        "true",
-        "--recogniser",
-        "mini",
-        "--command",
-        "./run.sh",
-        "--only",
-        "plain/1 gradcam/1",
-        cwd=tmp_path,
-    )
-    assert collected.returncode == 0, collected.stderr
+    collect(tmp_path, "plain/1 gradcam/1", "exp/{system}/seed{seed}/score/{set}")
     reported = program(
         "report_results.py",
+        "--report",
+        "report.yaml",
         "--results",
         "results.json",
         "--out",

@@ -1,59 +1,60 @@
-"""Cells and sentences of a report: how a number that it shows is written."""
+"""Cells of a report's tables: how a number that it shows is written."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from string import Formatter
 from typing import Any
 
-Row = Mapping[str, Any]
+from salience.registry import Registry
+from salience.scoring.specification import Row
 
 NONE = "–"
+MEAN_OVER_SNRS = "mean"
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of cells that are ready to print."""
+class Column:
+    """A column, or several, of a table.
 
-    title: str
-    headers: list[str]
-    rows: list[list[str]]
-    note: str = ""
+    Args:
+        title: Its header, in which {field} is that of its first row.
+        show: What its cells show: one of CELLS, a field of its first row, or `run.<name>`, a table of the run in which
+            the line's first field is looked up.
+        where: Which rows it is of.
+        each: A field: there is a column for each of its values.
+        columns: Columns instead of one, with the conditions of this one too.
+        join: A field whose values have a cell each, with slashes between them; or [field, [value, ...]].
+        digits: Decimals.
+        names: What values of the field that it shows are called.
+        mark: A field of the run: the cell with its value says so.
+    """
+
+    title: str = ""
+    show: str = "value"
+    where: Mapping[Any, Any] = field(default_factory=dict)
+    each: str | None = None
+    columns: Sequence[Any] = ()
+    join: str | Sequence[Any] | None = None
+    digits: int = 1
+    names: Mapping[Any, str] = field(default_factory=dict)
+    mark: str | None = None
 
 
-def distinct(items: Iterable[Row], key: str) -> list[Any]:
-    """The values of a field, in the order in which they come."""
-    return list(dict.fromkeys(item[key] for item in items))
+Cell = Callable[[Sequence[Row], Column], str]
+CELLS: Registry[Cell] = Registry("cell")
 
 
-def snr_name(snr: Any) -> str:
-    """`clean` as it is, a number as a ratio in dB."""
-    return f"{snr:g} dB" if isinstance(snr, (int, float)) else str(snr)
-
-
-def with_interval(row: Row | None, digits: int = 1) -> str:
-    """A rate and its 95 % interval, where it has one."""
-    if row is None:
+def label(name: str, value: Any) -> str:
+    """A value of a field as a header or the first cell of a line has it."""
+    if value is None or value == []:
         return NONE
-    if row.get("low") is None:
-        return rate(row["value"], digits)
-    low, high = rate(row["low"], digits), rate(row["high"], digits)
-    return f"{rate(row['value'], digits)} ({low} to {high})"
-
-
-def sentence(item: Row) -> str:
-    """A comparison in words that claim no more than its interval shows."""
-    gap, low, high = item["difference"], item["low"], item["high"]
-    shown = low > 0 or high < 0
-    word = "worse"
-    if gap < 0:
-        gap, low, high, word = -gap, -high, -low, "better"
-    numbers = f"95 % interval {points(low)} to {points(high)}, {p_value(item['p'])}"
-    if len(item["differences"]) > 1:
-        better = sum(difference < 0 for difference in item["differences"])
-        numbers += f", better in {better} of {len(item['differences'])} seeds"
-    if shown:
-        return f"{item['system']} is {points(gap)} points {word} than {item['against']} ({numbers})."
-    measured = f"{item['system']} measured {points(gap)} points {word}" if gap else "none measured"
-    return f"{item['system']} and {item['against']}: no difference is shown ({measured}; {numbers})."
+    if name == "snr" and isinstance(value, (int, float)):
+        return f"{value:g} dB"
+    if name == "band":
+        return f"below {value[1]:,} Hz" if value[0] == 0 else f"{value[0]:,} to {value[1]:,} Hz"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def rate(value: float, digits: int = 1) -> str:
@@ -69,3 +70,126 @@ def points(value: float) -> str:
 def p_value(p: float) -> str:
     """A p value, no finer than resampling can tell."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def better_seeds(item: Row) -> int:
+    """In how many seeds a comparison's difference is an improvement."""
+    return sum(difference < 0 for difference in item["differences"])
+
+
+@CELLS.register("value")
+def _value(rows: Sequence[Row], column: Column) -> str:
+    return _number(rows[0].get("value"), column)
+
+
+@CELLS.register("paper")
+def _paper(rows: Sequence[Row], column: Column) -> str:
+    return _number(rows[0].get("paper"), column)
+
+
+def _number(value: float | None, column: Column) -> str:
+    return NONE if value is None else f"{value:,.{column.digits}f}"
+
+
+@CELLS.register("complement")
+def _complement(rows: Sequence[Row], column: Column) -> str:
+    return rate(100 - rows[0]["value"], column.digits)
+
+
+@CELLS.register("points")
+def _points(rows: Sequence[Row], column: Column) -> str:
+    return points(rows[0]["value"])
+
+
+@CELLS.register("interval")
+def _interval(rows: Sequence[Row], column: Column) -> str:
+    """A rate and its 95 % interval, where it has one."""
+    row = rows[0]
+    return rate(row["value"], column.digits) + ("" if row.get("low") is None else f" ({_ends(row, column)})")
+
+
+@CELLS.register("ends")
+def _ends(rows: Sequence[Row] | Row, column: Column) -> str:
+    row = rows if isinstance(rows, Mapping) else rows[0]
+    if row.get("low") is None:
+        return NONE
+    return " to ".join(rate(row[end], column.digits).replace("-0.00", "0.00") for end in ("low", "high"))
+
+
+@CELLS.register("range")
+def _range(rows: Sequence[Row], column: Column) -> str:
+    """A mean over seeds with the least and the greatest; of a single seed, its interval."""
+    values = rows[0].get("values", [])
+    if len(values) < 2:
+        return _interval(rows, column)
+    ends = " to ".join(rate(end(values), column.digits) for end in (min, max))
+    return f"{rate(rows[0]['value'], column.digits)} ({ends})"
+
+
+@CELLS.register("speakers")
+def _speakers(rows: Sequence[Row], column: Column) -> str:
+    """The mean accuracy of a speaker, then the lowest, the highest and how many there are."""
+    mean = next((row for row in rows if row["metric"] == "speaker_accuracy"), None)
+    if mean is None:
+        return NONE
+    of_each = [row["value"] for row in rows if row.get("speaker") is not None]
+    if of_each:
+        mean = {**mean, "lowest": min(of_each), "highest": max(of_each), "speakers": len(of_each)}
+    if mean.get("speakers") is None:
+        return _interval([mean], column)
+    lowest, highest = (rate(mean[end], column.digits) for end in ("lowest", "highest"))
+    return f"{rate(mean['value'], column.digits)} ({lowest} to {highest}, {mean['speakers']} speakers)"
+
+
+@CELLS.register("values")
+def _values(rows: Sequence[Row], column: Column) -> str:
+    return ", ".join(rate(value, column.digits) for value in rows[0].get("values", [])) or NONE
+
+
+@CELLS.register("difference")
+def _difference(rows: Sequence[Row], column: Column) -> str:
+    """A comparison: points, its interval, and in how many seeds it is better."""
+    item = rows[0]
+    seeds = f", {better_seeds(item)} of {len(item['differences'])}" if item["differences"] else ""
+    return f"{points(item['difference'])} ({points(item['low'])} to {points(item['high'])}{seeds})"
+
+
+@CELLS.register("seconds")
+def _seconds(rows: Sequence[Row], column: Column) -> str:
+    return _number(rows[0]["seconds"] or None, column)
+
+
+class _Template(Formatter):
+    def get_value(self, key: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        value = kwargs.get(key)
+        if value is None:
+            raise KeyError(key)
+        return label(key, value) if key == "snr" else value
+
+    def format_field(self, value: Any, spec: str) -> str:
+        return format(value, spec) if spec else label("", value)
+
+
+def filled(text: str, *fields: Mapping[str, Any]) -> str | None:
+    """The text with {field} from the first of the mappings that has it; None if one of its fields is nowhere.
+
+    Args:
+        text: Text with format fields such as {set} or {value:.1f}.
+        fields: Rows, or what else has names and values.
+    """
+    known: dict[str, Any] = {}
+    for mapping in reversed(fields):
+        known |= {name: value for name, value in mapping.items() if value is not None}
+    try:
+        return _Template().vformat(text, (), known)
+    except (KeyError, TypeError):
+        return None
+
+
+def distinct(items: Iterable[Row], name: str) -> list[Any]:
+    """The values of a field in the order in which they come; of normalisers, raw ones come first."""
+    found: list[Any] = []
+    for item in items:
+        if item.get(name) not in found:
+            found.append(item.get(name))
+    return sorted(found, key=lambda one: not str(one).startswith("raw")) if name == "normaliser" else found

@@ -8,7 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from salience.data.bidi import goes_right_to_left
-from salience.report.tables import Section
+from salience.report.sections import Section
+from salience.report.tables import Table
 
 
 def _environment(escape: bool) -> Environment:
@@ -20,6 +21,7 @@ def _environment(escape: bool) -> Environment:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    environment.tests["table"] = lambda block: isinstance(block, Table)
     environment.filters["md"] = markdown_text
     environment.filters["code"] = markdown_code
     return environment

@@ -1,6 +1,7 @@
 """How well a classifier does, over utterances, over classes and over speakers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,15 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.scoring.bootstrap import interval, resampled_rates, resampling_units
+from salience.scoring.results import new_row, rounded
+
+DISJOINT, RANDOM = "speaker-disjoint", "random"
+"""Splits of a classifier's sets."""
+SUFFIX = "_random"
+"""Of the names of the sets that are split at random."""
+
+Classified = tuple[Mapping[str, str], Mapping[str, Any]]
+"""What the placeholders of the path stand for, and the scores as `classification_scores` gives them."""
 
 
 def scores_of_set(
@@ -66,3 +76,100 @@ def classification_scores(
         "labels": list(labels),
         "confusion": confusion_matrix(truth, predicted, labels=list(labels)).tolist(),
     }
+
+
+def classifier_rows(found: Iterable[Classified], common: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Make rows of classifiers from (placeholders, scores as `classification_scores` gives them).
+
+    Scores of one system over folds and seeds are averaged, weighted by their
+    utterances; `values` has the accuracy of each seed.  The interval is kept
+    only where there is nothing to average.  `speaker_accuracy` has the
+    `lowest` and `highest` of its `speakers`.  A row of the system
+    `majority-class` holds the accuracy of chance, rows with a `speaker` that
+    speaker's accuracy.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, Mapping[str, Any]]]] = {}
+    for fields, scores in found:
+        key = (fields.get("set", "test"), fields.get("system", "accent-classifier"))
+        groups.setdefault(key, []).append((int(fields.get("seed", 0)), scores))
+    rows, chance = [], {}
+    for (name, system), parts in groups.items():
+        runs, seeds = [scores for _, scores in parts], sorted({seed for seed, _ in parts})
+
+        def mean(metric: str, of: Iterable[Mapping[str, Any]] = runs) -> float:
+            chosen = list(of)
+            return rounded(np.average([scores[metric] for scores in chosen], weights=[s["n"] for s in chosen]))
+
+        alone = runs[0] if len(runs) == 1 else {}
+        ends = {end: rounded(alone[end]) for end in ("low", "high") if end in alone}
+        by_seed = [mean("accuracy", (scores for seed, scores in parts if seed == wanted)) for wanted in seeds]
+        each: dict[str, list[float]] = {}
+        for speaker, accuracy in (item for scores in runs for item in scores["per_speaker"].items()):
+            each.setdefault(speaker, []).append(accuracy)
+        means = {speaker: rounded(np.mean(values)) for speaker, values in sorted(each.items())}
+
+        size = sum(scores["n"] for scores in runs) // len(seeds)
+        row = partial(new_row, common, system=system, set=name, n=size, seeds=seeds)
+        rows.append(
+            row(metric="accuracy", value=mean("accuracy"), values=by_seed, resampled=alone.get("resampled"), **ends)
+        )
+        rows.append(row(metric="macro_f1", value=mean("macro_f1")))
+        spread = {"speakers": len(means), "lowest": min(means.values()), "highest": max(means.values())}
+        rows.append(row(metric="speaker_accuracy", value=rounded(np.mean(list(means.values()))), **spread))
+        rows += [row(metric="accuracy", value=value, speaker=speaker) for speaker, value in means.items()]
+        chance[name] = row(metric="accuracy", value=mean("chance"), system="majority-class")
+    return rows + list(chance.values())
+
+
+def task_rows(
+    found: Iterable[Classified], common: Mapping[str, Any], paper: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Make rows of classifiers of several tasks, and of what a random split leaks.
+
+    The leak is the accuracy on the random split minus that on the
+    speaker-disjoint one, in points, for the seeds that both have; the two have
+    other models and other utterances, so there is no paired interval.
+
+    Args:
+        found: (placeholders, classification scores); the placeholders are `task`, `start`, `seed` and `set`, which is
+            <task>_<part> or <task>_<part>_random.
+        common: What all rows have in common.
+        paper: The paper's accuracy of each task, on the test part of a random split.
+    """
+    rows = []
+    members = (({**fields, "system": fields["start"]}, scores) for fields, scores in found)
+    for row in classifier_rows(members, common):
+        if row.get("speaker") is None:
+            task, part, split = place_of(row["set"])
+            row |= {"task": task, "part": part, "split": split}
+            if row["system"] != "majority-class":
+                row["start"] = row["system"]
+                if (row["metric"], part, split) == ("accuracy", "test", RANDOM):
+                    row["paper"] = (paper or {}).get(task)
+            rows.append(row)
+    accuracies = {
+        (row["task"], row["part"], row["start"], row["split"]): dict(zip(row["seeds"], row["values"], strict=True))
+        for row in rows
+        if row["metric"] == "accuracy" and "start" in row
+    }
+    for task, part, start, split in accuracies:
+        disjoint, random = (accuracies.get((task, part, start, name), {}) for name in (DISJOINT, RANDOM))
+        shared = sorted(disjoint.keys() & random.keys())
+        if shared and split == DISJOINT:
+            gaps = [rounded(random[seed] - disjoint[seed]) for seed in shared]
+            leak = {"metric": "leak", "value": rounded(np.mean(gaps)), "values": gaps, "seeds": shared}
+            place = {"set": f"{task}_{part}", "system": start, "start": start, "task": task, "part": part}
+            rows.append(new_row(common, **leak, **place))
+    return rows
+
+
+def of_its_split(fields: Mapping[str, str]) -> bool:
+    """Whether a classifier's `set` is of the split its `task` was trained on: accent_random has accent_test_random."""
+    task, _, split = place_of(fields["set"])
+    return fields["task"] == task + (SUFFIX if split == RANDOM else "")
+
+
+def place_of(name: str) -> tuple[str, str, str]:
+    """Task, part and split that the name of a classifier's set says."""
+    task, _, part = name.removesuffix(SUFFIX).rpartition("_")
+    return task, part, RANDOM if name.endswith(SUFFIX) else DISJOINT

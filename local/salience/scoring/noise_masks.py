@@ -14,7 +14,8 @@ from scipy.signal import find_peaks
 
 from salience.data.tables import iterate_table
 from salience.errors import InputError
-from salience.scoring.results import matches, new_row, rounded
+from salience.scoring.patterns import matches
+from salience.scoring.results import new_row, rounded
 
 BANDS = (0, 1000, 1500, 2000, 4000, 8000)
 """Edges in Hz of the bands that a table shows."""

@@ -26,11 +26,11 @@ def join_by_id(references: Mapping[str, str], hypotheses: Mapping[str, str], sou
     hypothesis without reference is an InputError that names `source`.
     """
     if not references:
-        raise InputError("there is no reference to score against; check the file that --ref names")
+        raise InputError("there is no reference to score against; check the text of the set")
     unknown = sorted(set(hypotheses) - set(references))
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        raise InputError(f"{source} has {unknown[0]}{more}, unknown to the references; decode the set that --ref names")
+        raise InputError(f"{source} has {unknown[0]}{more}, unknown to the references; decode their set again")
     ids = sorted(references, key=str.encode)
     return Joined(
         ids=ids,

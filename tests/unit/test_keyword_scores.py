@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_helpers import IDS, SPEAKERS, data_dir, heard, scored, spread
-from score_commands import score_commands
+from score_keywords import score_keywords
 
 from salience.errors import InputError
-from salience.scoring.results import comparisons, mean_over, rate_rows, read_scores
+from salience.scoring.rates import comparisons, mean_over, rate_rows, read_scores
 
 COMMON = {"corpus": "toy", "synthetic": True, "recogniser": "paper", "command": "c", "commit": "a", "date": "d"}
 HYP = "decode/{system}/seed{seed}/{set}/text"
@@ -31,7 +31,7 @@ def test_one_call_scores_all_systems_seeds_and_sets(caplog: pytest.LogCaptureFix
         for system in ("null", "importantaug"):
             for seed in (1, 2):
                 heard(Path(HYP.format(system=system, seed=seed, set=name)), IDS[: 10 * seed])
-    score_commands(Path("data"), HYP, OUT)
+    score_keywords(Path("data"), HYP, OUT)
     assert Path("score/null/seed2/test/error").read_text() == "%ERROR 10.00 [ 20 / 200 ] exact\n"
     found = counts("score/importantaug/seed1/dev")
     assert found["ids"] == sorted(IDS) and found["speakers"] == [key[:3] for key in sorted(IDS)]
@@ -56,7 +56,7 @@ def test_what_nobody_asks_for_is_not_scored():
         ("null", 1, 0, "gone"),
     ):
         heard(Path(noisy.format(system=system, seed=seed, snr=snr, set=name)) / "text")
-    score_commands(
+    score_keywords(
         Path("data"),
         noisy.replace("{snr}/{set}", "{snr:-5|0}/{set:dev|test}/text"),
         f"of_{noisy}",
@@ -68,7 +68,7 @@ def test_what_nobody_asks_for_is_not_scored():
 def test_what_is_missing_is_wrong_and_counted():
     data_dir(Path("data/test"))
     heard(Path(HYP.format(system="a", seed=1, set="test")), IDS[:3], missing=IDS[2:6])
-    score_commands(Path("data"), HYP, OUT)
+    score_keywords(Path("data"), HYP, OUT)
     assert sum(counts("score/a/seed1/test")["raw"]["utterance_errors"]) == 6
     assert counts("score/a/seed1/test")["missing"] == IDS[2:6]
     assert rate_rows("test", read_scores(OUT)["test"], COMMON)[0]["missing"] == 4
@@ -79,24 +79,24 @@ def test_the_order_of_lines_and_empty_answers_do_not_matter():
     text = Path(HYP.format(system="a", seed=1, set="test"))
     text.parent.mkdir(parents=True)
     text.write_text("".join(f"{key} {key.split('-')[1]}\n" for key in reversed(IDS[1:])) + f"{IDS[0]}\n")
-    score_commands(Path("data"), HYP, OUT)
+    score_keywords(Path("data"), HYP, OUT)
     assert counts("score/a/seed1/test")["raw"]["utterance_errors"] == [1] + [0] * 199
 
 
 def test_only_what_changed_is_scored_again():
     data_dir(Path("data/test"))
     texts = [heard(Path(HYP.format(system=system, seed=1, set="test"))) for system in "ab"]
-    score_commands(Path("data"), HYP, OUT)
+    score_keywords(Path("data"), HYP, OUT)
     records = [Path(f"score/{system}/seed1/test/step.json") for system in "ab"]
     before = [record.stat().st_mtime_ns for record in records]
     heard(texts[1], IDS[:1])
-    score_commands(Path("data"), HYP, OUT)
+    score_keywords(Path("data"), HYP, OUT)
     after = [record.stat().st_mtime_ns for record in records]
     assert after[0] == before[0] and after[1] > before[1]
     assert Path("score/b/seed1/test/error").read_text() == "%ERROR 0.50 [ 1 / 200 ] exact\n"
     # Other references are other scores.
     (Path("data/test/text")).write_text("".join(f"{key} bird\n" for key in sorted(IDS)))
-    score_commands(Path("data"), HYP, OUT)
+    score_keywords(Path("data"), HYP, OUT)
     assert Path("score/a/seed1/test/error").read_text() == "%ERROR 100.00 [ 200 / 200 ] exact\n"
 
 
@@ -106,7 +106,7 @@ def test_ready_made_noisy_sets_have_a_data_directory_for_each_snr():
     for name in ("test_qut", "test_musan"):
         ids = IDS[:50] if name == "test_musan" else IDS
         heard(Path(f"noisy/a/seed1/-12.5/{name}/text"), ids[:1], ids=ids)
-    score_commands(Path("data"), "noisy/{system}/seed{seed}/{snr}/{set}/text", "out/{system}/seed{seed}/{snr}/{set}")
+    score_keywords(Path("data"), "noisy/{system}/seed{seed}/{snr}/{set}/text", "out/{system}/seed{seed}/{snr}/{set}")
     assert Path("out/a/seed1/-12.5/test_musan/error").read_text() == "%ERROR 2.00 [ 1 / 50 ] exact\n"
     assert Path("out/a/seed1/-12.5/test_qut/error").read_text() == "%ERROR 0.50 [ 1 / 200 ] exact\n"
 
@@ -125,20 +125,20 @@ def test_patterns_that_cannot_be(hyp: str, out: str, message: str):
     for seed in (1, 2):
         heard(Path(HYP.format(system="a", seed=seed, set="test")))
     with pytest.raises(InputError, match=message):
-        score_commands(Path("data"), hyp, out)
+        score_keywords(Path("data"), hyp, out)
 
 
 def test_bad_tables_are_one_sentence_and_leave_no_score():
     text = heard(Path(HYP.format(system="a", seed=1, set="test")))
     data_dir(Path("data/test"), IDS[1:])
-    with pytest.raises(InputError, match=f"has {IDS[0]}, unknown to data/test/text; decode that set again"):
-        score_commands(Path("data"), HYP, OUT)
+    with pytest.raises(InputError, match=f"has {IDS[0]}, unknown to the references; decode their set again"):
+        score_keywords(Path("data"), HYP, OUT)
     Path("data/test/text").write_text("a-1 stop it\n")
     with pytest.raises(InputError, match="a-1 has the text 'stop it', which is not one word"):
-        score_commands(Path("data"), HYP, OUT)
+        score_keywords(Path("data"), HYP, OUT)
     Path("data/test/text").write_text("a-1 stop\n")
     with pytest.raises(InputError, match="utt2spk has no line for a-1"):
-        score_commands(Path("data"), HYP, OUT)
+        score_keywords(Path("data"), HYP, OUT)
     assert not Path("score").exists() and text.exists()
 
 
@@ -149,7 +149,7 @@ def test_planted_differences_are_found_and_their_sign_counted_by_seed():
         scored(Path(f"score/importantaug/seed{seed}/test"), spread(22 if seed == 3 else 10))
     (item,) = [
         item
-        for item in comparisons("test", read_scores(OUT)["test"], ["null"], COMMON)
+        for item in comparisons("test", read_scores(OUT)["test"], [("importantaug", "null")], COMMON)
         if item["system"] == "importantaug"
     ]
     assert item["differences"] == [-5.0, -5.0, 1.0] and item["difference"] == -3.0

@@ -1,0 +1,143 @@
+"""What the tables of a report select from: the result rows of one corpus, and rows that are made of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from salience.registry import Registry
+from salience.report.cells import distinct, points, rate
+from salience.scoring.specification import Row
+
+
+@dataclass(frozen=True)
+class Part:
+    """What results.json has of one corpus, synthetic or real.
+
+    Args:
+        rows: Its rows.
+        comparisons: Its comparisons.
+        run: What made it.
+        metric: Error rate by which systems are compared.
+    """
+
+    rows: Sequence[Row]
+    comparisons: Sequence[Row]
+    run: Row
+    metric: str
+
+    @property
+    def normaliser(self) -> str | None:
+        """The normaliser that systems are compared under: the last one, of which raw ones come first."""
+        return next(reversed([name for name in distinct(self.rows, "normaliser") if name is not None]), None)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What titles, notes and conditions can say in braces; the noisy sets by what their noise is, too."""
+        named = {"metric": self.metric, "METRIC": self.metric.upper(), "normaliser": self.normaliser, "run": self.run}
+        return {**self.run.get("noisy_sets", {}), **named}
+
+    def values(self, name: str) -> list[Any]:
+        """The values of a field of the rows, in their order."""
+        return [value for value in distinct(self.rows, name) if value is not None]
+
+    def resolved(self, where: Mapping[Any, Any]) -> dict[Any, Any]:
+        """A condition with what it has in braces put in."""
+        names = self.names
+
+        def put_in(value: Any) -> Any:
+            if isinstance(value, list):
+                return [put_in(one) for one in value]
+            return names.get(value[1:-1], value) if isinstance(value, str) and value.startswith("{") else value
+
+        return {key: put_in(value) for key, value in where.items()}
+
+
+FRAMES: Registry[Callable[[Part], list[Row]]] = Registry("source of a table's rows")
+
+BOUNDS = {"at_most": "at most", "at_least": "at least", "above": "above", "below": "below"}
+
+
+@FRAMES.register("rows")
+def _rows(part: Part) -> list[Row]:
+    return list(part.rows)
+
+
+@FRAMES.register("comparisons")
+def _comparisons(part: Part) -> list[Row]:
+    return list(part.comparisons)
+
+
+@FRAMES.register("with-paper")
+def _with_paper(part: Part) -> list[Row]:
+    """The rows, each with a figure of the paper followed by that as a row of the system `<system>, paper`."""
+    found: list[Row] = []
+    for row in part.rows:
+        found.append(row)
+        if row["paper"] is not None:
+            found.append({**row, "system": f"{row['system']}, paper", "value": row["paper"], "seeds": ["1 training"]})
+    return found
+
+
+@FRAMES.register("with-totals")
+def _with_totals(part: Part) -> list[Row]:
+    """The rows; those of no accent have the sum of the paper's figures of all accents."""
+    sums: dict[str, float] = {}
+    for row in part.rows:
+        if row["accent"] is not None and row["paper"] is not None:
+            sums[row["metric"]] = round(sums.get(row["metric"], 0) + row["paper"], 1)
+    return [{**row, "paper": sums.get(row["metric"])} if row["accent"] is None else row for row in part.rows]
+
+
+@FRAMES.register("seeds")
+def _seeds(part: Part) -> list[Row]:
+    """A row for each seed of the rows, then one for the figure of the paper."""
+    measured = [
+        {**row, "seed": seed, "value": value}
+        for row in part.rows
+        for seed, value in zip(row["seeds"], row.get("values", ()), strict=False)
+    ]
+    return measured + [
+        {**row, "seed": "the paper", "value": row["paper"]} for row in part.rows if row["paper"] is not None
+    ]
+
+
+@FRAMES.register("sizes")
+def _sizes(part: Part) -> list[Row]:
+    """How large the sets of the run are, beside those of the paper's corpus: metric, value, paper."""
+    sizes = part.run.get("sizes") or {}
+    official = sizes.get("official", {})
+    found = []
+    for name, value in sizes.items():
+        if isinstance(value, (int, float)):
+            paper = official.get(name)
+            share = 100 * value / paper if paper and paper != value else None
+            recordings = sizes.get(f"{name}_recordings")
+            found.append(
+                {"metric": name, "value": value, "paper": paper, "share": share, "sizes": sizes}
+                | {"recordings": recordings, "paper_recordings": official.get(f"{name}_recordings")}
+            )
+    return found
+
+
+@FRAMES.register("aims")
+def _aims(part: Part) -> list[Row]:
+    """The rows and comparisons with an aim, in its order: its name, the aim, what was measured, whether it is reached."""
+    found = []
+    for item in sorted(
+        (item for item in (*part.rows, *part.comparisons) if item.get("aim")), key=lambda item: item["aim"]["place"]
+    ):
+        aim = item["aim"]
+        measured = item["difference"] if "difference" in item else item["value"]
+        bound = next(name for name in BOUNDS if name in aim)
+        gap = measured - aim[bound] if bound in ("at_most", "below") else aim[bound] - measured
+        reached = gap <= 0 if bound.startswith("at_") else gap < 0
+        found.append(
+            {
+                **item,
+                "quantity": aim["name"],
+                "aim": f"{BOUNDS[bound]} {rate(aim[bound])}",
+                "value": measured,
+                "reached": "yes" if reached else f"no, by {points(gap)}",
+            }
+        )
+    return found
