@@ -93,11 +93,10 @@ def test_both_networks_answer_as_the_published_ones(tmp_path, published, caplog)
             )
         torch.testing.assert_close(generator(decibels), x[:, 0])
     for line in (
-        "dense layers are classifier.fc1.weight classifier.fc2.weight classifier.out.1.weight",
+        "dense layers: classifier.fc1.weight classifier.fc2.weight classifier.out.1.weight",
         "not used: classifier.spec_augment_transform.0.window optimizer_state_dict",
-        "recorded: epoch 81",
-        "recorded: best_dev_loss 0.25",
-        "recorded: optimizer_state_dict step 3",
+        "epoch: 81",
+        "best_dev_loss: 0.25",
     ):
         assert line in caplog.text
 
@@ -177,8 +176,8 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, published, old):
         convert(tmp_path / "bad.pt", tmp_path / "out")
     assert (
         str(refused.value)
-        == f"{tmp_path}/bad.pt holds more than weights (posix.system), which could run any code and is not loaded; "
-        "get the file from its authors again"
+        == f"{tmp_path}/bad.pt is no PyTorch checkpoint: it holds more than weights (posix.system), which could run any "
+        "code and is not loaded; get the file from its authors again"
     )
     assert not target.exists() and not (tmp_path / "out").exists()
     # It would have run.
@@ -191,16 +190,18 @@ def test_no_checkpoint_is_one_sentence(tmp_path, content):
     (tmp_path / "bad.pt").write_bytes(content)
     with pytest.raises(InputError) as refused:
         convert(tmp_path / "bad.pt", tmp_path / "out")
-    assert str(refused.value) == f"{tmp_path}/bad.pt is no PyTorch checkpoint; get the file from its authors again"
+    told = str(refused.value)
+    assert told.startswith(f"{tmp_path}/bad.pt is no PyTorch checkpoint") and "\n" not in told
+    assert told.endswith("; get the file from its authors again")
 
 
 def test_a_cut_download_and_a_folder_and_nothing(tmp_path, published):
     torch.save(published, tmp_path / "bad.pt")
     (tmp_path / "bad.pt").write_bytes((tmp_path / "bad.pt").read_bytes()[:100_000])
     for path in (tmp_path / "bad.pt", tmp_path):
-        with pytest.raises(InputError, match="is no PyTorch checkpoint"):
+        with pytest.raises(InputError, match="is no PyTorch checkpoint|cannot be read"):
             convert(path, tmp_path / "out")
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="none.pt does not exist"):
         convert(tmp_path / "none.pt", tmp_path / "out")
 
 
