@@ -65,8 +65,9 @@ fi
 if begin 2 "waveforms of each set in one file"; then
     needs "$data/words" 1
     mixtures=$(for name in $noisy_sets; do for snr in $snrs; do echo "$name/$snr"; done; done)
-    $train_cmd "$dump/log/pack.log" pack_waveforms.py --data "$data" --out "$dump" \
-        --sets "train dev test noise_train noise_test $(present "$mixtures")" --long "$(present noise_other)" \
+    $train_cmd "$dump/log/pack.log" pack_waveforms.py --data "$data" --out "$dump" --pad true \
+        --sets "train dev test noise_train noise_test $(present "$mixtures")" --check-space "$check_space"
+    $train_cmd "$dump/log/pack_noise.log" pack_waveforms.py --data "$data" --out "$dump" --sets "$(present noise_other)" \
         --check-space "$check_space"
 fi
 

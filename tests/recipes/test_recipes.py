@@ -389,8 +389,8 @@ def test_chunks_stay_within_their_disk_and_are_learnt_from_once(projects, tmp_pa
     assert [entry["phase"] for entry in history if "loss" in entry] == [1] * 3 + [2] * 3 + [3] * 3
     updates = [entry["update"] for entry in history if "loss" in entry]
     assert updates == sorted(set(updates))
-    assert len((dump / "unlabelled/chunks").read_text().splitlines()) == 3
-    assert [path.name for path in (dump / "unlabelled").glob("chunk0*")] == ["chunk0003"]
+    assert json.loads((dump / "unlabelled_chunk/step.json").read_text())["config"]["chunk"][:2] == [size, 3]
+    assert not (dump / "unlabelled").exists()
 
 
 @of("librispeech_edacc")

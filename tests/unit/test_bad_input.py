@@ -133,7 +133,7 @@ OPTIONS = {
         "realisations": "1 2",
         "audio": "true",
     },
-    "pack_waveforms": {"data": "data", "sets": "train", "long": "dev", "out": "new"},
+    "pack_waveforms": {"data": "data", "sets": "train", "pad": "true", "out": "new"},
 }
 
 

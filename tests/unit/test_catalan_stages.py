@@ -28,9 +28,9 @@ PROGRAMS = {
     "prepare_vocabulary.py": "", "decode_wav2vec.py": "", "map_saliency.py": "", "mask_features.py": "",
     "score_words.py": "", "collect_results.py": "", "draw_wav2vec.py": "", "report_results.py": "",
     # Two chunks of three clips.
-    "decode_chunks.py": """[ -n "${only:-}" ] || exit 0
-mkdir -p dump/mini/unlabelled/chunk000$only
-sed -n "$((3 * only - 2)),$((3 * only))p" data/mini/unlabelled/utt2spk > dump/mini/unlabelled/chunk000$only/utterances
+    "pack_waveforms.py": """[ -n "${only:-}" ] || exit 0
+mkdir -p dump/mini/unlabelled_chunk
+sed -n "$((3 * only - 2)),$((3 * only))p" data/mini/unlabelled/utt2spk > dump/mini/unlabelled_chunk/utterances
 """,
 }  # fmt: skip
 KINDS = [f"{kind}_{part}" for kind in ("labelled", "accent", "gender") for part in ("train", "dev", "test")]
@@ -201,7 +201,7 @@ def test_what_no_start_and_no_variant_needs_is_passed(recipe: Recipe) -> None:
     recipe.starts("spanish: mine")
     options = ["--starts", "random spanish", "--variant-start", "spanish", "--variants", "plain specaugment"]
     assert [
-        call["--sets"] for call in recipe.called("decode_chunks.py", "2", *options) if "--together" not in call
+        call["--sets"] for call in recipe.called("pack_waveforms.py", "2", *options) if "--together" not in call
     ] == []
     assert {call[0] for call in recipe.run("3", *options)} == {"check_start.py", "train_wav2vec_classifier.py"}
     assert "nothing is pretrained: neither --starts nor --variant-start names own" in recipe.said
@@ -243,7 +243,7 @@ def test_chunks_are_learnt_from_once_until_an_option_changes(recipe: Recipe) -> 
 
     # Another size of the model, then other clips: all again, and why.
     conf.write_text(conf.read_text() + "size: base\n")
-    assert recipe.called("decode_chunks.py", "2", *words)[0]["--together"] == "labelled"
+    assert recipe.called("pack_waveforms.py", "2", *words)[0]["--together"] == "labelled"
     assert len(recipe.called("pretrain_wav2vec.py", "3", *words)) == 2
     assert f"done again, because what it comes from changed: {chunks}" in recipe.said
     assert re.search("^> size: base", recipe.said, re.MULTILINE)

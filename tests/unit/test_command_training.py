@@ -91,9 +91,9 @@ def trained(tmp_path_factory):
     (folder / "settings.yaml").write_text(yaml.safe_dump({"training": TRAINING}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run_program(
-            patch, "pack_waveforms", data="data", out="dump", sets="train dev test noise_train", long="noise_other"
-        )
+        sets = "train dev test noise_train"
+        run_program(patch, "pack_waveforms", data="data", out="dump", sets=sets, pad="true")
+        run_program(patch, "pack_waveforms", data="data", out="dump", sets="noise_other")
         learn(patch, "baseline")
         run_program(
             patch,
@@ -428,12 +428,15 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
     write_table(recipe / "data/test_other/noise", dict.fromkeys(read_table(recipe / "data/test/text"), "long 47999"))
     assert "ends before the utterance does" in refused(capsys, decode)
     for name, size, words in (
-        ("long", 16001, "more than the 16000 of a command"),
+        ("long", 16001, "more than the 16000 of a keyword"),
         ("short", 256, "too few for one window"),
     ):
         write_data_dir(recipe / "data" / name, [utterance(recipe, f"{name}-clip", np.full(size, 0.1), "low")])
         assert words in refused(
-            capsys, lambda name=name: run_program(monkeypatch, "pack_waveforms", data="data", out="dump", sets=name)
+            capsys,
+            lambda name=name: run_program(
+                monkeypatch, "pack_waveforms", data="data", out="dump", sets=name, pad="true"
+            ),
         )
         assert not (recipe / "dump" / name / "signals.npy").exists() and not list((recipe / "dump" / name).glob(".*"))
 

@@ -17,8 +17,7 @@ from salience.corpora.labels import read_labels
 from salience.corpora.synthetic import common_voice as mini_common_voice
 from salience.corpora.synthetic import common_voice_catalan as mini_catalan
 from salience.corpora.synthetic import espeak
-from salience.data import chunks
-from salience.data.chunks import chunk_folders
+from salience.data import packed
 from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.normalisers import normaliser
 from salience.data.packed import read_packed
@@ -29,8 +28,7 @@ from salience.errors import InputError
 from salience.files import used_bytes
 
 prepare = program("egs/cv_ca/local/prepare_sets.py").main
-decode_program = program("local/decode_chunks.py")
-decode = decode_program.decode_chunks
+decode = program("local/pack_waveforms.py").pack_waveforms
 
 GENERATIONS = {
     # Columns, and how a man from Lleida and a woman from Palma fill them.
@@ -39,17 +37,10 @@ GENERATIONS = {
     "accents": (mini_catalan.OLD_COLUMNS,
                 {"gender": "male", "accents": "nord-occidental"}, {"gender": "female", "accents": "balear"}),
     "variant": ((*mini_catalan.OLD_COLUMNS, "variant"),
-                {"gender": "male", "variant": "Nord-Occidental"},
-                {"gender": "female", "accents": "balear", "variant": "Balear"}),
+                {"gender": "male", "variant": "Nord-Occidental"}, {"gender": "female", "accents": "balear", "variant": "Balear"}),
     "newest": (mini_common_voice.COLUMNS,
-               {"gender": "male_masculine", "variant": "ca-nwestern"},
-               {"gender": "female_feminine", "variant": "ca-balear"}),
+               {"gender": "male_masculine", "variant": "ca-nwestern"}, {"gender": "female_feminine", "variant": "ca-balear"}),
 }  # fmt: skip
-
-
-def read_chunks(folder):
-    """The packed signals of a set, one for each chunk that is there."""
-    return [read_packed(path) for path in chunk_folders(folder)]
 
 
 def release(
@@ -319,8 +310,8 @@ def test_any_speech_may_join_the_unlabelled(mini: Path, sets: Path, tmp_path: Pa
     for name in ("labelled_train", "accent_train"):
         assert contents(tmp_path / f"data/{name}") == contents(sets / name)
     decode(tmp_path / "data", tmp_path / "dump", "unlabelled")
-    packed = read_packed(tmp_path / "dump/unlabelled")
-    counts = dict(zip(packed.ids, packed.samples, strict=True))
+    joint = read_packed(tmp_path / "dump/unlabelled")
+    counts = dict(zip(joint.ids, joint.samples, strict=True))
     assert counts.keys() == joined.keys() and counts["my_speech-s-1"] == 32000
 
 
@@ -353,8 +344,7 @@ def test_a_clip_of_two_releases_is_taken_once_and_its_sentence_counts(tmp_path: 
 def test_who_states_two_accents_or_genders_has_none(tmp_path: Path) -> None:
     people = [
         {"client_id": person(n), "variant": v, "gender": g}
-        for n in range(1, 7)
-        for v, g in (("ca-central", "male_masculine"), ("ca-balear", "female_feminine"))[n % 2 : n % 2 + 1]
+        for n in range(1, 7) for v, g in (("ca-central", "male_masculine"), ("ca-balear", "female_feminine"))[n % 2 : n % 2 + 1]
     ]  # fmt: skip
     torn = [
         {"client_id": person(50), "variant": "ca-central", "gender": "male"},
@@ -476,44 +466,26 @@ def test_what_left_no_clip_is_said(tmp_path: Path) -> None:
         prepare(tmp_path / "data", tmp_path, labelled_tables="dev")
 
 
-# Decoding.
-
-
-@pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Names of the chunks that are decoded."""
-    done: list[str] = []
-    original = decode_program.decode
-
-    def spy(chunk: object, rate: int) -> None:
-        original(chunk, rate)
-        done.append(chunk.folder.name)  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(decode_program, "decode", spy)
-    yield done
+# Packing.
 
 
 def test_whole_set_reads_as_packed_and_sounds_the_same(sets: Path, tmp_path: Path) -> None:
-    decode(sets, tmp_path / "dump", "accent_test")
-    packed = read_packed(tmp_path / "dump/accent_test")
+    decode(sets, tmp_path / "dump", "accent_test", int16=True)
+    found = read_packed(tmp_path / "dump/accent_test")
     utterances = read_data_dir(sets / "accent_test")
-    assert packed.ids == [u.id for u in utterances] and packed.signals.dtype == np.int16
-    signal = packed.signals[packed.starts[1] : packed.starts[1] + packed.samples[1]]
+    assert found.ids == [u.id for u in utterances] and found.signals.dtype == np.int16
+    signal = found.signals[found.starts[1] : found.starts[1] + found.samples[1]]
     assert np.abs(signal / 32768 - read_audio(utterances[1].audio, 16000)).max() <= 1 / 32768
 
 
 def test_chunks_hold_each_clip_once_and_many_speakers(sets: Path, tmp_path: Path) -> None:
-    decode(sets, tmp_path / "dump", "accent_train", chunk=7)
-    parts = read_chunks(tmp_path / "dump/accent_train")
-    ids = [key for part in parts for key in part.ids]
-    assert sorted(ids) == sorted(read_table(sets / "accent_train/utt2spk")) and len(set(ids)) == len(ids)
-    assert {len(part) for part in parts[:-1]} == {7} and len({key[:16] for key in parts[0].ids}) > 3
-    listed = [line.split() for line in (tmp_path / "dump/accent_train/chunks").read_text().splitlines()]
-    assert [int(count) for _, count, _ in listed] == [len(part) for part in parts]
-    # Another size leaves nothing of this one behind.
-    decode(sets, tmp_path / "dump", "accent_train")
-    assert chunk_folders(tmp_path / "dump/accent_train") == [tmp_path / "dump/accent_train"]
-    assert not list((tmp_path / "dump/accent_train").glob("chunk*"))
+    known, parts = read_table(sets / "accent_train/utt2spk"), []
+    for number in range(1, -(-len(known) // 7) + 1):
+        decode(sets, tmp_path / "dump", "accent_train", chunk=7, only=number)
+        parts.append(read_packed(tmp_path / "dump/accent_train_chunk").ids)
+    ids = [key for part in parts for key in part]
+    assert sorted(ids) == sorted(known) and len(set(ids)) == len(ids)
+    assert {len(part) for part in parts[:-1]} == {7} and len({key[:16] for key in parts[0]}) > 3
 
 
 def test_sets_together_share_their_signals(sets: Path, tmp_path: Path) -> None:
@@ -525,14 +497,14 @@ def test_sets_together_share_their_signals(sets: Path, tmp_path: Path) -> None:
         assert np.array_equal(one.signals[a : a + n], other.signals[b : b + n])
 
 
-def test_bound_refuses_before_anything_is_decoded(sets: Path, tmp_path: Path, quiet: list[str]) -> None:
-    with pytest.raises(InputError, match=r"need about 0\.\d+ GB .* more than --max-disk-gb 1e-06; raise it") as caught:
-        decode(sets, tmp_path / "dump", "accent_train", chunk=5, max_disk_gb=1e-6)
-    assert "a chunk at a time with --only" in str(caught.value) and not quiet
+def test_bound_refuses_before_anything_is_decoded(sets: Path, tmp_path: Path) -> None:
     for options, way in (
-        ({"chunk": 5, "only": 1}, r"; raise it, or lower --chunk 5$"),
-        ({}, r"; raise it, or decode a part at a time with --chunk$"),
-        ({"together": "labelled"}, r"; raise it, or make the sets smaller \(train_limit, .* in conf/data.yaml\)$"),
+        (
+            {},
+            r"need about 0\.\d+ GB .* more than --max-disk-gb 1e-06; raise it, or take a part at a time with --chunk$",
+        ),
+        ({"chunk": 5}, r"; raise it, or lower --chunk$"),
+        ({"together": "labelled"}, r"; raise it, or make the sets smaller$"),
     ):
         with pytest.raises(InputError, match=way):
             decode(sets, tmp_path / "dump", "accent_train", max_disk_gb=1e-6, **options)
@@ -541,10 +513,9 @@ def test_bound_refuses_before_anything_is_decoded(sets: Path, tmp_path: Path, qu
 
 def test_bound_holds_while_chunks_take_turns(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dump = tmp_path / "dump"
-    decode(sets, dump, "accent_train", chunk=5)
-    whole = used_bytes(dump)
+    decode(sets, dump, "accent_train", int16=True)
+    bound = used_bytes(dump) / 3
     shutil.rmtree(dump)
-    bound = whole / 4
     most = 0
 
     def measured(*given: object) -> object:
@@ -553,47 +524,19 @@ def test_bound_holds_while_chunks_take_turns(sets: Path, tmp_path: Path, monkeyp
         most = max(most, used_bytes(dump))
         return (publish if isinstance(given[0], Path) else read_utterance)(*given)
 
-    publish, read_utterance = chunks.publish, chunks.read_utterance
-    monkeypatch.setattr(chunks, "publish", measured)
-    monkeypatch.setattr(chunks, "read_utterance", measured)
-    heard: set[str] = set()
-    numbers = len(read_table(sets / "accent_train/utt2spk")) // 5
-    for number in range(1, numbers + 1):
-        decode(sets, dump, "accent_train", chunk=5, only=number, max_disk_gb=bound / 1e9)
+    publish, read_utterance = packed.publish, packed.read_utterance
+    monkeypatch.setattr(packed, "publish", measured)
+    monkeypatch.setattr(packed, "read_utterance", measured)
+    for number in range(1, len(read_table(sets / "accent_train/utt2spk")) // 5 + 1):
+        decode(sets, dump, "accent_train", int16=True, chunk=5, only=number, max_disk_gb=bound / 1e9)
         assert most <= bound and used_bytes(dump) <= bound
-        (part,) = read_chunks(dump / "accent_train")
-        assert not heard & set(part.ids)
-        heard |= set(part.ids)
     # Five clips of 0.6 s or more were seen as they were written.
     assert most > 5 * 0.6 * 2 * 16000
     # What else lies there counts too.
     (dump / "maps").mkdir()
     (dump / "maps/big").write_bytes(bytes(int(bound)))
     with pytest.raises(InputError, match="of others, more than"):
-        decode(sets, dump, "accent_train", chunk=5, only=1, max_disk_gb=bound / 1e9)
-
-
-def test_interrupted_run_goes_on_at_its_chunk(
-    sets: Path, tmp_path: Path, quiet: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spied = decode_program.decode
-
-    def dies_at_the_third(chunk: object, rate: int) -> None:
-        if len(quiet) == 2:
-            raise KeyboardInterrupt
-        spied(chunk, rate)
-
-    monkeypatch.setattr(decode_program, "decode", dies_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        decode(sets, tmp_path / "dump", "accent_train", chunk=5)
-    monkeypatch.setattr(decode_program, "decode", spied)
-    decode(sets, tmp_path / "dump", "accent_train", chunk=5)
-    assert len(quiet) == len(set(quiet)) == len(chunk_folders(tmp_path / "dump/accent_train"))
-    decode(sets, tmp_path / "alone", "accent_train", chunk=5)
-    for one, other in zip(
-        read_chunks(tmp_path / "dump/accent_train"), read_chunks(tmp_path / "alone/accent_train"), strict=True
-    ):
-        assert one.ids == other.ids and np.array_equal(one.signals, other.signals)
+        decode(sets, dump, "accent_train", int16=True, chunk=5, max_disk_gb=bound / 1e9)
 
 
 def test_clips_longer_than_planned_do_not_break_the_bound(sets: Path, tmp_path: Path) -> None:
@@ -609,11 +552,10 @@ def test_clips_longer_than_planned_do_not_break_the_bound(sets: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": 1}, "needs --chunk"),
         ({"chunk": 5, "only": 99}, "so there is no --only 99"),
         ({"chunk": 5, "together": "x"}, "cannot be used together"),
     ],
 )
-def test_bad_options_of_decoding(sets: Path, tmp_path: Path, options: dict, message: str) -> None:
+def test_bad_options_of_packing(sets: Path, tmp_path: Path, options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         decode(sets, tmp_path / "dump", "accent_test", **options)

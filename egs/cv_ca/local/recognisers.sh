@@ -84,8 +84,9 @@ classifier_trainings() { # classifier_trainings <labels> <"" or _random>: a line
     done <<< "$classifiers"
 }
 
-decode_clips() { # decode_clips <option of decode_chunks.py ...>
-    $train_cmd "$dump/log/decode.log" decode_chunks.py --data "$data" --out "$dump" --max-disk-gb "$max_disk_gb" --seed "$seed" "$@"
+decode_clips() { # decode_clips <option of pack_waveforms.py ...>
+    $train_cmd "$dump/log/decode.log" pack_waveforms.py --data "$data" --out "$dump" --int16 true \
+        --max-disk-gb "$max_disk_gb" --check-space "$check_space" --seed "$seed" "$@"
 }
 
 pretrain() { # pretrain <log name> <option of pretrain_wav2vec.py ...>

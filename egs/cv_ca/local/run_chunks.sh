@@ -29,11 +29,9 @@ run_chunks() { # run_chunks <settings> <clips in a chunk> <folder of the model>
 }
 
 decode_chunk() { # decode_chunk <number> <clips in a chunk>: this chunk in the place of the one before, as the set unlabelled_chunk
-    local name
-    name=unlabelled/$(printf 'chunk%04d' "$1")
+    rm -rf "$dump/unlabelled" # all clips, of an earlier run without chunks
     decode_clips --sets unlabelled --chunk "$2" --only "$1"
-    subset_data_dir.sh --utt-list "$dump/$name/utterances" "$data/unlabelled" "$data/unlabelled_chunk" > /dev/null
-    ln -sfn "$name" "$dump/unlabelled_chunk"
+    subset_data_dir.sh --utt-list "$dump/unlabelled_chunk/utterances" "$data/unlabelled" "$data/unlabelled_chunk" > /dev/null
 }
 
 chunk_origin() { # chunk_origin <settings> <clips in a chunk>: what the models come from: their clips are no longer there to be compared

@@ -1,8 +1,10 @@
 """Whole sets of short recordings as one array in a file: read once, kept in memory, cut into batches by indexing."""
 
-import shutil
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,21 @@ import numpy as np
 from salience.audio import audio_info
 from salience.data.directories import read_data_dir
 from salience.data.records import Utterance
-from salience.data.signals import read_utterance
+from salience.data.signals import TOLERANCE, read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.files import foreign, publish, room_for, temporary_name
 from salience.progress import bar
+from salience.randomness import generator
 from salience.steps import audio_fingerprint
 
 INT16 = 32768.0
+HEADER = 128
+"""Bytes of the header of signals.npy."""
+LINE = 128
+"""Bytes, at most, of a line of `utterances`, and of what a record takes for an utterance."""
+RECORD = 4096
+"""Bytes, at most, of the rest of a record."""
 
 
 @dataclass(frozen=True)
@@ -43,61 +52,101 @@ class Packed:
         return self.signals.reshape(len(self), width)
 
 
-def pack(folder: Path, utterances: Sequence[Utterance], rate: int, width: int | None = None, shortest: int = 1) -> None:
+def pack(
+    folder: Path,
+    utterances: Sequence[Utterance],
+    rate: int,
+    width: int | None = None,
+    shortest: int = 1,
+    int16: bool = False,
+) -> None:
     """Write folder/signals.npy and folder/utterances, a table of first sample and number of samples.
 
-    With a `width`, each utterance takes so many samples, and a longer one is
-    an InputError, as is one with less than `shortest`.  16-bit recordings
-    stay 16-bit integers.
+    The array is written once, under a temporary name, so that the disk never
+    holds more than in the end.
+
+    Args:
+        folder: Folder of the set.
+        utterances: Utterances of the set.
+        rate: Sampling rate of the array in Hz.
+        width: Samples that each utterance takes, padded with zeros; a longer one is an InputError.
+        shortest: Samples; an utterance with fewer is an InputError.
+        int16: Store 16-bit integers whatever the recordings are; 16-bit recordings always stay that.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kind = _kind(utterances)
-    counts = {}
-    # Appended to as it is read: the sum of the lengths is not known before.
-    temporary, raw = temporary_name(folder / "signals.npy"), temporary_name(folder / "signals.raw")
+    kind = _kind(utterances, int16)
+    counts, place = {}, 0
+    temporary = temporary_name(folder / "signals.npy")
     try:
         with room_for(folder / "signals.npy"):
-            with open(raw, "wb") as handle:
-                place = 0
+            with open(temporary, "wb") as handle:
+                handle.seek(HEADER)
                 for utterance in bar(utterances, f"packing {folder.name}"):
                     signal = read_utterance(utterance, rate)
-                    if width is not None and len(signal) > width:
-                        raise InputError(
-                            f"{utterance.audio} has {len(signal)} samples at {rate} Hz, more than the {width} of a"
-                            f" command; cut it or remove {utterance.id}"
-                        )
-                    if len(signal) < shortest:
-                        raise InputError(
-                            f"{utterance.audio} has {len(signal)} samples at {rate} Hz, too few for one window; remove"
-                            f" {utterance.id}"
-                        )
+                    _check_length(utterance, len(signal), rate, width, shortest)
                     counts[utterance.id] = f"{place} {len(signal)}"
-                    if kind is np.int16:
+                    if kind == np.int16:
                         signal = np.clip(np.rint(signal * INT16), -INT16, INT16 - 1)
-                    if width is not None:
-                        signal = np.pad(signal, (0, width - len(signal)))
+                    signal = np.pad(signal, (0, (width or len(signal)) - len(signal)))
                     handle.write(signal.astype(kind).tobytes())
                     place += len(signal)
-            # Not through a memory map: on a full disk that ends in a signal instead of an error.
-            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(kind)), "fortran_order": False, "shape": (place,)}
-            with open(temporary, "wb") as handle, open(raw, "rb") as signals:
-                np.lib.format.write_array_header_1_0(handle, header)
-                shutil.copyfileobj(signals, handle)
+                handle.seek(0)
+                handle.write(_header(place, kind))
+            write_table(folder / "utterances", counts)
             publish(temporary, folder / "signals.npy")
     finally:
-        raw.unlink(missing_ok=True)
         temporary.unlink(missing_ok=True)
-    write_table(folder / "utterances", counts)
 
 
-def packed_bytes(utterances: Sequence[Utterance], rate: int, width: int | None = None) -> int:
-    """What the file of these utterances will take, if their durations are right."""
-    samples = sum(width or round(utterance.duration * rate) for utterance in utterances)
-    return samples * np.dtype(_kind(utterances)).itemsize
+def _check_length(utterance: Utterance, samples: int, rate: int, width: int | None, shortest: int) -> None:
+    told = f"{utterance.audio} has {samples} samples at {rate} Hz"
+    if width is not None and samples > width:
+        raise InputError(f"{told}, more than the {width} of a keyword; cut it or remove {utterance.id}")
+    if samples < shortest:
+        raise InputError(f"{told}, too few for one window; remove {utterance.id}")
 
 
-def _kind(utterances: Sequence[Utterance]) -> type[np.generic]:
-    return np.int16 if _is_16_bit(utterances[0].audio) else np.float32
+def _header(samples: int, kind: np.dtype) -> bytes:
+    """NumPy's header of a one-dimensional array; it leaves room for any length."""
+    written = BytesIO()
+    descr = np.lib.format.dtype_to_descr(kind)
+    np.lib.format.write_array_header_1_0(written, {"descr": descr, "fortran_order": False, "shape": (samples,)})
+    assert written.tell() == HEADER
+    return written.getvalue()
+
+
+def max_bytes(utterances: Sequence[Utterance], rate: int, width: int | None = None, int16: bool = False) -> int:
+    """Most bytes that a set's files take, if the durations of its utterances are right."""
+    samples = sum(width or ceil((utterance.duration + TOLERANCE) * rate) for utterance in utterances)
+    return HEADER + samples * _kind(utterances, int16).itemsize + LINE * len(utterances) + RECORD
+
+
+def _kind(utterances: Sequence[Utterance], int16: bool) -> np.dtype:
+    return np.dtype(np.int16 if int16 or _is_16_bit(utterances[0].audio) else np.float32)
+
+
+def write_view(folder: Path, whole: Path, utterances: Iterable[Utterance]) -> None:
+    """Make `folder` read as a packed set of some of the utterances of `whole`, whose signals it links to."""
+    places = read_table(whole / "utterances")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "step.json").unlink(missing_ok=True)
+    write_table(folder / "utterances", {u.id: places[u.id] for u in utterances})
+    link = temporary_name(folder / "signals.npy")
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(whole / "signals.npy", folder))
+    os.replace(link, folder / "signals.npy")
+
+
+def chunk_of(utterances: Sequence[Utterance], size: int, number: int, seed: int) -> list[Utterance]:
+    """Deal a set's utterances to chunks of `size`, in an order drawn so that each holds many speakers; take one of them.
+
+    `number` counts from 1; one that is too high is an InputError.
+    """
+    drawn = sorted(utterances, key=lambda utterance: generator(seed, "chunk", utterance.id).random())
+    count = ceil(len(drawn) / size)
+    if number > count:
+        raise InputError(f"the set has {count} chunks of {size} clips, so there is no --only {number}")
+    return sorted(drawn[(number - 1) * size : number * size], key=lambda utterance: utterance.id.encode())
 
 
 def _is_16_bit(path: Path) -> bool:
