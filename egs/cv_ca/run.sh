@@ -121,7 +121,8 @@ if begin 5 "masks of the latent frames: those of the first epoch, and how much t
     else
         needs_maps
         mask_features.py --systems "$systems_config" --only "$masked_variants" --data "$data" --features "$dump" \
-            --maps "$exp/saliency" --task accent --sets labelled_train --out "$exp/masked" --archives masks --seed "$first_seed"
+            --maps "$exp/saliency" --task accent --sets labelled_train --out "$exp/masked" --archives masks --seed "$first_seed" \
+            --check-space "$check_space"
     fi
 fi
 
