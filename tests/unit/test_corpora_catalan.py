@@ -37,9 +37,11 @@ GENERATIONS = {
     "accents": (mini_catalan.OLD_COLUMNS,
                 {"gender": "male", "accents": "nord-occidental"}, {"gender": "female", "accents": "balear"}),
     "variant": ((*mini_catalan.OLD_COLUMNS, "variant"),
-                {"gender": "male", "variant": "Nord-Occidental"}, {"gender": "female", "accents": "balear", "variant": "Balear"}),
+                {"gender": "male", "variant": "Nord-Occidental"},
+                {"gender": "female", "accents": "balear", "variant": "Balear"}),
     "newest": (mini_common_voice.COLUMNS,
-               {"gender": "male_masculine", "variant": "ca-nwestern"}, {"gender": "female_feminine", "variant": "ca-balear"}),
+               {"gender": "male_masculine", "variant": "ca-nwestern"},
+               {"gender": "female_feminine", "variant": "ca-balear"}),
 }  # fmt: skip
 
 
@@ -344,7 +346,8 @@ def test_a_clip_of_two_releases_is_taken_once_and_its_sentence_counts(tmp_path: 
 def test_who_states_two_accents_or_genders_has_none(tmp_path: Path) -> None:
     people = [
         {"client_id": person(n), "variant": v, "gender": g}
-        for n in range(1, 7) for v, g in (("ca-central", "male_masculine"), ("ca-balear", "female_feminine"))[n % 2 : n % 2 + 1]
+        for n in range(1, 7)
+        for v, g in (("ca-central", "male_masculine"), ("ca-balear", "female_feminine"))[n % 2 : n % 2 + 1]
     ]  # fmt: skip
     torn = [
         {"client_id": person(50), "variant": "ca-central", "gender": "male"},

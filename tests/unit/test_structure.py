@@ -21,11 +21,7 @@ TOO_LONG = {
     "local/pretrain_wav2vec.py",
     "local/train_commands.py",
 }
-WITH_CLASS = {
-    "local/draw_importance.py",
-    "local/finetune_wav2vec.py",
-    "local/predict_commands.py",
-}
+WITH_CLASS = {"local/draw_importance.py", "local/finetune_wav2vec.py", "local/predict_commands.py"}
 LONG_FUNCTIONS: set[str] = set()
 SHARED: set[str] = set()
 
