@@ -79,7 +79,8 @@ class Sets:
             accents = sorted(Counter(u.accent or "?" for u in utterances).items())
             told = ", ".join(f"{accent} {count}" for accent, count in accents)
             lines.append(f"{name:<{width}} {len(utterances):>10} {speakers:>9} {hours:>7.2f}  {told}")
-        lines += ["", "Left out:", *(f"{count:>8}  {why}" for why, count in sorted(self.excluded.items()) if count)]
+        left_out = [f"{count:>8}  {why}" for why, count in sorted(self.excluded.items()) if count]
+        lines += ["", "Left out:", *(left_out or ["       0  utterances"])]
         lines += ["", "Notes:", *(f"- {note}" for note in self.notes)]
         with whole_file(out / "preparation.txt") as handle:
             handle.write("\n".join(lines) + "\n")

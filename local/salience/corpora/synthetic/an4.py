@@ -85,11 +85,10 @@ def synthesise(root: Path, seed: int = 0, test: int = 16) -> None:
             destination.parent.mkdir(parents=True, exist_ok=True)
             audio = voices.as_audio(_with_silence(samples, seed, path), seed, "an4", path)
             write_audio(destination, audio, RATE, subtype="PCM_16", format="NIST")
-        (folder / "README").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
         spoken_by = {
             f"{name} ({speaker.description})": speaker.accent for name, speaker in zip(speakers, cast, strict=True)
         }
-        voices.write_note(folder, "AN4", spoken_by)
+        voices.write_note(folder, "AN4", spoken_by, others=["README"])
 
 
 def _with_silence(samples: np.ndarray, *names: object) -> np.ndarray:

@@ -41,12 +41,12 @@ def synthesise(root: Path, seed: int = 0) -> None:
 
 
 def synthesise_pretraining(root: Path, seed: int = 0, utterances: int = 800, readers: int = 20) -> None:
-    """Write a release for the Persian mini Whisper to learn from, in train.tsv alone.
+    """Write a release to train the Persian mini Whisper on, in train.tsv alone.
 
     None of its speakers and none of its variants is in `synthesise`.  Clips
     that a collection cuts are longer than Common Voice's and have pauses: so
     every fourth of these has seven to twelve digits, and every second has
-    pauses between them.  Of long ones alone a small model hardly learns.
+    pauses between them.  On long ones alone a small model hardly learns.
     """
     sizes = {"train": (readers, -(-utterances // readers)), "dev": (0, 0), "test": (0, 0)}
     _write(root, seed, sizes, "pretraining", voices.PRETRAINING_VARIANTS, lambda text, _: text, varied=True)

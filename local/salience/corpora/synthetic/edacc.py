@@ -59,7 +59,7 @@ def synthesise(root: Path, seed: int = 0, seen: tuple[int, int] = (20, 8), unsee
                 rows.append(_questionnaire(f"EDACC-C{number:02d}-{side}", answer, speaker))
         _write_side_files(folder, rows)
         unmapped = {"(unmapped)": voices.STANDARD[0]}
-        voices.write_note(folder, "EdAcc", voices.EDACC_SEEN, voices.EDACC_UNSEEN, unmapped)
+        voices.write_note(folder, "EdAcc", voices.EDACC_SEEN, voices.EDACC_UNSEEN, unmapped, others=["README.txt"])
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,5 @@ def _write_side_files(folder: Path, rows: list[list[str]]) -> None:
         writer = csv.writer(handle)
         writer.writerow([QUESTIONS.get(column, f"Question {column}") for column in range(28)])
         writer.writerows(rows)
-    (folder / "README.txt").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
     (folder / "glm").write_text(";; no rules\n", encoding="utf-8")
     (folder / "evaluate.sh").write_text("#!/bin/sh\n# The real corpus scores with sclite here.\n", encoding="utf-8")

@@ -26,36 +26,28 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
         for name, accent in MINI_SPEAKERS.items()
     }
     takes = [(name, digit, index) for name in cast for digit in range(10) for index in range(indices)]
-    jobs = []
-    for name, digit, index in takes:
-        text, voice = cast[name].line(digits.DIGITS[digit])
-        random = generator(seed, "take", name, digit, index)
-        # A person never says a word twice alike.
-        pitch, rate = (int(random.integers(-4, 5)) + base for base in (voice.pitch, voice.rate))
-        jobs.append((text, voices.Voice(voice.name, pitch, voice.range, rate)))
+    jobs = [
+        cast[name].take(digits.DIGITS[digit], generator(seed, "take", name, digit, index))
+        for name, digit, index in takes
+    ]
     with download.whole_folder(Path(root)) as folder:
         (folder / "recordings").mkdir()
         for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
             write_audio(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")
+        genders = {"m": "male", "f": "female"}
         metadata = {
-            name: {
-                "gender": {"m": "male", "f": "female"}[cast[name].gender],
-                "accent": MINI_SPEAKERS[name],
-                "language": "english",
-            }
-            for name in cast
+            name: {"gender": genders[cast[name].gender], "accent": accent, "language": "english"}
+            for name, accent in MINI_SPEAKERS.items()
         }
         (folder / "metadata.py").write_text(
-            f'"""A python dictionary to store meta-data about the speakers."""\n\nmetadata = {metadata!r}\n',
-            encoding="utf-8",
+            f'"""A python dictionary to store meta-data about the speakers."""\n\nmetadata = {metadata!r}\n'
         )
-        (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
         spoken_by = {
             f"{accent} ({name}: {cast[name].description})": voices.FSDD_ACCENTS[accent]
             for name, accent in MINI_SPEAKERS.items()
         }
-        voices.write_note(folder, "the Free Spoken Digit Dataset", spoken_by)
+        voices.write_note(folder, "the Free Spoken Digit Dataset", spoken_by, others=["README.md"])
 
 
 def _trimmed(samples: np.ndarray) -> np.ndarray:

@@ -36,25 +36,16 @@ def synthesise(
 
 
 def synthesise_pretraining(root: Path, seed: int = 0, utterances: int = 3000, readers: int = 40) -> None:
-    """Write a LibriSpeech-format corpus for the mini Whisper to learn from, in train-clean-100 alone.
+    """Write a LibriSpeech-format corpus to train the mini Whisper on, in train-clean-100 alone.
 
     Standard American voices as in `synthesise`, but none of its speakers and
     none of its variants.  Every second utterance has pauses between its
     digits, and every second reader sounds as through a telephone (8 kHz):
-    real recordings have both, and a model that never heard them is lost there.
+    real recordings have both, and a model trained without them is lost there.
     """
-    each = -(-utterances // readers)
-    plan = {"train-clean-100": (readers, each, digits.TRAIN)}
-    _write(
-        root,
-        seed,
-        plan,
-        list(range(5001, 5001 + readers)),
-        voices.PRETRAINING_VARIANTS,
-        "pretraining",
-        utterances,
-        varied=True,
-    )
+    plan = {"train-clean-100": (readers, -(-utterances // readers), digits.TRAIN)}
+    names = list(range(5001, 5001 + readers))
+    _write(root, seed, plan, names, voices.PRETRAINING_VARIANTS, "pretraining", utterances, varied=True)
 
 
 def _write(
@@ -69,8 +60,8 @@ def _write(
 ) -> None:
     cast = voices.cast(voices.STANDARD, len(readers), seed, purpose, variants=variants)
     roles = iter(zip(readers, cast, strict=True))
-    lines: list[tuple[str, int, voices.Speaker, str]] = []
-    speaker_rows, chapter_rows = [], []
+    # Chapters by their folder; said is chapter, id, speaker, text.
+    speaker_rows, chapter_rows, said = [], {}, []
     for part, (people, each, kind) in plan.items():
         texts = digits.digit_strings(kind, seed, purpose, part)
         for reader, speaker in (next(roles) for _ in range(people)):
@@ -81,38 +72,29 @@ def _write(
             for number in range(each):
                 # Two chapters a reader, as books have them.
                 chapter = 100000 + 2 * reader + number * 2 // each
-                key = f"{reader}-{chapter}-{number % -(-each // 2):04d}"
-                lines.append((key, reader, speaker, next(texts)))
                 row = f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
-                if row not in chapter_rows[-1:]:
-                    chapter_rows.append(row)
-    lines = lines[:limit]
-    part_of = {row.split("|")[0].strip(): row.split("|")[2].strip() for row in speaker_rows}
+                chapter_rows[place := f"{part}/{reader}/{chapter}"] = row
+                said.append((place, f"{reader}-{chapter}-{number % -(-each // 2):04d}", speaker, next(texts)))
+    said = said[:limit]
     with download.whole_folder(Path(root)) as folder:
-        paused = [varied and number % 2 == 1 for number in range(len(lines))]
         spoken = speak(
-            [
-                speaker.line(text.replace(" ", ", ") if pause else text)
-                for (_, _, speaker, text), pause in zip(lines, paused, strict=True)
-            ]
+            speaker.line(text.replace(" ", ", ") if varied and number % 2 else text)
+            for number, (_, _, speaker, text) in enumerate(said)
         )
-        for (key, reader, _, text), samples in zip(lines, spoken, strict=True):
+        for (place, key, _, text), samples in zip(said, spoken, strict=True):
             recording = voices.as_audio(samples, seed, key)
-            if varied and reader % 2:
+            if varied and int(key.split("-")[0]) % 2:
                 recording = soxr.resample(soxr.resample(recording, 16000, 8000), 8000, 16000)
-            chapter_folder = folder / part_of[str(reader)] / str(reader) / key.split("-")[1]
-            chapter_folder.mkdir(parents=True, exist_ok=True)
-            write_audio(chapter_folder / f"{key}.flac", recording, 16000, subtype="PCM_16")
-            with open(chapter_folder / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8") as transcript:
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            write_audio(folder / place / f"{key}.flac", recording, 16000, subtype="PCM_16")
+            with open(folder / place / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8") as transcript:
                 transcript.write(f"{key} {text.upper()}\n")
         header = (
             "; reader | sex | part | minutes | name (here the espeak-ng voice)\n;\n"
             ";ID  |SEX| SUBSET           |MINUTES| NAME\n"
         )
         (folder / "SPEAKERS.TXT").write_text(header + "".join(speaker_rows), encoding="utf-8")
-        (folder / "CHAPTERS.TXT").write_text("".join(chapter_rows), encoding="utf-8")
+        (folder / "CHAPTERS.TXT").write_text("".join(chapter_rows.values()), encoding="utf-8")
         (folder / "BOOKS.TXT").write_text("; book | title\n1 | Digits\n", encoding="utf-8")
-        (folder / "README.TXT").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        (folder / "LICENSE.TXT").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
         standard = {f"Standard ({a.name})": a for a in voices.STANDARD}
-        voices.write_note(folder, "LibriSpeech", standard)
+        voices.write_note(folder, "LibriSpeech", standard, others=["README.TXT", "LICENSE.TXT"])

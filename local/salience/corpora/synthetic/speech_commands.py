@@ -37,10 +37,7 @@ def synthesise(root: Path, seed: int = 0) -> None:
         for word in MINI_WORDS:
             for take in range(1 + (word in twice)):
                 lists[split].append(f"{word}/{name}_nohash_{take}.wav")
-                text, voice = speaker.line(word)
-                # A person never says a word twice alike.
-                pitch, rate = (int(random.integers(-4, 5)) + base for base in (voice.pitch, voice.rate))
-                jobs.append((text, voices.Voice(voice.name, pitch, voice.range, rate)))
+                jobs.append(speaker.take(word, random))
     with download.whole_folder(Path(root)) as folder:
         for word in MINI_WORDS:
             (folder / word).mkdir()
@@ -55,9 +52,8 @@ def synthesise(root: Path, seed: int = 0) -> None:
             sound = noise.noise(kind, 20.3, RATE, seed, "speech_commands", name)
             path = folder / "_background_noise_" / f"{name}.wav"
             write_audio(path, noise.as_int16(sound), RATE, subtype="PCM_16")
-        for name in ("README.md", "LICENSE", "_background_noise_/README.md", ".DS_Store"):
-            (folder / name).write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
-        voices.write_note(folder, "Speech Commands", spoken_by)
+        others = ("README.md", "LICENSE", "_background_noise_/README.md", ".DS_Store")
+        voices.write_note(folder, "Speech Commands", spoken_by, others=others)
 
 
 def _clip(samples: np.ndarray, *names: object) -> np.ndarray:

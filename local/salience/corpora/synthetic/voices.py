@@ -1,7 +1,7 @@
 """Which espeak-ng voice stands for which accent in the synthetic corpora."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,12 @@ class Speaker:
         """The job for `espeak.speak` that makes this speaker say `text`."""
         return self.accent.spell(text), self.voice
 
+    def take(self, text: str, random: np.random.Generator) -> tuple[str, Voice]:
+        """As `line`, a little higher or lower, faster or slower: a person never says a word twice alike."""
+        spelled, voice = self.line(text)
+        pitch, rate = (int(random.integers(-4, 5)) + base for base in (voice.pitch, voice.rate))
+        return spelled, replace(voice, pitch=pitch, rate=rate)
+
     @property
     def description(self) -> str:
         """Everything needed to speak like this again."""
@@ -87,8 +93,10 @@ def cast(
     ]
 
 
-def write_note(root: Path, corpus: str, *groups: dict[str, AccentVoice]) -> None:
-    """Write SYNTHETIC.txt: what this folder is, and the voice behind each accent of `groups`."""
+def write_note(root: Path, corpus: str, *groups: dict[str, AccentVoice], others: Sequence[str] = ()) -> None:
+    """Write SYNTHETIC.txt: what this folder is, and the voice behind each accent of `groups`; `others` refer to it."""
+    for name in others:
+        (root / name).write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
     lines = [f"{label}\t{voice.name}\t{voice.is_really}\n" for group in groups for label, voice in group.items()]
     (root / "SYNTHETIC.txt").write_text(
         f"This is not {corpus}. It is a small synthetic corpus in the same on-disk format, spoken by\n"
