@@ -120,16 +120,12 @@ finetune() { # stage 6: a recogniser for each system and seed, all from the same
     needs_set asr_train
     needs "$dump/$asr_train/feats.scp" 2
     needs_maps
-    mkdir -p "$folder/log"
     start_from
-    for one in $(trained_models "$trained"); do
-        echo "--model $(quoted "$model") --system ${one%/*} --seed ${one##*seed} --out $folder/$one"
-    done > "$folder/log/trainings"
     mapfile -t settings < <(recogniser_settings finetune)
-    # shellcheck disable=SC2046,SC2086
-    in_array "$folder/log/finetune" "$folder/log/trainings" $(trainings) -- $launcher finetune.py --recogniser "$recogniser" \
-        "${settings[@]}" --systems "$systems_config" --data "$data" --features "$dump" --maps "$exp/saliency" --masked "$exp/masked" \
-        --masks "$masks" --train-set "$asr_train" --dev-set asr_dev --ngpu "$ngpu"
+    train_array "$folder/log/finetune" "$(for one in $(trained_models "$trained"); do
+        echo "--model $(quoted "$model") --system ${one%/*} --seed ${one##*seed} --out $folder/$one"
+    done)" finetune.py --recogniser "$recogniser" "${settings[@]}" --systems "$systems_config" --data "$data" --features "$dump" \
+        --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" --train-set "$asr_train" --dev-set asr_dev
 }
 
 decode() { # stage 7: hypotheses of every recogniser for every test set

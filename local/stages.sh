@@ -203,19 +203,15 @@ check_sets() { # check_sets <train sets> <dev sets> <test sets> [option of check
         --report "$data/leakage.md" "${@:4}"
 }
 
-in_array() { # in_array <log name> <list of argument lines> <options of the submitter> -- <command>: one job a line
-    local log=$1 lines=$2 options=()
+run_array() { # run_array <log name> <lines of arguments> [<options of the submitter>] -- <command>: one job a line
+    local log=$1 options=()
+    mkdir -p "$(dirname "$log")"
+    echo "$2" > "$log.lines"
     shift 2
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
     # shellcheck disable=SC2086
-    $cuda_cmd "${options[@]}" JOB=1:"$(wc -l < "$lines")" "$log.JOB.log" nth_line.sh "$lines" JOB "$@"
-}
-
-run_array() { # run_array <log name> <lines of arguments> [<options of the submitter>] -- <command>: one job a line
-    mkdir -p "$(dirname "$1")"
-    echo "$2" > "$1.lines"
-    in_array "$1" "$1.lines" "${@:3}"
+    $cuda_cmd "${options[@]}" JOB=1:"$(wc -l < "$log.lines")" "$log.JOB.log" nth_line.sh "$log.lines" JOB "$@"
 }
 
 train_array() { # train_array <log name> <lines of arguments> <program and its other arguments>: one training a line
@@ -240,10 +236,6 @@ one_of() { # one_of <words>: them with | between, as placeholders of patterns ta
 fresh_figures() { # fresh_figures <folder of the report>: pictures of what another run had belong in no report of this one
     rm -rf "$1/figures"
     mkdir -p "$results" "$1/figures"
-}
-
-trainings() { # the submitter's options for trainings
-    echo "$gpu $spread --max-jobs-run $train_jobs"
 }
 
 [ -d "$conf" ] || conf=$(from_caller "$conf")

@@ -24,7 +24,7 @@ train_snr="0 20"         # range of that noise, in dB
 snrs=                    # of the noisy test sets that they are compared on, in dB (default: 20 10 0; mini: 10)
 recogniser_config=       # settings of the recogniser (default: recogniser.yaml in --conf); conf/full/recogniser_defaults.yaml: Table 1
 estimator_config=        # settings of the estimators (default: estimator.yaml in --conf); conf/no_leak.yaml: masks that leak fewer words
-sweep_config=            # settings of the sweeps' estimators (default: sweep.yaml in --conf)
+sweep_config=            # settings of the sweeps' estimators that differ from these (default: sweep.yaml in --conf)
 retrain_config=          # settings of retraining (default: retrain.yaml in --conf)
 examples=                # test utterances to draw (default: three of different speakers)
 
