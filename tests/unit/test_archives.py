@@ -129,7 +129,7 @@ def test_a_truncated_archive_is_refused_where_it_is_cut(tmp_path, compress):
         (tmp_path / "feats.ark").write_bytes(whole[:end])
         assert Archive(scp)["a"].shape == (9, 5)
         with pytest.raises(
-            InputError, match=r"entry of b at .*feats\.ark:\d+ is (corrupt|no matrix).*run the stage"
+            InputError, match=r"entry of b at .*feats\.ark:\d+ is (corrupt|no matrix).*run the step"
         ) as caught:
             Archive(scp)["b"]
         assert "\n" not in str(caught.value)
@@ -244,7 +244,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match=r"feats\.scp has no entry for b"):
         Archive(scp)["b"]
     (tmp_path / "feats.ark").unlink()
-    with pytest.raises(InputError, match=r"archive of a, .*feats\.ark:2, does not exist"):
+    with pytest.raises(InputError, match=r"entry of a at .*feats\.ark:2 does not exist"):
         Archive(scp)["a"]
     with pytest.raises(InputError, match=r"none\.scp does not exist"):
         Archive(tmp_path / "none.scp")

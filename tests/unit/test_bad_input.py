@@ -344,7 +344,7 @@ def test_features_that_cannot_be_used(recipe, monkeypatch, program, how):
     assert message.startswith("dump/train/feats.scp: the entry of s3-b at ")
     assert (
         "holds a NaN" if how == "nan" else "is corrupt"
-    ) in message and "run the stage that writes it again" in message
+    ) in message and "run the step that writes it again" in message
 
 
 @pytest.mark.parametrize("program", READERS)

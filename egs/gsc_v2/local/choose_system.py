@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from salience import program
-from salience.errors import InputError
+from salience.errors import RERUN, InputError
 from salience.files import read_json, whole_file
 from salience.training.keyword_systems import read_keyword_systems
 
@@ -45,7 +45,7 @@ def kept_error(history: Path) -> float:
     """Return the dev error in percent of the epoch with the lowest dev loss."""
     scores = [entry for entry in read_json(history) if "eval_dev_loss" in entry]
     if not scores:
-        raise InputError(f"{history} holds no dev score; remove its folder and run stage 5 again")
+        raise InputError(f"{history} holds no dev score; remove its folder and {RERUN}", history)
     return float(min(scores, key=lambda entry: entry["eval_dev_loss"])["eval_dev_error"])
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from salience.data.layout import KINDS, PER_UTTERANCE, other_tables
 from salience.data.normalisers import squeeze
 from salience.data.tables import Tell, check_speaker, faults, ignore, iterate_rows, mend, refuse
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.files import whole_file
 
 Row = tuple[bytes, bytes]
@@ -37,7 +37,7 @@ def read_utt2spk(path: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
             check_speaker(path, key, speaker)
         table.setdefault(key, shared.setdefault(speaker, speaker))
     if not table:
-        raise InputError(f"{path} is empty; run the stage that writes it")
+        raise stale(path, "is empty")
     return table
 
 

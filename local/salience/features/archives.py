@@ -12,7 +12,7 @@ import numpy as np
 from kaldiio.matio import read_matrix_or_vector
 
 from salience.data.tables import read_table
-from salience.errors import InputError
+from salience.errors import RERUN, InputError, stale
 from salience.files import foreign, publish, room_for, temporary_name, whole_file
 from salience.specifiers import Range, parse_specifier
 
@@ -85,7 +85,8 @@ class Archive(Mapping[str, np.ndarray]):
     def __getitem__(self, key: str) -> np.ndarray:
         specifier = self._specifiers.get(key)
         if specifier is None:
-            raise InputError(f"{self.path} has no entry for {key}; run the stage that writes it again")
+            raise stale(self.path, f"has no entry for {key}")
+        entry = f"{self.path}: the entry of {key} at {specifier}"
         if "|" in (specifier[:1], specifier[-1:]):
             raise InputError(
                 f"{self.path}: the entry of {key} is the command {specifier!r}, which is not run; write its features"
@@ -94,26 +95,16 @@ class Archive(Mapping[str, np.ndarray]):
         try:
             matrix = _read_matrix(specifier)
         except FileNotFoundError:
-            raise InputError(
-                f"{self.path}: the archive of {key}, {specifier}, does not exist; run the stage that writes it again"
-            ) from None
+            raise InputError(f"{entry} does not exist; {RERUN}", self.path) from None
         except InputError as error:
-            raise InputError(f"{self.path}: the entry of {key} at {specifier} {error}; correct the range") from None
+            raise InputError(f"{entry} {error}; correct the range") from None
         except Exception as error:
-            raise InputError(
-                f"{self.path}: the entry of {key} at {specifier} is corrupt ({type(error).__name__}); remove the"
-                " archive and run the stage that writes it again"
-            ) from None
+            fault = f"is corrupt ({type(error).__name__})"
+            raise InputError(f"{entry} {fault}; remove the archive and {RERUN}", self.path) from None
         if matrix is None or matrix.size == 0:
-            raise InputError(
-                f"{self.path}: the entry of {key} at {specifier} is corrupt or no matrix; remove the archive and run"
-                " the stage that writes it again"
-            )
+            raise InputError(f"{entry} is corrupt or no matrix; remove the archive and {RERUN}", self.path)
         if not np.isfinite(matrix).all():
-            raise InputError(
-                f"{self.path}: the entry of {key} at {specifier} holds a NaN or an infinity; check its audio and run"
-                " the stage that writes it again"
-            )
+            raise InputError(f"{entry} holds a NaN or an infinity; check its audio and {RERUN}", self.path)
         return matrix
 
     @property
@@ -147,7 +138,7 @@ class FeatureSet(Archive):
     def frames(self) -> dict[str, int]:
         table = self.path.with_name("utt2num_frames")
         counts = read_table(table)
-        with foreign(table, "holds what is not a number of frames", "run the stage that writes it again"):
+        with foreign(table, "holds what is not a number of frames", RERUN):
             return {key: int(counts[key]) for key in self}
 
 
@@ -207,10 +198,8 @@ def merge_scps(parts: list[Path], target: Path) -> int:
     for part in parts:
         for key, specifier in read_table(part).items():
             if key in merged:
-                raise InputError(
-                    f"{part} repeats {key}, which stands in another part; remove {target.parent} and run the stage"
-                    " again"
-                )
+                fault = f"repeats {key}, which is in another part"
+                raise InputError(f"{part} {fault}; remove {target.parent} and {RERUN}", part)
             merged[key] = specifier
     with whole_file(target) as handle:
         for key in sorted(merged, key=str.encode):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.features.archives import Archive
 from salience.files import read_json
 from salience.registry import Registry
@@ -147,7 +147,7 @@ def _settings_of(about: Any, path: Path) -> dict[str, Any]:
         about = {"frames_per_column": 1, "bins_per_row": 1, **about}
     names = ("frames_per_column", "bins_per_row")
     if not isinstance(about, dict) or not all(isinstance(about.get(n), int) and about[n] > 0 for n in names):
-        raise InputError(f"{path} does not state {' and '.join(names)}; run the stage that writes the maps again")
+        raise stale(path, f"does not state {' and '.join(names)}")
     return {
         **{name: about[name] for name in names},
         "signed": bool(about.get("signed", True)),
