@@ -1,0 +1,172 @@
+"""report.yaml: what it can say, and sentences about what is wrong in it."""
+
+from pathlib import Path
+
+import pytest
+from report_results import report_results
+
+from salience.errors import InputError
+from salience.files import write_json
+from salience.report.frames import Part
+from salience.report.render import markdown
+from salience.report.sections import sections
+from salience.report.tables import tables
+from salience.scoring.results import new_row, read_results
+from salience.scoring.sources import SOURCES, Run
+from salience.scoring.specification import called_by_kind, read_specification, select
+
+TOP = Path(__file__).resolve().parents[2]
+REPORTS = sorted(TOP.glob("egs/*/conf/report.yaml"))
+COMMON = {"corpus": "toy", "synthetic": False, "recogniser": "mini", "command": "c", "commit": "a", "date": "d"}
+
+
+def part(*rows: dict, **run: object) -> Part:
+    return Part([new_row(COMMON, **row) for row in rows], [], run, "wer")
+
+
+def table_of(options: dict, *rows: dict, **run: object) -> list[list[str]]:
+    (table,) = tables(options, part(*rows, **run), "report.yaml: tables")
+    return [table.headers, *table.rows]
+
+
+ROWS = [
+    {"system": system, "set": name, "metric": metric, "value": value, "paper": 9.0 if system == "b" else None}
+    for system, name, metric, value in (
+        ("a", "dev", "wer", 1.25), ("a", "dev", "cer", 0.5), ("b", "dev", "wer", 2.0), ("b", "test", "wer", 1234.5),
+    )
+]  # fmt: skip
+
+
+def test_a_table_is_a_pivot_of_rows():
+    options = {
+        "title": "t",
+        "by": "system",
+        "columns": [
+            {"title": "name", "show": "system", "names": {"b": "B"}},
+            {
+                "each": "set",
+                "columns": [
+                    {"title": "{set}", "join": ["metric", ["wer", "cer"]]},
+                    {"title": "{set}, paper", "show": "paper", "where": {"metric": "wer"}},
+                ],
+            },
+        ],
+    }
+    assert table_of(options, *ROWS) == [
+        ["name", "dev", "dev, paper", "test", "test, paper"],
+        ["a", "1.2 / 0.5", "–", "–", "–"],
+        ["B", "2.0 / –", "9.0", "1,234.5 / –", "9.0"],
+    ]
+    # Nothing of the paper's, no column.
+    assert table_of(options, *ROWS[:2])[0] == ["name", "dev"]
+    assert tables(options, part(), "x") == []
+
+
+def test_lines_are_sorted_marked_and_looked_up():
+    rows = [{"system": f"s{value}", "metric": "wer", "value": value, "weight": value} for value in (1, 5, 3)]
+    options = {
+        "title": "t",
+        "by": "weight",
+        "order": "descending",
+        "digits": 2,
+        "columns": [
+            {"title": "w", "show": "weight", "mark": "chosen"},
+            {"title": "%"},
+            {"title": "x", "show": "run.x"},
+        ],
+    }
+    assert table_of(options, *rows, chosen=3, x={5: "five"})[1:] == [
+        ["5", "5.00", "five"],
+        ["3 (chosen)", "3.00", "–"],
+        ["1", "1.00", "–"],
+    ]
+
+
+def test_a_note_is_shown_where_its_row_is():
+    notes = [
+        "Always.",
+        {"where": {"system": "b", "metric": "wer"}, "text": "B has {value:.2f} on {set}."},
+        {"where": {"system": "c"}, "text": "C is there."},
+        {"unless": {"system": "c"}, "text": "C is not."},
+        {"text": "Chosen: {run[chosen]}."},
+        {"where": {"metric": "wer"}, "each": "{system} {value:.0f}", "text": "All: {each}; {lines} lines."},
+    ]
+    options = {"title": "t", "by": "system", "columns": ["system"], "notes": notes}
+    (table,) = tables(options, part(*ROWS), "x")
+    assert table.note == "Always. B has 2.00 on dev. C is not. All: a 1; b 2; b 1234; 2 lines."
+
+
+def test_rows_are_selected_by_values_lists_null_and_any():
+    rows = [{"a": 1}, {"a": 2, "b": None}, {"a": None, "b": 0}]
+    assert select(rows, {"a": [1, 2]}) == rows[:2] and select(rows, {"b": None}) == rows[:2]
+    assert select(rows, {"b": "any"}) == rows[2:] and select(rows, {"a": [1, None]}) == [rows[0], rows[2]]
+
+
+def test_what_is_included_gives_defaults(tmp_path: Path):
+    (tmp_path / "base.yaml").write_text("title: Base\nmetric: cer\nshared: {one: {title: 1}, two: {title: 2}}\n")
+    (tmp_path / "report.yaml").write_text(
+        "include: base.yaml\ntitle: Own\nshared: {two: {title: own}}\ntables: [two, one]\n"
+    )
+    found = read_specification(tmp_path / "report.yaml")
+    assert (found.title, found.metric, found.tables) == ("Own", "cer", ({"title": "own"}, {"title": 1}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("titel: x\n", "report.yaml has the unknown key 'titel'; it may have: path, title, "),
+        ("[1]\n", "report.yaml holds no names with values"),
+        ("tables: [rates]\n", "tables has 'rates', which is not in shared"),
+        ("tables: [{titel: x, by: system, columns: [system]}]\n", "report.yaml: tables has the unknown key 'titel'"),
+        ("tables: [{title: x, columns: [system]}]\n", "report.yaml: tables lacks the key 'by'"),
+        ("tables: [{title: x, by: system, columns: [{shows: value}]}]\n", "tables, columns has the unknown key 'shows'"),
+        ("tables: [{title: x, by: system, columns: [{show: valu}]}]\n", "'valu' is no field of the rows and none of"),
+        ("tables: [{title: x, by: system, columns: [system], source: row}]\n", "no source of a table's rows 'row'"),
+        ("tables: [{title: x, by: system, columns: [system], notes: [{txt: x}]}]\n", "notes has the unknown key 'txt'"),
+        ("tables: [{sentences: verdict}]\n", "there is no rule for sentences 'verdict'"),
+        ("details: [1]\n", "details has the entry 1, which is neither a table nor sentences"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, text: str, message: str):
+    (tmp_path / "report.yaml").write_text(text)
+    write_json(tmp_path / "results.json", {"rows": [new_row(COMMON, **ROWS[0])], "comparisons": [], "runs": []})
+    with pytest.raises(InputError) as error:
+        report_results(tmp_path / "report.yaml", tmp_path / "results.json", tmp_path / "RESULTS.md")
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"scores": "x"}, "x: scores has an entry without the key 'kind'; it may be one of: "),
+        ({"kind": "rates"}, "there is no kind of score 'rates'"),
+        ({"kind": "error-rates"}, "x: scores, error-rates lacks the key 'scores'"),
+        ({"kind": "error-rates", "scores": "a", "set": "b"}, "x: scores, error-rates has the unknown key 'set'"),
+    ],
+)
+def test_a_wrong_source_is_one_sentence(entry: dict, message: str):
+    with pytest.raises(InputError) as error:
+        called_by_kind(SOURCES, entry, "x: scores")
+    assert message in str(error.value)
+
+
+def test_facts_are_those_whose_values_the_run_has():
+    values = {"numbers": {"a": None, "b": "$b", "c": "$c", "d": "{e}", "f": -1.5}, "e": "$b", "g": "$c"}
+    run = Run(dict(COMMON), {"b": "7"})
+    for _ in range(2):  # The first time, the fact e is not known yet.
+        SOURCES["facts"](values=values).collect(run)
+    assert run.facts == {"numbers": {"a": None, "b": 7, "d": 7, "f": -1.5}, "e": 7}
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda path: path.parts[-3])
+def test_every_recipe_s_report_is_valid(report: Path):
+    """Its entries, and RESULTS.md is what its results.json is rendered to."""
+    wanted = read_specification(report)
+    assert wanted.scores and wanted.tables and wanted.beside(wanted.intro).is_file()
+    for entry in wanted.scores:
+        called_by_kind(SOURCES, entry, str(report))
+    recipe = report.parents[1]
+    if (recipe / "results.json").exists():
+        parts = sections(read_results(recipe / "results.json"), wanted)
+        intro = wanted.beside(wanted.intro).read_text(encoding="utf-8")
+        assert (recipe / "RESULTS.md").read_text(encoding="utf-8") == markdown(parts, wanted.title, intro)
