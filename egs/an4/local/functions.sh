@@ -42,17 +42,13 @@ decodings() { # what is decoded of dev and test: <recogniser> <features> <name>,
     points | sed "s#.*#$recogniser/seed$first_seed $sweep/&/noisy sweeps/&#"
 }
 
-in_jobs() { # in_jobs <sets>: reads decodings, writes lines of arguments that share them among the jobs
-    awk -v sets="$1" -v jobs="$nj" -v decode="$decode" '
-        { models[NR] = $1; features[NR] = $2; out[NR] = decode "/" $3 }
+in_jobs() { # in_jobs <sets>: reads decodings, writes a line of arguments for each recogniser, which a job then loads once
+    awk -v sets="$1" -v decode="$decode" '
+        { features[$1] = features[$1] " " $2; out[$1] = out[$1] " " decode "/" $3 }
         END {
-            size = int((NR + jobs - 1) / jobs)
-            for (first = 1; first <= NR; first += size) {
-                m = f = o = ""
-                for (i = first; i < first + size && i <= NR; i++) { m = m " " models[i]; f = f " " features[i]; o = o " " out[i] }
-                printf "--models \047%s\047 --features \047%s\047 --out \047%s\047 --sets \047%s\047\n", m, f, o, sets
-            }
-        }'
+            for (model in out)
+                printf "--models \047%s\047 --features \047%s\047 --out \047%s\047 --sets \047%s\047\n", model, features[model], out[model], sets
+        }' | sort
 }
 
 score() { # score <sets> <decodings>
