@@ -21,8 +21,8 @@ def compute_cmvn(features: Path, out: Path) -> None:
     """Write out/cmvn.npz (count, sum, sum_square) and out/cmvn.ark (Kaldi's matrix of 2 x (dimension + 1)).
 
     Args:
-        features: The scp file of the features, usually those of the training set.
-        out: Folder for the two files.
+        features: scp file of the features, usually those of the training set
+        out: folder for the two files
     """
     npz, ark = out / "cmvn.npz", out / "cmvn.ark"
     step = Step(out / "cmvn.step.json", {}, inputs=[features], outputs=[npz, ark])

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# launch.sh <processes> <command> [args...]: run a training in so many processes on each node of this job, brought
+# launch.sh <processes> <command> [args...]: run a training in this many processes on each node of this job, brought
 # together by torchrun.  A job of Slurm's with several nodes tells where they are; without one, there is this machine.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: launch.sh <processes> <command> [args...]" >&2; exit 1; }

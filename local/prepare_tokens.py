@@ -20,9 +20,9 @@ def prepare_tokens(text: Path, out: Path, tokens: str = "char") -> None:
     """Write out/tokens.txt in ESPnet2's form and, for subwords, SentencePiece's out/bpe.model.
 
     Args:
-        text: Kaldi's text table of the training set.
-        out: Folder for the tokens.
-        tokens: char, or for instance bpe30 for 30 of SentencePiece's subwords, its three special ones counted in.
+        text: Kaldi's text table of the training set
+        out: folder for the tokens
+        tokens: char, or for instance bpe30 for 30 of SentencePiece's subwords, its three special ones counted in
     """
     if not re.fullmatch(r"char|bpe[1-9][0-9]*", tokens):
         raise InputError(f"--tokens takes char, or bpe and the number of subwords, not {tokens!r}")

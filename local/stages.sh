@@ -5,7 +5,7 @@
 
 fail() { echo "$(basename "$PWD")/run.sh: $1" >&2; exit 1; }
 
-# parse_options.sh stops at the first word that is no option.
+# parse_options.sh stops at the first word that is not an option.
 [ $# -eq 0 ] || fail "unexpected word '$1'; options are written --name value (--help lists them)"
 # What the recipe sets itself; the user's environment may hold names of other recipes' options.
 own_options=" $(sed -n 's/^\([a-z_]*\)=.*/\1/p' "$0" "${shared_options[@]}" | sort -u | xargs) "

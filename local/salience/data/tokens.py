@@ -46,9 +46,9 @@ def train_subwords(texts: Iterable[str], size: int) -> bytes:
         )
     except RuntimeError as error:
         # Its own three and the word mark are as many as ESPnet's four.
-        least = len(character_tokens(texts))
+        minimum = len(character_tokens(texts))
         raise InputError(
-            f"SentencePiece cannot make {size} subwords of these texts, which need at least {least}"
+            f"SentencePiece cannot make {size} subwords of these texts, which need at least {minimum}"
             f" ({' '.join(str(error).split())}); choose another number of subwords"
         ) from None
     return model.getvalue()
@@ -80,7 +80,7 @@ def read_tokens(path: Path) -> list[str]:
         tokens = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if tokens[:2] != [BLANK, UNKNOWN] or tokens[-1] != END or len(tokens) != len(set(tokens)):
         raise InputError(
-            f"{path} is no list of different tokens from {BLANK} {UNKNOWN} to {END}; write it with prepare_tokens.py"
+            f"{path} is not a list of different tokens from {BLANK} {UNKNOWN} to {END}; write it with prepare_tokens.py"
         )
     return tokens
 
@@ -98,7 +98,7 @@ class Tokenizer:
             return
         import sentencepiece
 
-        with foreign(self.model, "is no model of SentencePiece", "write it with prepare_tokens.py"):
+        with foreign(self.model, "is not a SentencePiece model", "write it with prepare_tokens.py"):
             self._pieces = sentencepiece.SentencePieceProcessor(model_proto=self.model.read_bytes())
 
     def split(self, text: str) -> list[str]:

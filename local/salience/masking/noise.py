@@ -53,7 +53,7 @@ def dithered(signal: np.ndarray, dither: float, *names: object) -> np.ndarray:
 def amplitude(mask: Tensor, depth: float) -> Tensor:
     """By what the noise is multiplied at each point of a mask, from 0 to 1.
 
-    By M itself, as in equation 2, where `depth` is 0.  What a recogniser hears,
+    By M itself, as in equation 2, where `depth` is 0.  What a recogniser gets,
     however, goes with the logarithm of the noise, and that has further to go
     from 0 to 0.01 than from there to 1.  So a mask can count decibels: from
     `depth` of them below the full noise, where M is 0, up to it, where M is 1.

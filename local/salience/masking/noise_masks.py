@@ -38,7 +38,7 @@ NOISE_MASKS: Registry[type[NoiseMaskModel]] = Registry("model of noise masks")
 
 @NOISE_MASKS.register("estimator")
 class EstimatorMasks:
-    """The mask estimator of the bubble cooperative network, which hears signals with dither."""
+    """The mask estimator of the bubble cooperative network, which reads signals with dither."""
 
     batch = 1
 

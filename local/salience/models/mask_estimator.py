@@ -116,11 +116,11 @@ class MaskEstimator(nn.Module):
         packed_frames = frames.cpu()
         # (all frames of the batch, kernels, places): statistics of the normalisation are those of speech.
         places = torch.relu(self.norm_convolution(seen[real]))
-        heard = torch.zeros(batch, length, places[0].numel(), dtype=places.dtype, device=places.device)
-        heard[real] = places.flatten(1)
+        inputs = torch.zeros(batch, length, places[0].numel(), dtype=places.dtype, device=places.device)
+        inputs[real] = places.flatten(1)
         with padded_lstm():
             output = self.recurrence(
-                pack_padded_sequence(heard, packed_frames, batch_first=True, enforce_sorted=False)
+                pack_padded_sequence(inputs, packed_frames, batch_first=True, enforce_sorted=False)
             )[0]
         # Both further layers work on frames one by one, in whichever order the packing put them.
         logits = self.dense(self.norm_recurrence(output.data)).unflatten(-1, (bins, 2))
@@ -132,7 +132,7 @@ class MaskEstimator(nn.Module):
         return log_power(waveforms, self.sizes)
 
     def frames(self, samples: Tensor) -> Tensor:
-        """Frames of signals with so many samples."""
+        """Number of frames of signals with these numbers of samples."""
         return 1 + samples // self.sizes.hop
 
 

@@ -304,7 +304,7 @@ def _states(checkpoints: Path) -> dict[str, Any]:
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
     with safe_globals([timedelta, number[0], np.dtype, *kinds]):
         states: dict[str, Any] = read_pickle(
-            checkpoints / "checkpoint.pth", "is no checkpoint of ESPnet's", f"remove {checkpoints} and train again"
+            checkpoints / "checkpoint.pth", "is not an ESPnet checkpoint", f"remove {checkpoints} and train again"
         )
     return states
 
