@@ -18,22 +18,31 @@ KNOWN_VIOLATIONS: set[tuple[str, str]] = set()
 KNOWN_CIRCLE = {"salience.training.trainer", "salience.training.bucket_trainer"}
 
 
+class Imports(ast.NodeVisitor):
+    """The modules that a file imports anywhere in it, but for those that only type checkers see."""
+
+    def __init__(self, path: Path) -> None:
+        self.found: set[str] = set()
+        self.visit(ast.parse(path.read_text(encoding="utf-8")))
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test) != "TYPE_CHECKING":
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found |= {alias.name for alias in node.names}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        self.found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+
+
 def modules() -> dict[str, set[str]]:
-    """Each module of the library to the library's modules that it imports anywhere in it."""
+    """Each module of the library to the library's modules that it imports."""
     paths = {
         ".".join(("salience", *path.relative_to(LIBRARY).with_suffix("").parts)).removesuffix(".__init__"): path
         for path in LIBRARY.rglob("*.py")
     }
-    found: dict[str, set[str]] = {}
-    for name, path in paths.items():
-        imported = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                imported |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-        found[name] = {other for other in imported if other in paths and other != "salience"}
-    return found
+    return {name: (Imports(path).found & paths.keys()) - {"salience"} for name, path in paths.items()}
 
 
 def place(module: str) -> int:
