@@ -110,9 +110,9 @@ def _rows(folder: Path, name: str, model: AccentCNN, about: str, repetitions: in
         return torch.from_numpy(padded).transpose(1, 2)[:, None]
 
     def ours() -> None:
-        map_saliency(
-            folder / "data", features, name, folder / "classifier", folder / f"{name}{next(tries)}", batch_size=BATCH
-        )
+        out = folder / f"{name}{next(tries)}"
+        methods = "gradcam gradcam++ random"
+        map_saliency(folder / "classifier", folder / "data", name, out, methods, features, batch_size=BATCH)
 
     def gradcam_package(size: int) -> np.ndarray:
         with _import_gradcam()(model=logits, target_layers=[layer]) as explain:
@@ -148,7 +148,7 @@ def _rows(folder: Path, name: str, model: AccentCNN, about: str, repetitions: in
         },
         repetitions,
     )
-    written = Archive(folder / f"{name}0" / "gradcam" / name / "saliency.1.scp")
+    written = Archive(folder / f"{name}0" / "gradcam" / name / "saliency.scp")
     _check(written, batches[-1], captum(), gradcam_package(BATCH))
     title = f"saliency maps, {about}"
     mine = seconds["ours"]

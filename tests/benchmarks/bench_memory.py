@@ -17,6 +17,7 @@ from measure import Row, write_rows
 from salience import program
 
 LOCAL = Path(__file__).parents[2] / "local"
+SYSTEMS = LOCAL.parent / "egs/fsdd/conf/systems.yaml"
 TIMES = 10
 
 
@@ -68,6 +69,7 @@ def _dump(work: Path, models: Path, files: list[Path], copies: int) -> dict[str,
     """Peak memory in MB of each program on one corpus."""
     write_set(work / "data", "set", files, copies)
     data, features, maps = f"--data={work}/data", f"--features={work}/features", f"{work}/maps"
+    methods = "--methods=gradcam gradcam++ random"
     peaks = {"extract_features": _run("extract_features", data, "--sets=set", f"--out={work}/features")}
     _run(
         "merge_archives",
@@ -78,17 +80,16 @@ def _dump(work: Path, models: Path, files: list[Path], copies: int) -> dict[str,
         "--tables=utt2num_frames",
     )
     peaks["map_saliency"] = _run(
-        "map_saliency", data, features, "--sets=set", f"--classifier={models}/classifier", f"--out={maps}"
+        "map_saliency", data, features, "--sets=set", f"--model={models}/classifier", f"--out={maps}", methods
     )
-    for kind in ("gradcam", "gradcam++", "random"):
-        _run("merge_archives", f"--folder={maps}/{kind}", "--sets=set", "--name=saliency", "--jobs=1")
     peaks["mask_features"] = _run(
         "mask_features",
         data,
         features,
         f"--maps={maps}",
         "--sets=set",
-        "--variants=gradcam++ random-mask",
+        f"--systems={SYSTEMS}",
+        "--only=gradcam++ random-mask",
         f"--out={work}/masked",
     )
     peaks["decode"] = _run(

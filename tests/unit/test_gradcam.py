@@ -27,7 +27,8 @@ class Functions(ExplainedCNN):
 
     def __init__(self, score, activations=lambda features: features) -> None:
         super().__init__(classifier())
-        self.score = lambda found, lengths, targets: score(found)
+        self.outputs = lambda found, lengths: score(found)
+        self.select = lambda outputs, targets: outputs
         self.compute = lambda features, lengths: activations(features)
 
     def maps(self, given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -154,9 +155,9 @@ def test_methods_of_one_layer_share_a_pass(monkeypatch):
     """Also with the prediction; another batch is computed anew."""
     explained = ExplainedCNN(classifier())
     passes, gradients = [], []
-    compute, score = explained.compute, explained.score
+    compute, select = explained.compute, explained.select
     monkeypatch.setattr(explained, "compute", lambda *given: passes.append(1) or compute(*given))
-    monkeypatch.setattr(explained, "score", lambda *given: gradients.append(1) or score(*given))
+    monkeypatch.setattr(explained, "select", lambda *given: gradients.append(1) or select(*given))
     for number in (1, 2):
         features, lengths = torch.from_numpy(noise(number, (2, 90, 80))), [90, 70]
         batch = Batch(["a", "b"], features, lengths, explained.predicted(features, lengths))

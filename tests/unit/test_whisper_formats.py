@@ -376,7 +376,7 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
         **sizes,
     )
     run_program(
-        monkeypatch, "map_saliency", data="data", features="dump", sets="train", classifier="classifier", out="saliency"
+        monkeypatch, "map_saliency", data="data", features="dump", sets="train", model="classifier", out="saliency"
     )
     run_program(
         monkeypatch,

@@ -21,7 +21,7 @@ from salience.steps import fingerprint
 
 
 class ExplainedCNN(Explained):
-    """An accent classifier; `score` is the logit of a class."""
+    """An accent classifier; what is explained is the logit of a class."""
 
     frames_per_column = bins_per_row = TIME_STRIDE
     window = (16, 16)
@@ -36,13 +36,15 @@ class ExplainedCNN(Explained):
     def compute(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
         return self.model.feature_maps(features)
 
-    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
-        return self.model.head(activations).gather(1, targets[:, None])[:, 0]
+    def outputs(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
+        return self.model.head(activations)
+
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.gather(1, targets[:, None])[:, 0]
 
     def predicted(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
         """The class that the model gives to each utterance, (batch,)."""
-        with torch.no_grad():
-            return self.model.head(self.activations(features, lengths)).argmax(1)
+        return self.forward(features, lengths)[1].argmax(1)
 
     def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> "AccentFeatures":
         if features is None:

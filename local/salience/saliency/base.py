@@ -88,7 +88,7 @@ class Method(Protocol):
         model: The model to explain.
         features: Its input (batch, frames, bins), padded.
         lengths: Real frames of each utterance.
-        targets: What to explain of each, as `model.score` takes it.
+        targets: What to explain of each, as `model.select` takes it.
         rngs: A random generator for each utterance.
     """
 

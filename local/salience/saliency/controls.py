@@ -15,7 +15,7 @@ def random(
     model: Explained, features: Tensor, lengths: Sequence[int], targets: Tensor, rngs: Sequence[np.random.Generator]
 ) -> list[SaliencyMap]:
     """Uniform noise in [0, 1) at the resolution of the model's layer."""
-    rows, columns = model.activations(features, lengths).shape[2:]
+    rows, columns = model.forward(features, lengths)[0].shape[2:]
     return [
         model.layer_map(rng.random((min(columns_for(length, model.frames_per_column), columns), rows)), signed=False)
         for rng, length in zip(rngs, lengths, strict=True)

@@ -69,9 +69,9 @@ class ExplainedSet(ABC):
 class Explained(ABC):
     """A model as the saliency methods see it.
 
-    The layer whose activations Grad-CAM weighs divides it: `activations` are
-    what comes before, `score` is what follows.  Both are remembered for the
-    last batch, so that several methods share a pass.
+    The layer whose activations Grad-CAM weighs divides it: `compute` is what
+    comes before, `outputs` what follows, and `select` what of these is
+    explained.
 
     layer: its name.  frames_per_column, bins_per_row: its resolution.
     baseline: what a point is replaced by to hide it, broadcast to (bins,).
@@ -91,8 +91,8 @@ class Explained(ABC):
 
     def __init__(self, target: Target = Target()) -> None:
         self.target = target
-        self._last: tuple[Any, ...] = (None, None)
-        self._last_gradient: tuple[Any, ...] = (None, None, None)
+        self._last: tuple[Any, ...] = (None, None, None)
+        self._gradient: tuple[Any, ...] = (None, None)
 
     @abstractmethod
     def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> ExplainedSet:
@@ -103,31 +103,37 @@ class Explained(ABC):
         """A, the layer's activations (batch, channels, rows, columns)."""
 
     @abstractmethod
-    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
-        """What is explained of each utterance (batch,), from the layer's activations."""
+    def outputs(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
+        """What the model makes of the layer's activations, for instance logits (batch, classes)."""
 
-    def activations(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
-        """`compute` without a gradient; that of the last batch is remembered."""
-        if self._last[0] is not features:
-            with torch.no_grad():
-                self._last = (features, self.compute(features, lengths))
-        return self._last[1]
-
-    def layer_gradient(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The activations, and the gradient of the score with respect to them; no layer before is differentiated."""
-        known, of, gradient = self._last_gradient
-        found = self.activations(features, lengths)
-        if known is not features or of is not targets:
-            with torch.enable_grad():
-                leaf = found.detach().requires_grad_(True)
-                # Items do not mix, so the gradient of the sum holds each item's own.
-                (gradient,) = torch.autograd.grad(self.score(leaf, lengths, targets).sum(), leaf)
-            self._last_gradient = (features, targets, gradient)
-        return found, gradient
+    @abstractmethod
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The score that is explained of each utterance, (batch,)."""
 
     def scores(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
         """What is explained of each utterance (batch,), from the features."""
-        return self.score(self.compute(features, lengths), lengths, targets)
+        return self.select(self.outputs(self.compute(features, lengths), lengths), targets)
+
+    def forward(self, features: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Activations and outputs of a batch, with a gradient between them; those of the last batch are remembered."""
+        if self._last[0] is not features:
+            with torch.no_grad():
+                activations = self.compute(features, lengths)
+            with torch.enable_grad():
+                leaf = activations.detach().requires_grad_(True)
+                self._last = (features, leaf, self.outputs(leaf, lengths))
+            self._gradient = (None, None)
+        return self._last[1], self._last[2]
+
+    def layer_gradient(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The activations, and the gradient of the score with respect to them; no layer before is differentiated."""
+        leaf, outputs = self.forward(features, lengths)
+        if self._gradient[0] is not targets:
+            with torch.enable_grad():
+                # Items do not mix, so the gradient of the sum holds each item's own.
+                (gradient,) = torch.autograd.grad(self.select(outputs, targets).sum(), leaf, retain_graph=True)
+            self._gradient = (targets, gradient)
+        return leaf.detach(), self._gradient[1]
 
     def layer_maps(self, values: Tensor, lengths: Sequence[int]) -> list[SaliencyMap]:
         """Signed maps at the layer's resolution from values (batch, rows, columns), cut to the real frames."""

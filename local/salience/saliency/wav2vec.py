@@ -147,28 +147,26 @@ class Latents(ExplainedSet):
 
 
 class ExplainedClassifier(ExplainedWav2Vec):
-    """A classifier; `score` is the logit of a class."""
+    """A classifier; what is explained is the logit of a class."""
 
-    def logits(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Logits (batch, classes)."""
+    def outputs(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
         return class_scores(self.model, *self.states(activations, lengths))
 
-    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
-        return self.logits(activations, lengths).gather(1, targets[:, None])[:, 0]
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.gather(1, targets[:, None])[:, 0]
 
     def targets(self, latents: Latents, keys: list[str], features: Tensor, lengths: list[int]) -> Tensor:
         if self.target.kind == "predicted":
-            with torch.no_grad():
-                return self.logits(self.activations(features, lengths), lengths).argmax(1)
+            return self.forward(features, lengths)[1].argmax(1)
         labels = labels_of_set(latents.waveforms, self.target.labels)
         classes = numbers_of([labels[key] for key in keys], labels_of(self.model), keys, latents.waveforms.data)
         return torch.tensor(classes, device=self.device)
 
 
 class ExplainedCTC(ExplainedWav2Vec):
-    """A recogniser; `score` is the sum of the log-probabilities of symbols in their frames.
+    """A recogniser; what is explained is the sum of the log-probabilities of symbols in their frames.
 
-    Targets are 1 where a symbol is written in a frame, (batch, frames, symbols).
+    Outputs are log-probabilities (batch, frames, symbols), and targets are 1 where a symbol is written in a frame, (batch, frames, symbols).
     """
 
     def __init__(self, model: Wav2Vec2ForCTC, symbols: Symbols, target: Target) -> None:
@@ -176,12 +174,11 @@ class ExplainedCTC(ExplainedWav2Vec):
         self.symbols = symbols
         self.normalise, _ = normaliser_of(target.normaliser)
 
-    def log_probabilities(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
-        """(batch, frames, symbols)."""
+    def outputs(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
         return self.model.lm_head(self.states(activations, lengths)[0]).log_softmax(-1)
 
-    def score(self, activations: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
-        return (self.log_probabilities(activations, lengths) * targets).sum((1, 2))
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs * targets).sum((1, 2))
 
     def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> Latents:
         """The set without the utterances whose text does not fit in their frames."""
@@ -202,8 +199,7 @@ class ExplainedCTC(ExplainedWav2Vec):
 
     def spoken(self, latents: Latents, keys: list[str], features: Tensor, lengths: list[int]) -> list[list[Spoken]]:
         """Which symbols are written in which frames."""
-        with torch.no_grad():
-            scores = self.log_probabilities(self.activations(features, lengths), lengths).float().cpu().numpy()
+        scores = self.forward(features, lengths)[1].detach().float().cpu().numpy()
         rows = [each[:length] for each, length in zip(scores, lengths, strict=True)]
         if self.target.kind == "greedy":
             return [greedy_symbols(each, self.symbols.blank) for each in rows]
