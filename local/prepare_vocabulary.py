@@ -9,45 +9,35 @@ from salience import program
 from salience.data.normalisers import normaliser
 from salience.data.tables import read_table
 from salience.data.vocabulary import BOUNDARY, CATALAN, LEGACY, write_vocabulary
-from salience.files import write_json
 from salience.steps import Step
 
 logger = logging.getLogger(Path(__file__).name)
 
 
 def prepare_vocabulary(out: Path, text: Path) -> None:
-    """Write out/tokens.txt, out/legacy/tokens.txt and out/coverage.json.
+    """Write out/tokens.txt and out/legacy/tokens.txt, and log which characters of a text neither can write.
 
     Both lists are fixed, so that models of different data can be compared.
-    coverage.json says how many characters of the normalised text, word
-    boundaries counted in, each list can write, and which it cannot.
 
     Args:
         out: folder for the lists
         text: Kaldi's text table of the training set
     """
-    lists = {out: CATALAN, out / "legacy": LEGACY}
-    outputs = [*(folder / "tokens.txt" for folder in lists), out / "coverage.json"]
-    step = Step(out / "step.json", {"lists": [list(symbols) for symbols in lists.values()]}, [text], outputs)
+    lists = {out / "tokens.txt": CATALAN, out / "legacy" / "tokens.txt": LEGACY}
+    step = Step(out / "step.json", {"lists": [list(symbols) for symbols in lists.values()]}, [text], lists)
     if step.is_done():
         return
+    normalise, _ = normaliser("catalan")
+    # The tokenizer puts the boundary in a space's place, whatever the list holds.
+    counts = Counter(c for line in read_table(text).values() for c in normalise(line).replace(" ", BOUNDARY))
     with step:
-        normalise, version = normaliser("catalan")
-        # The tokenizer puts the boundary in a space's place, whatever the list holds.
-        counts = Counter(c for line in read_table(text).values() for c in normalise(line).replace(" ", BOUNDARY))
-        coverage = {}
-        for folder, symbols in lists.items():
-            write_vocabulary(folder / "tokens.txt", symbols)
+        for path, symbols in lists.items():
+            write_vocabulary(path, symbols)
             missing = {c: n for c, n in counts.most_common() if c not in symbols}
-            coverage["legacy" if folder != out else "catalan"] = {
-                "symbols": len(symbols), "unknown characters": sum(missing.values()), "unknown": missing,
-            }  # fmt: skip
-        write_json(
-            out / "coverage.json", {"normaliser": f"catalan {version}", "characters": counts.total(), **coverage}
-        )
-    for name, found in coverage.items():
-        share = found["unknown characters"] / max(1, counts.total())
-        logger.info("%s: %d symbols, %.1f %% of the text is [UNK]", name, found["symbols"], 100 * share)
+            share = 100 * sum(missing.values()) / max(1, counts.total())
+            logger.info(
+                "%s: %d symbols; %.1f %% of the text is [UNK]: %s", path, len(symbols), share, " ".join(missing)
+            )
 
 
 if __name__ == "__main__":

@@ -3,30 +3,17 @@
 
 import logging
 import shutil
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import Wav2Vec2ForPreTraining
 
 from salience import program
-from salience.data.waveforms import Waveforms, total_hours
+from salience.data.waveforms import Waveforms
 from salience.errors import InputError
 from salience.files import read_json, write_json
-from salience.models.wav2vec import FILES, files_of, load_trained, open_start, save_model
+from salience.models.wav2vec import FILES, files_of, save_model
 from salience.steps import Step, is_first_process
-from salience.training.trainer import TrainingSettings, train
-from salience.training.wav2vec_pretraining import (
-    Crops,
-    Health,
-    Objective,
-    Phase,
-    PretrainingUtterances,
-    Wav2VecPretraining,
-    collate,
-)
+from salience.training.trainer import TrainingSettings
+from salience.training.wav2vec_phases import Phase, Pretraining
+from salience.training.wav2vec_pretraining import Crops, Objective
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -65,8 +52,8 @@ def pretrain_wav2vec(
         continued: `start` is the folder of an earlier part of the same pretraining: its phases and updates count, for
             the temperature and the alarm, and its history comes first.
         size: Of a random start: base or mini.
-        objective: What is learnt; kind `legacy` is the published one.
-        crops: Longest and shortest part of an utterance.
+        objective: What the model is trained for; kind `legacy` is the published one.
+        crops: Maximum and minimum length of an utterance.
         scaled: Each utterance with zero mean and unit variance; the published code took it as it is.
         training: Settings; the phases have rate and epochs of their own.
         seed: Of weights, order, crops, masks and negatives.
@@ -99,57 +86,11 @@ def pretrain_wav2vec(
     if step.is_done():
         return
     with step:
-        legacy = objective.kind == "legacy"
-        history: list[dict[str, Any]] = [record for path in earlier for record in read_json(path)]
-        before = max((record["phase"] for record in history), default=0)
-        for number, phase in enumerate(phases, before + 1):
-            folder = out / "phases" / str(number)
-            if not (folder / "history.json").exists():
-                logger.info("phase %d of %d: %s", number, before + len(phases), phase)
-                if number == before + 1:
-                    model = open_start(start, Wav2Vec2ForPreTraining, size, seed)
-                else:
-                    model = load_trained(out / "phases" / str(number - 1), Wav2Vec2ForPreTraining).train()
-                chosen = [sets[name] for name in phase.sets.split()]
-                # Each phase counts its epochs from 0; it shall not hear the same parts with the same masks again.
-                learnt = PretrainingUtterances(chosen, model.config, objective, crops, f"{seed}, phase {number}")
-                dev = PretrainingUtterances([sets[dev_set]], model.config, objective, crops, seed)
-                logger.info(
-                    "%d utterances, %.2f hours; %d shorter than %g s are left out",
-                    len(learnt),
-                    total_hours(chosen),
-                    learnt.dropped,
-                    crops.shortest,
-                )
-                updates = max((record["update"] for record in history), default=0)
-                network = Wav2VecPretraining(model, objective, training.accumulate, updates)
-                records = train(
-                    network,
-                    learnt,
-                    learnt.lengths,
-                    partial(collate, config=model.config),
-                    Health(dev, training.batch_size),
-                    None if legacy else "eval_dev_accuracy",
-                    True,
-                    folder,
-                    replace(training, learning_rate=phase.learning_rate, epochs=phase.epochs),
-                    seed,
-                    ngpu,
-                )
-                if is_first_process():
-                    save_model(model.cpu(), folder)
-                    if legacy:
-                        [record for record in records if "eval_dev_accuracy" in record][-1]["kept"] = True
-                    write_json(
-                        folder / "history.json",
-                        [{"phase": number, "update": updates + r["step"], **r} for r in records],
-                    )
-                    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-                if torch.distributed.is_initialized():
-                    torch.distributed.barrier()
-            history += read_json(folder / "history.json")
+        history = [record for path in earlier for record in read_json(path)]
+        shared = Pretraining(sets, dev_set, objective, crops, training, seed, ngpu)
+        model, history = shared.train_phases(phases, start, size, out / "phases", history)
         if is_first_process():
-            save_model(load_trained(folder, Wav2Vec2ForPreTraining), out)
+            save_model(model, out)
             write_json(out / "history.json", history)
     if is_first_process():
         shutil.rmtree(out / "phases", ignore_errors=True)

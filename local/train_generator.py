@@ -52,7 +52,7 @@ def train_generator(
         recogniser: The recogniser, which stays as it is.
         out: Folder of the generator.
         noise: The packed pieces of noise.
-        train_set: Set to learn from.
+        train_set: Training set.
         dev_set: Set that chooses the epoch.
         weights: Weights of equation 5.
         snr: Signal-to-noise ratio in dB of a batch with its noise before masking.
@@ -72,18 +72,18 @@ def train_generator(
     if step.is_done():
         return
     device = device_of(ngpu)
-    listener = load_recogniser(recogniser, device)
-    words = tuple(listener.config.words)
-    learnt, dev = (CommandSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
+    frozen = load_recogniser(recogniser, device)
+    words = tuple(frozen.config.words)
+    train_clips, dev = (CommandSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
     pieces = NoisePieces(packed / noise, device)
     with step:
         torch.manual_seed(seed)
-        network = GeneratorTraining(MaskGenerator(), listener, learnt, pieces, weights, snr).to(device)
-        draws = Draws(len(learnt), len(pieces), Augmentation(method="noise"), seed)
+        network = GeneratorTraining(MaskGenerator(), frozen, train_clips, pieces, weights, snr).to(device)
+        draws = Draws(len(train_clips), len(pieces), Augmentation(method="noise"), seed)
         history = train(
             network,
             draws,
-            [1] * len(learnt),
+            [1] * len(train_clips),
             same,
             importance_scorer(dev, len(pieces), training.batch_size, seed, legacy),
             "eval_dev_loss",

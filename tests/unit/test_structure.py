@@ -18,7 +18,6 @@ TOO_LONG = {
     "local/draw_wav2vec.py",
     "local/finetune_wav2vec.py",
     "local/predict_commands.py",
-    "local/pretrain_wav2vec.py",
     "local/train_commands.py",
 }
 WITH_CLASS = {"local/draw_importance.py", "local/finetune_wav2vec.py", "local/predict_commands.py"}

@@ -17,14 +17,15 @@ from salience.errors import InputError
 from salience.masking.spans import SpanMasking
 from salience.models.wav2vec import frames_of, load_trained, real_frames
 from salience.randomness import generator
+from salience.training import wav2vec_phases
 from salience.training.trainer import TrainingSettings, train
+from salience.training.wav2vec_phases import Phase
 from salience.training.wav2vec_pretraining import (
     Alarm,
     Crops,
     Gumbel,
     Health,
     Objective,
-    Phase,
     PretrainingUtterances,
     Wav2VecPretraining,
     collate,
@@ -38,7 +39,7 @@ from salience.training.wav2vec_pretraining import (
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 OBJECTIVE = Objective(negatives=20, gumbel=Gumbel(decay=0.99))
-CROPS = Crops(longest=5, shortest=0.5)
+CROPS = Crops(max_seconds=5, min_seconds=0.5)
 
 
 @settings(deadline=None, max_examples=100)
@@ -85,7 +86,7 @@ def test_a_batchs_negatives_never_come_from_padding_or_neighbours(tmp_path):
 def test_draws_belong_to_the_utterance_and_the_epoch(tmp_path):
     waveforms = sounds(tmp_path, "train", {f"s-{n}": tones(n, 2.0) for n in range(3)})
     config = tiny(Wav2Vec2ForPreTraining).config
-    short = Crops(longest=1.0, shortest=0.5)
+    short = Crops(max_seconds=1.0, min_seconds=0.5)
     one, two = (PretrainingUtterances([waveforms], config, OBJECTIVE, short, seed) for seed in (1, 1))
     other = PretrainingUtterances([waveforms], config, OBJECTIVE, short, 2)
     first, again = one[(3, 1)], two[(3, 1)]
@@ -101,7 +102,7 @@ def test_short_utterances_are_dropped_and_none_left_is_one_sentence(tmp_path):
     config = tiny(Wav2Vec2ForPreTraining).config
     kept = PretrainingUtterances([waveforms], config, OBJECTIVE, CROPS, 1)
     assert [key for _, key in kept.items] == ["s-2"] and kept.dropped == 1
-    with pytest.raises(InputError, match=r"no utterance of .* lasts 1.0 s; lower --crops.shortest"):
+    with pytest.raises(InputError, match=r"no utterance of .* lasts 1.0 s; lower --crops.min_seconds"):
         PretrainingUtterances([waveforms], config, OBJECTIVE, Crops(), 1)
 
 
@@ -319,7 +320,7 @@ def test_a_collapse_is_one_clear_sentence(melodies, tmp_path):
     with pytest.raises(
         InputError,
         match=(
-            r"^the model has collapsed after \d+ updates: its code perplexity is 2\.0\d, 2 being the least;"
+            r"^the model has collapsed after \d+ updates: its code perplexity is 2\.0\d, where 2 is the minimum;"
             r" .*--objective.stop false$"
         ),
     ):
@@ -374,7 +375,7 @@ def test_the_program_runs_its_phases_and_resumes_between_them(tmp_path, monkeypa
             raise KeyboardInterrupt
         return train(*arguments, **named)
 
-    monkeypatch.setattr(program, "train", fails_in_second)
+    monkeypatch.setattr(wav2vec_phases, "train", fails_in_second)
     with pytest.raises(KeyboardInterrupt):
         program.pretrain_wav2vec(out=tmp_path / "cut", **options)
     program.pretrain_wav2vec(out=tmp_path / "cut", **options)
@@ -391,7 +392,7 @@ def test_a_further_part_goes_on_with_temperature_alarm_and_history(tmp_path, mon
     program = local_program("pretrain_wav2vec")
     seen = []
     monkeypatch.setattr(
-        program, "Wav2VecPretraining", lambda *given: seen.append(given[-1]) or Wav2VecPretraining(*given)
+        wav2vec_phases, "Wav2VecPretraining", lambda *given: seen.append(given[-1]) or Wav2VecPretraining(*given)
     )
     options = {
         "data": tmp_path / "data",
@@ -427,7 +428,7 @@ def test_the_command_line_takes_phases_from_yaml(tmp_path, monkeypatch):
     config = tmp_path / "pretraining.yaml"
     config.write_text(
         "phases:\n  - {sets: one, learning_rate: 8.0e-5, epochs: 1}\nobjective:\n  negatives: 10\n  masking: {share:"
-        " 0.5}\ncrops: {shortest: 0.5}\ntraining: {batch_size: 4}\n"
+        " 0.5}\ncrops: {min_seconds: 0.5}\ntraining: {batch_size: 4}\n"
     )
     start = saved(tmp_path / "start", Wav2Vec2ForPreTraining)
     run_program(

@@ -24,9 +24,9 @@ INT16 = 32768.0
 HEADER = 128
 """Bytes of the header of signals.npy."""
 LINE = 128
-"""Bytes, at most, of a line of `utterances`, and of what a record takes for an utterance."""
+"""Maximum number of bytes of a line of `utterances`, and of what a record takes for an utterance."""
 RECORD = 4096
-"""Bytes, at most, of the rest of a record."""
+"""Maximum number of bytes of the rest of a record."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def pack(
     utterances: Sequence[Utterance],
     rate: int,
     width: int | None = None,
-    shortest: int = 1,
+    min_samples: int = 1,
     int16: bool = False,
 ) -> None:
     """Write folder/signals.npy and folder/utterances, a table of first sample and number of samples.
@@ -70,7 +70,7 @@ def pack(
         utterances: Utterances of the set.
         rate: Sampling rate of the array in Hz.
         width: Samples that each utterance takes, padded with zeros; a longer one is an InputError.
-        shortest: Samples; an utterance with fewer is an InputError.
+        min_samples: An utterance with fewer is an InputError.
         int16: Store 16-bit integers whatever the recordings are; 16-bit recordings always stay that.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def pack(
                 handle.seek(HEADER)
                 for utterance in bar(utterances, f"packing {folder.name}"):
                     signal = read_utterance(utterance, rate)
-                    _check_length(utterance, len(signal), rate, width, shortest)
+                    _check_length(utterance, len(signal), rate, width, min_samples)
                     counts[utterance.id] = f"{place} {len(signal)}"
                     if kind == np.int16:
                         signal = np.clip(np.rint(signal * INT16), -INT16, INT16 - 1)
@@ -98,11 +98,11 @@ def pack(
         temporary.unlink(missing_ok=True)
 
 
-def _check_length(utterance: Utterance, samples: int, rate: int, width: int | None, shortest: int) -> None:
+def _check_length(utterance: Utterance, samples: int, rate: int, width: int | None, min_samples: int) -> None:
     told = f"{utterance.audio} has {samples} samples at {rate} Hz"
     if width is not None and samples > width:
         raise InputError(f"{told}, more than the {width} of a keyword; cut it or remove {utterance.id}")
-    if samples < shortest:
+    if samples < min_samples:
         raise InputError(f"{told}, too few for one window; remove {utterance.id}")
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from salience.errors import InputError, beside_weights
-from salience.files import foreign
+from salience.files import foreign, publish, temporary_name, write_json
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -26,6 +27,16 @@ def read_pickle(path: Path, fault: str, remedy: str, device: str = "cpu") -> Any
             return torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
         except pickle.UnpicklingError as error:
             raise InputError(f"{path} {fault}: it holds {beside_weights(error)}; {remedy}") from None
+
+
+def save(model: nn.Module, folder: Path, config: Mapping[str, Any]) -> None:
+    """Write folder/model.safetensors and folder/config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    temporary = temporary_name(folder / "model.safetensors")
+    safetensors.torch.save_file(weights, temporary)
+    publish(temporary, folder / "model.safetensors")
+    write_json(folder / "config.json", dict(config))
 
 
 def build(

@@ -7,9 +7,9 @@ from pathlib import Path
 import safetensors.torch
 
 from salience.errors import InputError
-from salience.files import foreign, publish, read_json, temporary_name, write_json
+from salience.files import foreign, read_json
 from salience.models.bc_resnet import SIZES, BCResNet, BCResNetConfig
-from salience.models.checkpoints import build, check_depth
+from salience.models.checkpoints import build, check_depth, save
 from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
 
 Recogniser = CommandRecogniser | BCResNet
@@ -33,12 +33,8 @@ def build_recogniser(name: str, words: Sequence[str]) -> Recogniser:
 
 def save_recogniser(model: Recogniser, folder: Path) -> None:
     """Write folder/model.safetensors and folder/config.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(folder / "model.safetensors")
-    safetensors.torch.save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
-    publish(temporary, folder / "model.safetensors")
     kind = next(kind for kind, (cls, _) in KINDS.items() if isinstance(model, cls))
-    write_json(folder / "config.json", {"kind": kind, **asdict(model.config)})
+    save(model, folder, {"kind": kind, **asdict(model.config)})
 
 
 def load_recogniser(folder: Path, device: str = "cpu") -> Recogniser:

@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from salience.errors import RERUN, InputError
 from salience.features.stft import stft
-from salience.files import foreign, publish, read_json, temporary_name, write_json
-from salience.models.checkpoints import build
+from salience.files import foreign, read_json
+from salience.models.checkpoints import build, save
 from salience.models.recurrent import padded_lstm
 
 FLOOR = 1e-3
@@ -143,12 +143,7 @@ def log_power(waveforms: Tensor, sizes: MaskEstimatorSizes) -> Tensor:
 
 def save_estimator(model: MaskEstimator, folder: Path) -> None:
     """Write folder/model.safetensors and folder/config.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    temporary = temporary_name(folder / "model.safetensors")
-    safetensors.torch.save_file(weights, temporary)
-    publish(temporary, folder / "model.safetensors")
-    write_json(folder / "config.json", asdict(model.sizes))
+    save(model, folder, asdict(model.sizes))
 
 
 def load_estimator(folder: Path, device: str = "cpu") -> MaskEstimator:

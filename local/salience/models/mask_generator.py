@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from salience.files import foreign, publish, read_json, temporary_name, write_json
+from salience.files import foreign, read_json
+from salience.models.checkpoints import save
 
 CHANNELS = (1, 2, 2, 2, 1)
 KERNEL = 5
@@ -67,11 +68,7 @@ def _in_blocks(x: Tensor, layers: list[nn.Conv2d]) -> Tensor:
 
 def save_generator(model: MaskGenerator, folder: Path) -> None:
     """Write folder/model.safetensors and folder/config.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(folder / "model.safetensors")
-    safetensors.torch.save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
-    publish(temporary, folder / "model.safetensors")
-    write_json(folder / "config.json", {"channels": CHANNELS, "kernel": KERNEL})
+    save(model, folder, {"channels": CHANNELS, "kernel": KERNEL})
 
 
 def load_generator(folder: Path, device: str = "cpu") -> MaskGenerator:

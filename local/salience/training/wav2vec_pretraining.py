@@ -43,12 +43,12 @@ class Gumbel:
 
 @dataclass(frozen=True)
 class Alarm:
-    """When to stop because nothing is learnt any more.
+    """When to stop a training that has collapsed.
 
     Args:
         after: Updates before which no alarm is raised: every model starts at chance.
-        perplexity: Codes a codebook uses at least; one is none at all.
-        accuracy: Contrastive accuracy at least, as a multiple of chance; a lower one counts with `cosine` only.
+        perplexity: Minimum number of codes that a codebook uses; 1 is collapse.
+        accuracy: Minimum contrastive accuracy, as a multiple of chance; a lower one counts with `cosine` only.
         cosine: Mean cosine of two frames' states above which they are all the same.
     """
 
@@ -60,7 +60,7 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Objective:
-    """What is learnt.
+    """What a model is trained for.
 
     Args:
         kind: `standard`; or `legacy`, minus the mean cosine of state and code over all frames, padding included, plus
@@ -91,30 +91,15 @@ class Objective:
 
 @dataclass(frozen=True)
 class Crops:
-    """Which part of an utterance is heard.
+    """Lengths of utterances.
 
     Args:
-        longest: Seconds; of a longer utterance, each epoch hears another part.
-        shortest: Seconds; shorter utterances are left out.
+        max_seconds: Longer utterances are cropped at random in each epoch.
+        min_seconds: Shorter utterances are left out.
     """
 
-    longest: float = 15.6
-    shortest: float = 1.0
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of the training, with sets of its own.
-
-    Args:
-        sets: Names of the sets, separated by spaces; a path stands for a set of another recipe.
-        learning_rate: Highest learning rate.
-        epochs: Passes over these sets.
-    """
-
-    sets: str
-    learning_rate: float
-    epochs: int
+    max_seconds: float = 15.6
+    min_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,21 +133,23 @@ class PretrainingUtterances(Dataset[Example]):
         self, sets: Sequence[Waveforms], config: Wav2Vec2Config, objective: Objective, crops: Crops, seed: int | str
     ) -> None:
         self.config, self.objective, self.seed = config, objective, seed
-        self.longest = round(crops.longest * RATE)
-        shortest = round(crops.shortest * RATE)
-        if crops.shortest > crops.longest or frames_of(config, shortest) < 4:
+        self.max_samples = round(crops.max_seconds * RATE)
+        min_samples = round(crops.min_seconds * RATE)
+        if crops.min_seconds > crops.max_seconds or frames_of(config, min_samples) < 4:
             raise InputError(
-                f"utterances of {crops.shortest} to {crops.longest} s cannot be learnt from;"
-                " --crops.shortest is at least 0.1 and at most --crops.longest"
+                f"utterances of {crops.min_seconds} to {crops.max_seconds} s cannot be trained on;"
+                " --crops.min_seconds is at least 0.1 and at most --crops.max_seconds"
             )
-        self.items = [(waveforms, key) for waveforms in sets for key in waveforms if waveforms.samples[key] >= shortest]
+        self.items = [
+            (waveforms, key) for waveforms in sets for key in waveforms if waveforms.samples[key] >= min_samples
+        ]
         self.dropped = sum(map(len, sets)) - len(self.items)
         if not self.items:
             raise InputError(
-                f"no utterance of {', '.join(str(w.data) for w in sets)} lasts {crops.shortest} s; lower"
-                " --crops.shortest"
+                f"no utterance of {', '.join(str(w.data) for w in sets)} lasts {crops.min_seconds} s; lower"
+                " --crops.min_seconds"
             )
-        self.lengths = [min(waveforms.samples[key], self.longest) for waveforms, key in self.items]
+        self.lengths = [min(waveforms.samples[key], self.max_samples) for waveforms, key in self.items]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -172,8 +159,8 @@ class PretrainingUtterances(Dataset[Example]):
         waveforms, key = self.items[index]
         rng = generator(self.seed, key, epoch, "pretraining")
         signal = waveforms[key]
-        start = int(rng.integers(max(len(signal) - self.longest, 0) + 1))
-        signal = signal[start : start + self.longest]
+        start = int(rng.integers(max(len(signal) - self.max_samples, 0) + 1))
+        signal = signal[start : start + self.max_samples]
         masked = self.objective.masking.mask(frames_of(self.config, len(signal)), rng, least=2)
         return Example(signal, masked, sample_negatives(masked, self.objective.negatives, rng))
 
@@ -305,7 +292,7 @@ def legacy_loss(states: Tensor, codes: Tensor, perplexity: Tensor, weight: float
     """The objective that was published: minus the mean cosine over all frames, plus a weighted perplexity.
 
     Perplexity is a sum over codebooks and at least one in each.  With two of
-    them and a weight of 0.1 the least loss is -1 + 0.1 * 2 = -0.8, where every
+    them and a weight of 0.1 the minimum of the loss is -1 + 0.1 * 2 = -0.8, where every
     frame has the same code and the same state.
     """
     return weight * perplexity - nn.functional.cosine_similarity(states.float(), codes.float(), dim=-1).mean()
@@ -375,7 +362,7 @@ def raise_alarm(scores: dict[str, float], objective: Objective, updates: int, co
     lost = scores["dev_accuracy"] < alarm.accuracy * objective.chance and scores["dev_frame_cosine"] > alarm.cosine
     if few or lost:
         what = (
-            f"its code perplexity is {scores['dev_perplexity']:.2f}, {codebooks} being the least"
+            f"its code perplexity is {scores['dev_perplexity']:.2f}, where {codebooks} is the minimum"
             if few
             else (
                 f"its contrastive accuracy of {scores['dev_accuracy']:.4f} is chance and two frames have a cosine of"
