@@ -1,5 +1,6 @@
 """report.yaml: what it can say, and sentences about what is wrong in it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,12 @@ def test_every_recipe_s_report_is_valid(report: Path):
         parts = sections(read_results(recipe / "results.json"), wanted)
         intro = wanted.beside(wanted.intro).read_text(encoding="utf-8")
         assert (recipe / "RESULTS.md").read_text(encoding="utf-8") == markdown(parts, wanted.title, intro)
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda path: path.parts[-3])
+def test_run_sh_gives_what_the_patterns_need(report: Path):
+    """Each place `$name` has its `--values.name` in the recipe's run.sh or in what the accent recipes share."""
+    needed = set(re.findall(r"\$(\w+)", str(read_specification(report).scores)))
+    shells = [report.parents[1] / "run.sh", TOP / "local/accent_stages.sh"]
+    given = {name for shell in shells for name in re.findall(r"--values\.(\w+)", shell.read_text())}
+    assert needed - {"collection"} <= given and ("collection" in given) == (report.parts[-3] == "cv_fa_pdid")
