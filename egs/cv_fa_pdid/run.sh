@@ -29,7 +29,7 @@ asr_train_accents=false  # true: PDID's training clips that have text join the r
 language=fa
 normaliser="persian-joined persian" # of the other scores; systems are compared by the last one
 finetune_config=         # settings of the training of the recogniser (default: the paper's for medium, and those for base for all others)
-paper=                   # the paper's figures (default: those of Whisper base, also beside mini, or medium; none for others)
+paper=                   # the paper's figures, beside real speech (default: those of Whisper base or medium; none for others)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seed N]
     [--common-voice-root DIR] [--pdid-root DIR | --recordings-root DIR] [--skip-bad-clips true]
@@ -49,7 +49,7 @@ else
 fi
 size=$(basename "$model" .pt) # a file is called as its model is
 [ "$mini" = true ] || finetune_config=${finetune_config:-${conf:-conf}/finetune_$([ "$size" = medium ] && echo medium || echo base).yaml}
-case $size in base | mini) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-conf/paper_medium.yaml} ;; esac
+case $size in base) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-conf/paper_medium.yaml} ;; esac
 corpora="Common Voice fa and PDID, Whisper $size$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
 . accent_stages.sh
 . local/collection_stage.sh

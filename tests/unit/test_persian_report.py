@@ -107,6 +107,8 @@ def run_with(folder, stages, *options):
         (folder / "local").mkdir()
         for shared in ("path.sh", "requirements.txt", "conf", "utils", ".venv"):
             (folder / shared).symlink_to(TOP / shared)
+        for name in ("options.sh", "accent_options.sh"):
+            (folder / "local" / name).symlink_to(TOP / "local" / name)
         for own in ("run.sh", "path.sh", "conf", "local"):
             (recipe / own).symlink_to(TOP / "egs/cv_fa_pdid" / own)
     (folder / "local/accent_stages.sh").write_text(stages)
@@ -124,7 +126,7 @@ def run_with(folder, stages, *options):
         (["--model", "./base.pt", "--conf", "mine"], "mine/finetune_base.yaml", "conf/paper.yaml", "base"),
         (["--model", "small"], "conf/finetune_base.yaml", "", "small"),
         (["--model", "small", "--paper", "own.yaml", "--finetune-config", "own.yaml"], "own.yaml", "own.yaml", "small"),
-        (["--mini", "true"], "", "conf/paper.yaml", "mini"),
+        (["--mini", "true"], "", "", "mini"),
     ],
 )
 def test_a_model_has_its_own_settings_and_figures(tmp_path, options, finetune, paper, name):

@@ -96,24 +96,17 @@ def _complement(rows: Sequence[Row], column: Column) -> str:
     return rate(100 - rows[0]["value"], column.digits)
 
 
-@CELLS.register("points")
-def _points(rows: Sequence[Row], column: Column) -> str:
-    return points(rows[0]["value"])
-
-
 @CELLS.register("interval")
 def _interval(rows: Sequence[Row], column: Column) -> str:
     """A rate and its 95 % interval, where it has one."""
     row = rows[0]
-    return rate(row["value"], column.digits) + ("" if row.get("low") is None else f" ({_ends(row, column)})")
+    return rate(row["value"], column.digits) + ("" if row.get("low") is None else f" ({_ends(rows, column)})")
 
 
 @CELLS.register("ends")
-def _ends(rows: Sequence[Row] | Row, column: Column) -> str:
-    row = rows if isinstance(rows, Mapping) else rows[0]
-    if row.get("low") is None:
-        return NONE
-    return " to ".join(rate(row[end], column.digits).replace("-0.00", "0.00") for end in ("low", "high"))
+def _ends(rows: Sequence[Row], column: Column) -> str:
+    ends = (rows[0].get(end) for end in ("low", "high"))
+    return " to ".join(rate(end, column.digits) for end in ends if end is not None) or NONE
 
 
 @CELLS.register("range")
