@@ -203,10 +203,10 @@ check_sets() { # check_sets <train sets> <dev sets> <test sets> [option of check
         --report "$data/leakage.md" "${@:4}"
 }
 
-run_array() { # run_array <log name> <lines of arguments> [<options of the submitter>] -- <command>: one job a line
+run_array() { # run_array <log name> <lines of arguments> [<options of the submitter>] -- <command>: one job a line and, with {seed}, seed
     local log=$1 options=()
     mkdir -p "$(dirname "$log")"
-    echo "$2" > "$log.lines"
+    with_seeds "$2" > "$log.lines"
     shift 2
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
@@ -222,6 +222,17 @@ train_array() { # train_array <log name> <lines of arguments> <program and its o
 each_seed() { # each_seed <words>: a line of them for every seed, which {seed} stands for
     local s
     for s in $seeds; do echo "${1//\{seed\}/$s}"; done
+}
+
+with_seeds() { # with_seeds <lines>: these, a line with {seed} for every seed
+    local line
+    while read -r line; do
+        case $line in
+            '') ;;
+            *'{seed}'*) each_seed "$line" ;;
+            *) echo "$line" ;;
+        esac
+    done <<< "$1"
 }
 
 needs_each_seed() { # needs_each_seed <file with {seed}> <stage>

@@ -73,12 +73,14 @@ fi
 if begin 3 "recognisers: ESPnet's hybrid CTC/attention, on clean speech, then with bubble noise"; then
     needs "$dump/cmvn.npz" 2
     needs "$token_list/tokens.txt" 1
-    train_array "$recognisers/clean/log/train" "$(each_seed "--seed {seed} --out $recognisers/clean/seed{seed}")" \
-        train_espnet.py --config "$recogniser_config" --data "$data" --features "$dump" --tokens "$token_list" --cmvn "$dump/cmvn.npz"
+    train_array "$recognisers/clean/log/train" "--seed {seed} --out $recognisers/clean/seed{seed}" \
+        train_espnet.py --config "$recogniser_config" --data "$data" --features "$dump" --tokens "$token_list" \
+        --cmvn "$dump/cmvn.npz"
     if $robust; then
         train_array "$recognisers/robust/log/train" \
-            "$(each_seed "--init $recognisers/clean/seed{seed} --seed {seed} --out $recognisers/robust/seed{seed}")" \
-            train_espnet.py --config "$conf/robust.yaml" --data "$data" --features "$dump" --tokens "$token_list" --cmvn "$dump/cmvn.npz"
+            "--init $recognisers/clean/seed{seed} --seed {seed} --out $recognisers/robust/seed{seed}" \
+            train_espnet.py --config "$conf/robust.yaml" --data "$data" --features "$dump" --tokens "$token_list" \
+            --cmvn "$dump/cmvn.npz"
     fi
     if $use_lm; then
         train_array "$exp/lm/log/train" "--seed $seed --out $exp/lm" \
@@ -88,20 +90,20 @@ fi
 
 if begin 4 "mask estimators, and the noise masks of all sets"; then
     needs_each_seed "$(recogniser_of 1)/seed{seed}/model.pth" 3
-    train_array "$(estimators_of 1)/log/train" "$(each_seed "$(frozen_recogniser 1) --seed {seed} --out $(estimators_of 1)/seed{seed}")" \
+    train_array "$(estimators_of 1)/log/train" "$(frozen_recogniser 1) --seed {seed} --out $(estimators_of 1)/seed{seed}" \
         train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data"
-    estimate_masks "$(masks_of 1)/log/estimate" "train dev test" "$(each_seed "$(estimators_of 1)/seed{seed}")" "$(each_seed "$(masks_of 1)/seed{seed}")"
+    estimate_masks "$(masks_of 1)/log/estimate" "train dev test" "$(estimators_of 1)/seed{seed}" "$(masks_of 1)/seed{seed}"
     for round in $(seq 2 "$rounds"); do run_round "$round"; done
 fi
 
 if begin 5 "noise, through the masks and everywhere"; then
     needs_each_seed "$masks/seed{seed}/test/mask.scp" 4
     # Noise alone is a control: the shape of a mask may tell more words than what it spares of the speech.
-    mix "$noisy/log/mix" "$(
-        each_seed "$(through_masks_of "$rounds") --audio true --out $noisy/masked-noise/seed{seed}/noise{realisation}"
-        each_seed "$(through_masks_of "$rounds") --speech false --out $noisy/noise-alone/seed{seed}/noise{realisation}"
-        echo "--out $exp/noisy/full-noise/noise{realisation}"
-    )" --sets "dev test" --realisations "$realisations"
+    mix "$noisy/log/mix" "
+        $(through_masks_of "$rounds") --audio true --out $noisy/masked-noise/seed{seed}/noise{realisation}
+        $(through_masks_of "$rounds") --speech false --out $noisy/noise-alone/seed{seed}/noise{realisation}
+        --out $exp/noisy/full-noise/noise{realisation}" \
+        --sets "dev test" --realisations "$realisations"
     [ -z "$retrained" ] || mix_for_retraining
 fi
 

@@ -11,13 +11,14 @@ frozen_recogniser() { # frozen_recogniser <round>: the options that name the rec
 }
 
 estimate_masks() { # estimate_masks <log name> <sets> <estimators> <folders>: the noise masks of these sets by each estimator
-    local folder
+    local folder models places
+    models=$(with_seeds "$3") places=$(with_seeds "$4")
     split_sets "$2"
     # shellcheck disable=SC2086
     $cuda_cmd $gpu JOB=1:"$nj" "$1.JOB.log" \
-        estimate_noise_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$2" --models "$3" --out "$4" --max-seconds "$(max_seconds)" \
-        --job JOB --jobs "$nj" --device "$device" --check-space "$check_space"
-    for folder in $4; do
+        estimate_noise_masks.py --config "$conf/noise.yaml" --data "$data" --sets "$2" --models "$models" --out "$places" \
+        --max-seconds "$(max_seconds)" --job JOB --jobs "$nj" --device "$device" --check-space "$check_space"
+    for folder in $places; do
         merge_archives.py --folder "$folder" --sets "$2" --name mask --jobs "$nj" --data "$data" --tables noise_proportion
     done
 }

@@ -6,11 +6,10 @@
 mix_for_retraining() {
     local s snr everywhere=$exp/noisy/everywhere spared=$noisy/spared
     noisy_data train
-    mix "$noisy/log/mix_for_retraining" "$(
-        echo "--sets train_noisy --snr '$train_snr' --out $everywhere"
-        each_seed "--sets train_noisy --mask-set train $(through_masks_of "$rounds") --snr '$train_snr' --out $spared/seed{seed}"
-        for snr in $snrs; do echo "--sets test --snr $snr --out $exp/noisy/snr$snr"; done
-    )"
+    mix "$noisy/log/mix_for_retraining" "
+        --sets train_noisy --snr '$train_snr' --out $everywhere
+        --sets train_noisy --mask-set train $(through_masks_of "$rounds") --snr '$train_snr' --out $spared/seed{seed}
+        $(for snr in $snrs; do echo "--sets test --snr $snr --out $exp/noisy/snr$snr"; done)"
     for s in $seeds; do
         unchanged_copy "$noisy/retrain-clean/seed$s/train_noisy"
         with_copies train "$noisy/retrain-clean/seed$s"
@@ -29,7 +28,7 @@ retrain() {
     local system
     needs_each_seed "$noisy/${retrained%% *}/seed{seed}/train_twice/feats.scp" 5
     train_array "$recognisers/$last-retrained/log/train" "$(for system in $retrained; do
-        each_seed "--features $noisy/$system/seed{seed} --init $recogniser/seed{seed} --seed {seed} --out $(retrained_of "$system")/seed{seed}"
+        echo "--features $noisy/$system/seed{seed} --init $recogniser/seed{seed} --seed {seed} --out $(retrained_of "$system")/seed{seed}"
     done)" train_espnet.py --config "$retrain_config" --data "$data" --train-set train_twice --dev-features "$dump" \
         --tokens "$token_list" --cmvn "$dump/cmvn.npz"
 }

@@ -7,21 +7,21 @@ run_round() { # run_round <round>: from the recognisers, estimators and masks of
     copies=$(noisy_of "$before")/through-masks
     for name in train dev; do noisy_data $name; done
     mix "$copies/log/mix" "$(for name in train dev; do
-        each_seed "--sets ${name}_noisy --mask-set $name $(through_masks_of "$before") --out $copies/seed{seed}"
+        echo "--sets ${name}_noisy --mask-set $name $(through_masks_of "$before") --out $copies/seed{seed}"
     done)"
     for s in $seeds; do
         for name in train dev; do with_copies $name "$copies/seed$s"; done
     done
     train_array "$(recogniser_of "$round")/log/train" \
-        "$(each_seed "--features $copies/seed{seed} --init $(recogniser_of "$before")/seed{seed} --seed {seed} --out $(recogniser_of "$round")/seed{seed}")" \
+        "--features $copies/seed{seed} --init $(recogniser_of "$before")/seed{seed} --seed {seed} --out $(recogniser_of "$round")/seed{seed}" \
         train_espnet.py --config "$conf/through_masks.yaml" --data "$data" --train-set train_twice --dev-set dev_twice \
         --tokens "$token_list" --cmvn "$dump/cmvn.npz"
     # At the full gain from the start: the estimator has found where to spare.
     train_array "$(estimators_of "$round")/log/train" \
-        "$(each_seed "$(frozen_recogniser "$round") --init $(estimators_of "$before")/seed{seed} --seed {seed} --out $(estimators_of "$round")/seed{seed}")" \
+        "$(frozen_recogniser "$round") --init $(estimators_of "$before")/seed{seed} --seed {seed} --out $(estimators_of "$round")/seed{seed}" \
         train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --noise.rise 0 --data "$data"
-    estimate_masks "$(masks_of "$round")/log/estimate" "train dev test" "$(each_seed "$(estimators_of "$round")/seed{seed}")" \
-        "$(each_seed "$(masks_of "$round")/seed{seed}")"
+    estimate_masks "$(masks_of "$round")/log/estimate" "train dev test" "$(estimators_of "$round")/seed{seed}" \
+        "$(masks_of "$round")/seed{seed}"
 }
 
 noisy_data() { # noisy_data <set>: data directories of its noisy copy, and of the two together
