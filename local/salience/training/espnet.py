@@ -21,7 +21,7 @@ from salience.data.tables import read_table, write_table
 from salience.data.tokens import Tokenizer
 from salience.errors import RERUN, InputError, stale
 from salience.features.archives import Archive
-from salience.files import publish, read_yaml, temporary_name, whole_file, write_json
+from salience.files import foreign, publish, read_yaml, temporary_name, whole_file, write_json
 from salience.models.checkpoints import read_pickle
 from salience.models.espnet import AGAIN, prepare_espnet, read_config
 from salience.models.recurrent import padded_lstm
@@ -64,14 +64,10 @@ def read_set(text: Path, scp: Path | None = None) -> EspnetSet:
 
 def check_statistics(path: Path, features: Archive) -> None:
     """Raise InputError unless the statistics for normalisation are of features of this dimension."""
-    try:
+    with foreign(path, "holds no count, sum and sum_square", RERUN, RERUN):
         statistics = np.load(path)
         sizes = {len(statistics["sum"]), len(statistics["sum_square"])}
         int(statistics["count"])
-    except FileNotFoundError:
-        raise stale(path, "does not exist") from None
-    except Exception as error:
-        raise stale(path, f"holds no count, sum and sum_square ({type(error).__name__})") from None
     if sizes != {features.columns}:
         raise stale(path, f"is made of {max(sizes)} values a frame but {features.path} has {features.columns}")
 
@@ -89,23 +85,18 @@ def parts_of_model(folder: Path) -> dict[str, Any]:
 def check_start(folder: Path, settings: Mapping[str, Any], dimension: int, tokens: list[str]) -> None:
     """Raise InputError if a training with these settings cannot start from the model in `folder`."""
     start = read_config(folder)
-    if start["input_size"] != dimension:
+    if (size := start["input_size"]) != dimension:
         raise InputError(
-            f"{folder} takes {start['input_size']} values a frame but the features have {dimension}; start from another"
-            " model"
+            f"{folder} takes {size} values a frame but the features have {dimension}; start from another model"
         )
     if start["token_list"] != tokens:
         raise InputError(
-            f"{folder} writes other tokens than the list given; start from another model or give --tokens that it was"
-            " trained with"
+            f"{folder} has other tokens; start from another model or give the --tokens it was trained with"
         )
     for part in ("encoder", "encoder_conf", "decoder", "decoder_conf"):
         wanted, there = settings.get(part, {}), start[part]
         if not _within(wanted, there):
-            raise InputError(
-                f"{folder} has {part} {there} but the settings ask for {wanted}; use the settings that it was trained"
-                " with"
-            )
+            raise InputError(f"{folder} has {part} {there}, not {wanted}; use the settings that it was trained with")
 
 
 def _within(wanted: Any, there: Any) -> bool:
