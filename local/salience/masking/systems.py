@@ -78,7 +78,10 @@ def read_systems(path: Path) -> dict[str, System]:
 
 def read_system(path: Path, name: str) -> System:
     """One system of a file; an unknown name is an InputError that lists those there are."""
-    return asked_systems(path, name)[name]
+    known = read_systems(path)
+    if name not in known:
+        raise InputError(f"there is no system {name!r} in {path}; there are: {', '.join(known)}")
+    return known[name]
 
 
 def asked_systems(path: Path, only: str) -> dict[str, System]:

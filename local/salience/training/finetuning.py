@@ -18,7 +18,7 @@ from salience.errors import InputError
 from salience.features.archives import Archive, FeatureSet
 from salience.features.logmel import floor_of
 from salience.masking.apply import Masker, open_maps
-from salience.masking.systems import System, asked_systems
+from salience.masking.systems import System, read_system
 from salience.models.recognisers import Example, Recogniser, TooLong
 from salience.registry import Registry, plugins_of
 
@@ -119,7 +119,7 @@ class MaskedCopies(FineTuning):
     @cached_property
     def chosen(self) -> System:
         """The system to train."""
-        chosen = asked_systems(self.systems, self.system)[self.system] if self.systems else System()
+        chosen = read_system(self.systems, self.system) if self.systems else System()
         if not chosen.trained:
             raise InputError(f"the system {self.system} is not trained ({self.systems}); give another --system")
         return chosen
