@@ -108,8 +108,8 @@ if begin 5 "conventional noise: which SNR is best on dev"; then
         passed "no SNR is to be chosen for --systems '$systems'"
     else
         train_further 5
-        local/choose_system.py --systems "$systems_file" --only "$systems" --seeds "$seeds" --models "$models"
-        further=$(list_further) # in which the chosen one now stands for its family
+        further=$(list_further) # in which the best one now stands for its family
+        echo "chosen: $(chosen_systems)"
     fi
 fi
 
@@ -145,11 +145,11 @@ if begin 9 "report"; then
     number=$(wc -l < "$data/words")
     corpus="Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")"
     fresh_figures "$exp/report"
-    chosen=$([ -z "$(trained_in 5)" ] || sed 's/conventional-//' "$models/conventional/chosen")
+    chosen=$(chosen_systems)
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
         --command "$command" --recogniser "$kind" --only "$only" --values.models "$models" --values.data "$data" \
         --values.snr="$snrs" --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name" \
-        ${chosen:+--values.chosen="$chosen"} ${maps:+--values.generators "$maps" --values.generator_seeds "$seeds"} \
+        ${chosen:+--values.chosen="${chosen#conventional-}"} ${maps:+--values.generators "$maps" --values.generator_seeds "$seeds"} \
         ${published_checkpoint:+--values.published "$exp/published/dev"} --settings "{settings: $conf}"
     draw_command_results.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
     for of in $generators; do

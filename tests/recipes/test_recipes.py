@@ -232,7 +232,7 @@ def test_each_system_of_commands_is_trained_as_it_is_called(projects):
         "everywhere": 0.5,
         "per": "batch",
     }
-    assert {path.name for path in (folder / "recogniser/paper").iterdir()} == {*asked, "log", "conventional"}
+    assert {path.name for path in (folder / "recogniser/paper").iterdir()} == {*asked, "log"}
     for name, options in asked.items():
         record = json.loads((folder / "recogniser/paper" / name / "seed1/step.json").read_text())
         augmentation = record["config"]["augmentation"]

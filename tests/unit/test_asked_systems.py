@@ -1,5 +1,6 @@
 """Which stages, programs and folders of a recipe the asked systems need: others are passed, and what other runs left is left alone."""
 
+import json
 import os
 import re
 import shutil
@@ -320,8 +321,10 @@ def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> Non
     project.has(
         "gsc_v2", f"{models}/baseline/seed1/model.safetensors", own, "exp/mini/masks/paper/seed1/train/mask.scp"
     )
-    (project.top / "egs/gsc_v2" / models / "conventional").mkdir()
-    (project.top / "egs/gsc_v2" / models / "conventional/chosen").write_text("conventional-15\n")
+    for snr, error in ((0, 9.0), (15, 7.5)):
+        project.has("gsc_v2", history := f"{models}/conventional-{snr}/seed1/history.json")
+        scores = [{"eval_dev_loss": 1.0, "eval_dev_error": error}]
+        (project.top / "egs/gsc_v2" / history).write_text(json.dumps(scores))
     options = [
         "--kind",
         "bc-resnet-1",

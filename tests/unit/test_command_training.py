@@ -30,7 +30,7 @@ from salience.training.commands import (
     importance_scorer,
     read_masks,
 )
-from salience.training.keyword_systems import read_keyword_systems, trainings
+from salience.training.keyword_systems import choose_member, read_keyword_systems, trainings
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -442,25 +442,16 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
 
 
 def test_the_member_with_the_lowest_dev_error_is_chosen(tmp_path):
-    from accent_helpers import load_program
-
-    (tmp_path / "systems.yaml").write_text(
-        "noise: {augmentation: {method: noise, snr: [-10, 0, 15, 30]}, choose: true}\nx: {augmentation: {}}"
-    )
-    for snr, errors in (("-10", [9, 20]), ("0", [5, 8]), ("15", [5, 8]), ("30", [2, 13])):
+    members = [f"noise-{snr}" for snr in (-10, 0, 15, 30)]
+    for name, errors in zip(members, ([9, 20], [5, 8], [5, 8], [2, 13]), strict=True):
+        # All seeds of all members are needed.
+        assert choose_member(members, [1, 2], tmp_path) is None
         for seed, error in enumerate(errors, 1):
             # The lowest error of all, but not at the lowest loss.
-            write_json(
-                tmp_path / f"noise-{snr}/seed{seed}/history.json",
-                [
-                    {"eval_dev_loss": 2.0, "eval_dev_error": 0.0},
-                    {"loss": 0.1},
-                    {"eval_dev_loss": 1.0, "eval_dev_error": error},
-                ],
-            )
-    choose = load_program("egs/gsc_v2/local/choose_system.py").choose_system
-    choose(tmp_path / "systems.yaml", "x noise", "1 2", tmp_path)
-    assert (tmp_path / "noise/chosen").read_text() == "noise-15\n" and not (tmp_path / "x").exists()
+            first, last = ({"eval_dev_loss": loss, "eval_dev_error": e} for loss, e in ((2.0, 0.0), (1.0, error)))
+            write_json(tmp_path / name / f"seed{seed}/history.json", [first, {"loss": 0.1}, last])
+    assert choose_member(members, [1, 2], tmp_path) == "noise-15"
+    assert choose_member(members, [1], tmp_path) == "noise-30"
 
 
 def test_systems_are_trained_as_their_line_says(tmp_path):
@@ -471,7 +462,11 @@ def test_systems_are_trained_as_their_line_says(tmp_path):
         "sparse: {augmentation: {method: noise, masks: own, percent: [10]}, max_seeds: 1, generator: own}\n"
     )
     systems = read_keyword_systems(path, ["noise", "sparse"])
-    listed = trainings(systems, [3, 4], {"noise": "noise-2.5"})
+    for snr, error in (("0", 9.0), ("2.5", 8.0)):
+        for seed in (3, 4):
+            scores = [{"eval_dev_loss": 1.0, "eval_dev_error": error}]
+            write_json(tmp_path / f"noise-{snr}/seed{seed}/history.json", scores)
+    listed = trainings(systems, [3, 4], tmp_path)
     assert [(one.name, one.seed, one.swept, one.chosen) for one in listed] == [
         ("noise-0", 3, True, False), ("noise-2.5", 3, True, True), ("sparse-10", 3, False, False),
         ("noise-0", 4, True, False), ("noise-2.5", 4, True, True),

@@ -66,9 +66,7 @@ def project(tmp_path_factory):
         with open(folder / name, "a") as handle:
             handle.write(functions)
     for path in (script.parent for script in folder.glob("egs/*/run.sh")):
-        # Which SNR was chosen, what is decoded, and from which models: files of earlier stages whose contents are read.
-        (path / "exp/mini/recogniser/paper/conventional").mkdir(parents=True)
-        (path / "exp/mini/recogniser/paper/conventional/chosen").write_text("conventional-15\n")
+        # What is decoded, and from which models: files of earlier stages whose contents are read.
         (path / "data/mini/labelled_train").mkdir(parents=True)
         for name in ("accent_train", "gender_train", "unlabelled"):
             (path / "data/mini" / name).mkdir()

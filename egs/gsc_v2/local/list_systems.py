@@ -20,13 +20,11 @@ def list_systems(systems: Path, only: str, seeds: str, models: Path, kind: str =
         systems: The recipe's systems.yaml.
         only: Names of the systems, separated by spaces.
         seeds: Seeds of the trainings, separated by spaces.
-        models: Folder of this kind's recognisers, with MODELS/FAMILY/chosen of choose_system.py.
+        models: Folder of this kind's recognisers, whose dev errors tell which one is chosen.
         kind: Kind of recogniser that the generator `own` stands for.
     """
     known = read_keyword_systems(systems, only.split())
-    files = {name: models / name / "chosen" for name in known}
-    chosen = {name: path.read_text(encoding="utf-8").strip() for name, path in files.items() if path.exists()}
-    for one in trainings(known, [int(seed) for seed in seeds.split()], chosen):
+    for one in trainings(known, [int(seed) for seed in seeds.split()], models):
         generator = "-" if not one.system.masked else kind if one.system.generator == "own" else one.system.generator
         sets = "dev" if one.system.choose and not one.chosen else "all"
         options = f"--augmentation '{json.dumps(one.augmentation)}'"

@@ -28,6 +28,10 @@ trained_in() { # trained_in <stage>: those lines of the recognisers that this st
     awk -v stage="$1" '$3 == stage' <<< "$further"
 }
 
+chosen_systems() { # those that stand for their families
+    awk '$3 == 5 && $4 == "all" && !seen[$1]++ { print $1 }' <<< "$further" | xargs
+}
+
 train_further() { # train_further <stage>: train these
     local lines system s generator options
     lines=$(trained_in "$1" | while read -r system s _ _ generator options; do

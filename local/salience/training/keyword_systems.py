@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from salience.errors import InputError
-from salience.files import read_yaml
+import numpy as np
+
+from salience.errors import InputError, stale
+from salience.files import read_json, read_yaml
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,15 @@ class KeywordSystem:
 
 @dataclass(frozen=True)
 class Training:
-    """One recogniser to be trained.
+    """One recogniser to be trained: a system with a seed.
 
     Args:
-        name: Its system.
+        name: The system.
         seed: Its seed.
         system: The line of systems.yaml that it is of.
         augmentation: Its settings.
-        swept: Whether it is one of those that `chosen` is chosen from.
-        chosen: Whether it stands for its family.
+        swept: Whether one of its family is chosen, it being among those compared.
+        chosen: Whether it is that one.
     """
 
     name: str
@@ -76,8 +78,12 @@ def read_keyword_systems(path: Path, only: Sequence[str]) -> dict[str, KeywordSy
     return found
 
 
-def trainings(systems: Mapping[str, KeywordSystem], seeds: Sequence[int], chosen: Mapping[str, str]) -> list[Training]:
-    """List what is trained, seed by seed; `chosen` names the chosen members of families, as far as they are known."""
+def trainings(systems: Mapping[str, KeywordSystem], seeds: Sequence[int], models: Path) -> list[Training]:
+    """List what is trained in `models`, seed by seed, with the chosen members of families as far as they are trained."""
+    chosen = {
+        family: choose_member([name for name, _ in system.members(family)], seeds[: system.max_seeds], models)
+        for family, system in systems.items() if system.choose
+    }  # fmt: skip
     listed = []
     for seed in seeds:
         for family, system in systems.items():
@@ -87,3 +93,23 @@ def trainings(systems: Mapping[str, KeywordSystem], seeds: Sequence[int], chosen
                 if asked or is_chosen:
                     listed.append(Training(name, seed, system, augmentation, system.choose and asked, is_chosen))
     return listed
+
+
+def choose_member(members: Sequence[str], seeds: Sequence[int], models: Path) -> str | None:
+    """Choose the member with the lowest dev error, averaged over seeds, of two the later; None until all are trained.
+
+    The error is that of the epoch that each training kept, the one with the
+    lowest dev loss.
+    """
+    histories = {name: [models / name / f"seed{seed}" / "history.json" for seed in seeds] for name in members}
+    if not all(path.exists() for paths in histories.values() for path in paths):
+        return None
+    errors = {name: float(np.mean([_kept_error(path) for path in paths])) for name, paths in histories.items()}
+    return min(reversed(errors), key=errors.__getitem__)
+
+
+def _kept_error(history: Path) -> float:
+    scores = [entry for entry in read_json(history) if "eval_dev_loss" in entry]
+    if not scores:
+        raise stale(history, "holds no dev score")
+    return float(min(scores, key=lambda entry: entry["eval_dev_loss"])["eval_dev_error"])
