@@ -10,6 +10,7 @@ from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.models.recognisers import RECOGNISERS, Recogniser
 from salience.progress import bar
+from salience.registry import plugins_of
 from salience.steps import Step
 
 logger = logging.getLogger(Path(__file__).name)
@@ -52,7 +53,7 @@ def decode(
             step = Step(
                 target / "step.json",
                 {"model": model, **recogniser.settings(), **material.settings},
-                inputs=[*material.inputs, *recogniser.files(model)],
+                inputs=[*material.inputs, *recogniser.files(model), *plugins_of(type(recogniser))],
                 outputs=[target / "text", target / "truncated"],
             )
             if step.is_done():

@@ -7,6 +7,7 @@ from pathlib import Path
 from salience import program
 from salience.files import write_json
 from salience.models.recognisers import RECOGNISERS, Recogniser
+from salience.registry import plugins_of
 from salience.steps import Step, is_first_process
 from salience.training.finetuning import FineTuning, Sets, method_of
 from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
@@ -50,7 +51,11 @@ def finetune(
     step = Step(
         out / "step.json",
         {"model": model, **recogniser.settings(), **method.settings(), "training": training, "seed": seed},
-        inputs=[*recogniser.files(model), *method.inputs(recogniser, sets)],
+        inputs=[
+            *recogniser.files(model),
+            *plugins_of(type(recogniser), type(method)),
+            *method.inputs(recogniser, sets),
+        ],
         outputs=[out / name for name in (*recogniser.saved, "history.json")],
         partial=out / "checkpoints",
     )

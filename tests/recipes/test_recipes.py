@@ -22,8 +22,10 @@ import torch
 import yaml
 
 from salience.corpora.speech_commands import WORDS
+from salience.features.archives import Archive
 from salience.models.commands import build_recogniser
 from salience.models.mask_generator import MaskGenerator
+from salience.saliency.base import read_maps
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
 from harness import copy_of_the_project, environment, run
@@ -443,6 +445,31 @@ def test_masks_of_the_control_have_the_same_area(projects):
     folder = projects("librispeech_edacc")[0] / "egs/librispeech_edacc/exp/mini/masked"
     shares = [(folder / kind / "asr_train/masked_share").read_text() for kind in ("gradcam", "random-mask")]
     assert shares[0] == shares[1]
+
+
+@of("fsdd")
+def test_plugins_add_a_method_a_policy_and_a_recogniser(projects, tmp_path, monkeypatch):
+    """From a file outside the library, by registration alone: maps, masks, training, hypotheses, scores and report."""
+    project = copy_with_a_run(projects("fsdd")[0], "fsdd", tmp_path / "p")
+    plugin, systems = Path(__file__).with_name("toy_plugin.py"), tmp_path / "systems.yaml"
+    systems.write_text("plain: {}\nloud: {map: energy, policy: {above: 0.6}, fill: floor}\n")
+    options = f"--mini true --stage 4 --recogniser toy --plugins {plugin} --systems-config {systems}".split()
+    done = run(project, "--egs", "fsdd", *options, "--systems", "plain loud", "--seeds", "1")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    monkeypatch.chdir(project / "egs/fsdd")  # which the paths in archives' tables begin at
+    exp = Path("exp/mini/german")
+    maps, masked = read_maps(exp / "saliency/energy/asr_train"), Archive(exp / "masked/loud/asr_train/feats.scp")
+    clean = Archive(Path("dump/mini/german/asr_train/feats.scp"))
+    for key, found in list(maps.items())[:10]:
+        assert (found.frames_per_column, found.bins_per_row) == (5, 20)
+        hidden = found.unit(*clean[key].shape) > 0.6
+        assert hidden.any() and (masked[key][~hidden] == clean[key][~hidden]).all()
+        assert len(set(masked[key][hidden])) == 1
+    for step in ("saliency/energy/asr_train/saliency.1", "masked/loud/asr_train/feats.1"):
+        assert str(plugin) in json.loads((exp / f"{step}.step.json").read_text())["inputs"], step
+    rows = json.loads(Path("exp/mini/results.json").read_text())["rows"]
+    found = {(row["system"], row["set"]) for row in rows if row["recogniser"] == "toy-mini" and row["metric"] == "wer"}
+    assert found == {(system, name) for system in ("plain", "loud") for name in ("seen", "unseen")}
 
 
 @of("fsdd")
