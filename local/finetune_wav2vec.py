@@ -26,6 +26,7 @@ from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, col
 logger = logging.getLogger(Path(__file__).name)
 
 
+@program.renamed(variant="system", masking="systems")
 def finetune_wav2vec(
     data: Path,
     out: Path,

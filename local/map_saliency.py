@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stage 4: the saliency maps of one job's share of each set, by any methods, for an accent classifier or wav2vec 2.0."""
+"""Stage 4: saliency maps of one job's share of each set, by any methods, for an accent classifier or wav2vec 2.0."""
 
 import logging
 from contextlib import ExitStack
@@ -20,6 +20,7 @@ from salience.steps import Step
 logger = logging.getLogger("map_saliency")
 
 
+@program.renamed(classifier="model", packed="features", most_per_accent="max_per_accent")
 def map_saliency(
     model: Path,
     data: Path,
@@ -57,10 +58,9 @@ def map_saliency(
         out: Folder for the maps.
         methods: Saliency methods, separated by spaces: gradcam, gradcam++, integrated-gradients, smoothgrad, occlusion,
             the control random, and those of plug-ins.
-        features: Folder of the features, or of the packed signals; without one wav2vec 2.0 decodes the recordings.
+        features: Folder of the features or packed signals; without one wav2vec 2.0 decodes the recordings.
         task: What the maps explain, a folder between method and set: accent, gender, or any name for CTC.
-        target: Of a classifier: the predicted class or the true one.  Of a CTC model: the symbols of the best path
-            (greedy) or of the text (reference) in their frames.
+        target: The predicted or the true class; of a CTC model the symbols of its best path (greedy) or of the text.
         per_character: A map for each symbol of a CTC model.
         max_per_accent: At most this many utterances per accent; 0 maps all.
         normaliser: Normaliser of the text, for --target reference.

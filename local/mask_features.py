@@ -21,6 +21,7 @@ from salience.steps import Step
 logger = logging.getLogger("mask_features")
 
 
+@program.renamed(variants="only", variant="only", masking="systems")
 def mask_features(
     data: Path,
     features: Path,

@@ -19,6 +19,7 @@ from salience.training.wav2vec_classifier import Classifier, LabelledUtterances,
 logger = logging.getLogger(Path(__file__).name)
 
 
+@program.renamed(longest="max_seconds")
 def train_wav2vec_classifier(
     data: Path,
     out: Path,

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ def main(function: Callable[..., Any]) -> None:
         for path in _configurations(words):
             # jsonargparse reads it again, and is no match for every file.
             read_yaml(Path(path), f"correct the file; {program} --print_config shows one")
+        _check_renamed(getattr(function, "renamed", {}), words)
         if hasattr(function, "choice"):
             _run_chosen(function, words)
         else:
@@ -98,7 +99,8 @@ def _run_chosen(function: Any, words: list[str]) -> None:
     takes = f"one of {', '.join(names())}, each with options of its own: {flag} NAME --help"
     if not given and not {"-h", "--help"} & set(words):
         raise InputError(f"{flag} is missing; it takes {takes}")
-    _check_renamed(chosen, words)
+    for cls in chosen.values():
+        _check_renamed(getattr(cls, "renamed", {}), words)
     parser = jsonargparse.ArgumentParser(
         exit_on_error=False, allow_abbrev=False, description=function.__doc__.partition("\n")[0]
     )
@@ -114,14 +116,23 @@ def _run_chosen(function: Any, words: list[str]) -> None:
     function(**made, **values)
 
 
-def _check_renamed(chosen: dict[str, type], words: list[str]) -> None:
+def renamed(**names: str) -> Callable[[Function], Function]:
+    """Decorate a program some of whose options had other names in earlier versions: `old="new"`."""
+
+    def note(function: Function) -> Function:
+        function.renamed = names  # type: ignore[attr-defined]
+        return function
+
+    return note
+
+
+def _check_renamed(renamed: Mapping[str, str], words: list[str]) -> None:
     """Raise InputError where an option is given, on the command line or in a file, that has another name now."""
-    given = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
+    given = {re.split("[=.]", word[2:])[0] for word in words if word.startswith("--")}
     given |= {key for path in _configurations(words) for key in read_yaml(Path(path), "correct --config") or ()}
-    for cls in chosen.values():
-        for old, new in getattr(cls, "renamed", {}).items():
-            if old in given:
-                raise InputError(f"the option {old} is now called {new}; rename it")
+    for old, new in renamed.items():
+        if old in given:
+            raise InputError(f"the option {old} is now called {new}; rename it")
 
 
 def _with_stage(error: InputError) -> str:

@@ -403,6 +403,13 @@ def test_stage_5_writes_the_masks_of_epoch_0(recipe, monkeypatch, maps):
                 np.testing.assert_array_equal(Archive(recipe / "only/gradcam/train/mask.1.scp")[key], 1 - keep)
 
 
+@pytest.mark.parametrize("old", ["variants", "masking.fill"])
+def test_options_of_earlier_versions_are_told_their_new_names(recipe, monkeypatch, old):
+    new = "only" if old == "variants" else "systems"
+    with pytest.raises(SystemExit, match=f"the option {old.partition('.')[0]} is now called {new}; rename it$"):
+        mask(monkeypatch, only="plain", **{old: "plain"})
+
+
 def test_a_system_opens_what_its_masks_need(recipe):
     needs = {name: set(open_maps(recipe / "maps", "train", system)[0]) for name, system in SYSTEMS.items()}
     assert needs == {

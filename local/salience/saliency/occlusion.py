@@ -1,4 +1,4 @@
-"""Occlusion (Zeiler and Fergus 2014): how much the score falls when a window of the input is replaced by the baseline."""
+"""Occlusion (Zeiler and Fergus 2014): how far the score falls when a window of the input is hidden."""
 
 from collections.abc import Sequence
 

@@ -166,7 +166,8 @@ class ExplainedClassifier(ExplainedWav2Vec):
 class ExplainedCTC(ExplainedWav2Vec):
     """A recogniser; what is explained is the sum of the log-probabilities of symbols in their frames.
 
-    Outputs are log-probabilities (batch, frames, symbols), and targets are 1 where a symbol is written in a frame, (batch, frames, symbols).
+    Outputs are log-probabilities (batch, frames, symbols); targets, of the
+    same shape, are 1 where a symbol is written in a frame.
     """
 
     def __init__(self, model: Wav2Vec2ForCTC, symbols: Symbols, target: Target) -> None:

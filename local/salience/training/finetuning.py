@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jiwer
 import numpy as np
@@ -107,6 +107,8 @@ class MaskedCopies(FineTuning):
         dev_utterances: Use only this many of the dev set, the first; 0 uses all.
         skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
     """
+
+    renamed: ClassVar[dict[str, str]] = {"variant": "system", "masking": "systems"}
 
     systems: Path | None = field(default=None, compare=False)
     system: str = "plain"
