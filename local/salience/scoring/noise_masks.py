@@ -6,6 +6,7 @@ A mask M is (frames, bins) from 0 to 1, one where all noise is let through
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
 from salience.data.tables import iterate_table
-from salience.errors import InputError
+from salience.errors import RERUN, InputError, stale
 from salience.scoring.patterns import matches
 from salience.scoring.results import new_row, rounded
 
@@ -34,36 +35,31 @@ def read_proportions(pattern: str) -> dict[str, dict[str, dict[int, Proportions]
     Draws of noise are averaged within their seed.  A share that is no number
     from 0 to 1 is an InputError.
     """
-    found: dict[str, dict[str, dict[int, list[Proportions]]]] = {}
+    draws: dict[tuple[str, str, int], list[Proportions]] = {}
     for fields, path in matches(pattern):
-        shares: Proportions = {}
-        for number, key, value in iterate_table(path):
-            try:
-                real, padded = map(float, value.split())
-            except ValueError:
-                real = padded = -1.0
-            if not (0 <= real <= 1 and 0 <= padded <= 1):
-                raise InputError(
-                    f"{path}:{number}: {key} needs two shares from 0 to 1; run the stage that adds the noise again"
-                )
-            shares[key] = real, padded
-        of_set = found.setdefault(fields["set"], {}).setdefault(fields.get("system", ""), {})
-        draws = of_set.setdefault(int(fields.get("seed", 0)), [])
-        if draws and draws[0].keys() != shares.keys():
-            raise InputError(
-                f"{path} does not hold the utterances of the other draws; run the stage that adds the noise again"
-            )
-        draws.append(shares)
-    return {
-        name: {
-            system: {
-                seed: {key: tuple(np.mean([draw[key] for draw in draws], axis=0)) for key in draws[0]}
-                for seed, draws in sorted(seeds.items())
-            }
-            for system, seeds in systems.items()
-        }
-        for name, systems in found.items()
-    }
+        shares = _read_shares(path)
+        of_seed = draws.setdefault((fields["set"], fields.get("system", ""), int(fields.get("seed", 0))), [])
+        if of_seed and of_seed[0].keys() != shares.keys():
+            raise stale(path, "does not hold the utterances of the other noise realisations")
+        of_seed.append(shares)
+    found: dict[str, dict[str, dict[int, Proportions]]] = {}
+    for (name, system, seed), of_seed in sorted(draws.items()):
+        means = {key: tuple(np.mean([one[key] for one in of_seed], axis=0)) for key in of_seed[0]}
+        found.setdefault(name, {}).setdefault(system, {})[seed] = means
+    return found
+
+
+def _read_shares(path: Path) -> Proportions:
+    shares: Proportions = {}
+    for number, key, value in iterate_table(path):
+        try:
+            real, padded = map(float, value.split())
+        except ValueError:
+            real = padded = -1.0
+        if not (0 <= real <= 1 and 0 <= padded <= 1):
+            raise InputError(f"{path}:{number}: {key} needs two shares from 0 to 1; {RERUN}", path)
+        shares[key] = real, padded
+    return shares
 
 
 def proportion_rows(

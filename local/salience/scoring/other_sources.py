@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from salience.data.tables import iterate_table, read_table
-from salience.errors import InputError
+from salience.errors import RERUN, InputError, stale
 from salience.features.archives import Archive
 from salience.files import read_json
 from salience.scoring.classification import RANDOM, classifier_rows, of_its_split, place_of, task_rows
@@ -125,9 +125,7 @@ class MaskedShares:
             for line, key, text in iterate_table(path):
                 share = number(text)
                 if isinstance(share, str):
-                    raise InputError(
-                        f"{path}:{line}: the masked share of {key} is not a number; run the masking stage again"
-                    )
+                    raise InputError(f"{path}:{line}: the masked share of {key} is not a number; {RERUN}", path)
                 shares[f"{fields.get('fold', '')} {key}"] = share
         for (system, name), shares in found.items():
             value = rounded(100 * np.mean(list(shares.values())))
@@ -181,7 +179,7 @@ class NoiseProportions:
 
 def _frames(path: Path, text: str) -> int:
     if not text.isdecimal():
-        raise InputError(f"{path} holds something else than numbers of frames; run the feature stage again")
+        raise stale(path, "holds something else than numbers of frames")
     return int(text)
 
 

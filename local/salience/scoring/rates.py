@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.files import read_json
 from salience.scoring.bootstrap import interval, resampled_rates, resampling_units, two_sided_p
 from salience.scoring.patterns import find
@@ -115,10 +115,7 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
         for (fold, draw), scores in of_seed.items():
             for column in ("ids", "speakers", "accents", "normalisers"):
                 if scores[column] != first[fold][column]:
-                    raise InputError(
-                        f"{runs[seed][fold, draw]} does not score the same {column} as the other seeds; "
-                        "run the scoring stage again"
-                    )
+                    raise stale(runs[seed][fold, draw], f"does not score the same {column} as the other seeds")
     parts = [first[fold] for fold in folds]
     normalisers = parts[0]["normalisers"]
     different = {name: kind for kind, name in reversed(normalisers.items())}
