@@ -27,7 +27,7 @@ unchanged_copy() { # unchanged_copy <folder>: tables of the training set's featu
 retrain() {
     local system
     needs_each_seed "$noisy/${retrained%% *}/seed{seed}/train_twice/feats.scp" 5
-    train_array "$recognisers/$last-retrained/log/train" "$(for system in $retrained; do
+    train_array "$recognisers/log/$last-retrain" "$(for system in $retrained; do
         echo "--features $noisy/$system/seed{seed} --init $recogniser/seed{seed} --seed {seed} --out $(retrained_of "$system")/seed{seed}"
     done)" train_espnet.py --config "$retrain_config" --data "$data" --train-set train_twice --dev-features "$dump" \
         --tokens "$token_list" --cmvn "$dump/cmvn.npz"
