@@ -162,32 +162,22 @@ needs_scores() { # needs_scores <folder>: each recogniser is scored on each test
 }
 
 report_results() { # stage 9: report_results <corpus> [<folder of each fold, with {fold} in it>]
-    local folder=${2:-$part} fold=${folds:-} example one
+    local folder=${2:-$part} fold=${folds:-} example one places
     example=${folder/\{fold\}/${fold%% *}}
     for fold in ${folds:-all}; do needs_scores "exp${folder/\{fold\}/$fold}"; done
     # Of what other folds, systems and seeds have left nothing is taken.
+    places=(--values.exp "exp$folder" --values.recogniser "$recogniser" --values.fold "${folds:-}" --values.sets "$test_sets"
+        --values.masked "$masked" --values.masked_set "$asr_train" --values.trained "$trained" --values.seeds "$seeds"
+        ${methods:+--values.classified cls_test})
+    [ -z "$pictured" ] || places+=(--values.example "$example" --values.pictured "$pictured" --values.pictured_method "$pictured_method")
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$1" --synthetic "$mini" \
         --command "$command" --recogniser "$recogniser-$(basename "$model" .pt)" ${paper:+--paper "$paper"} \
-        --only "$(trained_models "$systems" | sed 's#/seed#/#' | xargs)" \
-        --values.exp "exp$folder" --values.recogniser "$recogniser" --values.fold "${folds:-}" --values.sets "$test_sets" \
-        --values.masked "$masked" --values.masked_set "$asr_train" ${methods:+--values.classified cls_test} \
+        --only "$(trained_models "$systems" | sed 's#/seed#/#' | xargs)" "${places[@]}" \
         --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
-    draw_report "exp$folder" "$example"
+    draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
+        --corpus "$1" --synthetic "$mini" "${places[@]}"
     one=$(trained_models "${systems##* }" | head -n 1)
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
         --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$1" --synthetic "$mini" \
         --examples "exp$example/recogniser/$recogniser/$one/score/${test_sets##* }/alignments_normalised.txt"
-}
-
-draw_report() { # draw_report <folders of all folds> <one fold's, below exp, data and dump>
-    local folders drawn=()
-    folders=${1/\{fold\}/"{fold:$(one_of "${folds:-}")}"}
-    [ -z "$methods" ] || drawn=(--classifier "$folders/classifier/{system}.cls_test.json")
-    if [ -n "$pictured" ]; then
-        drawn+=(--data "data$2/$asr_train" --features "dump$2/$asr_train/feats.scp"
-            --maps "exp$2/saliency/$pictured_method/$asr_train/saliency.scp"
-            --masked "exp$2/masked/$pictured/$asr_train/feats.scp")
-    fi
-    [ -z "$trained" ] || drawn+=(--histories "$folders/recogniser/$recogniser/{system:$(one_of "$trained")}/seed{seed:$(one_of "$seeds")}/history.json")
-    draw_figures.py --out "$exp/report/figures" --synthetic "$mini" "${drawn[@]}"
 }

@@ -160,22 +160,19 @@ fi
 
 if begin 9 "report"; then
     [ -n "$(find "$exp" -name history.json -print -quit)" ] || fail "$PWD/$exp holds no training to report; stage 3 writes the first"
-    classifiers="$exp/classifier/{task}/{start:$variant_start}/seed{seed:$(one_of "$classifier_seeds")}/wav2vec.{set}.json"
-    scores="$models/{start}/{variant}/seed{seed}"
     only=$(awk '{ print $1 "/" $2 "/" $3 }' <<< "$recognisers" | xargs)
-    pretraining=$(! $pretrained || echo "$exp/pretrained/seed{seed:$first_seed}/history.json")
+    places=(--only "$only" --values.models "$models" --values.sets labelled_test --values.data "$data" --values.dump "$dump"
+        --values.exp "$exp" --values.classified_starts "$variant_start" --values.classifier_seeds "$classifier_seeds"
+        --values.explained "$([ -z "$(all_of accent)" ] || echo "accent ")ctc ctc-characters")
+    ! $pretrained || places+=(--values.pretrained "$first_seed")
     examples=$(while read -r start variant s _; do
         find "$models/$start/$variant/seed$s/score/labelled_test/alignments_normalised.txt" 2> /dev/null || true
     done <<< "$recognisers" | head -n 1)
     fresh_figures "$exp/report"
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "Common Voice Catalan" \
-        --synthetic "$mini" --command "$command" --recogniser wav2vec2 --only "$only" --values.models "$models" \
-        --values.sets labelled_test --values.data "$data" --values.exp "$exp" --values.classified_starts "$variant_start" \
-        --values.classifier_seeds "$classifier_seeds" ${pretraining:+--values.pretrained "$first_seed"} --settings "{settings: $conf}"
-    draw_wav2vec.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" \
-        --corpus "Common Voice Catalan" ${pretraining:+--pretraining "$pretraining"} --finetuning "$scores/history.json" \
-        --only "$only" --classifiers "$classifiers" --data "$data/labelled_test" --packed "$dump/labelled_test" \
-        --maps "$exp/saliency/{kind}/{task:$([ -z "$(all_of accent)" ] || echo "accent|")ctc|ctc-characters}/labelled_test/saliency.scp"
+        --synthetic "$mini" --command "$command" --recogniser wav2vec2 "${places[@]}" --settings "{settings: $conf}"
+    draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
+        --corpus "Common Voice Catalan" --synthetic "$mini" "${places[@]}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
         --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "Common Voice Catalan" \
         --synthetic "$mini" ${examples:+--examples "$examples"}

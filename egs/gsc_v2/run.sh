@@ -136,27 +136,23 @@ fi
 
 if begin 9 "report"; then
     only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
-    histories='' maps=''
+    places=(--values.models "$models" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
+        --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name")
     for of in $generators; do
         for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
-        maps=$exp/generator/$of
-        histories="$exp/generator/$of/seed{seed:$(one_of "$seeds")}/history.json"
+        places+=(--values.generators "$exp/generator/$of" --values.generator_seeds "$seeds" --values.audio "$exp/report/audio"
+            --values.noise_masks "$exp/masks/$of" --values.first_seed "$first_seed" ${examples:+--values.examples "$examples"})
     done
     number=$(wc -l < "$data/words")
     corpus="Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")"
     fresh_figures "$exp/report"
     chosen=$(chosen_systems)
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
-        --command "$command" --recogniser "$kind" --only "$only" --values.models "$models" --values.data "$data" \
-        --values.snr="$snrs" --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name" \
-        ${chosen:+--values.chosen="${chosen#conventional-}"} ${maps:+--values.generators "$maps" --values.generator_seeds "$seeds"} \
+        --command "$command" --recogniser "$kind" --only "$only" "${places[@]}" \
+        ${chosen:+--values.chosen="${chosen#conventional-}"} \
         ${published_checkpoint:+--values.published "$exp/published/dev"} --settings "{settings: $conf}"
-    draw_command_results.py --out "$exp/report/figures" --synthetic "$mini" --results "$results/results.json" --corpus "$corpus"
-    for of in $generators; do
-        draw_importance.py --out "$exp/report/figures" --synthetic "$mini" --data "$data/test" --packed "$dump/test" \
-            --noise "$dump/noise_train" --masks "$exp/masks/$of/seed$first_seed/test/mask.scp" \
-            ${examples:+--utterances "$examples"} --audio "$exp/report/audio" ${histories:+--histories "$histories"}
-    done
+    draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
+        --corpus "$corpus" --synthetic "$mini" "${places[@]}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
         --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$corpus" --synthetic "$mini"
 fi

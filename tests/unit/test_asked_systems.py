@@ -189,9 +189,9 @@ def test_what_other_systems_seeds_and_folds_left_is_not_scored(project: Project,
     )
     calls = {call[0]: call for call in project.run(recipe, "9", *options)}
     assert option(calls["collect_results.py"], "--only") == "zero-shot/0 plain/1 plain/2"
-    assert option(calls["draw_figures.py"], "--histories").endswith(
-        "/recogniser/whisper/{system:plain}/seed{seed:1|2}/history.json"
-    )
+    assert option(calls["draw_figures.py"], "--values.trained") == "plain"
+    assert option(calls["draw_figures.py"], "--values.seeds") == "1 2"
+    assert "--values.pictured" not in calls["draw_figures.py"]
     if fold:
         assert option(calls["collect_results.py"], "--values.exp") == "exp/mini/{fold}"
         assert option(calls["collect_results.py"], "--values.fold") == "german"
@@ -370,5 +370,5 @@ def test_keyword_systems_that_another_run_left_are_left_alone(project: Project) 
         in project.said
     )
     calls = project.run("gsc_v2", "9", *options)
-    assert [call[0] for call in calls] == ["collect_results.py", "draw_command_results.py", "report_results.py"]
+    assert [call[0] for call in calls] == ["collect_results.py", "draw_figures.py", "report_results.py"]
     assert option(calls[0], "--only") == "baseline/1 null/1" and "--values.generators" not in calls[0]

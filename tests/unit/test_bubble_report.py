@@ -18,7 +18,6 @@ from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
 from salience.randomness import generator
-from salience.report import masks_figures
 from salience.report.frames import FRAMES, Part
 from salience.report.sections import sections
 from salience.report.tables import Table
@@ -152,11 +151,9 @@ COLLECT = shlex.split(
     "--values.retrained 'baseline retrain-clean retrain-everywhere retrain-spared' --values.first_seed 1 "
     f"--values.sweeps '{' '.join(SWEEPS)}'"
 )
+DRAW = [*COLLECT[:8], *COLLECT[10:], "--values.data", "data", "--values.estimators", "estimator"]
+DRAW[DRAW.index("--out") + 1 : DRAW.index("--out") + 2] = ["figures", "--results", "results.json"]
 REPORT = f"--report {WANTED} --results results.json --out RESULTS.md --html report.html --figures figures".split()
-DRAW = (
-    "--out figures --synthetic false --results results.json --corpus AN4 "
-    "--masks masks/seed{seed}/test/mask.scp --estimators estimator/seed{seed} --data data/test"
-).split()
 
 
 def run(top: Path, *steps: tuple[str, list[str]]) -> str:
@@ -300,7 +297,7 @@ def test_aims_are_reached_by_what_was_measured():
 
 def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
     everything(tmp_path)
-    printed = run(tmp_path, ("collect_results.py", COLLECT), ("draw_masks.py", DRAW), ("report_results.py", REPORT))
+    printed = run(tmp_path, ("collect_results.py", COLLECT), ("draw_figures.py", DRAW), ("report_results.py", REPORT))
     results = read_results(tmp_path / "results.json")
     rows = results["rows"]
 
@@ -390,7 +387,7 @@ def test_every_number_of_the_tables_is_a_rows_or_its_complement(tmp_path: Path):
 
 def test_what_a_run_did_not_make_is_left_out_and_said(tmp_path: Path):
     conditions(tmp_path)
-    run(tmp_path, ("collect_results.py", COLLECT), ("draw_masks.py", DRAW[:8]), ("report_results.py", REPORT))
+    run(tmp_path, ("collect_results.py", COLLECT), ("draw_figures.py", DRAW), ("report_results.py", REPORT))
     page = (tmp_path / "RESULTS.md").read_text()
     assert "**Not in this run: retrained recognisers, sweeps of the weights, masks.**" in page
     assert "| masked-noise |" in page and "recogniser |" not in page and "Weight of the loss" not in page
@@ -406,18 +403,9 @@ def test_no_scores_at_all_is_one_sentence(tmp_path: Path):
 def test_an_utterance_that_is_not_there_cannot_be_drawn(tmp_path: Path):
     everything(tmp_path)
     run(tmp_path, ("collect_results.py", COLLECT))
-    failed = program("draw_masks.py", *DRAW, "--utterances", "nobody", cwd=tmp_path)
+    failed = program("draw_figures.py", *DRAW, "--values.examples", "nobody", cwd=tmp_path)
     assert failed.returncode == 1
     assert (
         failed.stderr.strip().splitlines()[-1]
-        == "draw_masks.py: data/test has no utterance nobody; correct --utterances"
+        == "draw_figures.py: data/test has no utterance nobody; correct --utterances"
     )
-
-
-def test_lightness_is_full_where_the_mask_is_low_and_half_where_it_is_high():
-    levels = np.array([[0.0, 30.0, 60.0]])
-    for mask, lightness in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.5)):
-        colours = masks_figures.overlay_colours(levels, np.full((1, 3), mask), 0, 60)
-        assert colours.max(axis=-1) == pytest.approx(np.full((1, 3), lightness))
-        # Blue, green, red: the hue is of the level alone.
-        assert colours[0].argmax(axis=-1).tolist() == [2, 1, 0]

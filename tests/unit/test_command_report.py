@@ -1,27 +1,16 @@
 """The report of ImportantAug: Tables 1 to 5, what is said of them, and pictures, from scores with planted answers."""
 
-import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
-import torch
 import yaml
 from collect_results import collect_results
 from command_helpers import SNRS, everything, generators, scored, spread
-from draw_command_results import draw_command_results
-from draw_importance import draw_importance, mixture
-from PIL import Image
+from draw_figures import draw_figures
 from report_results import report_results
 
-from salience.data.directories import read_data_dir, write_data_dir
-from salience.data.packed import pack, read_packed
-from salience.data.records import Utterance
 from salience.errors import InputError
-from salience.features.archives import ArchiveWriter
-from salience.features.commands import decibels, spectra
 from salience.report.frames import Part
 from salience.report.sections import Section, sections
 from salience.report.sentences import findings, verdict
@@ -222,7 +211,7 @@ def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
     everything(Path())
     generators(Path())
     collect(generators="generator", generator_seeds="1 2", published="published")
-    draw_command_results(Path("figures"), False, Path("results.json"), "Speech Commands")
+    draw_figures(WANTED, Path("figures"), False, Path("results.json"), "Speech Commands")
     report_results(WANTED, Path("results.json"), Path("RESULTS.md"), Path("report.html"), Path("figures"))
     page = Path("RESULTS.md").read_text()
     number = r"\d+\.\d\d"
@@ -394,90 +383,3 @@ def test_no_scores_and_wrong_files_are_one_sentence():
     scored(Path("models/binarised-few/seed1/score/dev"), spread(1))
     with pytest.raises(InputError, match="scores of binarised-few, whose name does not end in a number"):
         collect(chosen=None)
-    with pytest.raises(InputError, match="no rows of Nothing"):
-        draw_command_results(Path("figures"), False, Path("nothing.json"), "Nothing")
-
-
-def speech_and_noise(top: Path) -> None:
-    """Two short words as tones, noise, masks that spare a band, and what a generator's training left."""
-    utterances = []
-    for place, (word, samples) in enumerate((("go", 16000), ("up", 12345))):
-        tone = 0.3 * np.sin(2 * np.pi * 1000 * (place + 1) * np.arange(samples) / 16000)
-        soundfile.write(top / f"{word}.wav", tone, 16000)
-        key = f"s{place}-{word}-0"
-        seconds = samples / 16000
-        utterances.append(
-            Utterance(
-                id=key, speaker=f"s{place}", audio=top / f"{word}.wav", text=word, duration=seconds, recording=key
-            )
-        )
-    soundfile.write(top / "noise.wav", 0.1 * np.random.default_rng(1).standard_normal(16000), 16000)
-    piece = Utterance(id="hum", speaker="hum", audio=top / "noise.wav", text="", duration=1.0, recording="hum")
-    for name, records in (("test", utterances), ("noise_train", [piece])):
-        write_data_dir(top / "data" / name, records)
-        pack(top / "dump" / name, read_data_dir(top / "data" / name), 16000, 16000)
-    mask = np.ones((126, 257), np.float32)
-    mask[:, 20:50] = 0
-    with ArchiveWriter(top / "masks/mask") as archive:
-        for record in utterances:
-            archive.write(record.id, mask)
-    for seed in (1, 2):
-        (top / f"generator/seed{seed}").mkdir(parents=True)
-        history = [{"epoch": epoch, "loss": 3 / epoch} for epoch in (1, 2, 3)]
-        history += [
-            {"epoch": epoch, "eval_dev_loss": 4 / epoch, "eval_dev_mask": 90 + epoch, "eval_dev_error": 9 - epoch}
-            for epoch in (1, 2, 3)
-        ]
-        (top / f"generator/seed{seed}/history.json").write_text(json.dumps(history))
-
-
-def test_figure_2_and_its_sound(tmp_path: Path):
-    speech_and_noise(tmp_path)
-    options = {
-        "data": Path("data/test"),
-        "packed": Path("dump/test"),
-        "noise": Path("dump/noise_train"),
-        "masks": Path("masks/mask.scp"),
-    }
-    draw_importance(
-        Path("figures"), True, **options, audio=Path("audio"), histories="generator/seed{seed}/history.json"
-    )
-    names = {"importance_s0-go-0.png", "importance_s1-up-0.png", "generator_training.png"}
-    assert {path.name for path in Path("figures").glob("*")} == names
-    for path in Path("figures").glob("*.png"):
-        with Image.open(path) as picture:
-            assert min(picture.size) > 500 and np.asarray(picture.convert("L")).std() > 5
-    sounds = {path.name: soundfile.read(path)[0] for path in Path("audio").glob("*.wav")}
-    assert len(sounds) == 6 and {len(samples) for samples in sounds.values()} == {16000}
-    # At -12.5 dB noise is louder than speech; one scale for all three.
-    energy = {name.split(".")[1]: np.square(s).sum() for name, s in sounds.items() if name.startswith("s0")}
-    noise = np.square(sounds["s0-go-0.everywhere.wav"] - sounds["s0-go-0.clean.wav"]).sum()
-    assert 10 * np.log10(energy["clean"] / noise) == pytest.approx(-12.5, abs=0.3)
-    assert energy["clean"] < energy["importance"] < energy["everywhere"]
-    with pytest.raises(InputError, match="has no utterance nobody"):
-        draw_importance(Path("figures"), True, **options, utterances="nobody")
-
-
-def test_the_picture_shows_what_training_hears(tmp_path: Path):
-    speech_and_noise(tmp_path)
-    source, pieces = read_packed(Path("dump/test")), read_packed(Path("dump/noise_train"))
-    mask = np.ones((126, 257), np.float32)
-    mask[:, 20:50] = 0
-    example = mixture("s0-go-0", "go", mask, source, pieces, -12.5, 0, 1).example
-    clean = decibels(spectra(torch.from_numpy(source.rows(16000)[[0]] / np.float32(32768)), torch.tensor([16000])))[
-        0
-    ].numpy()
-    np.testing.assert_allclose(example.clean, clean, atol=1e-4)
-    # Unrolled, the spared band is clean speech and the rest is not.
-    np.testing.assert_allclose(example.mixture[20:50], clean[20:50], atol=1e-3)
-    assert np.abs(example.mixture[60:] - clean[60:]).mean() > 10
-    assert (example.importance[20:50] == 1).all() and example.importance.mean() == pytest.approx(30 / 257)
-    assert (example.rolled == example.importance).all()
-    moved = {
-        mixture(key, "go", mask, source, pieces, -12.5, 30, seed).example.moved
-        for key in source.ids
-        for seed in (1, 2, 3)
-    }
-    assert len(moved) > 3
-    with pytest.raises(InputError, match="the mask of s0-go-0 is 94 x 257; run stage 4 again"):
-        mixture("s0-go-0", "go", mask[:94], source, pieces, -12.5, 30, 1)

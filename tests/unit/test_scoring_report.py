@@ -276,6 +276,8 @@ def test_programs_from_text_to_page(tmp_path: Path):
         )
     )
     collect(tmp_path, "plain/1 gradcam/1", "exp/{system}/seed{seed}/score/{set}")
+    draw = "--report report.yaml --out figures --synthetic true --results results.json --corpus toy"
+    assert program("draw_figures.py", *draw.split(), cwd=tmp_path).returncode == 0
     reported = program(
         "report_results.py",
         "--report",

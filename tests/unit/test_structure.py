@@ -12,15 +12,8 @@ MAX_PROGRAM, MAX_FUNCTION, MAX_SHARED = 120, 25, 9
 
 
 # What is still to be moved; nothing may be added.
-TOO_LONG = {
-    "local/draw_importance.py",
-    "local/draw_masks.py",
-    "local/draw_wav2vec.py",
-    "local/finetune_wav2vec.py",
-    "local/predict_commands.py",
-    "local/train_commands.py",
-}
-WITH_CLASS = {"local/draw_importance.py", "local/finetune_wav2vec.py", "local/predict_commands.py"}
+TOO_LONG = {"local/finetune_wav2vec.py", "local/predict_commands.py", "local/train_commands.py"}
+WITH_CLASS = {"local/finetune_wav2vec.py", "local/predict_commands.py"}
 LONG_FUNCTIONS: set[str] = set()
 SHARED: set[str] = set()
 

@@ -6,19 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from collect_results import collect_results
-from draw_wav2vec import FRAMES, VARIANTS, draw_wav2vec
-from PIL import Image
+from draw_figures import draw_figures
 from report_results import report_results
 
-from salience.data.directories import write_data_dir
-from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
-from salience.features.archives import ArchiveWriter
 from salience.masking.systems import read_systems
-from salience.report import wav2vec_figures
 from salience.report.sections import Section, sections
 from salience.report.sentences import Findings
 from salience.report.tables import Table
@@ -150,17 +144,13 @@ def everything() -> None:
     write_table(Path("data/labelled_test/utt2gender"), {key: "f" for key in IDS if key < "s04"})
 
 
+PLACES = {"exp": "exp", "models": "exp/recogniser/wav2vec2", "sets": "labelled_test", "data": "data"}
+PLACES |= {"classified_starts": "own random", "classifier_seeds": "1 2", "pretrained": "1 2"}
+
+
 def collect(only: str = "", synthetic: bool = False) -> dict:
-    values = {
-        "exp": "exp",
-        "models": "exp/recogniser/wav2vec2",
-        "sets": "labelled_test",
-        "data": "data",
-        "classified_starts": "own random",
-    }
-    values |= {"classifier_seeds": "1 2", "pretrained": "1 2"}
     out = Path("results.json")
-    collect_results(WANTED, out, "Common Voice Catalan", synthetic, "./run.sh", values, only, "wav2vec2")
+    collect_results(WANTED, out, "Common Voice Catalan", synthetic, "./run.sh", PLACES, only, "wav2vec2")
     return read_results(out)
 
 
@@ -363,12 +353,7 @@ def test_only_what_is_asked_for_is_collected_and_drawn():
     rates = {(row["system"], *row["seeds"]) for row in results["rows"] if row["metric"] == "wer"}
     assert rates == {("random", 1), ("own + gradcam", 2)}
     for only, drawn in (("random/plain/1 own/plain/2", False), ("own/plain/1", True)):
-        draw_wav2vec(
-            Path("figures"),
-            True,
-            finetuning="exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json",
-            only=only,
-        )
+        draw_figures(WANTED, Path("figures"), True, Path("results.json"), "Common Voice Catalan", PLACES, only)
         assert Path("figures/finetuning_starts.png").exists() == drawn
 
 
@@ -379,15 +364,7 @@ def test_pages_hold_all_tables_and_pictures(capsys: pytest.CaptureFixture):
             records = [{"step": 1, "loss": 9.0}, {"step": 1, "eval_dev_wer": 99.0, "eval_dev_cer": 70.0}]
             Path(f"exp/recogniser/wav2vec2/{start}/plain/seed{seed}/history.json").write_text(json.dumps(records))
     collect(synthetic=True)
-    draw_wav2vec(
-        Path("figures"),
-        True,
-        Path("results.json"),
-        "Common Voice Catalan",
-        "exp/pretrained/seed{seed}/history.json",
-        "exp/recogniser/wav2vec2/{start}/{variant}/seed{seed}/history.json",
-        "exp/classifier/{task}/{start}/seed{seed}/wav2vec.{set}.json",
-    )
+    draw_figures(WANTED, Path("figures"), True, Path("results.json"), "Common Voice Catalan", PLACES)
     report_results(WANTED, Path("results.json"), Path("RESULTS.md"), Path("page.html"), Path("figures"))
     drawn = sorted(path.name for path in Path("figures").glob("*.png"))
     assert drawn == [
@@ -406,76 +383,6 @@ def test_pages_hold_all_tables_and_pictures(capsys: pytest.CaptureFixture):
     assert "Accent classifier, test" in capsys.readouterr().out
 
 
-def recorded() -> tuple[Path, list[str], list[int]]:
-    """A data directory of two noises that are loud in one place, and maps that are high there."""
-    folder = Path("data/labelled_test")
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(1)
-    keys, lengths = [], [16000, 24400]
-    utterances = []
-    for number, (length, accent) in enumerate(zip(lengths, ACCENTS)):
-        signal = rng.normal(0, 0.02, length)
-        signal[length // 2 :][:3000] += 0.4 * np.sin(np.arange(3000) * (0.1 + number))
-        path = Path(f"{accent}.wav").absolute()
-        soundfile.write(path, signal, 16000)
-        keys.append(f"s{number}-u")
-        utterances.append(
-            Utterance(keys[-1], f"s{number}", path, "un gat", length / 16000, recording=keys[-1], accent=accent)
-        )
-    write_data_dir(folder, utterances)
-    return folder, keys, lengths
-
-
-def write_maps(folder: Path, keys: list[str], lengths: list[int], columns: int = 1, extra: int = 0) -> None:
-    with ArchiveWriter(folder / "saliency") as writer:
-        for key, length in zip(keys, lengths):
-            count = FRAMES.count(length) + extra
-            peaks = np.linspace(0.3, 0.7, columns) if columns > 1 else [0.55]
-            places = np.arange(count)[:, None] / count
-            writer.write(key, np.exp(-(((places - np.array(peaks)) / 0.06) ** 2)))
-
-
-def test_maps_are_drawn_over_waveform_spectrogram_and_characters():
-    data, keys, lengths = recorded()
-    write_maps(Path("exp/saliency/gradcam/accent/labelled_test"), keys, lengths)
-    spelt = Path("exp/saliency/gradcam/ctc-characters/labelled_test")
-    write_maps(spelt, keys, lengths, 6)
-    write_table(spelt / "symbols", dict.fromkeys(keys, "u n | g a t"))
-    options = {"data": data, "maps": "exp/saliency/{kind}/{task}/labelled_test/saliency.scp"}
-    draw_wav2vec(Path("figures"), True, **options, examples=1)
-    assert {path.name for path in Path("figures").iterdir()} == {
-        "gradcam_accent_s0-u.png",
-        "gradcam_ctc-characters_s0-u.png",
-    }
-    draw_wav2vec(Path("again"), True, **options, utterances=keys[0])
-    for name in ("gradcam_accent_s0-u.png", "gradcam_ctc-characters_s0-u.png"):
-        with Image.open(Path("figures", name)) as picture:
-            assert np.asarray(picture.convert("L")).std() > 5
-        assert Path("figures", name).read_bytes() == Path("again", name).read_bytes()
-    with pytest.raises(InputError, match="has no utterance nobody"):
-        draw_wav2vec(Path("figures"), True, **options, utterances="nobody")
-
-
-def test_a_map_of_another_length_is_refused():
-    data, keys, lengths = recorded()
-    write_maps(Path("exp/saliency/gradcam/accent/labelled_test"), keys, lengths, extra=1)
-    with pytest.raises(
-        InputError, match=r"the map of s0-u is of the shape \(50, 1\), and its signal asks for \(49, 1\)"
-    ):
-        draw_wav2vec(Path("figures"), True, data=data, maps="exp/saliency/{kind}/accent/labelled_test/saliency.scp")
-
-
-def test_frames_lie_where_the_encoder_hears_them():
-    frames = wav2vec_figures.Frames(hop=320, field=400, rate=16000)
-    # Twenty milliseconds a frame; the first hears samples 0 to 399.
-    np.testing.assert_allclose(frames.centres(3), [0.0125, 0.0325, 0.0525])
-    np.testing.assert_allclose(frames.edges(2), [0.0025, 0.0225, 0.0425])
-    assert [frames.count(samples) for samples in (399, 400, 719, 720, 16000)] == [0, 1, 1, 2, 49]
-
-
-def test_names_are_those_of_the_rest_of_the_recipe():
-    models = pytest.importorskip("salience.models.wav2vec")
-    assert set(VARIANTS) == set(read_systems(TOP / "egs/cv_ca/conf/systems.yaml"))
-    config = models.Wav2Vec2Config()
-    for samples in (400, 719, 720, 16000, 31999):
-        assert models.frames_of(config, samples) == FRAMES.count(samples)
+def test_trainings_are_drawn_in_the_order_of_starts_and_systems():
+    (order,) = {tuple(figure["order"]) for figure in read_specification(WANTED).figures if "order" in figure}
+    assert set(read_systems(TOP / "egs/cv_ca/conf/systems.yaml")) <= set(order)

@@ -14,7 +14,7 @@ from salience.collection.sources import find
 from salience.collection.spans import RATE
 from salience.errors import InputError
 from salience.files import whole_file, write_json
-from salience.report.collection_figures import draw_histograms
+from salience.report.figures import Drawing, draw_histograms
 
 logger = logging.getLogger("merge_collection")
 
@@ -62,7 +62,7 @@ def merge_collection(
         "reference": compared,
     }
     write_json(out / "collection.json", told)
-    draw_histograms(out / "histograms.png", told["histograms"], synthetic)
+    draw_histograms(Drawing(out, synthetic), "histograms", told["histograms"])
     with whole_file(out / "root.txt") as handle:
         handle.write(f"{(out / 'pdid').absolute()}\n")
     logger.info("%d clips, %.2f of %.2f hours", told["clips"], told["hours"], told["recording_hours"])
