@@ -41,7 +41,7 @@ def collect_results(
         synthetic: Whether the audio is synthetic.
         command: The command line that repeats the run.
         values: What stands in the places of patterns: of `$name` the text, of a placeholder {name} the words that it
-            stands for, such as --values.exp exp/mini --values.seed '1 2'.  What has a place without a value is left out.
+            stands for, such as --values.exp exp/mini --values.seed '1 2'.  Entries without a value are left out.
         only: Systems and seeds of the error rates to take, in the order of the tables, such as 'zero-shot/0 plain/1
             plain/2'; all by default.
         recogniser: Name of the recogniser in the rows.

@@ -48,7 +48,8 @@ def pretrain_wav2vec(
         phases: List of sets with learning rate and epochs; best given by --config.
         dev_set: Set on which the model's health is measured; it needs no text.
         packed: Folder of the packed sets; without one the recordings are decoded each time.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files).
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit pins a
+            version).
         continued: `start` is the folder of an earlier part of the same pretraining: its phases and updates count, for
             the temperature and the alarm, and its history comes first.
         size: Of a random start: base or mini.

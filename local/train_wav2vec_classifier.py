@@ -49,7 +49,8 @@ def train_wav2vec_classifier(
         dev_set: Set by which the best epoch is chosen.
         test_sets: Sets to report, separated by spaces.
         packed: Folder of the packed sets; without one the recordings are decoded each time.
-        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit for other than its newest files).
+        start: `random`, a folder of transformers' format, or a name on the Hugging Face hub (name@commit pins a
+            version).
         size: Size of a random start: base or mini.
         learning: Which weights are trained, and their learning rates.
         training: Settings of the training.

@@ -1,4 +1,4 @@
-"""What the tests of the bubble cooperative network share: a small estimator, recordings, and a listener of each kind."""
+"""What the tests of the bubble cooperative network share: a small estimator, recordings, a recogniser of each kind."""
 
 from pathlib import Path
 

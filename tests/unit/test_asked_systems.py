@@ -1,4 +1,4 @@
-"""Which stages, programs and folders of a recipe the asked systems need: others are passed, and what other runs left is left alone."""
+"""Which stages, programs and folders the asked systems need: others are passed, what other runs left is left alone."""
 
 import json
 import os
@@ -200,7 +200,8 @@ def test_what_other_systems_seeds_and_folds_left_is_not_scored(project: Project,
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--systems", "plain gradcam+"], "there is no system 'gradcam+' in conf/systems.yaml; there are: zero-shot, plain, "),
+    [(["--systems", "plain gradcam+"],
+      "there is no system 'gradcam+' in conf/systems.yaml; there are: zero-shot, plain, "),
      (["--systems", "plain plain"], "the system plain is asked for twice; leave one out"),
      (["--systems", ""], "--systems needs at least one of those in conf/systems.yaml: zero-shot, "),
      (["--methods", "cam"], "there is no saliency method 'cam'; there are: gradcam, gradcam++, "),

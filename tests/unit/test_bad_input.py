@@ -446,8 +446,8 @@ def test_jobs_that_left_something_out(recipe, monkeypatch):
     with pytest.raises(
         SystemExit,
         match=(
-            r"^merge_archives\.py: new/train/feats\.scp lacks 1 utterances of data/train, first s2-a; run the step that writes it"
-            r" again$"
+            r"^merge_archives\.py: new/train/feats\.scp lacks 1 utterances of data/train, first s2-a;"
+            r" run the step that writes it again$"
         ),
     ):
         run_program(monkeypatch, "merge_archives", folder="new", sets="train", name="feats", jobs=1, data="data")

@@ -1,4 +1,4 @@
-"""The bubble cooperative network: its loss, its mixture, a planted recogniser that it must find, the choice of the model."""
+"""The bubble cooperative network: its loss, its mixture, a planted recogniser that it must find, model selection."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stages of egs/cv_ca: which programs they call with which options, these being small scripts; and what is said of bad input."""
+"""Stages of egs/cv_ca: which programs they call with which options, and what is said of bad input."""
 
 import os
 import re
@@ -77,7 +77,8 @@ class Recipe:
         self.calls.unlink(missing_ok=True)
         kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT")}
         done = subprocess.run(
-            [self.top / "run.sh", "--egs", "cv_ca", "--mini", "true", "--stage", stages[0], "--stop-stage", stages[-1], *words],
+            [self.top / "run.sh", "--egs", "cv_ca", "--mini", "true",
+             "--stage", stages[0], "--stop-stage", stages[-1], *words],
             cwd=self.top, env=kept | {"CALLS": str(self.calls)}, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr

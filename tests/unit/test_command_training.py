@@ -1,4 +1,4 @@
-"""The programs of ImportantAug on a small made-up corpus: packing, training, masks, predictions; resume and bad input."""
+"""The programs of ImportantAug on a small made-up corpus: packing, training, masks, predictions, resume, bad input."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""ImportantAug: spectra, mixtures, masks, equation 5, against plain restatements; and a planted band that must be spared."""
+"""ImportantAug: spectra, mixtures, masks, equation 5, against plain restatements; a planted band must be spared."""
 
 import numpy as np
 import pytest

@@ -65,7 +65,7 @@ def test_the_weights_start_uniform():
 
 
 def slowly(model, values):
-    """Noise's share in a softmax over two classes, (frames, bins), from one utterance's log power: layer after layer."""
+    """Noise's share in a softmax over two classes, (frames, bins), from an utterance's log power, layer by layer."""
     seen = model.convolution(((values - model.mean) / model.deviation)[None, None])[0]  # (kernels, frames, places)
     norm = model.norm_convolution
     seen = (seen - norm.running_mean[:, None, None]) / (norm.running_var + norm.eps).sqrt()[:, None, None]

@@ -345,8 +345,8 @@ def test_a_mask_of_other_frames_is_one_sentence(recipe, monkeypatch):
         mix(monkeypatch, masks="exp/masks", estimator="exp/estimator")
     frames = 1 + SAMPLES["a-2"] // SMALL.hop
     assert (
-        str(stopped.value)
-        == f"mix_noise.py: the mask of a-2 has {frames - 1} frames but its audio has {frames}; run the step that writes it again"
+        str(stopped.value) == f"mix_noise.py: the mask of a-2 has {frames - 1} frames but its audio has {frames};"
+        " run the step that writes it again"
     )
     after = contents(recipe / "exp/noisy/test")
     assert "step.json" not in after and {k: v for k, v in before.items() if k != "step.json"} == after

@@ -1,4 +1,4 @@
-"""Models that write noise masks: found by name, fed from data directories or packed sets, and read back by the mixer."""
+"""Models that write noise masks: found by name, fed from data directories or packed sets, read back by the mixer."""
 
 import numpy as np
 import pytest

@@ -154,13 +154,18 @@ TOLD = {
         {"accent": "Lori", "samples": 20, "hours": 0.75, "recordings": 2, "speakers": 3},
         {"accent": "Tajiki", "samples": 10, "hours": 0.5, "recordings": 1, "speakers": 1},
     ],
-    "rejected": [{"reason": "music", "count": 4, "seconds": 31.5}, {"reason": "undecodable", "count": 1, "seconds": 0.0}],
+    "rejected": [
+        {"reason": "music", "count": 4, "seconds": 31.5},
+        {"reason": "undecodable", "count": 1, "seconds": 0.0},
+    ],
     "by_recording": [
-        {"recording": f"radio{number}", "seconds": 3000.0, "kept": 1500.0, "rejected": 30.0 - number} for number in range(3)
+        {"recording": f"radio{number}", "seconds": 3000.0, "kept": 1500.0, "rejected": 30.0 - number}
+        for number in range(3)
     ],
     "steps": {"loudness": "pyloudnorm 0.1"},
     "reference": {
-        "recordings": 3, "utterances": 44, "tolerance": {"0.5": BOUNDARY}, "speech_tolerance": {"0.5": BOUNDARY}, "onset_error": 0.043,
+        "recordings": 3, "utterances": 44, "tolerance": {"0.5": BOUNDARY}, "speech_tolerance": {"0.5": BOUNDARY},
+        "onset_error": 0.043,
         "coverage_clips": 71.25, "coverage_speech": 95.0, "speech_precision": 93.0, "speaker_accuracy": 88.0,
         "speaker_count": 66.67, "music_precision": None, "music_recall": None,
     },

@@ -176,8 +176,8 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, published, old):
         convert(tmp_path / "bad.pt", tmp_path / "out")
     assert (
         str(refused.value)
-        == f"{tmp_path}/bad.pt is no PyTorch checkpoint: it holds more than weights (posix.system), which could run any "
-        "code and is not loaded; get the file from its authors again"
+        == f"{tmp_path}/bad.pt is no PyTorch checkpoint: it holds more than weights (posix.system), which could run any"
+        " code and is not loaded; get the file from its authors again"
     )
     assert not target.exists() and not (tmp_path / "out").exists()
     # It would have run.

@@ -120,7 +120,10 @@ def test_what_is_included_gives_defaults(tmp_path: Path):
         ("tables: [rates]\n", "tables has 'rates', which is not in shared"),
         ("tables: [{titel: x, by: system, columns: [system]}]\n", "report.yaml: tables has the unknown key 'titel'"),
         ("tables: [{title: x, columns: [system]}]\n", "report.yaml: tables lacks the key 'by'"),
-        ("tables: [{title: x, by: system, columns: [{shows: value}]}]\n", "tables, columns has the unknown key 'shows'"),
+        (
+            "tables: [{title: x, by: system, columns: [{shows: value}]}]\n",
+            "tables, columns has the unknown key 'shows'",
+        ),
         ("tables: [{title: x, by: system, columns: [{show: valu}]}]\n", "'valu' is no field of the rows and none of"),
         ("tables: [{title: x, by: system, columns: [system], source: row}]\n", "no source of a table's rows 'row'"),
         ("tables: [{title: x, by: system, columns: [system], notes: [{txt: x}]}]\n", "notes has the unknown key 'txt'"),

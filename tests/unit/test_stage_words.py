@@ -42,7 +42,7 @@ ON_A_GPU = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project with scripts in place of its programs, in a folder whose name a careless array of jobs would change."""
+    """The project with scripts in place of its programs, in a folder whose name careless jobs would change."""
     folder = tmp_path_factory.mktemp("stages") / "a JOB place"
     ignored = shutil.ignore_patterns("data", "dump", "exp", "downloads", "__pycache__", "salience")
     for name in ("conf", "utils", "egs", "local"):
@@ -152,7 +152,7 @@ def test_variables_of_the_environment_are_no_options(project, recipe):
 
 
 def test_the_programs_above_are_all_there_are():
-    """Every program that takes --ngpu or --device is among them, but for features and beam searches, which recipes leave to CPUs."""
+    """Every program that takes --ngpu or --device is among them, but for features and beam searches, left to CPUs."""
     for option, known in (("ngpu: int", TRAINED), ("device: str", ON_A_GPU)):
         having = {path.name for path in (TOP / "local").glob("*.py") if option in path.read_text()}
         assert having - {"extract_features.py", "decode_espnet.py"} == set().union(*known.values())

@@ -512,7 +512,7 @@ def test_whispers_sparse_buffer_does_not_keep_it_from_several_gpus():
 
 
 class Texts(Dataset):
-    """Transcripts of different lengths, so that shares have different sizes; the last batch is too small to be shared."""
+    """Transcripts of different lengths, so that shares differ in size; the last batch is too small to be shared."""
 
     def __len__(self):
         return 13
@@ -572,7 +572,7 @@ def run_program(folder, *options):
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    """What trainings by torchrun left, as for several GPUs.  One launch for all: its imports take longer than they do."""
+    """What trainings by torchrun left, as for several GPUs.  One launch for all, as its imports take longer."""
     folder = tmp_path_factory.mktemp("two")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     ended = run_program(folder, *launcher)
@@ -598,7 +598,7 @@ def test_the_loss_curve_does_not_depend_on_the_number_of_processes(two_processes
     assert len(curves[0]) == 2 and np.allclose(curves[0], curves[1], rtol=1e-5), curves
 
 
-# SIGTERM comes when a scheduler takes the machine away: in the middle of an epoch, and a training does not wait for its end.
+# SIGTERM comes when a scheduler takes the machine away: in mid-epoch, and a training does not wait for its end.
 
 
 def test_a_training_that_gets_sigterm_leaves_a_checkpoint_and_goes_on(straight, tmp_path):

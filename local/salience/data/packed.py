@@ -138,7 +138,7 @@ def write_view(folder: Path, whole: Path, utterances: Iterable[Utterance]) -> No
 
 
 def chunk_of(utterances: Sequence[Utterance], size: int, number: int, seed: int) -> list[Utterance]:
-    """Deal a set's utterances to chunks of `size`, in an order drawn so that each holds many speakers; take one of them.
+    """Deal a set's utterances to chunks of `size`, in an order drawn so that each holds many speakers; take one.
 
     `number` counts from 1; one that is too high is an InputError.
     """

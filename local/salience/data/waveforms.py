@@ -94,7 +94,7 @@ def scale(signal: np.ndarray) -> np.ndarray:
 
 
 def _seconds(path: Path) -> float:
-    """Length of a recording whose data directory does not say it; 0 if it cannot be read, which decoding will explain."""
+    """Length of a recording whose data directory lacks it; 0 if it cannot be read, which decoding will explain."""
     try:
         return audio_duration(path)
     except InputError:
@@ -116,7 +116,7 @@ def batches_of_equals(samples: Mapping[str, int], batch_size: int) -> Iterator[l
 
 
 def pad_signals(signals: Sequence[np.ndarray], length: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Signals padded with zeros to `length`, or to the first multiple of STEP that holds all, (batch, samples), and 1 where they are real."""
+    """Signals (batch, samples), zero-padded to `length` or the next multiple of STEP, and 1 where they are real."""
     length = max(length, padded_samples(max(map(len, signals)), STEP))
     padded = np.zeros((len(signals), length), np.float32)
     real = np.zeros((len(signals), length), np.int64)

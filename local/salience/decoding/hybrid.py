@@ -106,7 +106,7 @@ def score_together(search: Any) -> None:
         def batch_score(
             self, ys: torch.Tensor, states: list[dict[str, Any]], xs: torch.Tensor
         ) -> tuple[torch.Tensor, list[dict[str, Any]]]:
-            """ys: (hypotheses, tokens); xs: (hypotheses, frames, size), the same in each row.  Log probabilities (hypotheses, tokens)."""
+            """Log probabilities (hypotheses, tokens) after ys (hypotheses, tokens); xs: (hypotheses, frames, size)."""
             layers = range(self.dlayers)
             hidden = [torch.cat([state["z_prev"][layer] for state in states]) for layer in layers]
             cells = [torch.cat([state["c_prev"][layer] for state in states]) for layer in layers]

@@ -159,7 +159,7 @@ class WhisperListener:
         return [heard[key] for key in matrices]
 
     def plain(self, text: str) -> str:
-        """Without case and punctuation, in English with figures as words: corpora differ in these, and Whisper writes all."""
+        """Drop case and punctuation, in English write figures as words: corpora differ in these."""
         return self._plain(text)
 
     def _features(self, signals: Tensor, samples: Tensor) -> list[Tensor]:

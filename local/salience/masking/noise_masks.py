@@ -1,4 +1,4 @@
-"""Models that write noise masks: a mask M is (frames, bins), 1 where noise may be added, so the importance of a point is 1 - M."""
+"""Models that write noise masks: M (frames, bins) is 1 where noise may be added; the importance of a point is 1 - M."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ class NoiseMaskModel(Protocol):
         """Frames of the mask of a signal with this many samples."""
 
     def masks(self, ids: Sequence[str], signals: Sequence[np.ndarray], length: int = 0) -> list[np.ndarray]:
-        """The mask of each signal, (samples,) at 16 kHz between -1 and 1, padded with silence to at least `length` samples."""
+        """The mask of each signal, (samples,) at 16 kHz in [-1, 1], padded with silence to `length` samples or more."""
 
 
 NOISE_MASKS: Registry[type[NoiseMaskModel]] = Registry("model of noise masks")
@@ -85,7 +85,7 @@ class GeneratorMasks:
 
 
 def open_noise_masks(folder: Path | None) -> Callable[[str], tuple[np.ndarray | None, str]]:
-    """A function from an utterance id to its mask (frames, bins) and proportion of noise, as estimate_noise_masks.py wrote them.
+    """A function from an utterance id to its mask (frames, bins) and noise proportion, of estimate_noise_masks.py.
 
     Without a folder, noise is everywhere: no mask and a proportion of 1, padded too.
     """

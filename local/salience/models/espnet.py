@@ -15,7 +15,7 @@ def _unchecked(target: Any = None, **_: Any) -> Any:
     return _unchecked if target is None else target
 
 
-# ESPnet has the types of its calls checked as it runs, for which typeguard compiles hundreds of functions once more: three
+# ESPnet has the types of its calls checked at run time, for which typeguard compiles hundreds of functions again: three
 # of the five seconds that an import of ESPnet takes.  Everything that imports it imports this first.
 typeguard.typechecked = _unchecked
 

@@ -71,7 +71,7 @@ class Learning:
         freeze_features: Leave the convolutions of the feature encoder as they are.
         encoder_rate: Learning rate of the encoder as a multiple of the training's.
         head_rate: Learning rate of the head as a multiple of the training's.
-        lora: Rank of low-rank updates of the attention's weights (needs peft), which then learn instead of the encoder; 0: none.
+        lora: Rank of low-rank updates of the attention's weights (needs peft), trained instead of the encoder; 0: none.
         lora_alpha: Their scale, over the rank.
     """
 
@@ -146,7 +146,7 @@ def open_classifier(
 
 
 def files_of(start: str) -> list[Path]:
-    """The files behind a start that is a folder: its configuration, and its weights in either of transformers' formats."""
+    """The files behind a start that is a folder: configuration, and weights in either of transformers' formats."""
     folder = Path(start)
     if not folder.is_dir():
         return []
@@ -157,7 +157,7 @@ def files_of(start: str) -> list[Path]:
 
 
 def check_start(start: str) -> None:
-    """Tell in one sentence if no model can come from this start; of a name on the hub only the configuration is fetched.
+    """Say in one sentence if no model can come from this start; for a name on the hub, fetch only the configuration.
 
     Args:
         start: `random`, a folder of transformers' format, or a name on the Hugging Face hub.

@@ -121,7 +121,7 @@ def _sizes(part: Part) -> list[Row]:
 
 @FRAMES.register("aims")
 def _aims(part: Part) -> list[Row]:
-    """The rows and comparisons with an aim, in its order: its name, the aim, what was measured, whether it is reached."""
+    """The rows and comparisons with a target, in order: name, target, what was measured, whether it is reached."""
     found = []
     for item in sorted(
         (item for item in (*part.rows, *part.comparisons) if item.get("aim")), key=lambda item: item["aim"]["place"]

@@ -1,4 +1,4 @@
-"""Patterns of paths: `$exp/{system}/seed{seed}/{set}` has places that the run fills in, and placeholders that are matched.
+"""Patterns of paths: in `$exp/{system}/seed{seed}/{set}`, `$exp` is filled in by the run, placeholders are matched.
 
 `{seed:1 2}` stands for 1 and 2 only, not for what an earlier run left.
 """

@@ -21,7 +21,7 @@ SystemsBySet = dict[str, dict[str, Scores]]
 
 
 def parts_of(template: str, name: str) -> dict[str, str] | None:
-    """What the placeholders of a template such as `{start} + {variant}` stand for in a name; None if it is not like it."""
+    """What the placeholders of a template such as `{start} + {variant}` match in a name; None if it does not fit."""
     pieces = re.split(r"\{(\w+)\}", template)
     expression = re.escape(pieces[0])
     for placeholder, literal in zip(pieces[1::2], pieces[2::2]):
@@ -36,7 +36,7 @@ def pairs_of(
     """Which system is compared with which.
 
     Args:
-        templates: Pairs of templates such as ['{start} + gradcam', '{start}']; what the first stands for is put into the
+        templates: Pairs of templates such as ['{start} + gradcam', '{start}']; what the first matches is put into the
             second.
         systems: The systems that there are.
         but: Systems that are not compared with others.
@@ -169,7 +169,7 @@ class ErrorRates:
     def _figures(
         self, run: Run, name: str, place: Mapping[str, Any], places: Sequence[Mapping[str, Any]]
     ) -> dict[str, dict[str, dict[str, Any]]]:
-        """The paper's figures at one value of `splits`: its own mean, if it has all values that we have and no others."""
+        """The paper's figures at one value of `splits`: its own mean, if it has exactly the values that we have."""
         figures = run.paper.get(self.paper, {})
         if not place:
             return figures

@@ -150,7 +150,7 @@ def _pool(runs: Mapping[int, Mapping[tuple[str, str], Path]]) -> Scores:
 
 
 def _count(column: str, loaded: Mapping[int, Mapping[Any, Mapping[str, Any]]]) -> int:
-    """Utterances that the scores of all seeds, folds and draws list in a column; those of earlier versions lack some."""
+    """Utterances that the scores of all seeds, folds and draws list in a column; earlier versions lack some."""
     return sum(len(part.get(column, ())) for of_seed in loaded.values() for part in of_seed.values())
 
 

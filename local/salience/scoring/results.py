@@ -18,7 +18,7 @@ FIELDS = (
 
 
 def provenance(corpus: str, synthetic: bool, recogniser: str | None, command: str) -> dict[str, Any]:
-    """What all rows of one collection have in common: of what they are, and how, from which commit and when they came."""
+    """What all rows of one collection have in common: corpus, command, commit and date."""
     return {
         "corpus": corpus,
         "synthetic": synthetic,

@@ -85,7 +85,7 @@ def bubble_loss(
 
 
 def leak(asr_loss: Tensor, texts: Sequence[str]) -> Tensor:
-    """How much of its text a recogniser understands that should understand nothing, in nats an utterance, from its mean loss.
+    """How much of its text a recogniser understands where it should not, in nats an utterance, from its mean loss.
 
     A loss of L nats a character is a probability p = exp(-L) of each, and this
     is -log(1 - p) summed over an utterance's characters: near L = 0.7 it falls as
@@ -126,7 +126,7 @@ class BubbleNetwork(nn.Module):
         noise: NoiseSettings,
         leak: float = 0.0,
     ) -> None:
-        """Leak: weight of what is understood through a mask when there is other speech, which the paper does not have."""
+        """Leak: weight of what is understood through a mask with other speech under it; not in the paper."""
         super().__init__()
         self.estimator = estimator
         # In a tuple, so that the frozen listener is neither trained nor saved.

@@ -1,4 +1,4 @@
-"""What salience.training.trainer makes of transformers.Trainer: its batches, its scores, and what it does between updates."""
+"""What salience.training.trainer makes of transformers.Trainer: batches, scores, and what happens between updates."""
 
 import logging
 import signal
@@ -142,7 +142,7 @@ class SomeEpochs(TrainerCallback):
 
 
 class Preemption(TrainerCallback):
-    """On SIGTERM, which a scheduler sends before it takes the machine away: a checkpoint after this update, and the end.
+    """On SIGTERM, which a scheduler sends before it takes the machine away: save a checkpoint after this update, stop.
 
     The same command goes on from there, to the same weights; the loss that is
     logged for that epoch is the mean over its rest.

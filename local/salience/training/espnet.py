@@ -172,7 +172,7 @@ def complete_settings(
 def _wait_for_all() -> None:
     """Wait until every process of this training is here; ESPnet brings them together for itself later."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # Not with a process group: ESPnet's own would find the addresses of the processes of this one in torchrun's store.
+        # Not with a process group: ESPnet's own would find the addresses of this one's processes in torchrun's store.
         store, _, size = next(torch.distributed.rendezvous("env://"))
         if store.add("salience/here", 1) == size:
             store.set("salience/all", "")
@@ -302,7 +302,7 @@ def _states(checkpoints: Path) -> dict[str, Any]:
 
 @contextmanager
 def _whole_checkpoints() -> Iterator[None]:
-    """ESPnet writes its checkpoints in place; a kill in the middle would leave half of one, from which nothing resumes."""
+    """ESPnet writes its checkpoints in place; a kill would leave half of one, from which nothing resumes."""
     save: Callable[..., None] = torch.save
 
     def save_whole(value: Any, file: Any, *arguments: Any, **options: Any) -> None:
@@ -337,7 +337,7 @@ def _collect(checkpoints: Path, out: Path) -> None:
 
 
 def history(stats: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, float]]:
-    """ESPnet's record of the epochs as ours: losses, and of a recogniser its dev accuracy and error rates, in percent."""
+    """ESPnet's record of the epochs as ours: losses, and a recogniser's dev accuracy and error rates in percent."""
     epochs = []
     for epoch, phases in stats.items():
         seconds = sum(phase["time"].total_seconds() for phase in phases.values() if "time" in phase)

@@ -79,7 +79,7 @@ def read_keyword_systems(path: Path, only: Sequence[str]) -> dict[str, KeywordSy
 
 
 def trainings(systems: Mapping[str, KeywordSystem], seeds: Sequence[int], models: Path) -> list[Training]:
-    """List what is trained in `models`, seed by seed, with the chosen members of families as far as they are trained."""
+    """List what is trained in `models`, seed by seed, with the chosen members of families that are trained."""
     chosen = {
         family: choose_member([name for name, _ in system.members(family)], seeds[: system.max_seeds], models)
         for family, system in systems.items() if system.choose

@@ -35,7 +35,7 @@ class TranscribedUtterances(Dataset[tuple[np.ndarray, np.ndarray, list[int]]]):
 
 
 def collate(items: Sequence[tuple[np.ndarray, np.ndarray, list[int]]], config: Wav2Vec2Config) -> dict[str, Tensor]:
-    """A batch: signals and real samples (batch, samples), masked (batch, frames), all targets in a row and their lengths."""
+    """A batch: signals and real samples (batch, samples), masked (batch, frames), all targets and their lengths."""
     signals, real = pad_signals([signal for signal, _, _ in items])
     masked = np.zeros((len(items), frames_of(config, signals.shape[1])), dtype=bool)
     for row, (_, mask, _) in enumerate(items):
