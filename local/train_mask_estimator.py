@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from salience import program
+from salience.data.alignment import character_error_rate
 from salience.decoding.listeners import ListenerChoice, open_listener
 from salience.files import write_json
 from salience.masking.noise import NoiseSettings
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, load_estimator, save_estimator
-from salience.scoring.wer import character_error_rate
 from salience.steps import Step, is_first_process
 from salience.training.bubbles import BubbleNetwork, BubbleWeights, collate, dev_scorer, read_signals, statistics
 from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train

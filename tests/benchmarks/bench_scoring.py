@@ -10,7 +10,7 @@ import jiwer
 from measure import Row, write_rows
 
 from salience import program
-from salience.scoring.alignment import character_counts, word_counts
+from salience.data.alignment import character_counts, word_counts
 
 
 def bench_scoring(pairs: int = 100_000, out: Path | None = None) -> None:

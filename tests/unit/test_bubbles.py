@@ -10,11 +10,11 @@ from accent_helpers import noise
 from bubble_helpers import SMALL, constant, estimator, speech
 from torch import nn
 
+from salience.data.alignment import character_error_rate
 from salience.features.fbank import INT16
 from salience.features.stft import stft
 from salience.masking.noise import NoiseSettings, dithered, white_noise
 from salience.models.mask_estimator import MaskEstimator
-from salience.scoring.wer import character_error_rate
 from salience.training.bubbles import (
     BubbleNetwork,
     BubbleWeights,

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from salience.data.alignment import readable
 from salience.data.bidi import END, FIRST_STRONG, RIGHT_TO_LEFT, isolated, width
 from salience.data.normalisers import normaliser
 from salience.report.render import html
 from salience.report.tables import Table, plain_text
-from salience.scoring.alignment import readable
 
 ZWNJ = "\u200c"
 

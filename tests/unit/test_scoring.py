@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whisper.normalizers import EnglishTextNormalizer
 
+from salience.data.alignment import character_counts, errors, rate, readable, segments, word_counts
 from salience.data.normalisers import normaliser
 from salience.errors import InputError
-from salience.scoring.alignment import character_counts, errors, readable, segments, word_counts
-from salience.scoring.wer import join_by_id, kaldi_lines, kaldi_report, rate, trn_lines
+from salience.scoring.wer import join_by_id, kaldi_lines, kaldi_report, trn_lines
 
 SCLITE = shutil.which("sclite") or "/usr/lib/sctk/bin/sclite"
 

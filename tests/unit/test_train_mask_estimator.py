@@ -11,6 +11,7 @@ from bubble_helpers import OPTIONS, SMALL, write_commands, write_recordings, wri
 from corpora_helpers import contents
 
 from salience.audio import read_audio
+from salience.data.alignment import character_error_rate
 from salience.data.tables import read_table, write_table
 from salience.decoding.listeners import CommandListener, ListenerChoice, open_listener
 from salience.features.fbank import INT16
@@ -18,7 +19,6 @@ from salience.features.stft import stft
 from salience.files import read_json
 from salience.masking.noise import NoiseSettings, dithered
 from salience.models.mask_estimator import FLOOR, load_estimator
-from salience.scoring.wer import character_error_rate
 from salience.training.bubbles import BubbleNetwork, BubbleWeights, dev_scorer, read_signals
 
 # An interrupted training leaves TensorBoard's thread behind.

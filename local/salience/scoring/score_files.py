@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from salience.data import normalisers
+from salience.data.alignment import REFERENCE, character_counts, errors, rate, readable, word_counts
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.files import whole_file
-from salience.scoring.alignment import REFERENCE, character_counts, errors, readable, word_counts
-from salience.scoring.wer import Joined, join_by_id, kaldi_report, rate, trn_lines
+from salience.scoring.wer import Joined, join_by_id, kaldi_report, trn_lines
 from salience.steps import Step
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from salience.data.alignment import DELETIONS, INSERTIONS, REFERENCE, SUBSTITUTIONS, errors, rate
 from salience.errors import InputError
-from salience.scoring.alignment import DELETIONS, INSERTIONS, REFERENCE, SUBSTITUTIONS, character_counts, errors
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,6 @@ def join_by_id(references: Mapping[str, str], hypotheses: Mapping[str, str], sou
         hypotheses=[hypotheses.get(key, "") for key in ids],
         missing=[key for key in ids if key not in hypotheses],
     )
-
-
-def rate(counts: np.ndarray) -> float:
-    """Error rate in percent of a table of counts (utterances, 4); nan when the references hold nothing."""
-    length = int(counts[:, REFERENCE].sum())
-    return 100 * int(errors(counts).sum()) / length if length else float("nan")
-
-
-def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-    """Errors per character of the references, spaces between words included, in percent."""
-    return rate(character_counts(references, hypotheses))
 
 
 def kaldi_lines(counts: np.ndarray, missing: int, name: str = "WER") -> str:

@@ -54,6 +54,22 @@ def errors(counts: np.ndarray) -> np.ndarray:
     return counts[..., INSERTIONS] + counts[..., DELETIONS] + counts[..., SUBSTITUTIONS]
 
 
+def rate(counts: np.ndarray) -> float:
+    """Error rate in percent of a table of counts (pairs, 4); nan when the references hold nothing."""
+    length = int(counts[:, REFERENCE].sum())
+    return 100 * int(errors(counts).sum()) / length if length else float("nan")
+
+
+def word_error_rate(references: Iterable[str], hypotheses: Iterable[str]) -> float:
+    """Errors per word of the references, in percent."""
+    return rate(word_counts(references, hypotheses))
+
+
+def character_error_rate(references: Iterable[str], hypotheses: Iterable[str]) -> float:
+    """Errors per character of the references, spaces between words included, in percent."""
+    return rate(character_counts(references, hypotheses))
+
+
 def segments(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[Sequence[str], Sequence[str]]]:
     """The alignment as runs of tokens, alternately equal on both sides and different."""
     runs: list[tuple[Sequence[str], Sequence[str]]] = []
