@@ -177,7 +177,7 @@ def draw_bars(
     Args:
         drawing: The run.
         where: Which rows.
-        name: File name; this and the texts have the row's fields in {braces}, {corpus_name}, and {scoring}: raw, normalised,
+        name: File name; this and the texts have the row's fields in {braces}, {corpus_name}, {scoring}: raw, normalised,
             or the name of a normaliser that is not the last.
         title: Title.
         ylabel: Label of the values.
@@ -280,7 +280,7 @@ def draw_sweep(
     xlabel: str,
     ends: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw errors over the values of a sweep, a curve for each set: the mean as a line, seeds as dots, the paper's dashed.
+    """Draw errors over the values of a sweep, a curve for each set: means as a line, seeds as dots, the paper's dashed.
 
     Args:
         drawing: The run.

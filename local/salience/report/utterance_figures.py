@@ -42,7 +42,7 @@ FIELD, STRIDE = 400, 320
 
 
 def chosen(data: Path, archives: Sequence[Any], wanted: str, by: str = "accent", number: int = 3) -> list[Utterance]:
-    """The wanted utterances of a data directory, or the first ones that all archives have, one for each value of a field."""
+    """The wanted utterances of a data directory, or the first that all archives have, one for each value of a field."""
     known = {utterance.id: utterance for utterance in read_data_dir(data)}
     for key in wanted.split():
         if key not in known:
@@ -384,7 +384,7 @@ def edges(count: int) -> np.ndarray:
 
 
 def waveform_panels(drawing: Drawing, name: str, title: str, signal: np.ndarray, saliency: np.ndarray) -> None:
-    """Draw saliency (frames,) in [0, 1] over the waveform (samples,) as a curve and as colours, and over the spectrogram."""
+    """Draw saliency (frames,) in [0, 1] over the waveform (samples,), as a curve and colours, and the spectrogram."""
     times = np.arange(len(signal)) / RATE
     centres = edges(len(saliency))[:-1] + STRIDE / RATE / 2
     reach = max(float(np.abs(signal).max()), 1e-6) * 1.05
@@ -424,7 +424,7 @@ def waveform_panels(drawing: Drawing, name: str, title: str, signal: np.ndarray,
 def character_panels(
     drawing: Drawing, name: str, title: str, signal: np.ndarray, saliency: np.ndarray, characters: Sequence[str]
 ) -> None:
-    """Draw the waveform (samples,) and below it a line of saliency (frames, characters) in [0, 1] for each character."""
+    """Draw the waveform (samples,) and below it a line of saliency (frames, characters) in [0, 1] a character."""
     count = len(characters)
     height = max(1.2, 0.15 * min(count, CHARACTERS))
     heights = {"height_ratios": (1.1, height), "sharex": True}
