@@ -177,7 +177,7 @@ def draw_bars(
     Args:
         drawing: The run.
         where: Which rows.
-        name: File name; this and the texts have the row's fields in {braces}, {corpus_name}, {scoring}: raw, normalised,
+        name: File name; it and the texts have the row's fields in {braces}, {corpus_name}, {scoring}: raw, normalised,
             or the name of a normaliser that is not the last.
         title: Title.
         ylabel: Label of the values.
