@@ -490,7 +490,7 @@ def training_curves(
                 style = line_style(colours.index(key.split("/")[0]))
                 for dashed in (False, True) if panel.dashed else (False,):
                     if points := panel.points(history, x, dashed):
-                        looks = {**style, "linestyle": "--", "marker": None} if dashed else style
+                        looks = {**style, "linestyle": "--", "markerfacecolor": "white"} if dashed else style
                         axes.plot(*zip(*points), markevery=[len(points) - 1], **looks)
             if panel.symlog:
                 # The first values are a hundred times the last ones.
