@@ -15,11 +15,6 @@ from salience.steps import stage_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-THE_STAGE = re.compile(
-    r"run the stages? (?:that writes? (?:it|them|the \w+) )?again|run the stages? that writes? (?:it|them|the \w+)"
-)
-"""How the library, which knows no stages, says what to do about a file."""
-
 
 def main(function: Callable[..., Any]) -> None:
     """Run a typed function as a program.
@@ -137,16 +132,8 @@ def _check_renamed(renamed: Mapping[str, str], words: list[str]) -> None:
 
 def _with_stage(error: InputError) -> str:
     """The sentence, with the number of the stage that writes what it says is to be written again."""
-    message = str(error)
-    if error.path is not None:
-        stage = stage_of(error.path)
-        return message if stage is None else f"{message} (stage {stage})"
-    # TODO: goes when every error of the library carries its path.
-    phrase = THE_STAGE.search(message)
-    for word in re.split(r"[\s,;:()]+", message[: phrase.start()]) if phrase else ():
-        if "/" in word and (stage := stage_of(Path(word))) is not None:
-            return THE_STAGE.sub(f"run stage {stage} again", message)
-    return message
+    stage = None if error.path is None else stage_of(error.path)
+    return str(error) if stage is None else f"{error} (stage {stage})"
 
 
 def _unwritten(error: BaseException | None) -> str:

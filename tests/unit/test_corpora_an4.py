@@ -252,7 +252,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "headerless": (
         lambda root: (root / AUDIO).rename((root / AUDIO).with_suffix(".raw")),
-        "an1-fabc-b.raw has no header; run stage 0",
+        "an1-fabc-b.raw has no header; fetch the corpus",
     ),
 }  # fmt: skip
 

@@ -283,7 +283,7 @@ def test_a_mixture_is_what_training_has(drawing: Drawing):
     assert (made.rolled == made.importance).all() and made.noise == "hum"
     moved = {mixture(key, band(), source, pieces, -12.5, 30, seed).moved for key in source.ids for seed in (1, 2, 3)}
     assert len(moved) > 3
-    with pytest.raises(InputError, match="the mask of s0-go-0 is 94 x 257, not 126 x 257; run the stage that writes"):
+    with pytest.raises(InputError, match="the mask of s0-go-0 is 94 x 257, not 126 x 257; run the step that writes"):
         mixture("s0-go-0", band()[:94], source, pieces, -12.5)
 
 

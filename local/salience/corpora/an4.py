@@ -136,9 +136,9 @@ def clip_duration(path: Path) -> float:
     """Seconds of an utterance; a file that is missing, damaged, or not mono at 16 kHz is a BadAudio error."""
     if path.suffix == ".raw":
         if not _is_whole(path):
-            remedy = f"fetch it again, remove the copy in {path.parents[3]} and run stage 0 again"
+            remedy = f"fetch it again, remove the copy in {path.parents[3]} and fetch the corpus again"
             raise BadAudio(path, f"is empty or truncated ({path.stat().st_size} bytes)", remedy)
-        raise BadAudio(path, "has no header", "run stage 0, which writes WAV copies")
+        raise BadAudio(path, "has no header", "fetch the corpus again, which writes WAV copies")
     return mono_duration(path, RATE)
 
 

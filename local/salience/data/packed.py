@@ -14,7 +14,7 @@ from salience.data.directories import read_data_dir
 from salience.data.records import Utterance
 from salience.data.signals import TOLERANCE, read_utterance
 from salience.data.tables import read_table, write_table
-from salience.errors import InputError
+from salience.errors import RERUN, InputError
 from salience.files import foreign, publish, room_for, temporary_name
 from salience.progress import bar
 from salience.randomness import generator
@@ -48,7 +48,7 @@ class Packed:
     def rows(self, width: int) -> np.ndarray:
         """The signals as (utterances, width), zeros behind each one's end; of a set that was packed in that width."""
         if len(self.signals) != width * len(self) or (self.starts != width * np.arange(len(self))).any():
-            raise InputError(f"a set that was not packed {width} samples wide is read so; run stage 2 again")
+            raise InputError(f"a set that was not packed {width} samples wide is read so; pack it again")
         return self.signals.reshape(len(self), width)
 
 
@@ -160,19 +160,17 @@ def _is_16_bit(path: Path) -> bool:
 def read_packed(folder: Path) -> Packed:
     """Read what `pack` wrote; the signals stay in the file until they are used."""
     table = read_table(folder / "utterances")
-    again = "remove the folder and run stage 2 again"
+    again = f"remove the folder and {RERUN}"
     with foreign(folder / "utterances", "is no list of places in signals.npy", again):
         places = np.array([value.split() for value in table.values()], dtype=np.int64).reshape(len(table), 2)
-    with foreign(folder / "signals.npy", "holds no packed signals", again, "run stage 2"):
+    with foreign(folder / "signals.npy", "holds no packed signals", again, RERUN):
         signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
     if not isinstance(signals, np.ndarray) or signals.ndim != 1 or signals.dtype not in (np.int16, np.float32):
-        raise InputError(f"{folder}/signals.npy holds no packed signals; {again}")
+        raise InputError(f"{folder}/signals.npy holds no packed signals; {again}", folder)
     if (places < 0).any():
-        raise InputError(f"{folder}/utterances has a number below 0; {again}")
+        raise InputError(f"{folder}/utterances has a number below 0; {again}", folder)
     if (places[:, 0] > len(signals) - places[:, 1]).any():
-        raise InputError(
-            f"{folder}/signals.npy is shorter than its utterances; remove the folder and run stage 2 again"
-        )
+        raise InputError(f"{folder}/signals.npy is shorter than its utterances; {again}", folder)
     return Packed(list(table), signals, places[:, 0], places[:, 1])
 
 

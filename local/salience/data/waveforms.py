@@ -10,7 +10,7 @@ from salience.audio import audio_duration
 from salience.data.directories import read_data_dir
 from salience.data.packed import INT16, read_packed
 from salience.data.signals import read_utterance
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.steps import audio_fingerprint
 
 RATE = 16000
@@ -41,13 +41,13 @@ class Waveforms(Mapping[str, np.ndarray]):
         self.data, self.scaled = data, scaled
         self.utterances = {u.id: u for u in read_data_dir(data)}
         if not self.utterances:
-            raise InputError(f"{data} holds no utterance; run stage 1 again")
+            raise stale(data, "holds no utterance")
         self._packed = read_packed(packed) if packed is not None else None
         if self._packed is not None:
             rows = {key: row for row, key in enumerate(self._packed.ids)}
             for key in self.utterances:
                 if key not in rows:
-                    raise InputError(f"{packed}/utterances has no line for {key}, which {data} has; run stage 2 again")
+                    raise stale(packed / "utterances", f"has no line for {key}, which {data} has")
             self._rows = rows
             self.samples = {key: int(self._packed.samples[rows[key]]) for key in self.utterances}
             self.inputs = [data / "utt2spk", packed / "signals.npy", packed / "utterances"]

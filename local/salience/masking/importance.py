@@ -114,7 +114,7 @@ def mixture(
     """
     if mask.shape != (FRAMES, BINS):
         raise InputError(
-            f"the mask of {key} is {mask.shape[0]} x {mask.shape[1]}, not {FRAMES} x {BINS}; run the stage that writes"
+            f"the mask of {key} is {mask.shape[0]} x {mask.shape[1]}, not {FRAMES} x {BINS}; run the step that writes"
             " the masks again"
         )
     random = generator(seed, "figure", key)

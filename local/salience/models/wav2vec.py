@@ -214,7 +214,7 @@ def save_model(model: PreTrainedModel, folder: Path, symbols: Symbols | None = N
 
 def _config(start: str) -> Wav2Vec2Config:
     if Path(start).is_dir() and not (Path(start) / "config.json").exists():
-        raise InputError(f"{start} holds no config.json; give a folder of transformers' format, or run stage 3")
+        raise InputError(f"{start} holds no config.json; give a folder of transformers' format, or train one")
     try:
         name, revision = _published(start)
         config = _quietly(lambda: Wav2Vec2Config.get_config_dict(name, revision=revision)[0])

@@ -373,7 +373,7 @@ def _checked(maps: Maps, key: str, samples: int, columns: int) -> np.ndarray:
     if values.shape != (frames, columns):
         raise InputError(
             f"{maps.archive.path}: the map of {key} is of the shape {values.shape}, and its signal asks for"
-            f" ({frames}, {columns}); run the stage that writes the maps again"
+            f" ({frames}, {columns}); run the step that writes the maps again"
         )
     return values
 

@@ -127,7 +127,7 @@ def frequency_importance(masks: Iterable[np.ndarray], sampling_rate: int = 16000
         frames += len(mask)
         utterances += 1
     if not frames:
-        raise InputError("there is no mask to average over; run the stage that writes the masks")
+        raise InputError("there is no mask to average over; run the step that writes the masks")
     spared, below = np.asarray(spared) / frames, np.asarray(below) / frames
     return FrequencyImportance(np.linspace(0, sampling_rate / 2, len(spared)), spared, below, utterances)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from salience.errors import InputError
+from salience.errors import RERUN, InputError
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 
@@ -65,7 +65,7 @@ def find(pattern: str) -> list[tuple[dict[str, str], Path]]:
     """What `matches` finds; nothing at all is an InputError."""
     found = matches(pattern)
     if not found:
-        raise InputError(f"nothing matches {pattern}; run the stage that writes it")
+        raise InputError(f"nothing matches {pattern}; {RERUN}", Path(pattern))
     return found
 
 
