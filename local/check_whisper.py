@@ -17,7 +17,7 @@ def check_whisper(model: str, language: str = "en", decoding: Path | None = None
     Args:
         model: A model of openai-whisper by name, a checkpoint file of it, or a folder of Hugging Face or CTranslate2.
         language: Whisper's code of the language.
-        decoding: Settings of decode_whisper.py, if the model is to be decoded as it is.
+        decoding: Settings of decode.py, if the model is to be decoded as it is.
     """
     checkpoint = open_model(model)
     tokenizer_of(checkpoint, language)

@@ -10,7 +10,8 @@ from salience.models.recognisers import RECOGNISERS, Recogniser
 from salience.registry import plugins_of
 from salience.steps import Step, is_first_process
 from salience.training.finetuning import FineTuning, Sets, method_of
-from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import device_of, remove_checkpoints, train
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -47,22 +48,18 @@ def finetune(
         seed: Random seed for new weights, order, masks and dropout.
         ngpu: GPUs to use.
     """
-    sets = Sets(data, features, train_set, dev_set)
+    sets = Sets(recogniser, data, features, train_set, dev_set)
     step = Step(
         out / "step.json",
-        {"model": model, **recogniser.settings(), **method.settings(), "training": training, "seed": seed},
-        inputs=[
-            *recogniser.files(model),
-            *plugins_of(type(recogniser), type(method)),
-            *method.inputs(recogniser, sets),
-        ],
+        {"model": model, **recogniser.settings(), **method.settings(sets), "training": training, "seed": seed},
+        inputs=[*recogniser.files(model), *plugins_of(type(recogniser), type(method)), *method.inputs(sets)],
         outputs=[out / name for name in (*recogniser.saved, "history.json")],
         partial=out / "checkpoints",
     )
     if step.is_done():
         return
     with step:
-        task = method.prepare(recogniser, model, sets, training.batch_size, seed, device_of(ngpu))
+        task = method.prepare(sets, model, training.batch_size, seed, device_of(ngpu))
         history = train(
             task.network,
             task.examples,

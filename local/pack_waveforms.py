@@ -9,7 +9,7 @@ from salience import program
 from salience.data.directories import read_data_dir
 from salience.data.packed import chunk_of, max_bytes, pack, write_view
 from salience.errors import InputError, stale
-from salience.features.commands import RATE, SAMPLES, SHORTEST
+from salience.features.keywords import RATE, SAMPLES, SHORTEST
 from salience.files import require_space, used_bytes
 from salience.steps import Step, audio_fingerprint
 

@@ -11,7 +11,7 @@ from salience.errors import InputError
 from salience.files import read_json, write_json
 from salience.models.wav2vec import FILES, files_of, save_model
 from salience.steps import Step, is_first_process
-from salience.training.trainer import TrainingSettings
+from salience.training.settings import TrainingSettings
 from salience.training.wav2vec_phases import Phase, Pretraining
 from salience.training.wav2vec_pretraining import Crops, Objective
 

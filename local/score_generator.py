@@ -8,11 +8,11 @@ import torch
 
 from salience import program
 from salience.files import write_json
-from salience.models.commands import load_recogniser
+from salience.models.keywords import load_recogniser
 from salience.models.mask_generator import load_generator
 from salience.steps import Step
-from salience.training.commands import CommandSet, GeneratorTraining, ImportanceWeights, NoisePieces, importance_scorer
-from salience.training.trainer import TrainingSettings
+from salience.training.keywords import GeneratorTraining, ImportanceWeights, KeywordSet, NoisePieces, importance_scorer
+from salience.training.settings import TrainingSettings
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -62,10 +62,10 @@ def score_generator(
     )
     if step.is_done():
         return
-    listener = load_recogniser(recogniser)
-    dev = CommandSet(data / dev_set, packed / dev_set, tuple(listener.config.words))
+    frozen = load_recogniser(recogniser)
+    dev = KeywordSet(data / dev_set, packed / dev_set, tuple(frozen.config.words))
     pieces = NoisePieces(packed / noise)
-    network = GeneratorTraining(load_generator(generator), listener, dev, pieces, weights, snr)
+    network = GeneratorTraining(load_generator(generator), frozen, dev, pieces, weights, snr)
     with step, torch.no_grad():
         scores = importance_scorer(dev, len(pieces), training.batch_size, seed)(network)
         write_json(out / "history.json", [{f"eval_{name}": value for name, value in scores.items()}])

@@ -17,7 +17,8 @@ from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, AccentCNNSize
 from salience.scoring.classification import scores_of_set
 from salience.steps import Step, is_first_process
 from salience.training.accent_classifier import AccentSet, Augmented, collate, dev_scores, duration_control, predict
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import remove_checkpoints, train
 
 logger = logging.getLogger("train_classifier")
 

@@ -8,20 +8,21 @@ import torch
 
 from salience import program
 from salience.files import write_json
-from salience.models.commands import load_recogniser
+from salience.models.keywords import load_recogniser
 from salience.models.mask_generator import MaskGenerator, save_generator
 from salience.steps import Step, is_first_process
-from salience.training.commands import (
+from salience.training.keywords import (
     Augmentation,
-    CommandSet,
     Draws,
     GeneratorTraining,
     ImportanceWeights,
+    KeywordSet,
     NoisePieces,
     importance_scorer,
     same,
 )
-from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import device_of, remove_checkpoints, train
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -74,7 +75,7 @@ def train_generator(
     device = device_of(ngpu)
     frozen = load_recogniser(recogniser, device)
     words = tuple(frozen.config.words)
-    train_clips, dev = (CommandSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
+    train_clips, dev = (KeywordSet(data / name, packed / name, words, device) for name in (train_set, dev_set))
     pieces = NoisePieces(packed / noise, device)
     with step:
         torch.manual_seed(seed)

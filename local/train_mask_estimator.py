@@ -8,13 +8,14 @@ import torch
 
 from salience import program
 from salience.data.alignment import character_error_rate
-from salience.decoding.listeners import ListenerChoice, open_listener
 from salience.files import write_json
 from salience.masking.noise import NoiseSettings
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, load_estimator, save_estimator
+from salience.models.recognisers import RecogniserChoice, frozen
 from salience.steps import Step, is_first_process
 from salience.training.bubbles import BubbleNetwork, BubbleWeights, collate, dev_scorer, read_signals, statistics
-from salience.training.trainer import TrainingSettings, device_of, remove_checkpoints, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import device_of, remove_checkpoints, train
 
 logger = logging.getLogger(Path(__file__).name)
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(Path(__file__).name)
 def train_mask_estimator(
     data: Path,
     out: Path,
-    listener: ListenerChoice,
+    recogniser: RecogniserChoice,
     train_set: str = "train",
     dev_set: str = "dev",
     sizes: MaskEstimatorSizes = MaskEstimatorSizes(),
@@ -45,7 +46,7 @@ def train_mask_estimator(
     Args:
         data: folder of the data directories
         out: folder of the estimator
-        listener: the recogniser, which stays as it is
+        recogniser: the recogniser, which stays as it is
         train_set: set to train on
         dev_set: set that chooses the state
         sizes: sizes of the network
@@ -62,7 +63,7 @@ def train_mask_estimator(
     step = Step(
         out / "step.json",
         {
-            "listener": listener.kind,
+            "recogniser": recogniser.kind,
             "sizes": sizes,
             "weights": weights,
             "noise": noise,
@@ -70,17 +71,17 @@ def train_mask_estimator(
             "allowance": allowance,
             "seed": seed,
             **({"leak": leak} if leak else {}),
-            **({"language": listener.language} if listener.kind == "whisper" else {}),
+            **({"language": recogniser.language} if recogniser.kind == "whisper" else {}),
         },
-        inputs=[data / train_set, data / dev_set, listener.weights, *([init / "model.safetensors"] if init else [])],
+        inputs=[data / train_set, data / dev_set, *recogniser.files, *([init / "model.safetensors"] if init else [])],
         outputs=[out / name for name in ("model.safetensors", "config.json", "history.json")],
         partial=out / "checkpoints",
     )
     if step.is_done():
         return
     device = device_of(ngpu)
-    recogniser = open_listener(listener, device)
-    sets = {name: read_signals(data / name, recogniser, noise.dither, seed) for name in (train_set, dev_set)}
+    model = frozen(recogniser, device)
+    sets = {name: read_signals(data / name, model, noise.dither, seed) for name in (train_set, dev_set)}
     with step:
         torch.manual_seed(seed)
         if init:
@@ -88,8 +89,8 @@ def train_mask_estimator(
         else:
             estimator = MaskEstimator(sizes)
             estimator.set_normalisation(*statistics(sets[train_set], sizes))
-        network = BubbleNetwork(estimator, recogniser, weights, noise, leak).to(device)
-        score = dev_scorer(sets[dev_set], recogniser, character_error_rate, training.batch_size, allowance)
+        network = BubbleNetwork(estimator, model, weights, noise, leak).to(device)
+        score = dev_scorer(sets[dev_set], model, character_error_rate, training.batch_size, allowance)
         history = train(
             network,
             sets[train_set],

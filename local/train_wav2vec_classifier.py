@@ -13,7 +13,8 @@ from salience.models.wav2vec import FILES, Learning, files_of, numbers_of, open_
 from salience.scoring.classification import scores_of_set
 from salience.steps import Step, is_first_process
 from salience.training.accent_classifier import dev_scores
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import remove_checkpoints, train
 from salience.training.wav2vec_classifier import Classifier, LabelledUtterances, collate, predict
 
 logger = logging.getLogger(Path(__file__).name)

@@ -118,7 +118,7 @@ if begin 7 "hypotheses"; then
     for system in $retrained; do needs_each_seed "$(retrained_of "$system")/seed{seed}/model.pth" 6; done
     # On CPUs even where there is a GPU: the batches of a beam search are too small for one.
     run_array "$decode/log/decode" "$(decodings | in_jobs "dev test"; retrained_decodings | in_jobs test)" \
-        --max-jobs-run "$nj" -- decode_espnet.py --config "$conf/decode.yaml" "${lm[@]}"
+        --max-jobs-run "$nj" -- decode.py --recogniser espnet --config "$conf/decode.yaml" "${lm[@]}"
 fi
 
 if begin 8 "CER, the space between words being a character"; then

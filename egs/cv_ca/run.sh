@@ -131,19 +131,22 @@ if begin 6 "recognisers: CTC"; then
     if $pretrained; then needs "$own/model.safetensors" 3; fi
     needs_maps
     lines=$(while read -r start variant s _ model; do
-        echo "--start $model --system $variant --seed $s --out $models/$start/$variant/seed$s"
+        echo "--model $model --system $variant --seed $s --out $models/$start/$variant/seed$s"
     done <<< "$recognisers")
-    train_array "$models/log/train" "$lines" finetune_wav2vec.py --config "$(settings_of finetune.yaml)" --data "$data" \
-        --packed "$dump" --tokens "$tokens" --normaliser catalan --systems "$systems_config" --maps "$exp/saliency"
+    train_array "$models/log/train" "$lines" finetune.py --recogniser wav2vec2 --config "$(settings_of finetune.yaml)" \
+        --data "$data" --features "$dump" --train-set labelled_train --dev-set labelled_dev --tokens "$tokens" \
+        --normaliser catalan --systems "$systems_config" --maps "$exp/saliency"
 fi
 
 if begin 7 "hypotheses, and maps of what each recogniser writes"; then
     folders=$(with_file model.safetensors 6)
     # A process for each job: starting one takes longer than what a small model decodes.
-    lines=$(xargs -n "$((($(wc -l <<< "$folders") + nj - 1) / nj))" <<< "$folders" | sed "s/.*/--models '&'/")
+    lines=$(xargs -n "$((($(wc -l <<< "$folders") + nj - 1) / nj))" <<< "$folders" | while read -r folders; do
+        echo "--models '$folders' --out '${folders// //decode }/decode'"
+    done)
     # shellcheck disable=SC2086
-    run_array "$models/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode_wav2vec.py --config "$(settings_of decode.yaml)" \
-        --data "$data" --packed "$dump" --sets labelled_test --device "$device"
+    run_array "$models/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode.py --recogniser wav2vec2 \
+        --config "$(settings_of decode.yaml)" --data "$data" --features "$dump" --sets labelled_test --device "$device"
     # Few are mapped: a map for each character takes long.
     # shellcheck disable=SC2086
     run_array "$exp/saliency/log/ctc" \

@@ -64,7 +64,6 @@ fi
 
 if begin 2 "waveforms of each set in one file"; then
     needs "$data/words" 1
-    mixtures=$(for name in $noisy_sets; do for snr in $snrs; do echo "$name/$snr"; done; done)
     $train_cmd "$dump/log/pack.log" pack_waveforms.py --data "$data" --out "$dump" --pad true \
         --sets "train dev test noise_train noise_test $(present "$mixtures")" --check-space "$check_space"
     $train_cmd "$dump/log/pack_noise.log" pack_waveforms.py --data "$data" --out "$dump" --sets "$(present noise_other)" \
@@ -73,8 +72,9 @@ fi
 
 if begin 3 "baselines: recognisers of clean speech"; then
     needs "$dump/noise_train/signals.npy" 2
-    train_array "$models/baseline/log/train" "$(each_seed "--seed {seed} --out $models/baseline/seed{seed}")" \
-        train_commands.py --config "$(settings_of training.yaml)" --data "$data" --packed "$dump" --kind "$kind"
+    train_array "$models/baseline/log/train" "$(each_seed "--model $kind --seed {seed} --out $models/baseline/seed{seed}")" \
+        finetune.py --recogniser keyword --config "$(settings_of training.yaml)" --data "$data" --features "$dump" \
+        --train-set train --dev-set dev
     if [ -n "$published_checkpoint" ]; then
         # shellcheck disable=SC2086
         $cuda_cmd $gpu "$exp/published/log/run.log" local/run_published.sh --checkpoint "$published_checkpoint" \
@@ -119,10 +119,10 @@ fi
 
 if begin 7 "predictions"; then
     lines=$(with_file model.safetensors "3, 5 or 6" \
-        "--model $models/{system}/seed{seed} --out $models/{system}/seed{seed}/decode --out-noisy $models/{system}/seed{seed}/decode_noisy {only}")
+        "--models $models/{system}/seed{seed} --out $models/{system}/seed{seed}/decode {only}")
     # shellcheck disable=SC2086
-    run_array "$models/log/predict" "$lines" $gpu --max-jobs-run "$nj" -- predict_commands.py --data "$data" \
-        --packed "$dump" --sets "dev test" --noisy "$noisy_sets" --snrs="$snrs" --device "$device"
+    run_array "$models/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode.py --recogniser keyword --data "$data" \
+        --features "$dump" --sets "dev test $mixtures" --device "$device"
 fi
 
 if begin 8 "error rates"; then
@@ -130,7 +130,7 @@ if begin 8 "error rates"; then
     score_keywords.py --data "$data" --only "$only" --hyp "$models/{system}/seed{seed}/decode/{set:dev|test}/text" \
         --out "$models/{system}/seed{seed}/score/{set}"
     score_keywords.py --data "$data" --only "$only" \
-        --hyp "$models/{system}/seed{seed}/decode_noisy/{snr:$(one_of "$snrs")}/{set:$(one_of "$noisy_sets")}/text" \
+        --hyp "$models/{system}/seed{seed}/decode/{set:$(one_of "$noisy_sets")}/{snr:$(one_of "$snrs")}/text" \
         --out "$models/{system}/seed{seed}/score_noisy/{snr}/{set}"
 fi
 

@@ -16,9 +16,9 @@ from salience import program
 from salience.data.packed import pack
 from salience.data.records import Utterance
 from salience.data.tables import write_table
-from salience.features.commands import AMPLITUDE_FLOOR, BINS, FRAMES, HOP, RATE, SAMPLES, WINDOW
-from salience.models.commands import build_recogniser
-from salience.training.commands import MASK_LEVELS, Augmentation, CommandSet, CommandTraining, Draws, NoisePieces
+from salience.features.keywords import AMPLITUDE_FLOOR, BINS, FRAMES, HOP, RATE, SAMPLES, WINDOW
+from salience.models.keywords import build_recogniser
+from salience.training.keywords import MASK_LEVELS, Augmentation, Draws, KeywordSet, KeywordTraining, NoisePieces
 
 WORDS = tuple(f"word{n}" for n in range(35))
 NOISES = 64
@@ -52,7 +52,7 @@ def bench_commands(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clips, noises = _write_corpus(folder, batch_size * batches)
-        commands = CommandSet(folder / "data", folder / "dump/train", WORDS, device)
+        commands = KeywordSet(folder / "data", folder / "dump/train", WORDS, device)
         pieces = NoisePieces(folder / "dump/noise", device)
         masks = torch.randint(MASK_LEVELS + 1, (len(clips), BINS, FRAMES), dtype=torch.uint8).to(device)
         draws, trainings = {}, {}
@@ -62,7 +62,7 @@ def bench_commands(
             draws[kind] = Draws(len(clips), len(pieces), augmentation, seed=1)
             for precision in ("float32", "bfloat16"):
                 torch.manual_seed(1)
-                training = CommandTraining(build_recogniser("paper", WORDS), commands, augmentation, pieces, masks).to(
+                training = KeywordTraining(build_recogniser("paper", WORDS), commands, augmentation, pieces, masks).to(
                     device
                 )
                 trainings[kind, precision] = training, torch.optim.Adam(training.parameters(), weight_decay=1e-4)
@@ -207,7 +207,7 @@ class _Plain(nn.Module):
         return self.dense(x.mean(dim=2))
 
 
-def _same_features(files: _Files, commands: CommandSet, pieces: NoisePieces) -> None:
+def _same_features(files: _Files, commands: KeywordSet, pieces: NoisePieces) -> None:
     """Both sides transform alike: the spectra of some files."""
     rows = torch.arange(12, device=commands.labels.device)
     for source, paths in ((commands, files.clips), (pieces, files.noises)):

@@ -27,7 +27,8 @@ from salience import program
 from salience.features.logmel import BINS, FRAMES_30S, SILENCE, pad_frames
 from salience.models.whisper import IGNORED, MINI, WhisperForTraining, collate, new_model, target_tokens, tokenizer_of
 from salience.training.finetuning import AugmentedUtterances
-from salience.training.trainer import TrainingSettings, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import train
 
 TINY = ModelDimensions(
     n_mels=80,

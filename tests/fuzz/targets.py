@@ -392,7 +392,7 @@ def safetensors_seeds() -> list[bytes]:
 def model_sizes(data: bytes, folder: Path) -> None:
     """config.json of the three kinds of models that are built by it, with weights that fit the seeds."""
     from salience.models.accent_cnn import load_classifier
-    from salience.models.commands import load_recogniser
+    from salience.models.keywords import load_recogniser
     from salience.models.mask_estimator import load_estimator
 
     for load, weights in zip((load_classifier, load_recogniser, load_estimator), _weights(), strict=True):
@@ -411,8 +411,8 @@ _configs: list[bytes] = []
 def _weights() -> list[bytes]:
     if not _made:
         from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, save_classifier
-        from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
-        from salience.models.commands import save_recogniser
+        from salience.models.keyword_network import KeywordNetwork, KeywordNetworkConfig
+        from salience.models.keywords import save_recogniser
         from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, save_estimator
 
         with tempfile.TemporaryDirectory() as name:
@@ -422,8 +422,7 @@ def _weights() -> list[bytes]:
                 place / "0",
             )
             save_recogniser(
-                CommandRecogniser(CommandRecogniserConfig(("a", "b"), window=16, hop=8, blocks=1, kernel=3)),
-                place / "1",
+                KeywordNetwork(KeywordNetworkConfig(("a", "b"), window=16, hop=8, blocks=1, kernel=3)), place / "1"
             )
             save_estimator(MaskEstimator(MaskEstimatorSizes(64, 16, 2, 3, 8, 4, 2)), place / "2")
             _made.extend((place / n / "model.safetensors").read_bytes() for n in "012")

@@ -23,7 +23,7 @@ import yaml
 
 from salience.corpora.speech_commands import WORDS
 from salience.features.archives import Archive
-from salience.models.commands import build_recogniser
+from salience.models.keywords import build_recogniser
 from salience.models.mask_generator import MaskGenerator
 from salience.saliency.base import read_maps
 

@@ -9,8 +9,8 @@ from accent_helpers import noise, run_program, talkative, write_features, write_
 from espnet_helpers import SETTINGS, train_toy
 
 from salience.features.fbank import fbank_of_audios
-from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
-from salience.models.commands import save_recogniser
+from salience.models.keyword_network import KeywordNetwork, KeywordNetworkConfig
+from salience.models.keywords import save_recogniser
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes
 from salience.models.whisper import save_model
 
@@ -113,10 +113,10 @@ def write_whisper(folder: Path) -> Path:
     return folder / "whisper.pt"
 
 
-def write_commands(folder: Path, seed: int = 1) -> Path:
+def write_keywords(folder: Path, seed: int = 1) -> Path:
     """A recogniser of three words with random weights; its folder."""
     torch.manual_seed(seed)
     save_recogniser(
-        CommandRecogniser(CommandRecogniserConfig(words=WORDS, window=128, hop=64, blocks=2)), folder / "commands"
+        KeywordNetwork(KeywordNetworkConfig(words=WORDS, window=128, hop=64, blocks=2)), folder / "keywords"
     )
-    return folder / "commands"
+    return folder / "keywords"

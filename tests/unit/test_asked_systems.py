@@ -309,7 +309,7 @@ def test_keywords_without_masks_or_training(project: Project) -> None:
         "gsc_v2", *(f"exp/mini/recogniser/paper/baseline/seed1/{name}" for name in ("model.safetensors", "step.json"))
     )
     calls = project.run("gsc_v2", "46", "--systems", "continue-clean null", "--nj", "1")
-    assert project.passed() == ["4", "5"] and [call[0] for call in calls] == ["train_commands.py"] * 2
+    assert project.passed() == ["4", "5"] and [call[0] for call in calls] == ["finetune.py"] * 2
     assert project.run("gsc_v2", "46", "--systems", "") == [] and project.passed() == ["4", "5", "6"]
     project.run("gsc_v2", "6", "--systems", "importantaug", code=1)
     assert "exp/mini/masks/paper/seed1/train/mask.scp does not exist; stage 4 writes it" in project.said
@@ -334,8 +334,8 @@ def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> Non
         "--nj",
         "1",
     ]
-    calls = [call for call in project.run("gsc_v2", "56", *options) if call[0] == "train_commands.py"]
-    assert {option(call, "--init") for call in calls} == {f"{models}/baseline/seed1"}
+    calls = [call for call in project.run("gsc_v2", "56", *options) if call[0] == "finetune.py"]
+    assert {option(call, "--model") for call in calls} == {f"{models}/baseline/seed1"}
     trained = {Path(option(call, "--out")).parent.name: call for call in calls}
     assert list(trained) == [
         "conventional-0", "conventional-15", "binarised-10", "importantaug", "importantaug-own-maps"
@@ -348,9 +348,7 @@ def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> Non
         project.has("gsc_v2", f"{models}/{name}/seed1/model.safetensors")
     calls = project.run("gsc_v2", "7", *options)
     # Of a family, what was not chosen is decoded on dev alone.
-    on_dev = [
-        Path(option(call, "--model")).parent.name for call in calls if call[-4:] == ["--sets", "dev", "--noisy", ""]
-    ]
+    on_dev = [Path(option(call, "--models")).parent.name for call in calls if call[-2:] == ["--sets", "dev"]]
     assert len(calls) == 6 and on_dev == ["conventional-0"]
 
 

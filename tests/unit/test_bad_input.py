@@ -22,7 +22,7 @@ from wav2vec_helpers import tiny
 from salience.data.packed import pack
 from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive
-from salience.features.commands import RATE, SAMPLES
+from salience.features.keywords import RATE, SAMPLES
 from salience.files import read_json, write_json
 from salience.models import mask_estimator, mask_generator, wav2vec
 from salience.models.accent_cnn import save_classifier

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from salience.decoding.listeners import ListenerChoice, open_listener
 from salience.errors import InputError
 from salience.models.bc_resnet import SIZES, BCResNet, BCResNetConfig, _Block, _SubSpectralNorm
-from salience.models.command_recogniser import CommandRecogniser
-from salience.models.commands import build_recogniser, load_recogniser, save_recogniser
+from salience.models.keyword_network import KeywordNetwork
+from salience.models.keywords import build_recogniser, load_recogniser, save_recogniser
+from salience.models.recognisers import RecogniserChoice, frozen
 
 WORDS = tuple(f"w{n}" for n in range(12))
 PAPER = {1: 9.2, 1.5: None, 2: 27.3, 3: 54.2, 6: 188, 8: 321}
@@ -136,13 +136,13 @@ def test_folders_of_either_kind_are_read_again(tmp_path, name):
     heard = model.decibels(waveforms(2))
     assert torch.equal(again(heard), model(heard))
     # As a teacher too.
-    listener = open_listener(ListenerChoice("commands", tmp_path / "model"))
+    recogniser = frozen(RecogniserChoice("keyword", tmp_path / "model"))
     samples, signals = torch.tensor([16000, 12000]), 32768 * waveforms(2)
     own = torch.cat(
         [model(model.decibels(waveforms(2)[n : n + 1, :length])) for n, length in enumerate((16000, 12000))]
     )
     torch.testing.assert_close(
-        listener.loss(signals, samples, ["no", "up"]),
+        recogniser.loss(signals, samples, ["no", "up"]),
         functional.cross_entropy(own, torch.tensor([1, 2])),
         rtol=1e-4,
         atol=1e-4,
@@ -154,7 +154,7 @@ def test_a_folder_that_names_no_kind_is_the_papers(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     del config["kind"]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert isinstance(load_recogniser(tmp_path), CommandRecogniser)
+    assert isinstance(load_recogniser(tmp_path), KeywordNetwork)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_folder_that_names_no_kind_is_the_papers(tmp_path):
 def test_a_broken_folder_is_one_sentence(tmp_path, text):
     save_recogniser(build_recogniser("bc-resnet-1", ["a"]), tmp_path)
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(InputError, match="holds no recogniser of commands that can be read .*; train it again"):
+    with pytest.raises(InputError, match="holds no keyword network that can be read .*; train it again"):
         load_recogniser(tmp_path)
 
 
@@ -177,6 +177,6 @@ def test_an_unknown_name_is_one_sentence():
     with pytest.raises(InputError) as refused:
         build_recogniser("bc-resnet-4", WORDS)
     assert str(refused.value) == (
-        "there is no recogniser of commands 'bc-resnet-4'; there are paper, "
+        "bc-resnet-4 is neither the folder of a keyword network nor the name of a new one; there are paper, "
         "bc-resnet-1, bc-resnet-1.5, bc-resnet-2, bc-resnet-3, bc-resnet-6, bc-resnet-8"
     )

@@ -26,7 +26,8 @@ from salience.training.bubbles import (
     leak,
     statistics,
 )
-from salience.training.trainer import TrainingSettings, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import train
 
 ALL = BubbleWeights(asr=0.7, mask=3.0, entropy=1.3, smoothness=2.1)
 NONE = BubbleWeights(asr=0.0, mask=0.0, entropy=0.0, smoothness=0.0)
@@ -453,7 +454,7 @@ class Marked:
         self.own = speech
         return torch.full_like(speech, 1e6), logits, frames
 
-    def plain(self, text):
+    def normalise(self, text):
         return text
 
     def transcribe(self, signals, samples):

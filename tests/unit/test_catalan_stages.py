@@ -23,9 +23,9 @@ echo "after ${start:-settings}" | tee "$out/model.safetensors" "$out/step.json" 
 """
 PROGRAMS = {
     "check_start.py": 'case $start in *absent*) echo "check_start.py: $start is no folder here" >&2; exit 1 ;; esac\n',
-    "pretrain_wav2vec.py": MODEL, "train_wav2vec_classifier.py": MODEL, "finetune_wav2vec.py": MODEL,
+    "pretrain_wav2vec.py": MODEL, "train_wav2vec_classifier.py": MODEL, "finetune.py": MODEL,
     "../egs/cv_ca/local/prepare_sets.py": "", "../utils/validate_data_dir.sh": "", "check_leakage.py": "",
-    "prepare_vocabulary.py": "", "decode_wav2vec.py": "", "map_saliency.py": "", "mask_features.py": "",
+    "prepare_vocabulary.py": "", "decode.py": "", "map_saliency.py": "", "mask_features.py": "",
     "score_words.py": "", "collect_results.py": "", "draw_figures.py": "", "report_results.py": "",
     # Two chunks of three clips.
     "pack_waveforms.py": """[ -n "${only:-}" ] || exit 0
@@ -131,9 +131,9 @@ def test_starts_from_a_folder_variants_vocabulary_and_beam(recipe: Recipe) -> No
     options += ["--legacy-vocabulary", "true"]
     (masks,) = recipe.called("mask_features.py", "5", *options)
     assert masks["--only"] == "specaugment random-mask"
-    calls = recipe.called("finetune_wav2vec.py", "6", *options)
+    calls = recipe.called("finetune.py", "6", *options)
     mine, own = "mine", "exp/mini/pretrained/seed1"
-    found = sorted((call["--start"], call["--system"], call["--seed"]) for call in calls)
+    found = sorted((call["--model"], call["--system"], call["--seed"]) for call in calls)
     assert found == sorted(
         [
             (own, "plain", "1"),
@@ -145,10 +145,12 @@ def test_starts_from_a_folder_variants_vocabulary_and_beam(recipe: Recipe) -> No
         ]
     )
     assert {call["--tokens"] for call in calls} == {"data/mini/vocabulary/legacy/tokens.txt"}
-    decoded = recipe.called("decode_wav2vec.py", "7", *options)
+    decoded = recipe.called("decode.py", "7", *options)
     # Two jobs, as --nj says by itself; each model once.
     assert len(decoded) == 2 and {call["--config"] for call in decoded} == {"conf/decode.yaml"}
     assert sorted(" ".join(call["--models"] for call in decoded).split()) == sorted(call["--out"] for call in calls)
+    for call in decoded:
+        assert call["--out"].split() == [f"{model}/decode" for model in call["--models"].split()]
 
 
 def test_starts_are_looked_for_before_anything_is_learnt(recipe: Recipe) -> None:
@@ -176,7 +178,7 @@ def test_what_other_runs_left_is_neither_scored_nor_reported(recipe: Recipe) -> 
         f"exp/mini/recogniser/wav2vec2/{start}/{variant}/seed{seed}"
         for start, variant, seed in (one.split("/") for one in asked)
     ]
-    assert [call["--out"] for call in recipe.called("finetune_wav2vec.py", "6", *options, "--nj", "1")] == places
+    assert [call["--out"] for call in recipe.called("finetune.py", "6", *options, "--nj", "1")] == places
     recipe.has(*(f"{place}/decode/labelled_test/text" for place in places))
     assert sorted(call["--out"] for call in recipe.called("score_words.py", "78", *options)) == sorted(
         f"{place}/score/{{set}}" for place in places
@@ -212,7 +214,7 @@ def test_what_no_start_and_no_variant_needs_is_passed(recipe: Recipe) -> None:
     # SpecAugment needs no maps.
     assert [call[0] for call in recipe.run("35", *options)] == ["check_start.py", "mask_features.py"]
     assert re.findall(r"stage (\d) is passed: ", recipe.said) == ["3", "4"]
-    trained = recipe.called("finetune_wav2vec.py", "6", *options, "--seeds", "1", "--nj", "1")
+    trained = recipe.called("finetune.py", "6", *options, "--seeds", "1", "--nj", "1")
     assert [call["--system"] for call in trained] == ["plain", "plain", "specaugment"]
     assert recipe.run("5", "--variants", "plain") == [] and "stage 5 is passed: no masks are needed" in recipe.said
 

@@ -57,8 +57,15 @@ def recipe(trained, monkeypatch):
 
 
 def decode(monkeypatch, **options):
-    defaults = {"models": "exp/location", "features": "dump", "out": "exp/decode", "sets": "dev", "search.beam_size": 4}
-    run_program(monkeypatch, "decode_espnet", **(defaults | options))
+    defaults = {
+        "recogniser": "espnet",
+        "models": "exp/location",
+        "features": "dump",
+        "out": "exp/decode",
+        "sets": "dev",
+        "search.beam_size": 4,
+    }
+    run_program(monkeypatch, "decode", **(defaults | options))
 
 
 @pytest.mark.parametrize(("model", "lm"), [("location", None), ("location", "exp/lm"), ("dot", None)])
@@ -163,11 +170,8 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch):
             {"features": "wide/dump"},
             f"has 80 values a frame but exp/location was trained on {DIMENSION}; give the features",
         ),
-        ({"features": "dump wide/dump"}, "--features names 2 folders but --out 1; give one for each"),
-        (
-            {"models": "exp/location exp/dot"},
-            "--models names 2 recognisers for 1 folders of features; give one, or one for each",
-        ),
+        ({"features": "dump wide/dump"}, "--features names 2, and --out 1 folders; give one, or one for each"),
+        ({"models": "exp/location exp/dot"}, "--models names 2, and --out 1 folders; give one, or one for each"),
         ({"models": "exp/absent"}, "exp/absent/config.yaml does not exist; train that model first"),
         ({"features": "absent"}, "absent/dev/feats.scp does not exist"),
         ({"lm": "exp/nolm"}, "exp/nolm/config.yaml does not exist"),

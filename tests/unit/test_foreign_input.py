@@ -31,7 +31,7 @@ from salience.features.archives import Archive, archive_bytes
 from salience.files import read_json, read_yaml, require_space
 from salience.models.accent_cnn import load_classifier, save_classifier
 from salience.models.checkpoints import build
-from salience.models.commands import load_recogniser
+from salience.models.keywords import load_recogniser
 from salience.models.mask_estimator import load_estimator
 from salience.models.mask_generator import load_generator
 from salience.models.published_keyword import read_published

@@ -5,18 +5,18 @@ import pytest
 import torch
 from torch import nn
 
-from salience.features.commands import BINS, FRAMES, SAMPLES, decibels, real_frames, spectra
+from salience.features.keywords import BINS, FRAMES, SAMPLES, decibels, real_frames, spectra
 from salience.masking.importance import at_snr, batch_gain, binarise, mix, roll
 from salience.masking.policies import SpecAugmentPolicy
 from salience.models.mask_generator import MaskGenerator, load_generator, save_generator
-from salience.training.commands import (
+from salience.training.keywords import (
     CLAMP,
     MASK_LEVELS,
     Augmentation,
-    CommandTraining,
     Draws,
     GeneratorTraining,
     ImportanceWeights,
+    KeywordTraining,
     importance_loss,
     legacy_choice,
 )
@@ -141,7 +141,7 @@ def test_the_generator_has_307_parameters_and_is_plain_convolutions(tmp_path):
 
 
 class Material:
-    """Made-up clips or noise, as CommandSet and NoisePieces are used."""
+    """Made-up clips or noise, as KeywordSet and NoisePieces are used."""
 
     def __init__(self, waveforms, samples, labels=None):
         self.waveforms, self.sizes, self.labels = waveforms, samples, labels
@@ -228,7 +228,7 @@ def test_features_of_each_augmentation():
     rows, noise_rows = torch.tensor([2, 0]), torch.tensor([1, 1])
     masks = (torch.rand(4, BINS, FRAMES) * MASK_LEVELS).to(torch.uint8)
     speech, added = commands.spectra(rows), noise.spectra(noise_rows)
-    network = CommandTraining(nn.Identity(), commands, Augmentation(method="noise", masks="own"), noise, masks)
+    network = KeywordTraining(nn.Identity(), commands, Augmentation(method="noise", masks="own"), noise, masks)
     assert torch.equal(network.features(rows), decibels(speech))
     gain = batch_gain(speech, added, -12.5)
     everywhere = decibels(speech + gain * added)
@@ -253,7 +253,7 @@ def test_specaugment_masks_of_a_batch():
     # One mask is one stretch.
     assert all(np.abs(np.diff(row.astype(int))).sum() <= 2 for row in bins)
     commands = Material(*clips(16000, 16000))
-    network = CommandTraining(nn.Identity(), commands, Augmentation(method="specaugment"))
+    network = KeywordTraining(nn.Identity(), commands, Augmentation(method="specaugment"))
     rows = torch.tensor([1])
     levels = decibels(commands.spectra(rows))
     masked = network.features(rows, kept_frames=torch.from_numpy(frames[:1]), kept_bins=torch.from_numpy(bins[:1]))

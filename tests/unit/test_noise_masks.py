@@ -11,7 +11,7 @@ from salience.data.packed import open_signals, pack
 from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
-from salience.features.commands import BINS, FRAMES
+from salience.features.keywords import BINS, FRAMES
 from salience.masking.noise import snr_range
 from salience.masking.noise_masks import NOISE_MASKS, open_noise_masks
 from salience.models.mask_estimator import save_estimator

@@ -18,7 +18,8 @@ from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
 from salience.randomness import generator
 from salience.saliency.accents import ExplainedCNN
 from salience.saliency.explained import Batch, maps_of
-from salience.training.trainer import TrainingSettings, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import train
 
 FRAMES, BINS = 200, 80
 HEIGHT, WIDTH = 32, 16

@@ -13,7 +13,7 @@ from torch.nn import functional
 from salience import program as shell
 from salience.corpora.speech_commands import WORDS
 from salience.errors import InputError
-from salience.models.commands import load_recogniser
+from salience.models.keywords import load_recogniser
 from salience.models.mask_generator import load_generator
 
 RECIPE = "egs/gsc_v2/local/convert_published.py"

@@ -16,7 +16,7 @@ from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
-from salience.features.commands import decibels, spectra
+from salience.features.keywords import decibels, spectra
 from salience.files import write_json
 from salience.masking.importance import mixture
 from salience.report import figures, utterance_figures

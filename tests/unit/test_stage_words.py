@@ -27,15 +27,15 @@ TRAINED = {
     "fsdd": {"train_classifier.py", "finetune.py"},
     "cv_fa_pdid": {"train_classifier.py", "finetune.py"},
     "an4": {"train_espnet.py", "train_mask_estimator.py"},
-    "gsc_v2": {"train_commands.py", "train_generator.py"},
-    "cv_ca": {"pretrain_wav2vec.py", "train_wav2vec_classifier.py", "finetune_wav2vec.py"},
+    "gsc_v2": {"finetune.py", "train_generator.py"},
+    "cv_ca": {"pretrain_wav2vec.py", "train_wav2vec_classifier.py", "finetune.py"},
 }
 """Programs of each recipe that learn, each GPU with a process of its own."""
 ON_A_GPU = {
     **{key: {"map_saliency.py", "decode.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid")},
     "an4": {"estimate_noise_masks.py"},
-    "gsc_v2": {"estimate_noise_masks.py", "predict_commands.py"},
-    "cv_ca": {"map_saliency.py", "decode_wav2vec.py"},
+    "gsc_v2": {"estimate_noise_masks.py", "decode.py"},
+    "cv_ca": {"map_saliency.py", "decode.py"},
 }
 """Programs that a GPU makes faster: maps and hypotheses."""
 
@@ -155,16 +155,16 @@ def test_the_programs_above_are_all_there_are():
     """Every program that takes --ngpu or --device is among them, but for features and beam searches, left to CPUs."""
     for option, known in (("ngpu: int", TRAINED), ("device: str", ON_A_GPU)):
         having = {path.name for path in (TOP / "local").glob("*.py") if option in path.read_text()}
-        assert having - {"extract_features.py", "decode_espnet.py"} == set().union(*known.values())
+        assert having - {"extract_features.py"} == set().union(*known.values())
 
 
 MODELS = {
     "fsdd": (("--model",), (6, 7), {"finetune.py": "--model", "decode.py": "--models"}),
-    "an4": (("--whisper",), (4, 6), {"train_mask_estimator.py": "--listener.model"}),
+    "an4": (("--whisper",), (4, 6), {"train_mask_estimator.py": "--recogniser.model"}),
     "cv_ca": (
         ("--starts", "spanish", "--variant-start", "spanish"),
         (3, 6),
-        {"train_wav2vec_classifier.py": "--start", "finetune_wav2vec.py": "--start"},
+        {"train_wav2vec_classifier.py": "--start", "finetune.py": "--model"},
     ),
 }
 

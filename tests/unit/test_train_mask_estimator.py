@@ -7,18 +7,19 @@ import pytest
 import torch
 import yaml
 from accent_helpers import local_program, run_program
-from bubble_helpers import OPTIONS, SMALL, write_commands, write_recordings, write_whisper
+from bubble_helpers import OPTIONS, SMALL, write_keywords, write_recordings, write_whisper
 from corpora_helpers import contents
 
 from salience.audio import read_audio
 from salience.data.alignment import character_error_rate
 from salience.data.tables import read_table, write_table
-from salience.decoding.listeners import CommandListener, ListenerChoice, open_listener
+from salience.decoding.keywords import FrozenKeywords
 from salience.features.fbank import INT16
 from salience.features.stft import stft
 from salience.files import read_json
 from salience.masking.noise import NoiseSettings, dithered
 from salience.models.mask_estimator import FLOOR, load_estimator
+from salience.models.recognisers import RecogniserChoice, frozen
 from salience.training.bubbles import BubbleNetwork, BubbleWeights, dev_scorer, read_signals
 
 # An interrupted training leaves TensorBoard's thread behind.
@@ -47,7 +48,7 @@ def trained(tmp_path_factory):
     """Recordings of single words, a recogniser of them and an estimator exp/a, in a folder with a space."""
     folder = tmp_path_factory.mktemp("a recipe")
     write_recordings(folder, texts=("up", "left"))
-    write_commands(folder)
+    write_keywords(folder)
     (folder / "estimator.yaml").write_text(yaml.safe_dump(SETTINGS))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -68,8 +69,8 @@ def learn(monkeypatch, out="exp/a", **options):
         "config": "estimator.yaml",
         "data": "data",
         "out": out,
-        "listener.kind": "commands",
-        "listener.model": "commands",
+        "recogniser.kind": "keyword",
+        "recogniser.model": "keywords",
     }
     run_program(monkeypatch, "train_mask_estimator", **(defaults | OPTIONS | options))
 
@@ -153,9 +154,9 @@ def test_the_state_with_the_best_choice_is_kept(recipe, monkeypatch):
 
 
 def test_the_choice_in_the_history_is_of_the_dev_set(recipe):
-    listener = open_listener(ListenerChoice("commands", recipe / "commands"))
-    network = BubbleNetwork(load_estimator(recipe / "exp/a"), listener, BubbleWeights(), NoiseSettings())
-    score = dev_scorer(read_signals(recipe / "data/dev", listener, 6.25, 1), listener, character_error_rate, 3, 3.0)
+    recogniser = frozen(RecogniserChoice("keyword", recipe / "keywords"))
+    network = BubbleNetwork(load_estimator(recipe / "exp/a"), recogniser, BubbleWeights(), NoiseSettings())
+    score = dev_scorer(read_signals(recipe / "data/dev", recogniser, 6.25, 1), recogniser, character_error_rate, 3, 3.0)
     with torch.no_grad():
         again = score(network.eval())
     scores = [e for e in read_json(recipe / "exp/a/history.json") if "eval_dev_choice" in e]
@@ -167,7 +168,7 @@ def test_the_choice_in_the_history_is_of_the_dev_set(recipe):
 @pytest.mark.parametrize("call", [1, 4, 6])
 def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch, call):
     """Interrupted at the clean speech, and in later epochs, in the middle of the dev set."""
-    hear, calls = CommandListener.transcribe, []
+    hear, calls = FrozenKeywords.transcribe, []
 
     def fail(self, *inputs):
         calls.append(None)
@@ -175,11 +176,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch,
             raise KeyboardInterrupt
         return hear(self, *inputs)
 
-    monkeypatch.setattr(CommandListener, "transcribe", fail)
+    monkeypatch.setattr(FrozenKeywords, "transcribe", fail)
     with pytest.raises(SystemExit) as stopped:
         learn(monkeypatch, out="exp/cut")
     assert stopped.value.code == 130 and not (recipe / "exp/cut/model.safetensors").exists()
-    monkeypatch.setattr(CommandListener, "transcribe", hear)
+    monkeypatch.setattr(FrozenKeywords, "transcribe", hear)
     torch.manual_seed(99)
     learn(monkeypatch, out="exp/cut")
     assert same(weights(recipe / "exp/cut"), weights(recipe / "exp/a"))
@@ -195,13 +196,13 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch,
         ({"allowance": 1.0}, "allowance changed"),
         ({"leak": 2.5}, "leak changed from None to 2.5"),
         ({"sizes.hidden": 9}, "sizes changed"),
-        ("recogniser", "its input commands/model.safetensors changed"),
+        ("recogniser", "its input keywords/model.safetensors changed"),
         ("text", "its input data/train changed"),
     ],
 )
 def test_a_change_is_trained_again(recipe, monkeypatch, caplog, change, reason):
     if change == "recogniser":
-        write_commands(recipe, seed=5)
+        write_keywords(recipe, seed=5)
     if change == "text":
         write_table(recipe / "data/train/text", dict.fromkeys(read_table(recipe / "data/train/text"), "down"))
     with caplog.at_level("INFO"):
@@ -227,10 +228,10 @@ def begin(monkeypatch, **options):
 
 def test_another_language_is_another_teacher(recipe, monkeypatch, caplog):
     write_whisper(recipe)
-    spoken = {"listener.kind": "whisper", "listener.model": "whisper.pt", "training.epochs": 1}
+    spoken = {"recogniser.kind": "whisper", "recogniser.model": "whisper.pt", "training.epochs": 1}
     learn(monkeypatch, **spoken)
     with caplog.at_level("INFO"):
-        begin(monkeypatch, **spoken, **{"listener.language": "ca"})
+        begin(monkeypatch, **spoken, **{"recogniser.language": "ca"})
     assert "done again, because language changed from 'en' to 'ca'" in caplog.text
 
 
@@ -238,10 +239,10 @@ def test_bad_input_is_one_sentence_and_leaves_the_old_estimator(recipe, monkeypa
     before = contents(recipe / "exp/a")
     for options, sentence in (
         (
-            {"listener.model": "none"},
-            "none/model.safetensors does not exist; train the recogniser, or name another one by --listener.model",
+            {"recogniser.model": "none"},
+            "none/model.safetensors does not exist; train the recogniser, or name another one by --recogniser.model",
         ),
-        ({"listener.kind": "human"}, "human"),
+        ({"recogniser.kind": "human"}, "human"),
         ({"sizes.kernel_frequency": 70}, "a kernel over 70 bins does not fit a spectrogram of 65"),
         ({"dev_set": "none"}, "data/none/utt2spk does not exist"),
     ):

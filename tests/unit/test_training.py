@@ -29,7 +29,8 @@ from salience.models.whisper import IGNORED, WhisperForTraining, collate, new_mo
 from salience.saliency.base import METHODS, SaliencyMap, columns_for
 from salience.training.batches import POOL, LengthBuckets
 from salience.training.finetuning import AugmentedUtterances
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train, whole_checkpoint
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import remove_checkpoints, train, whole_checkpoint
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

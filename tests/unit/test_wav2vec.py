@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ from salience.data.symbols import Symbols, least_frames
 from salience.data.tables import read_table, write_table
 from salience.data.vocabulary import CATALAN, LEGACY, write_vocabulary
 from salience.data.waveforms import Waveforms, labels_of_set, pad_signals
-from salience.decoding.ctc import beam, best_path, log_probabilities
+from salience.decoding.ctc import Wav2vec2Recogniser, beam, best_path, log_probabilities
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
 from salience.files import write_json
@@ -58,8 +58,9 @@ from salience.saliency.base import METHODS, SaliencyMap
 from salience.saliency.explained import Batch, Target, maps_of
 from salience.saliency.gradcam import gradcam_plus_values, gradcam_values
 from salience.saliency.wav2vec import ExplainedClassifier, ExplainedCTC, Spoken, aligned_symbols, greedy_symbols
-from salience.training.trainer import TrainingSettings, train
-from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import train
+from salience.training.wav2vec_ctc import DevRates, LatentTraining, TranscribedUtterances, Wav2VecCTC, collate
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -614,6 +615,23 @@ SYSTEMS_FILE = TOP / "egs/cv_ca/conf/systems.yaml"
 SYSTEMS = read_systems(SYSTEMS_FILE)
 
 
+def finetune(folder, out, **options):
+    """local/finetune.py --recogniser wav2vec2 on what `prepared` has in its folder."""
+    own = {option.name for option in fields(LatentTraining)}
+    method = LatentTraining(**{"tokens": folder / "tokens.txt"} | {k: v for k, v in options.items() if k in own})
+    options = {"data": folder / "data", "model": str(folder / "start"), "training": SETTINGS} | {
+        k: v for k, v in options.items() if k not in own
+    }
+    local_program("finetune").finetune(
+        Wav2vec2Recogniser(), method, out=out, train_set="train", dev_set="test", **options
+    )
+
+
+def decode(monkeypatch, folder, **options):
+    options = {"data": folder / "data", "sets": "test"} | options
+    run_program(monkeypatch, "decode", recogniser="wav2vec2", **options)
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """Two sets of rising and falling melodies, whose direction is their accent, and a pretrained start."""
@@ -631,15 +649,12 @@ def prepared(tmp_path_factory):
     return folder
 
 
-def test_whoever_begins_to_write_is_further_on_than_blanks(monkeypatch):
-    program = local_program("finetune_wav2vec")
+def test_whoever_begins_to_write_is_further_on_than_blanks():
     references = {"s-1": "un dos tres", "s-2": "a b"}
-    score = program.DevRates({}, references, None, 1)
-    monkeypatch.setattr(program, "greedy", lambda _: lambda text: text)
     rates = []
     for said in (dict.fromkeys(references, ""), {"s-1": "u n dus tres", "s-2": "ab c d"}):
-        monkeypatch.setattr(program, "log_probabilities", lambda *_, said=said: said.items())
-        rates.append(score(SimpleNamespace(model=None)))
+        recogniser = SimpleNamespace(transcribe=lambda *_, said=said: said.items())
+        rates.append(DevRates(recogniser, {}, references, 1)(None))
     blanks, letters = rates
     assert blanks == {"dev_wer": 100, "dev_cer": 100} and letters["dev_wer"] > 100 > letters["dev_cer"]
 
@@ -657,17 +672,18 @@ def test_the_recipes_published_starts_offline_are_one_sentence(prepared, tmp_pat
     with pytest.raises(SystemExit) as caught:
         run_program(
             monkeypatch,
-            "finetune_wav2vec",
+            "finetune",
+            recogniser="wav2vec2",
             data=prepared / "data",
             out=tmp_path / "out",
             tokens=prepared / "tokens.txt",
-            start=name,
+            model=name,
             train_set="train",
             dev_set="test",
         )
     message = str(caught.value.code)
     assert (
-        message.startswith(f"finetune_wav2vec.py: {name} is no folder here and cannot be fetched")
+        message.startswith(f"finetune.py: {name} is no folder here and cannot be fetched")
         and "conf/starts.yaml" in message
         and "\n" not in message
     )
@@ -714,20 +730,11 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
             )
     assert max(matrix.max() for matrix in maps["gradcam"].values()) == 1
 
-    finetune = local_program("finetune_wav2vec").finetune_wav2vec
-    options = common | {
-        "tokens": prepared / "tokens.txt",
-        "train_set": "train",
-        "dev_set": "test",
-        "maps": tmp_path / "maps",
-        "systems": SYSTEMS_FILE,
-        "system": "gradcam",
-    }
-    finetune(out=tmp_path / "ctc", **options)
+    finetune(prepared, tmp_path / "ctc", maps=tmp_path / "maps", systems=SYSTEMS_FILE, system="gradcam")
     history = json.loads((tmp_path / "ctc" / "history.json").read_text())
     rates = [entry for entry in history if "eval_dev_wer" in entry]
     assert len(rates) == 2 and all({"eval_dev_wer", "eval_dev_cer"} <= set(entry) for entry in rates)
-    run_program(monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "decode")
+    decode(monkeypatch, prepared, models=tmp_path / "ctc", out=tmp_path / "decode")
     said, references = read_table(tmp_path / "decode" / "test" / "text"), read_table(data / "test" / "text")
     assert said.keys() == references.keys()
     best = min(rates, key=lambda entry: entry["eval_dev_cer"])
@@ -755,29 +762,19 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
         ] == len(references[key])
 
     # A beam instead of the best path: a step of its own.
-    run_program(
-        monkeypatch, "decode_wav2vec", models=tmp_path / "ctc", data=data, sets="test", out=tmp_path / "beam", beam=5
-    )
+    decode(monkeypatch, prepared, models=tmp_path / "ctc", out=tmp_path / "beam", beam=5)
     assert read_table(tmp_path / "beam" / "test" / "text").keys() == references.keys()
     with pytest.raises(
         SystemExit,
         match=(
-            r"^decode_wav2vec.py: --lm needs --beam: the best path has no use for words.arpa; give a width, for"
+            r"^decode.py: --lm needs --beam: the best path has no use for words.arpa; give a width, for"
             r" instance --beam 50$"
         ),
     ):
-        run_program(
-            monkeypatch,
-            "decode_wav2vec",
-            models=tmp_path / "ctc",
-            data=data,
-            sets="test",
-            out=tmp_path / "none",
-            lm="words.arpa",
-        )
+        decode(monkeypatch, prepared, models=tmp_path / "ctc", out=tmp_path / "none", lm="words.arpa")
 
     with pytest.raises(SystemExit, match="is a checkpoint without a head for CTC"):
-        run_program(monkeypatch, "decode_wav2vec", models=start, data=data, sets="test", out=tmp_path / "none")
+        decode(monkeypatch, prepared, models=start, out=tmp_path / "none")
     write_table(data / "test" / "utt2accent", dict.fromkeys(references, "sideways"))
     with pytest.raises(SystemExit, match=r"has the label 'sideways', which the classifier lacks \(down, up\)"):
         run_program(
@@ -793,8 +790,7 @@ def test_classifier_maps_finetuning_and_decoding(prepared, tmp_path, monkeypatch
 
 
 def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, tmp_path, monkeypatch):
-    data, program = prepared / "data", local_program("finetune_wav2vec")
-    config = Wav2Vec2Config()
+    data, config = prepared / "data", Wav2Vec2Config()
     with ArchiveWriter(tmp_path / "maps/gradcam/accent/train/saliency") as writer:
         for key, signal in Waveforms(data / "train").items():
             writer.write(key, np.linspace(0, 1, frames_of(config, len(signal)), dtype=np.float32)[:, None])
@@ -807,15 +803,12 @@ def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, 
         ("plain", tmp_path / "legacy.txt", {"[UNK]"}),
     ):
         out = tmp_path / f"{variant} {tokens.stem}"
-        program.finetune_wav2vec(
-            data=data,
-            out=out,
+        finetune(
+            prepared,
+            out,
             tokens=tokens,
-            start=str(prepared / "start"),
             systems=SYSTEMS_FILE,
             system=variant,
-            train_set="train",
-            dev_set="test",
             maps=tmp_path / "maps",
             training=replace(SETTINGS, epochs=1),
         )
@@ -823,9 +816,10 @@ def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, 
         model, symbols = load_ctc(out)
         assert (out / "tokens.txt").read_text() == tokens.read_text() and model.config.vocab_size == len(symbols)
     assert len(set(trained.values())) == 3
-    with pytest.raises(SystemExit, match=r"^decode_wav2vec.py: --models has a quote that is not closed: it's; "):
-        run_program(monkeypatch, "decode_wav2vec", models="it's", data=data, sets="test")
-    run_program(monkeypatch, "decode_wav2vec", models=shlex.join(map(str, trained)), data=data, sets="test")
+    with pytest.raises(SystemExit, match=r"^decode.py: --models has a quote that is not closed: it's; "):
+        decode(monkeypatch, prepared, models="it's", out=tmp_path / "none")
+    folders = [out / "decode" for out in trained]
+    decode(monkeypatch, prepared, models=shlex.join(map(str, trained)), out=shlex.join(map(str, folders)))
     for out in trained:
         assert read_table(out / "decode" / "test" / "text").keys() == read_table(data / "test" / "text").keys()
 
@@ -840,11 +834,8 @@ def test_texts_that_do_not_fit_stop_nothing_and_are_told(prepared, tmp_path, mon
         write_table(
             tmp_path / "data" / name / "utt2accent", {key: ("up", "down")[n % 2] for n, key in enumerate(texts)}
         )
-    options = {"data": tmp_path / "data", "start": str(prepared / "start"), "training": replace(SETTINGS, epochs=1)}
     with caplog.at_level("INFO"):
-        local_program("finetune_wav2vec").finetune_wav2vec(
-            out=tmp_path / "ctc", tokens=prepared / "tokens.txt", train_set="train", dev_set="test", **options
-        )
+        finetune(prepared, tmp_path / "ctc", data=tmp_path / "data", training=replace(SETTINGS, epochs=1))
         common = {
             "data": tmp_path / "data",
             "model": tmp_path / "ctc",
@@ -864,7 +855,8 @@ def test_texts_that_do_not_fit_stop_nothing_and_are_told(prepared, tmp_path, mon
 
 
 def test_weights_in_the_older_format_count_as_well(prepared, tmp_path, caplog, monkeypatch):
-    folder, program = tmp_path / "start", local_program("finetune_wav2vec")
+    folder = tmp_path / "start"
+    program = local_program("finetune")
     monkeypatch.setattr(program, "train", lambda *_: [])
     for seed in (1, 2):
         torch.save(
@@ -874,11 +866,12 @@ def test_weights_in_the_older_format_count_as_well(prepared, tmp_path, caplog, m
         (folder / "model.safetensors").unlink()
         assert files_of(str(folder)) == [folder / "config.json", folder / "pytorch_model.bin"]
         with caplog.at_level("INFO"):
-            program.finetune_wav2vec(
+            program.finetune(
+                Wav2vec2Recogniser(),
+                LatentTraining(tokens=prepared / "tokens.txt"),
                 data=prepared / "data",
                 out=tmp_path / "ctc",
-                tokens=prepared / "tokens.txt",
-                start=str(folder),
+                model=str(folder),
                 train_set="train",
                 dev_set="test",
             )
@@ -886,19 +879,9 @@ def test_weights_in_the_older_format_count_as_well(prepared, tmp_path, caplog, m
 
 
 def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path, monkeypatch):
-    program = local_program("finetune_wav2vec")
-    options = {
-        "data": prepared / "data",
-        "start": str(prepared / "start"),
-        "training": replace(SETTINGS, epochs=3),
-        "tokens": prepared / "tokens.txt",
-        "train_set": "train",
-        "dev_set": "test",
-        "systems": SYSTEMS_FILE,
-        "system": "specaugment",
-    }
-    program.finetune_wav2vec(out=tmp_path / "straight", **options)
-    whole, calls = program.DevRates.__call__, []
+    options = {"training": replace(SETTINGS, epochs=3), "systems": SYSTEMS_FILE, "system": "specaugment"}
+    finetune(prepared, tmp_path / "straight", **options)
+    whole, calls = DevRates.__call__, []
 
     def cut(self, network):
         calls.append(1)
@@ -906,24 +889,16 @@ def test_an_interrupted_finetuning_ends_with_the_same_weights(prepared, tmp_path
             raise KeyboardInterrupt
         return whole(self, network)
 
-    monkeypatch.setattr(program.DevRates, "__call__", cut)
+    monkeypatch.setattr(DevRates, "__call__", cut)
     with pytest.raises(KeyboardInterrupt):
-        program.finetune_wav2vec(out=tmp_path / "cut", **options)
-    program.finetune_wav2vec(out=tmp_path / "cut", **options)
+        finetune(prepared, tmp_path / "cut", **options)
+    finetune(prepared, tmp_path / "cut", **options)
     assert len(calls) == 4
     for name in ("model.safetensors", "tokens.txt"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
 def test_masks_need_maps(prepared, tmp_path):
-    with pytest.raises(InputError, match=r"the system random-mask needs --maps, the folder that stage 4 wrote"):
-        local_program("finetune_wav2vec").finetune_wav2vec(
-            data=prepared / "data",
-            out=tmp_path,
-            tokens=prepared / "tokens.txt",
-            train_set="train",
-            dev_set="test",
-            systems=SYSTEMS_FILE,
-            system="random-mask",
-        )
+    with pytest.raises(InputError, match=r"the system random-mask needs --maps, the folder of the saliency maps"):
+        finetune(prepared, tmp_path / "none", systems=SYSTEMS_FILE, system="random-mask")
     assert not list(tmp_path.iterdir())

@@ -9,12 +9,14 @@ from wav2vec_helpers import sounds, tiny, tones, vocabulary
 
 from salience.data.symbols import Symbols
 from salience.data.tables import read_table
+from salience.decoding import ctc
 from salience.decoding.ctc import beam, greedy
 from salience.errors import InputError
 from salience.masking.apply import Masker
 from salience.masking.systems import System
 from salience.models.wav2vec import Learning, load_ctc, prepare, save_model
-from salience.training.trainer import TrainingSettings, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import train
 from salience.training.wav2vec_ctc import TranscribedUtterances, Wav2VecCTC, collate
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, learning_rate=1e-2, warmup=0, weight_decay=0, schedule="constant")
@@ -151,16 +153,17 @@ def test_the_program_decodes_with_a_model_of_words(tmp_path, monkeypatch):
     symbols = Symbols(vocabulary(tmp_path))
     save_model(tiny(Wav2Vec2ForCTC, vocab_size=len(symbols), pad_token_id=symbols.blank), tmp_path / "ctc", symbols)
     sounds(tmp_path, "test", {f"s-{n}": tones(n, 0.8) for n in range(2)})
-    program, said = local_program("decode_wav2vec"), {}
-    monkeypatch.setattr(program, "log_probabilities", lambda *_: iter([(f"s-{n}", unsure(symbols)) for n in range(2)]))
+    said = {}
+    monkeypatch.setattr(ctc, "log_probabilities", lambda *_: iter([(f"s-{n}", unsure(symbols)) for n in range(2)]))
     for likely in ("casa", "cosa"):
         # The same file with other words in it: the step is done again.
-        program.decode_wav2vec(
+        lm = arpa(tmp_path / "words.arpa", likely)
+        local_program("decode").decode(
+            ctc.Wav2vec2Recogniser(beam=10, lm=lm),
             models=str(tmp_path / "ctc"),
             data=tmp_path / "data",
             sets="test",
-            beam=10,
-            lm=arpa(tmp_path / "words.arpa", likely),
+            out=str(tmp_path / "ctc/decode"),
         )
         said[likely] = read_table(tmp_path / "ctc" / "decode" / "test" / "text")
     assert said == {likely: {"s-0": likely, "s-1": likely} for likely in ("casa", "cosa")}

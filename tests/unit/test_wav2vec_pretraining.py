@@ -18,7 +18,8 @@ from salience.masking.spans import SpanMasking
 from salience.models.wav2vec import frames_of, load_trained, real_frames
 from salience.randomness import generator
 from salience.training import wav2vec_phases
-from salience.training.trainer import TrainingSettings, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import train
 from salience.training.wav2vec_phases import Phase
 from salience.training.wav2vec_pretraining import (
     Alarm,

@@ -4,9 +4,9 @@
 
 frozen_recogniser() { # frozen_recogniser <round>: the options that name the recogniser whose loss trains the estimators
     if [ -n "$whisper" ]; then
-        echo "--listener.kind whisper --listener.model $(quoted "$(from_caller "$whisper")")"
+        echo "--recogniser.kind whisper --recogniser.model $(quoted "$(from_caller "$whisper")")"
     else
-        echo "--listener.kind hybrid --listener.model $(recogniser_of "$1")/seed{seed}"
+        echo "--recogniser.kind espnet --recogniser.model $(recogniser_of "$1")/seed{seed}"
     fi
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from salience import program
 from salience.corpora.speech_commands import WORDS
-from salience.models.commands import save_recogniser
+from salience.models.keywords import save_recogniser
 from salience.models.mask_generator import save_generator
 from salience.models.published_keyword import read_published
 from salience.steps import Step

@@ -15,6 +15,7 @@ models=$exp/recogniser/$kind
 systems_file=$(settings_of systems.yaml)
 noise_name=$(basename "$noise") other_name=$(basename "$other_noise")
 noisy_sets="test_$noise_name test_$other_name"
+mixtures=$(for name in $noisy_sets; do for snr in $snrs; do echo "$name/$snr"; done; done | xargs)
 for option in noise other_noise published_musan published_qut published_checkpoint; do
     # What is no word but a path counts from where the user called.
     [[ ${!option} =~ ^(|musan|background|qut)$ ]] || printf -v "$option" %s "$(from_caller "${!option}")"
@@ -38,10 +39,10 @@ train_further() { # train_further <stage>: train these
         [ "$generator" = - ] || options+=" --masks $exp/masks/$generator/seed$s/train/mask.scp"
         needs "$models/baseline/seed$s/model.safetensors" 3
         [ "$generator" = - ] || needs "$exp/masks/$generator/seed$s/train/mask.scp" 4
-        echo "--seed $s --init $models/baseline/seed$s --out $models/$system/seed$s $options"
+        echo "--seed $s --model $models/baseline/seed$s --out $models/$system/seed$s $options"
     done)
-    train_array "$models/log/stage$1" "$lines" train_commands.py --config "$further_config" --data "$data" \
-        --packed "$dump" --kind "$kind"
+    train_array "$models/log/stage$1" "$lines" finetune.py --recogniser keyword --config "$further_config" \
+        --data "$data" --features "$dump" --train-set train --dev-set dev
 }
 
 with_file() { # with_file <file> <stage> <words>: the words for each recogniser, whose file that stage makes
@@ -53,7 +54,7 @@ with_file() { # with_file <file> <stage> <words>: the words for each recogniser,
     } | while read -r system s _ sets _; do
         needs "$models/$system/seed$s/$1" "$2"
         line=${3//\{system\}/$system} line=${line//\{seed\}/$s}
-        echo "${line//\{only\}/$([ "$sets" = all ] || echo "--sets dev --noisy ''")}"
+        echo "${line//\{only\}/$([ "$sets" = all ] || echo "--sets dev")}"
     done
 }
 

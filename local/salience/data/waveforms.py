@@ -61,6 +61,11 @@ class Waveforms(Mapping[str, np.ndarray]):
         self.utterances = {key: utterance for key, utterance in self.utterances.items() if key in kept}
         self.samples = {key: count for key, count in self.samples.items() if key in kept}
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What stands for the recordings in a step's record, beside `inputs`."""
+        return {"sound": self.identity()}
+
     def identity(self) -> str:
         """What stands for the recordings in a step's record."""
         return "packed" if self._packed is not None else audio_fingerprint(u.audio for u in self.utterances.values())

@@ -1,7 +1,9 @@
-"""From the outputs of a CTC recogniser to text: the best path, or a beam with an n-gram model through a library."""
+"""wav2vec 2.0 with CTC as a recogniser: the best path, or a beam with an n-gram model through a library."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,9 +13,72 @@ from salience.data.symbols import Symbols
 from salience.data.vocabulary import BOUNDARY, PAD
 from salience.data.waveforms import Waveforms, batches_of_equals, pad_signals, padded_samples
 from salience.errors import InputError
-from salience.models.wav2vec import frames_of
+from salience.models.recognisers import RECOGNISERS, Recogniser
+from salience.models.wav2vec import FILES, files_of, frames_of, load_ctc, save_model
 
 Decode = Callable[[np.ndarray], str]
+
+
+@RECOGNISERS.register("wav2vec2")
+@dataclass
+class Wav2vec2Recogniser(Recogniser):
+    """wav2vec 2.0 with a CTC head.
+
+    Nothing here makes an n-gram model: KenLM's lmplz does, or any other tool,
+    from sentences as the normaliser writes them.
+
+    Args:
+        beam: Width of the beam; 0 takes the best path.
+        lm: n-gram model of words for the beam, as ARPA text or KenLM's binary file, which needs the package kenlm.
+        lm_weight: Weight of the n-gram model.
+        word_bonus: Added for each word of a hypothesis.
+        scaled: Scale each utterance to zero mean and unit variance.
+    """
+
+    features: ClassVar = "waveform"
+    saved: ClassVar = (*FILES, "tokens.txt")
+    batch_size: ClassVar = 8
+
+    beam: int = 0
+    lm: Path | None = None
+    lm_weight: float = 0.5
+    word_bonus: float = 1.5
+    scaled: bool = True
+
+    symbols: Symbols = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.lm is not None and not self.beam:
+            raise InputError(
+                f"--lm needs --beam: the best path has no use for {self.lm}; give a width, for instance --beam 50"
+            )
+
+    def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
+        self.begin(*load_ctc(Path(model), device))
+
+    def begin(self, model: Wav2Vec2ForCTC, symbols: Symbols, finish: Callable[[], Any] | None = None) -> None:
+        """Take a model to be decoded or trained; `finish` gives the plain model back once it is trained."""
+        self.model, self.symbols, self.finish = model, symbols, finish or (lambda: model)
+        self.decode = (
+            beam(symbols, self.beam, self.lm, self.lm_weight, self.word_bonus) if self.beam else greedy(symbols)
+        )
+
+    def files(self, model: str) -> list[Path]:
+        tokens = Path(model) / "tokens.txt"
+        return [*files_of(model), *([tokens] if tokens.exists() else []), *([self.lm] if self.lm else [])]
+
+    def settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("beam", "lm_weight", "word_bonus", "scaled")}
+
+    def source(self, data: Path, features: Path | None, name: str) -> Waveforms:
+        return Waveforms(data / name, features / name if features else None, self.scaled)
+
+    def transcribe(self, source: Waveforms, batch_size: int, truncated: list[str]) -> Iterator[tuple[str, str]]:
+        for key, scores in log_probabilities(self.model, source, batch_size):
+            yield key, self.decode(scores)
+
+    def save(self, folder: Path) -> None:
+        save_model(self.finish().cpu(), folder, self.symbols)
 
 
 @torch.no_grad()

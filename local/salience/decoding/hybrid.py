@@ -1,22 +1,32 @@
-"""Decoding with ESPnet's hybrid CTC/attention recogniser: its own beam search, and a greedy one over CTC.
+"""ESPnet's hybrid CTC/attention model as a recogniser: its own beam search, and a greedy one over CTC.
 
 ESPnet takes two seconds to import, so everything here imports it at its first use.
 """
 
 import logging
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
+from salience.data.normalisers import squeeze
 from salience.data.tokens import tokens_to_text
+from salience.errors import InputError
+from salience.features.archives import FeatureSet
+from salience.features.fbank import BINS, fbank, num_frames
 from salience.models.espnet import prepare_espnet, read_config
+from salience.models.recognisers import RECOGNISERS, FrozenRecogniser, Recogniser, RecogniserChoice
+from salience.models.recurrent import padded_lstm
 
 logger = logging.getLogger(__name__)
+
+IGNORED = -1
+"""The label of a position beyond a text's end, as ESPnet wants it."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,102 @@ class Search:
     penalty: float = 0.0
     maxlenratio: float = 0.0
     minlenratio: float = 0.0
+
+
+@RECOGNISERS.register("espnet")
+@dataclass
+class EspnetRecogniser(Recogniser):
+    """ESPnet's hybrid CTC/attention model, which train_espnet.py trains.
+
+    Args:
+        search: Settings of the beam search; best given by --config.
+        lm: Folder of the language model that train_lm.py wrote.
+    """
+
+    features: ClassVar = "fbank"
+    saved: ClassVar = ("model.pth", "config.yaml")
+
+    search: Search = field(default_factory=Search)
+    lm: Path | None = None
+
+    def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
+        self.folder, self.dimension = model, read_config(Path(model))["input_size"]
+        self.model = BeamSearch(Path(model), self.search, self.lm, device)
+
+    def files(self, model: str) -> list[Path]:
+        return [*(Path(model) / name for name in self.saved), *([self.lm / "model.pth"] if self.lm else [])]
+
+    def settings(self) -> dict[str, Any]:
+        return {"search": self.search}
+
+    def check(self, source: FeatureSet, training: bool = False) -> None:
+        if source.columns not in (None, self.dimension):
+            raise InputError(
+                f"{source.path} has {source.columns} values a frame but {self.folder} was trained on {self.dimension};"
+                " give the features that it was trained on"
+            )
+
+    def transcribe(self, source: FeatureSet, batch_size: int, truncated: list[str]) -> Iterator[tuple[str, str]]:
+        for utterance, matrix in source.items():
+            text = self.model(matrix)
+            if not text:
+                logger.warning("%s: nothing was recognised in the %d frames of %s", source.path, len(matrix), utterance)
+            yield utterance, text
+
+    @classmethod
+    def frozen(cls, choice: RecogniserChoice, device: str) -> "FrozenHybrid":
+        return FrozenHybrid(Path(choice.model), device)
+
+
+class FrozenHybrid(FrozenRecogniser):
+    """ESPnet's hybrid CTC/attention recogniser on our differentiable fbank."""
+
+    def __init__(self, model: Path, device: str) -> None:
+        self.model, self.arguments = load_hybrid(model, device)
+        if self.arguments.input_size != BINS:
+            raise InputError(
+                f"{model} reads features of {self.arguments.input_size} dimensions, and fbank has {BINS}; train"
+                " it on fbank"
+            )
+        # It would count errors in evaluation mode, which is where the model stays.
+        self.model.error_calculator = None
+        self._recurrent = [module for module in self.model.modules() if isinstance(module, nn.RNNBase)]
+        for module in self.model.modules():
+            # ESPnet's projected recurrent layers drop units in evaluation mode too.
+            if isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0
+        from espnet2.text.build_tokenizer import build_tokenizer
+        from espnet2.text.token_id_converter import TokenIDConverter
+
+        self._tokenizer = build_tokenizer(self.arguments.token_type, bpemodel=self.arguments.bpemodel)
+        self._converter = TokenIDConverter(self.arguments.token_list)
+
+    def _features(self, signals: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        lengths = torch.tensor([num_frames(n) for n in samples.tolist()], device=signals.device)
+        return fbank(signals)[:, : int(lengths.max())], lengths
+
+    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """ESPnet's own: CTC and attention, weighted as the model was trained."""
+        # ESPnet wants its batches longest first.
+        order = samples.argsort(descending=True).tolist()
+        ids = [
+            torch.tensor(self._converter.tokens2ids(self._tokenizer.text2tokens(squeeze(texts[row])))) for row in order
+        ]
+        padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=IGNORED).to(signals.device)
+        lengths = torch.tensor([len(i) for i in ids], device=signals.device)
+        features, frames = self._features(signals[order], samples[order])
+        # cuDNN differentiates recurrent layers in training mode only, which changes nothing without dropout.
+        for layer in self._recurrent:
+            layer.train()
+        with padded_lstm():
+            return self.model(speech=features, speech_lengths=frames, text=padded, text_lengths=lengths)[0].squeeze()
+
+    @torch.no_grad()
+    def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
+        """The best path of the CTC branch."""
+        return [
+            self._tokenizer.tokens2text(tokens) for tokens in ctc_greedy(self.model, *self._features(signals, samples))
+        ]
 
 
 def load_hybrid(folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, Namespace]:

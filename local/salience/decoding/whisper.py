@@ -13,16 +13,19 @@ from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import Whisper
 
+from salience.data.normalisers import normaliser
 from salience.data.text import clean
 from salience.features.archives import FeatureSet
-from salience.features.logmel import floor_of, pad_frames
-from salience.models.recognisers import RECOGNISERS, Example, Recogniser
+from salience.features.fbank import INT16
+from salience.features.logmel import DYNAMIC_RANGE, SILENCE, floor_of, log_mel_tensors, pad_frames
+from salience.models.recognisers import RECOGNISERS, Example, FrozenRecogniser, Recogniser, RecogniserChoice
 from salience.models.whisper import (
     MINI,
     WhisperForTraining,
     check_bins,
     check_context,
     collate,
+    collate_tokens,
     encode,
     load_model,
     new_model,
@@ -87,6 +90,51 @@ class WhisperRecogniser(Recogniser):
     def save(self, folder: Path) -> None:
         self.model.short_context = not self.full_context
         save_model(self.model, folder / "model.pt")
+
+    @classmethod
+    def frozen(cls, choice: RecogniserChoice, device: str) -> "FrozenWhisper":
+        return FrozenWhisper(choice.model, choice.language, device)
+
+
+class FrozenWhisper(FrozenRecogniser):
+    """Whisper on its own log-mel spectrogram of the signals."""
+
+    def __init__(self, model: str, language: str, device: str) -> None:
+        recogniser = WhisperRecogniser(language)
+        recogniser.load(model, device)
+        self.model, self._recogniser = recogniser.model.eval(), recogniser
+        self._normalise, _ = normaliser("digit-words" if language == "en" else "whisper-basic")
+
+    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """Cross-entropy of the target's tokens, in lower case, summed over an utterance, as the hybrid's is."""
+        matrices = self._features(signals, samples)
+        frames = padded_frames(max(map(len, matrices)), False, 2 * self.model.dims.n_audio_ctx)
+        features = torch.stack([_padded(matrix, frames) for matrix in matrices])
+        targets = [self._recogniser.target(text) for text in texts]
+        tokens, labels = (t.to(signals.device) for t in collate_tokens(targets, self._recogniser.tokenizer.eot))
+        each = self._recogniser.network(features, tokens, labels)["loss"]
+        return each * sum(len(target) - 1 for target in targets) / len(targets)
+
+    @torch.no_grad()
+    def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
+        """Greedy hypotheses."""
+        matrices = {row: matrix.cpu().numpy() for row, matrix in enumerate(self._features(signals, samples))}
+        frames = {row: len(matrix) for row, matrix in matrices.items()}
+        said = dict(transcribe(self.model, matrices, frames, self._recogniser.language))
+        return [said[row] for row in matrices]
+
+    def normalise(self, text: str) -> str:
+        """Drop case and punctuation, and in English write figures as words: corpora differ in these."""
+        return self._normalise(text)
+
+    def _features(self, signals: Tensor, samples: Tensor) -> list[Tensor]:
+        return log_mel_tensors(signals / INT16, samples.tolist(), self.model.dims.n_mels)
+
+
+def _padded(features: Tensor, frames: int) -> Tensor:
+    """As Whisper's padding: with the features' own floor."""
+    floor = (features.detach().max() - DYNAMIC_RANGE).clamp(min=SILENCE)
+    return torch.cat([features, floor.expand(frames - len(features), features.shape[1])])
 
 
 class _EncodedTask(DecodingTask):

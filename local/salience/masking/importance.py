@@ -13,7 +13,7 @@ from torch import Tensor
 
 from salience.data.packed import Packed
 from salience.errors import InputError
-from salience.features.commands import BINS, FRAMES, HOP, RATE, SAMPLES, WINDOW, decibels, spectra
+from salience.features.keywords import BINS, FRAMES, HOP, RATE, SAMPLES, WINDOW, decibels, spectra
 from salience.randomness import generator
 
 

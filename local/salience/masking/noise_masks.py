@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from salience.data.tables import read_table
 from salience.errors import stale
-from salience.features import commands
+from salience.features import keywords
 from salience.features.archives import Archive
 from salience.features.fbank import INT16
 from salience.masking.noise import dithered
@@ -68,19 +68,19 @@ class GeneratorMasks:
     """The mask generator of ImportantAug: clips of a second at most, whose masks all have 126 frames."""
 
     batch = 256
-    bins = commands.BINS
+    bins = keywords.BINS
 
     def __init__(self, folder: Path, device: str, dither: float) -> None:
         self.model, self.device = load_generator(folder, device), device
 
     def frames(self, samples: int) -> int:
-        return commands.FRAMES
+        return keywords.FRAMES
 
     @torch.no_grad()
     def masks(self, ids: Sequence[str], signals: Sequence[np.ndarray], length: int = 0) -> list[np.ndarray]:
-        waveforms = [pad(torch.from_numpy(signal), (0, commands.SAMPLES - len(signal))) for signal in signals]
+        waveforms = [pad(torch.from_numpy(signal), (0, keywords.SAMPLES - len(signal))) for signal in signals]
         samples = torch.tensor([len(signal) for signal in signals], device=self.device)
-        levels = commands.decibels(commands.spectra(torch.stack(waveforms).to(self.device), samples))
+        levels = keywords.decibels(keywords.spectra(torch.stack(waveforms).to(self.device), samples))
         return list(torch.sigmoid(self.model(levels)).transpose(1, 2).cpu().numpy())
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from salience.features import commands
+from salience.features import keywords
 
 MELS = 40
 SUB_BANDS = 5
@@ -114,7 +114,7 @@ class BCResNet(nn.Module):
         self.dense = nn.Linear(4 * base, len(config.words))
         import librosa
 
-        filters = librosa.filters.mel(sr=commands.RATE, n_fft=commands.WINDOW, n_mels=MELS, norm=None)
+        filters = librosa.filters.mel(sr=keywords.RATE, n_fft=keywords.WINDOW, n_mels=MELS, norm=None)
         self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
 
     def forward(self, decibels: Tensor) -> Tensor:
@@ -129,6 +129,4 @@ class BCResNet(nn.Module):
 
     def decibels(self, waveforms: Tensor) -> Tensor:
         """What `forward` reads, from samples between -1 and 1, (batch, samples)."""
-        window = torch.hann_window(commands.WINDOW, device=waveforms.device)
-        spectrum = torch.stft(waveforms, commands.WINDOW, commands.HOP, window=window, return_complex=True)
-        return commands.decibels(spectrum)
+        return keywords.decibels_of(waveforms)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from salience.errors import InputError
 from salience.models.checkpoints import read_pickle
-from salience.models.commands import Recogniser, build_recogniser
+from salience.models.keywords import Recogniser, build_recogniser
 from salience.models.mask_generator import MaskGenerator
 
 GENERATOR, RECOGNISER = "gen.", "classifier."

@@ -69,7 +69,7 @@ class Recogniser:
 
     def target(self, text: str) -> list[int]:
         """Tokenise a transcript; TooLong if the model cannot write all of it, another InputError if none of it."""
-        raise NotImplementedError
+        raise InputError(f"{type(self).__name__} cannot be fine-tuned here, because it has no targets for training")
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Make one batch of the network's inputs."""
@@ -89,6 +89,63 @@ class Recogniser:
         """Write the model, each file whole or not at all."""
         raise NotImplementedError
 
+    @classmethod
+    def frozen(cls, choice: "RecogniserChoice", device: str) -> "FrozenRecogniser":
+        """Load a model that stays as it is while something else is trained with it."""
+        raise InputError(f"{cls.__name__} cannot be used frozen, because it gives no gradient to signals")
+
+
+class FrozenRecogniser:
+    """A recogniser that stays as it is, with the gradient of its loss to signals.
+
+    Signals are (batch, samples), on the scale of 16-bit integers; `samples` (batch,) are their own lengths.
+    """
+
+    model: nn.Module
+
+    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """Mean loss of the utterances."""
+        raise NotImplementedError
+
+    def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
+        """Transcribe each signal, by a decoding fast enough for every epoch."""
+        raise NotImplementedError
+
+    def normalise(self, text: str) -> str:
+        """Normalise a text for comparison."""
+        return text
+
+    def check(self, text: str) -> str | None:
+        """Say why this text cannot be a target, or None."""
+        return None if text else "it is empty"
+
+
+@dataclass(frozen=True)
+class RecogniserChoice:
+    """Which recogniser is used frozen.
+
+    Args:
+        kind: espnet, a model of train_espnet.py; whisper; or keyword, a network of single words.
+        model: Its folder, or another name that its kind takes.
+        language: Whisper's code of the language.
+    """
+
+    kind: str = "espnet"
+    model: str = ""
+    language: str = "en"
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that identify the model."""
+        return RECOGNISERS[self.kind]().files(self.model)
+
+
+def frozen(choice: RecogniserChoice, device: str = "cpu") -> FrozenRecogniser:
+    """Load a recogniser and freeze it."""
+    recogniser = RECOGNISERS[choice.kind].frozen(choice, device)
+    recogniser.model.requires_grad_(False)
+    return recogniser
+
 
 def load_recogniser(name: str, model: str, device: str = "cpu", **options: Any) -> Recogniser:
     """Load a recogniser by its registered name, with any of its options."""
@@ -101,4 +158,12 @@ class TooLong(InputError):
     """A text has more tokens than the model can write."""
 
 
-RECOGNISERS: Registry[type[Recogniser]] = Registry("recogniser", {"whisper": "salience.decoding.whisper"})
+RECOGNISERS: Registry[type[Recogniser]] = Registry(
+    "recogniser",
+    {
+        "espnet": "salience.decoding.hybrid",
+        "keyword": "salience.decoding.keywords",
+        "wav2vec2": "salience.decoding.ctc",
+        "whisper": "salience.decoding.whisper",
+    },
+)

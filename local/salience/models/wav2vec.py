@@ -278,7 +278,7 @@ def _load(start: str, kind: type[Kind], config: Wav2Vec2Config, seed: int, heads
 
 _TASKS = {Wav2Vec2ForCTC: "CTC", Wav2Vec2ForSequenceClassification: "classes", Wav2Vec2ForPreTraining: "pretraining"}
 _TRAINERS = {
-    Wav2Vec2ForCTC: "finetune_wav2vec.py",
+    Wav2Vec2ForCTC: "finetune.py --recogniser wav2vec2",
     Wav2Vec2ForSequenceClassification: "train_wav2vec_classifier.py",
     Wav2Vec2ForPreTraining: "pretrain_wav2vec.py",
 }

@@ -19,7 +19,7 @@ from salience.data.tables import read_table
 from salience.data.waveforms import RATE, Waveforms
 from salience.errors import InputError
 from salience.features.archives import Archive
-from salience.features.commands import HOP
+from salience.features.keywords import HOP
 from salience.features.logmel import FRAME_SHIFT
 from salience.files import publish, read_json, temporary_name
 from salience.masking.importance import Mixture, mixture

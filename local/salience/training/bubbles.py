@@ -1,9 +1,8 @@
-"""How a mask estimator learns from a frozen listener: equations 2 to 4 of the bubble cooperative network."""
+"""How a mask estimator learns from a frozen recogniser: equations 2 to 4 of the bubble cooperative network."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,22 +16,7 @@ from salience.errors import InputError
 from salience.features.fbank import INT16, RATE
 from salience.masking.noise import NoiseSettings, dithered, masked_noise, noise_proportion, white_noise
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power
-
-
-class Listener(Protocol):
-    """What a mask estimator learns from."""
-
-    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """Mean loss of the utterances; `samples` (batch,) are their own lengths."""
-
-    def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
-        """What is heard in each, by a decoding fast enough for every epoch."""
-
-    def plain(self, text: str) -> str:
-        """A text without what is no matter of hearing, as it is compared."""
-
-    def check(self, text: str) -> str | None:
-        """Why this text cannot be a target, or None."""
+from salience.models.recognisers import FrozenRecogniser
 
 
 @dataclass(frozen=True)
@@ -114,14 +98,14 @@ def exchanged(speech: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
 
 
 class BubbleNetwork(nn.Module):
-    """Estimator and listener as `transformers.Trainer` wants them: signals and texts in, loss out."""
+    """Estimator and frozen recogniser as `transformers.Trainer` wants them: signals and texts in, loss out."""
 
     updates: Tensor
 
     def __init__(
         self,
         estimator: MaskEstimator,
-        listener: Listener,
+        recogniser: FrozenRecogniser,
         weights: BubbleWeights,
         noise: NoiseSettings,
         leak: float = 0.0,
@@ -129,8 +113,8 @@ class BubbleNetwork(nn.Module):
         """Leak: weight of what is understood through a mask with other speech under it; not in the paper."""
         super().__init__()
         self.estimator = estimator
-        # In a tuple, so that the frozen listener is neither trained nor saved.
-        self._listener = (listener,)
+        # In a tuple, so that the frozen recogniser is neither trained nor saved.
+        self._recogniser = (recogniser,)
         self.weights = weights
         self.noise = noise
         self.leak = leak
@@ -161,10 +145,10 @@ class BubbleNetwork(nn.Module):
     def forward(self, speech: Tensor, noise: Tensor, samples: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
         """The loss; `speech` is dithered, `noise` has unit variance."""
         added, logits, frames = self.added(noise, speech, samples)
-        loss, _ = bubble_loss(logits, frames, self._listener[0].loss(speech + added, samples, texts), self.weights)
+        loss, _ = bubble_loss(logits, frames, self._recogniser[0].loss(speech + added, samples, texts), self.weights)
         if self.leak:
             others = exchanged(speech, samples, texts) + added
-            loss = loss + self.leak * leak(self._listener[0].loss(others, samples, texts), texts)
+            loss = loss + self.leak * leak(self._recogniser[0].loss(others, samples, texts), texts)
         if self.training:
             self.updates += 1
         return {"loss": loss}
@@ -210,7 +194,7 @@ def collate(examples: Sequence[NoisyExample]) -> dict[str, object]:
     return {"speech": speech, "noise": noise, "samples": samples, "texts": [e.text for e in examples]}
 
 
-def read_signals(folder: Path, recogniser: Listener, dither: float, seed: int) -> NoisyUtterances:
+def read_signals(folder: Path, recogniser: FrozenRecogniser, dither: float, seed: int) -> NoisyUtterances:
     """Read a set's signals, all into memory (200 MB an hour); a text that cannot be a target is an InputError."""
     utterances = read_data_dir(folder)
     for utterance in utterances:
@@ -239,7 +223,7 @@ def statistics(source: NoisyUtterances, sizes: MaskEstimatorSizes) -> tuple[torc
 
 def dev_scorer(
     source: NoisyUtterances,
-    recogniser: Listener,
+    recogniser: FrozenRecogniser,
     cer: Callable[[list[str], list[str]], float],
     batch_size: int,
     allowance: float,
@@ -252,7 +236,7 @@ def dev_scorer(
     """
     order = np.argsort([len(s) for s in source.signals], kind="stable").tolist()
     batches = list(chunked(order, batch_size))
-    references = [recogniser.plain(source.texts[row]) for row in order]
+    references = [recogniser.normalise(source.texts[row]) for row in order]
     clean_cer: list[float] = []
 
     def score(network: BubbleNetwork) -> dict[str, float]:
@@ -267,7 +251,7 @@ def dev_scorer(
             if not clean_cer:
                 signals["clean"] = speech
             for name, mixed in signals.items():
-                hypotheses[name] += map(recogniser.plain, recogniser.transcribe(mixed, batch["samples"]))
+                hypotheses[name] += map(recogniser.normalise, recogniser.transcribe(mixed, batch["samples"]))
             masks = torch.sigmoid(logits)
             shares += [noise_proportion(mask[:count]) for mask, count in zip(masks, frames.tolist(), strict=True)]
         rates = {name: cer(references, texts) for name, texts in hypotheses.items() if texts}

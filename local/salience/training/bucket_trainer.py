@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 
 from salience.training.batches import LengthBuckets
-from salience.training.trainer import TrainingSettings
+from salience.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 

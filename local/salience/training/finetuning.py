@@ -30,16 +30,24 @@ class Sets:
     """What a fine-tuning is given.
 
     Args:
+        recogniser: The recogniser, whose model is not loaded yet.
         data: Folder of the data directories.
         features: Folder of the features or packed signals.
         train: Name of the training set.
         dev: Name of the set that chooses the epoch.
     """
 
+    recogniser: Recogniser
     data: Path
     features: Path | None
     train: str
     dev: str
+
+    @cached_property
+    def sources(self) -> tuple[Any, Any]:
+        """What the recogniser reads of the training and the dev set."""
+        train, dev = (self.recogniser.source(self.data, self.features, name) for name in (self.train, self.dev))
+        return train, dev
 
 
 @dataclass(frozen=True)
@@ -69,20 +77,23 @@ class Task:
 class FineTuning:
     """A method; its fields are options of finetune.py, and those with `compare` stand in a step's record."""
 
-    def settings(self) -> dict[str, Any]:
-        """Return the options, as a step's record names them."""
+    def settings(self, sets: Sets) -> dict[str, Any]:
+        """Return the options and whatever else of the sets a step's record names."""
         return {option.name: getattr(self, option.name) for option in fields(self) if option.compare}
 
-    def inputs(self, recogniser: Recogniser, sets: Sets) -> list[Path]:
+    def inputs(self, sets: Sets) -> list[Path]:
         """List the files that the result depends on, beside those of the model that is fine-tuned."""
         raise NotImplementedError
 
-    def prepare(self, recogniser: Recogniser, model: str, sets: Sets, batch_size: int, seed: int, device: str) -> Task:
-        """Load `model` into the recogniser and prepare its training; whatever does not fit is an InputError."""
+    def prepare(self, sets: Sets, model: str, batch_size: int, seed: int, device: str) -> Task:
+        """Load or make `model` in the recogniser and prepare its training; whatever does not fit is an InputError."""
         raise NotImplementedError
 
 
-FINETUNINGS: Registry[type[FineTuning]] = Registry("recogniser that can be fine-tuned")
+FINETUNINGS: Registry[type[FineTuning]] = Registry(
+    "recogniser that can be fine-tuned",
+    {"keyword": "salience.training.keywords", "wav2vec2": "salience.training.wav2vec_ctc"},
+)
 """Methods by the name of the recogniser; any other recogniser is fine-tuned by MaskedCopies."""
 
 
@@ -92,20 +103,13 @@ def method_of(recogniser: str) -> type[FineTuning]:
 
 
 @dataclass
-class MaskedCopies(FineTuning):
-    """Each utterance twice an epoch, once as it is and once masked.
-
-    Targets are lower case.  Every system makes the same number of updates:
-    one without masks sees each utterance twice.
+class MaskedTraining(FineTuning):
+    """A fine-tuning whose masks are those of a system.
 
     Args:
         systems: The recipe's systems.yaml; without one, nothing is masked.
         system: Which of its systems to train.
         maps: Folder of the saliency maps, for systems whose masks come from maps.
-        masked: Folder of the masked features, for --masks fixed.
-        masks: Draw masks anew in each epoch, or take those of stage 5.
-        dev_utterances: Use only this many of the dev set, the first; 0 uses all.
-        skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
     """
 
     renamed: ClassVar[dict[str, str]] = {"variant": "system", "masking": "systems"}
@@ -113,10 +117,6 @@ class MaskedCopies(FineTuning):
     systems: Path | None = field(default=None, compare=False)
     system: str = "plain"
     maps: Path | None = field(default=None, compare=False)
-    masked: Path | None = field(default=None, compare=False)
-    masks: Literal["redrawn", "fixed"] = "redrawn"
-    dev_utterances: int = 0
-    skip_long_texts: bool = False
 
     @cached_property
     def chosen(self) -> System:
@@ -126,8 +126,38 @@ class MaskedCopies(FineTuning):
             raise InputError(f"the system {self.system} is not trained ({self.systems}); give another --system")
         return chosen
 
-    def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "masking": self.chosen}
+    def settings(self, sets: Sets) -> dict[str, Any]:
+        return {**super().settings(sets), "masking": self.chosen}
+
+    def mask_files(self, name: str) -> list[Path]:
+        """List the files that the masks of a set depend on."""
+        if self.chosen.methods and self.maps is None:
+            raise InputError(f"the system {self.system} needs --maps, the folder of the saliency maps")
+        return [*open_maps(self.maps, name, self.chosen)[1], *plugins_of(*self.chosen.policies)]
+
+    def masker(self, name: str, seed: int, frames: Mapping[str, int]) -> Masker:
+        """Make what masks the utterances of a set, whose numbers of frames are given."""
+        return Masker(self.chosen, seed, open_maps(self.maps, name, self.chosen)[0], frames)
+
+
+@dataclass
+class MaskedCopies(MaskedTraining):
+    """Each utterance twice an epoch, once as it is and once masked.
+
+    Targets are lower case.  Every system makes the same number of updates:
+    one without masks sees each utterance twice.
+
+    Args:
+        masked: Folder of the masked features, for --masks fixed.
+        masks: Draw masks anew in each epoch, or take those of stage 5.
+        dev_utterances: Use only this many of the dev set, the first; 0 uses all.
+        skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
+    """
+
+    masked: Path | None = field(default=None, compare=False)
+    masks: Literal["redrawn", "fixed"] = "redrawn"
+    dev_utterances: int = 0
+    skip_long_texts: bool = False
 
     def _fixed(self, sets: Sets) -> Path | None:
         """The archive of masked features, where they are not drawn anew."""
@@ -137,17 +167,20 @@ class MaskedCopies(FineTuning):
             raise InputError("--masks fixed needs --masked, the folder of the masked features")
         return self.masked / self.system / sets.train / "feats.scp"
 
-    def inputs(self, recogniser: Recogniser, sets: Sets) -> list[Path]:
+    def inputs(self, sets: Sets) -> list[Path]:
         fixed = self._fixed(sets)
-        if self.chosen.methods and self.maps is None and not fixed:
-            raise InputError(f"the system {self.system} needs --maps, the folder of the saliency maps")
-        masks = [fixed] if fixed else open_maps(self.maps, sets.train, self.chosen)[1]
-        features = [recogniser.source(sets.data, sets.features, name).path for name in (sets.train, sets.dev)]
-        return [sets.data / sets.train, sets.data / sets.dev, *features, *masks, *plugins_of(*self.chosen.policies)]
+        features = [source.path for source in sets.sources]
+        return [
+            sets.data / sets.train,
+            sets.data / sets.dev,
+            *features,
+            *([fixed] if fixed else self.mask_files(sets.train)),
+        ]
 
-    def prepare(self, recogniser: Recogniser, model: str, sets: Sets, batch_size: int, seed: int, device: str) -> Task:
+    def prepare(self, sets: Sets, model: str, batch_size: int, seed: int, device: str) -> Task:
+        recogniser = sets.recogniser
         recogniser.load(model, seed=seed)
-        train, dev = (recogniser.source(sets.data, sets.features, name) for name in (sets.train, sets.dev))
+        train, dev = sets.sources
         for source in (train, dev):
             recogniser.check(source, training=True)
         targets = self._targets(sets.data / sets.train, recogniser)
@@ -155,7 +188,7 @@ class MaskedCopies(FineTuning):
             copies = Archive(fixed)
             augment = lambda utterance, _features, _epoch: copies[utterance]  # noqa: E731
         else:
-            augment = Masker(self.chosen, seed, open_maps(self.maps, sets.train, self.chosen)[0], train.frames).apply
+            augment = self.masker(sets.train, seed, train.frames).apply
         return Task(
             recogniser.network,
             AugmentedUtterances(list(targets), train, targets, augment),

@@ -1,16 +1,118 @@
 """Fine-tuning of wav2vec 2.0 with CTC, with latent frames masked where a system says."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import jiwer
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
+from salience.data.normalisers import normaliser as normaliser_of
+from salience.data.symbols import Symbols, least_frames
 from salience.data.waveforms import Waveforms, pad_signals
+from salience.errors import InputError
 from salience.masking.apply import Masker
-from salience.models.wav2vec import feature_maps, frames_of, real_frames
+from salience.models.recognisers import Recogniser
+from salience.models.wav2vec import Learning, feature_maps, frames_of, open_ctc, prepare, real_frames
+from salience.training.finetuning import FINETUNINGS, MaskedTraining, Sets, Task
+
+logger = logging.getLogger(__name__)
+
+
+@FINETUNINGS.register("wav2vec2")
+@dataclass
+class LatentTraining(MaskedTraining):
+    """CTC from a pretrained encoder, with or without masks over its latent frames.
+
+    The model is `random`, a folder of transformers' format, or a name on the
+    Hugging Face hub (name@commit for other than its newest files); its
+    language head is not used.  Keeps the epoch with the lowest dev CER of the
+    best path: while few words are right, the WER changes by chance, and blanks
+    alone have less of it (100) than what begins to be words.
+
+    Args:
+        tokens: tokens.txt of the vocabulary.
+        size: Size of a random start: base or mini.
+        task: Folder of the maps between method and set.
+        learning: Which weights learn, and how fast.
+        normaliser: Normaliser of the text, targets and references alike.
+    """
+
+    tokens: Path = field(compare=False, kw_only=True)
+    size: str = "base"
+    task: str = "accent"
+    learning: Learning = field(default_factory=Learning)
+    normaliser: str = "raw"
+
+    def settings(self, sets: Sets) -> dict[str, Any]:
+        return super().settings(sets) | {"sound": [source.identity() for source in sets.sources]}
+
+    def inputs(self, sets: Sets) -> list[Path]:
+        sources = [path for source in sets.sources for path in (*source.inputs, source.data / "text")]
+        return [self.tokens, *sources, *self.mask_files(str(Path(self.task, sets.train)))]
+
+    def prepare(self, sets: Sets, model: str, batch_size: int, seed: int, device: str) -> Task:
+        symbols = Symbols(self.tokens)
+        train, dev = sets.sources
+        targets = {key: symbols.encode(text) for key, text in texts_of(train, self.normaliser).items()}
+        references = texts_of(dev, self.normaliser)
+        unknown = sum(numbers.count(symbols.unknown) for numbers in targets.values()) / sum(map(len, targets.values()))
+        logger.info("%d utterances; %.2f %% of their symbols are [UNK]", len(targets), 100 * unknown)
+        network = open_ctc(model, symbols, self.size, seed)
+        long = sum(
+            least_frames(numbers) > frames_of(network.config, train.samples[key]) for key, numbers in targets.items()
+        )
+        if long:
+            logger.info("%d utterances have more symbols than frames, so that nothing is learnt from them", long)
+        sets.recogniser.begin(network, symbols, prepare(network, self.learning))
+        frames = {key: int(frames_of(network.config, count)) for key, count in train.samples.items()}
+        masker = self.masker(str(Path(self.task, sets.train)), seed, frames)
+        utterances = TranscribedUtterances(train, targets, network.config, masker)
+        return Task(
+            Wav2VecCTC(network),
+            utterances,
+            utterances.lengths,
+            partial(collate, config=network.config),
+            DevRates(sets.recogniser, dev, references, batch_size),
+            "eval_dev_cer",
+            self.learning.rate,
+        )
+
+
+def texts_of(waveforms: Waveforms, name: str) -> dict[str, str]:
+    """Normalise transcripts, by utterance; an empty one is an InputError."""
+    normalise, _ = normaliser_of(name)
+    texts = {key: normalise(utterance.text) for key, utterance in waveforms.utterances.items()}
+    for key, text in texts.items():
+        if not text:
+            raise InputError(
+                f"{waveforms.data}/text: {key} has no words after the normaliser {name}; remove it with"
+                " utils/fix_data_dir.sh"
+            )
+    return texts
+
+
+class DevRates:
+    """WER and CER in percent of a recogniser on a set."""
+
+    def __init__(
+        self, recogniser: Recogniser, source: Waveforms, references: Mapping[str, str], batch_size: int
+    ) -> None:
+        self.recogniser, self.source, self.references, self.batch_size = recogniser, source, references, batch_size
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        said = dict(self.recogniser.transcribe(self.source, self.batch_size, []))
+        references = list(self.references.values())
+        hypotheses = [said[key] for key in self.references]
+        wer, cer = 100 * jiwer.wer(references, hypotheses), 100 * jiwer.cer(references, hypotheses)
+        return {"dev_wer": wer, "dev_cer": cer}
 
 
 class TranscribedUtterances(Dataset[tuple[np.ndarray, np.ndarray, list[int]]]):

@@ -14,7 +14,8 @@ from salience.data.waveforms import Waveforms, total_hours
 from salience.files import read_json, write_json
 from salience.models.wav2vec import load_trained, open_start, save_model
 from salience.steps import is_first_process
-from salience.training.trainer import TrainingSettings, remove_checkpoints, train
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import remove_checkpoints, train
 from salience.training.wav2vec_pretraining import (
     Crops,
     Health,

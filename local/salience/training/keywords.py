@@ -1,4 +1,4 @@
-"""How recognisers of commands and their mask generator learn, with the whole corpus in memory.
+"""How keyword networks and their mask generator are trained, with the whole corpus in memory.
 
 A batch is a few index numbers.  Cutting the batch out of the corpus, the
 transforms, the noise and the mixture are one call each, on the device.
@@ -16,21 +16,25 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from salience.data.packed import INT16, read_packed
+from salience.data.packed import read_packed
 from salience.data.tables import read_table
-from salience.errors import InputError
+from salience.errors import InputError, stale
 from salience.features.archives import Archive
-from salience.features.commands import BINS, FRAMES, SAMPLES, decibels, real_frames, spectra
+from salience.features.keywords import BINS, FRAMES, SAMPLES, as_float, decibels, real_frames, spectra
 from salience.masking.importance import batch_gain, binarise, mix, roll
 from salience.masking.policies import SpecAugmentPolicy
+from salience.models.keywords import build_recogniser, load_recogniser
 from salience.models.mask_generator import MaskGenerator
 from salience.randomness import generator
+from salience.training.finetuning import FINETUNINGS, FineTuning, Sets, Task
 
 MASK_LEVELS = 255
 """Masks are kept in memory as one byte a point."""
 
+SCORING_BATCH = 256
 
-class CommandSet:
+
+class KeywordSet:
     """The clips of a set with their words, on a device.
 
     `waveforms` (utterances, 16000), `samples` and `labels` (utterances,).
@@ -75,11 +79,6 @@ class NoisePieces:
     def spectra(self, rows: Tensor) -> Tensor:
         """Complex spectra (batch, bins, frames), of whole seconds."""
         return spectra(as_float(self.waveforms[rows]), torch.full((len(rows),), SAMPLES, device=rows.device))
-
-
-def as_float(signals: Tensor) -> Tensor:
-    """Samples between -1 and 1, whether they are kept as integers or not."""
-    return signals / INT16 if signals.dtype == torch.int16 else signals
 
 
 @dataclass(frozen=True)
@@ -210,13 +209,13 @@ def read_masks(scp: Path, ids: Sequence[str], samples: Tensor, percent: float) -
     return masks
 
 
-class CommandTraining(nn.Module):
+class KeywordTraining(nn.Module):
     """A recogniser as `transformers.Trainer` wants it: numbers of clips, noise and moves in, loss out."""
 
     def __init__(
         self,
         recogniser: nn.Module,
-        commands: CommandSet,
+        clips: KeywordSet,
         augmentation: Augmentation,
         noise: NoisePieces | None = None,
         masks: Tensor | None = None,
@@ -225,7 +224,7 @@ class CommandTraining(nn.Module):
         self.recogniser = recogniser
         self.augmentation = augmentation
         # In a tuple, so that the corpus is not part of the model's state.
-        self._material = (commands, noise, masks)
+        self._material = (clips, noise, masks)
 
     def features(
         self,
@@ -238,8 +237,8 @@ class CommandTraining(nn.Module):
         kept_bins: Tensor | None = None,
     ) -> Tensor:
         """What the recogniser reads of these clips: decibels (batch, bins, frames)."""
-        commands, noise, masks = self._material
-        speech = commands.spectra(rows)
+        clips, noise, masks = self._material
+        speech = clips.spectra(rows)
         if noise_rows is not None:
             added = noise.spectra(noise_rows)
             chosen = None
@@ -263,6 +262,92 @@ class CommandTraining(nn.Module):
         with torch.no_grad():
             levels = self.features(rows, **numbers)
         return {"loss": nn.functional.cross_entropy(self.recogniser(levels), self._material[0].labels[rows])}
+
+
+@FINETUNINGS.register("keyword")
+@dataclass
+class NoiseTraining(FineTuning):
+    """Clips as they are, or with noise, or with SpecAugment.
+
+    The model is the folder of a network to train further, or `paper`,
+    `bc-resnet-1`, -1.5, -2, -3, -6 or -8 for a new one.  Keeps the epoch with
+    the lowest cross-entropy on clean dev clips.
+
+    Args:
+        masks: The training set's mask.scp, for masks own and other.
+        noise: Name of the packed pieces of noise.
+        augmentation: What happens to training clips.
+    """
+
+    masks: Path | None = field(default=None, compare=False)
+    noise: str = "noise_train"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def _noisy(self) -> bool:
+        return self.augmentation.method == "noise"
+
+    @property
+    def _masked(self) -> bool:
+        return self._noisy and self.augmentation.masks != "none"
+
+    def inputs(self, sets: Sets) -> list[Path]:
+        if self._masked and self.masks is None:
+            raise InputError(
+                f"--augmentation.masks {self.augmentation.masks} needs --masks, the mask.scp of the training set"
+            )
+        names = (sets.train, sets.dev)
+        packed = [sets.features / name / "step.json" for name in (*names, *([self.noise] if self._noisy else []))]
+        texts = [sets.data / name / "text" for name in names]
+        return [sets.data / "words", *texts, *packed, *([self.masks] if self._masked else [])]
+
+    def prepare(self, sets: Sets, model: str, batch_size: int, seed: int, device: str) -> Task:
+        words = read_words(sets.data / "words")
+        start = load_recogniser(Path(model)).train() if Path(model).is_dir() else None
+        if start is not None and tuple(start.config.words) != words:
+            raise InputError(f"{model} knows other words than {sets.data / 'words'}; train the baseline on this corpus")
+        clips, dev = (
+            KeywordSet(sets.data / name, sets.features / name, words, device) for name in (sets.train, sets.dev)
+        )
+        torch.manual_seed(seed)
+        sets.recogniser.model = start or build_recogniser(model, words)
+        pieces = NoisePieces(sets.features / self.noise, device) if self._noisy else None
+        percent = self.augmentation.percent
+        masks = read_masks(self.masks, clips.ids, clips.samples, percent).to(device) if self._masked else None
+        return Task(
+            KeywordTraining(sets.recogniser.model, clips, self.augmentation, pieces, masks).to(device),
+            Draws(len(clips), len(pieces) if pieces else 1, self.augmentation, seed),
+            [1] * len(clips),
+            same,
+            dev_scorer(dev),
+            "eval_dev_loss",
+        )
+
+
+def read_words(path: Path) -> tuple[str, ...]:
+    """Read the words, one a line, in the order of the outputs."""
+    try:
+        return tuple(path.read_text(encoding="utf-8").split())
+    except FileNotFoundError:
+        raise stale(path, "does not exist") from None
+
+
+def dev_scorer(dev: KeywordSet) -> Callable[[nn.Module], dict[str, float]]:
+    """Make a function that scores a network on clean dev clips."""
+
+    def score(network: KeywordTraining) -> dict[str, float]:
+        logits = torch.cat(
+            [
+                network.recogniser(decibels(dev.spectra(rows)))
+                for rows in torch.arange(len(dev), device=dev.labels.device).split(SCORING_BATCH)
+            ]
+        )
+        return {
+            "dev_loss": nn.functional.cross_entropy(logits, dev.labels).item(),
+            "dev_error": 100 * (logits.argmax(1) != dev.labels).float().mean().item(),
+        }
+
+    return score
 
 
 @dataclass(frozen=True)
@@ -317,7 +402,7 @@ class GeneratorTraining(nn.Module):
         self,
         mask_generator: MaskGenerator,
         recogniser: nn.Module,
-        commands: CommandSet,
+        clips: KeywordSet,
         noise: NoisePieces,
         weights: ImportanceWeights,
         snr: float,
@@ -327,14 +412,12 @@ class GeneratorTraining(nn.Module):
         # How many dev scores there have been; a training that goes on from a checkpoint knows it from there.
         self.register_buffer("scored", torch.tensor(0))
         self.weights, self.snr = weights, snr
-        self._frozen = (recogniser.eval().requires_grad_(False), commands, noise)
+        self._frozen = (recogniser.eval().requires_grad_(False), clips, noise)
 
-    def parts(
-        self, rows: Tensor, noise_rows: Tensor, commands: CommandSet | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Masks, logits of the words and labels, of clips of the training set or of other `commands`."""
+    def parts(self, rows: Tensor, noise_rows: Tensor, clips: KeywordSet | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks, logits of the words and labels, of clips of the training set or of other `clips`."""
         recogniser, own, noise = self._frozen
-        source = commands or own
+        source = clips or own
         speech, added = source.spectra(rows), noise.spectra(noise_rows)
         masks = torch.sigmoid(self.generator(decibels(speech)))
         mixture = mix(speech, added, masks, batch_gain(speech, added, self.snr))
@@ -346,7 +429,7 @@ class GeneratorTraining(nn.Module):
 
 
 def importance_scorer(
-    dev: CommandSet, pieces: int, batch_size: int, seed: int, legacy: bool = False
+    dev: KeywordSet, pieces: int, batch_size: int, seed: int, legacy: bool = False
 ) -> Callable[[GeneratorTraining], dict[str, float]]:
     """A function that scores a generator on the dev clips: equation 5, the mean of M, errors in noise through M.
 

@@ -1,4 +1,4 @@
-"""Spectra of one-second commands in batches, each as if its clip stood alone.
+"""Spectra of clips of at most a second in batches, each as if its clip stood alone.
 
 The ImportantAug paper takes the transform of every clip first and appends
 frames of zeros to the shorter ones then (section 3.3 and its published code),
@@ -8,9 +8,11 @@ so that padding is exact silence.
 import torch
 from torch import Tensor
 
+from salience.data.packed import INT16
+
 RATE = 16_000
 SAMPLES = 16_000
-"""A command lasts a second at most."""
+"""A clip lasts a second at most."""
 WINDOW = 512
 HOP = 128
 BINS = WINDOW // 2 + 1
@@ -38,6 +40,17 @@ def spectra(waveforms: Tensor, samples: Tensor) -> Tensor:
     window = torch.hann_window(WINDOW, device=waveforms.device, dtype=waveforms.dtype)
     spectrum = torch.stft(extended, WINDOW, HOP, window=window, center=False, return_complex=True)
     return spectrum * real_frames(samples)[:, None]
+
+
+def as_float(signals: Tensor) -> Tensor:
+    """Samples between -1 and 1, whether they are kept as integers or not."""
+    return signals / INT16 if signals.dtype == torch.int16 else signals
+
+
+def decibels_of(waveforms: Tensor, window: int = WINDOW, hop: int = HOP) -> Tensor:
+    """What keyword networks read of samples between -1 and 1, (batch, samples), each padded by reflection."""
+    shape = torch.hann_window(window, device=waveforms.device)
+    return decibels(torch.stft(waveforms, window, hop, window=shape, return_complex=True))
 
 
 def real_frames(samples: Tensor) -> Tensor:

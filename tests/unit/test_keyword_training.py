@@ -7,30 +7,31 @@ import pytest
 import soundfile
 import torch
 import yaml
-from accent_helpers import local_program, run_program
+from accent_helpers import run_program
 from speech_commands_helpers import RATE
 
 from salience.data.directories import write_data_dir
 from salience.data.packed import read_packed
 from salience.data.records import Utterance
 from salience.data.tables import read_table, write_table
+from salience.decoding import keywords
 from salience.errors import InputError
 from salience.features.archives import Archive
-from salience.features.commands import BINS, FRAMES, decibels, spectra
+from salience.features.keywords import BINS, FRAMES, decibels, spectra
 from salience.files import read_json, write_json
 from salience.masking.importance import binarise
-from salience.models.commands import load_recogniser
+from salience.models.keywords import load_recogniser
 from salience.models.mask_generator import load_generator
-from salience.training.commands import (
+from salience.training.keyword_systems import choose_member, read_keyword_systems, trainings
+from salience.training.keywords import (
     MASK_LEVELS,
-    CommandSet,
     GeneratorTraining,
     ImportanceWeights,
+    KeywordSet,
     NoisePieces,
     importance_scorer,
     read_masks,
 )
-from salience.training.keyword_systems import choose_member, read_keyword_systems, trainings
 
 # An interrupted training leaves TensorBoard's thread behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -127,8 +128,22 @@ def recipe(trained, tmp_path, monkeypatch):
 
 def learn(monkeypatch, name, **options):
     run_program(
-        monkeypatch, "train_commands", config="settings.yaml", data="data", packed="dump", out=f"exp/{name}", **options
+        monkeypatch,
+        "finetune",
+        recogniser="keyword",
+        config="settings.yaml",
+        data="data",
+        features="dump",
+        train_set="train",
+        dev_set="dev",
+        out=f"exp/{name}",
+        **{"model": "paper"} | options,
     )
+
+
+def decode(monkeypatch, **options):
+    options = {"models": "exp/baseline", "data": "data", "features": "dump"} | options
+    run_program(monkeypatch, "decode", recogniser="keyword", **options)
 
 
 def refused(capsys, call):
@@ -150,7 +165,7 @@ def test_packed_signals_are_the_recordings(recipe):
 
 
 def test_the_baseline_learns_and_its_best_epoch_is_kept(recipe):
-    dev = CommandSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
+    dev = KeywordSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
     model = load_recogniser(recipe / "exp/baseline")
     with torch.no_grad():
         logits = model(decibels(dev.spectra(torch.arange(len(dev)))))
@@ -194,7 +209,7 @@ def test_the_generators_best_epoch_is_kept(recipe, monkeypatch, legacy):
     scores = [entry for entry in read_json(recipe / "exp/again/history.json") if "eval_dev_loss" in entry]
     assert len(scores) == 4
     best = min(range(4), key=lambda epoch: scores[epoch]["eval_dev_loss"])
-    dev = CommandSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
+    dev = KeywordSet(recipe / "data/dev", recipe / "dump/dev", ("high", "low"))
     network = GeneratorTraining(
         load_generator(recipe / "exp/again"),
         load_recogniser(recipe / "exp/baseline"),
@@ -240,7 +255,7 @@ METHODS = {
 def test_every_method_goes_on_from_the_baseline_to_weights_of_its_own(recipe, monkeypatch):
     for name, options in METHODS.items():
         masks = {"masks": "exp/masks/train/mask.scp"} if "augmentation.masks" in options else {}
-        learn(monkeypatch, name, init="exp/baseline", **masks, **options)
+        learn(monkeypatch, name, model="exp/baseline", **masks, **options)
         assert read_json(recipe / "exp" / name / "step.json")["config"]["augmentation"]["method"] == options.get(
             "augmentation.method", "none"
         )
@@ -270,7 +285,7 @@ def test_a_modern_recogniser_trains_on_the_same_masks(recipe, monkeypatch):
     learn(
         monkeypatch,
         "modern",
-        kind="bc-resnet-1",
+        model="bc-resnet-1",
         **{"augmentation.method": "noise", "augmentation.masks": "own"},
         masks="exp/masks/train/mask.scp",
     )
@@ -279,14 +294,14 @@ def test_a_modern_recogniser_trains_on_the_same_masks(recipe, monkeypatch):
 
 def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch):
     options = {
-        "init": "exp/baseline",
+        "model": "exp/baseline",
         "augmentation.method": "noise",
         "augmentation.masks": "own",
         "masks": "exp/masks/train/mask.scp",
     }
     learn(monkeypatch, "whole", **options)
     calls = 0
-    whole = CommandSet.spectra
+    whole = KeywordSet.spectra
 
     def fail(self, rows):
         nonlocal calls
@@ -295,11 +310,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch)
             raise RuntimeError("power cut")
         return whole(self, rows)
 
-    monkeypatch.setattr(CommandSet, "spectra", fail)
+    monkeypatch.setattr(KeywordSet, "spectra", fail)
     with pytest.raises(RuntimeError, match="power cut"):
         learn(monkeypatch, "cut", **options)
     assert list((recipe / "exp/cut/checkpoints").glob("checkpoint-*"))
-    monkeypatch.setattr(CommandSet, "spectra", whole)
+    monkeypatch.setattr(KeywordSet, "spectra", whole)
     learn(monkeypatch, "cut", **options)
     assert (recipe / "exp/cut/model.safetensors").read_bytes() == (recipe / "exp/whole/model.safetensors").read_bytes()
 
@@ -349,23 +364,15 @@ def test_an_interrupted_generator_goes_on_with_the_noise_of_its_epoch(recipe, mo
 
 def test_predictions_of_noisy_sets_have_the_ratio_they_say(recipe, monkeypatch):
     heard = []
-    module = local_program("predict_commands")
     monkeypatch.setattr(
-        module, "spectra", lambda waveforms, samples: heard.append((waveforms, samples)) or spectra(waveforms, samples)
+        keywords,
+        "spectra",
+        lambda waveforms, samples: heard.append((waveforms, samples)) or spectra(waveforms, samples),
     )
-    module.predict_commands(
-        model=recipe / "exp/baseline",
-        data=recipe / "data",
-        packed=recipe / "dump",
-        out=recipe / "exp/decode",
-        out_noisy=recipe / "exp/noisy",
-        sets="test",
-        noisy="test_other",
-        snrs="-5 20",
-    )
+    decode(monkeypatch, sets="test test_other/-5 test_other/20", out="exp/decode")
     truth = read_table(recipe / "data/test/text")
     assert list(read_table(recipe / "exp/decode/test/text")) == sorted(truth)
-    assert set(read_table(recipe / "exp/noisy/-5/test_other/text").values()) <= set(WORDS)
+    assert set(read_table(recipe / "exp/decode/test_other/-5/text").values()) <= set(WORDS)
     clean = heard[0][0]
     for (noisy, samples), snr in zip(heard[1:], (-5, 20), strict=True):
         added = noisy - clean
@@ -380,10 +387,7 @@ def test_predictions_of_noisy_sets_have_the_ratio_they_say(recipe, monkeypatch):
 def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
     masked = {"augmentation.method": "noise", "augmentation.masks": "own"}
     assert "needs --masks" in refused(capsys, lambda: learn(monkeypatch, "a", **masked))
-    assert "bc-resnet-1" in refused(capsys, lambda: learn(monkeypatch, "a", kind="resnet"))
-    assert "exp/baseline is not of the kind bc-resnet-1; give the --kind" in refused(
-        capsys, lambda: learn(monkeypatch, "a", kind="bc-resnet-1", init="exp/baseline")
-    )
+    assert "bc-resnet-1" in refused(capsys, lambda: learn(monkeypatch, "a", model="resnet"))
     for name, value in (("snr", ".inf"), ("percent", 100), ("percent", -5), ("shift", -3), ("everywhere", 1.5)):
         assert f"--augmentation.{name} is {value}; give".replace(" .", " ") in refused(
             capsys, lambda name=name, value=value: learn(monkeypatch, "a", **{f"augmentation.{name}": value})
@@ -392,41 +396,20 @@ def test_bad_input_is_one_sentence(recipe, monkeypatch, capsys):
         (recipe / "data/words").write_text("low\n")
         assert "'high', which the recogniser does not know" in refused(capsys, lambda: learn(patch, "a"))
         (recipe / "data/words").write_text("high\nlow\nmiddle\n")
-        assert "knows other words than data/words" in refused(capsys, lambda: learn(patch, "a", init="exp/baseline"))
+        assert "knows other words than data/words" in refused(capsys, lambda: learn(patch, "a", model="exp/baseline"))
     write_table(recipe / "data/test_other/noise", {"test00-low": "long 0"})
 
-    def decode():
-        run_program(
-            monkeypatch,
-            "predict_commands",
-            model="exp/baseline",
-            data="data",
-            packed="dump",
-            out="o",
-            out_noisy="n",
-            sets="",
-            noisy="test_other",
-            snrs="0",
-        )
-
-    assert "names no noise for test00-high" in refused(capsys, decode)
-    for snrs in ("0 x", "nan"):
-        assert f"--snrs is '{snrs}'; give numbers of dB" in refused(
-            capsys,
-            lambda snrs=snrs: run_program(
-                monkeypatch,
-                "predict_commands",
-                model="exp/baseline",
-                data="data",
-                packed="dump",
-                out="o",
-                out_noisy="n",
-                noisy="test_other",
-                snrs=snrs,
-            ),
+    assert "names no packed noise for test00-high" in refused(
+        capsys, lambda: decode(monkeypatch, sets="test_other/0", out="o")
+    )
+    for snr in ("x", "nan"):
+        assert f"the set test_other/{snr} names no ratio in dB" in refused(
+            capsys, lambda snr=snr: decode(monkeypatch, sets=f"test_other/{snr}", out="o")
         )
     write_table(recipe / "data/test_other/noise", dict.fromkeys(read_table(recipe / "data/test/text"), "long 47999"))
-    assert "ends before the utterance does" in refused(capsys, decode)
+    assert "ends before the utterance does" in refused(
+        capsys, lambda: decode(monkeypatch, sets="test_other/0", out="o")
+    )
     for name, size, words in (
         ("long", 16001, "more than the 16000 of a keyword"),
         ("short", 256, "too few for one window"),

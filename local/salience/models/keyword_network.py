@@ -7,15 +7,14 @@ a mean over time and three dense layers.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, selu
 
-from salience.features import commands
+from salience.features import keywords
 
 
 @dataclass(frozen=True)
-class CommandRecogniserConfig:
+class KeywordNetworkConfig:
     """Words and sizes.
 
     Args:
@@ -55,10 +54,10 @@ class _Block(nn.Module):
         return x + selu(image.permute(0, 2, 3, 1).squeeze(2))
 
 
-class CommandRecogniser(nn.Module):
+class KeywordNetwork(nn.Module):
     """From magnitudes in decibel, (batch, bins, frames), to logits of the words."""
 
-    def __init__(self, config: CommandRecogniserConfig) -> None:
+    def __init__(self, config: KeywordNetworkConfig) -> None:
         super().__init__()
         self.config = config
         bins = config.window // 2 + 1
@@ -75,6 +74,4 @@ class CommandRecogniser(nn.Module):
 
     def decibels(self, waveforms: Tensor) -> Tensor:
         """What `forward` reads, from samples between -1 and 1, (batch, samples)."""
-        window = torch.hann_window(self.config.window, device=waveforms.device)
-        spectrum = torch.stft(waveforms, self.config.window, self.config.hop, window=window, return_complex=True)
-        return commands.decibels(spectrum)
+        return keywords.decibels_of(waveforms, self.config.window, self.config.hop)

@@ -1,4 +1,4 @@
-"""Recognisers as frozen listeners: the losses of the recognisers themselves, gradients to the signal, bad input."""
+"""Frozen recognisers: the losses of the recognisers themselves, gradients to the signal, bad input."""
 
 import copy
 
@@ -14,23 +14,22 @@ from bubble_helpers import (
     WORDS,
     estimator,
     speech,
-    write_commands,
     write_hybrid,
+    write_keywords,
     write_recordings,
     write_whisper,
 )
 from torch import nn
 
-from salience.decoding.listeners import CommandListener, HybridListener, ListenerChoice, WhisperListener, open_listener
 from salience.errors import InputError
 from salience.features.fbank import INT16, num_frames
 from salience.features.logmel import floor_of, log_mel
 from salience.files import read_json
 from salience.masking.noise import NoiseSettings
-from salience.models.command_recogniser import CommandRecogniser, CommandRecogniserConfig
-from salience.models.commands import load_recogniser
+from salience.models.keyword_network import KeywordNetwork, KeywordNetworkConfig
+from salience.models.keywords import load_recogniser
 from salience.models.mask_estimator import MaskEstimator, load_estimator
-from salience.models.recognisers import Example
+from salience.models.recognisers import Example, RecogniserChoice, frozen
 from salience.models.whisper import WhisperForTraining, collate, load_model, target_tokens, tokenizer_of
 from salience.training.bubbles import BubbleNetwork, BubbleWeights
 
@@ -38,26 +37,26 @@ pytest.importorskip("espnet2")
 
 LENGTHS = (5200, 8000, 6700)
 """Samples of the batches here; not longest first."""
-KINDS = {"hybrid": HybridListener, "whisper": WhisperListener, "commands": CommandListener}
+KINDS = ("espnet", "whisper", "keyword")
 SPOKEN = {
-    "hybrid": (TEXTS[0], TEXTS[1], "PULP TUTU"),
+    "espnet": (TEXTS[0], TEXTS[1], "PULP TUTU"),
     "whisper": ("up", "left up", "to the left"),
-    "commands": ("up", "left", "up"),
+    "keyword": ("up", "left", "up"),
 }
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """A recogniser of each kind, by kind."""
-    folder = tmp_path_factory.mktemp("three listeners")
+    folder = tmp_path_factory.mktemp("three recognisers")
     with pytest.MonkeyPatch.context() as patch:
         hybrid = write_hybrid(folder, patch)
-    return {"hybrid": hybrid, "whisper": write_whisper(folder), "commands": write_commands(folder)}
+    return {"espnet": hybrid, "whisper": write_whisper(folder), "keyword": write_keywords(folder)}
 
 
 @pytest.fixture(scope="module")
-def listeners(models):
-    return {kind: open_listener(ListenerChoice(kind, model)) for kind, model in models.items()}
+def all_frozen(models):
+    return {kind: frozen(RecogniserChoice(kind, model)) for kind, model in models.items()}
 
 
 def batch(order=(0, 1, 2)):
@@ -107,21 +106,21 @@ def slowly_whisper(model, order):
     return float(each) * sum(len(t) - 1 for t in targets) / len(order)
 
 
-def slowly_commands(model, n):
+def slowly_keywords(model, n):
     """-log of the word's softmax."""
     recogniser = load_recogniser(model)
     with torch.no_grad():
         logits = recogniser(recogniser.decibels(torch.from_numpy(speech(n, LENGTHS[n]))[None]))[0].double().numpy()
-    return float(np.log(np.exp(logits).sum()) - logits[WORDS.index(SPOKEN["commands"][n])])
+    return float(np.log(np.exp(logits).sum()) - logits[WORDS.index(SPOKEN["keyword"][n])])
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (0,)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_loss_is_that_of_the_recogniser_itself_in_any_order(models, listeners, kind, order):
+def test_the_loss_is_that_of_the_recogniser_itself_in_any_order(models, all_frozen, kind, order):
     signals, samples = batch(order)
     texts = [SPOKEN[kind][n] for n in order]
-    found = float(listeners[kind].loss(signals, samples, texts))
-    if kind == "hybrid":
+    found = float(all_frozen[kind].loss(signals, samples, texts))
+    if kind == "espnet":
         pytest.importorskip("kaldi_native_fbank")
         expected = np.mean(
             [slowly_hybrid(models[kind], signals[row, : samples[row]], text) for row, text in enumerate(texts)]
@@ -129,51 +128,51 @@ def test_the_loss_is_that_of_the_recogniser_itself_in_any_order(models, listener
     elif kind == "whisper":
         expected = slowly_whisper(models[kind], order)
     else:
-        expected = np.mean([slowly_commands(models[kind], n) for n in order])
+        expected = np.mean([slowly_keywords(models[kind], n) for n in order])
     assert found == pytest.approx(expected, rel=2e-4)
     # Another text is another loss.
     other = SPOKEN[kind][0 if order[0] == 1 else 1]
-    assert float(listeners[kind].loss(signals, samples, [other, *texts[1:]])) != pytest.approx(found, rel=1e-3)
+    assert float(all_frozen[kind].loss(signals, samples, [other, *texts[1:]])) != pytest.approx(found, rel=1e-3)
 
 
-def test_a_hybrid_takes_white_space_of_any_kind_for_a_space(listeners):
+def test_a_hybrid_takes_white_space_of_any_kind_for_a_space(all_frozen):
     signals, samples = batch((0,))
-    found, other = (float(listeners["hybrid"].loss(signals, samples, [text])) for text in ("A B", "A\u00a0 B"))
+    found, other = (float(all_frozen["espnet"].loss(signals, samples, [text])) for text in ("A B", "A\u00a0 B"))
     assert found == other
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_stands_beyond_an_end_is_not_heard(listeners, kind):
+def test_what_stands_beyond_an_end_is_not_heard(all_frozen, kind):
     """Of the mixture only the utterance; for Whisper, whose windows see the padding, that padding must be silence."""
     signals, samples = batch()
-    found = listeners[kind].loss(signals, samples, SPOKEN[kind])
+    found = all_frozen[kind].loss(signals, samples, SPOKEN[kind])
     if kind != "whisper":
         loud = signals.clone()
         for row, own in zip(loud, LENGTHS, strict=True):
             row[own:] = 9000.0
-        torch.testing.assert_close(listeners[kind].loss(loud, samples, SPOKEN[kind]), found)
-    heard = listeners[kind].transcribe(signals, samples)
+        torch.testing.assert_close(all_frozen[kind].loss(loud, samples, SPOKEN[kind]), found)
+    heard = all_frozen[kind].transcribe(signals, samples)
     assert heard == [
-        listeners[kind].transcribe(signals[n : n + 1, : LENGTHS[n]], samples[n : n + 1])[0] for n in range(3)
+        all_frozen[kind].transcribe(signals[n : n + 1, : LENGTHS[n]], samples[n : n + 1])[0] for n in range(3)
     ]
     assert all(isinstance(text, str) for text in heard)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_reaches_the_signal_as_finite_differences_say(models, kind):
-    listener = open_listener(ListenerChoice(kind, models[kind]))
+    one = frozen(RecogniserChoice(kind, models[kind]))
     signals, samples = batch()
     if kind != "whisper":  # its filters are in float32
-        signals, _ = signals.double(), listener.model.double()
+        signals, _ = signals.double(), one.model.double()
     direction = torch.stack([torch.from_numpy(speech(50 + n, max(LENGTHS))) for n in range(3)]).to(signals.dtype)
     direction *= torch.arange(max(LENGTHS)) < samples[:, None]
     signals.requires_grad_()
-    loss = listener.loss(signals, samples, SPOKEN[kind])
+    loss = one.loss(signals, samples, SPOKEN[kind])
     loss.backward()
     slope = float((signals.grad * direction).sum())
-    step = {"hybrid": 20.0, "whisper": 20.0, "commands": 20.0}[kind]
+    step = {"espnet": 20.0, "whisper": 20.0, "keyword": 20.0}[kind]
     with torch.no_grad():
-        ahead, behind = (float(listener.loss(signals + s * direction, samples, SPOKEN[kind])) for s in (step, -step))
+        ahead, behind = (float(one.loss(signals + s * direction, samples, SPOKEN[kind])) for s in (step, -step))
     assert abs(ahead - behind) > 1e-4
     assert slope == pytest.approx((ahead - behind) / (2 * step), rel=0.05)
     for row, own in enumerate(LENGTHS):
@@ -184,10 +183,10 @@ def test_the_gradient_reaches_the_signal_as_finite_differences_say(models, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_listener_stays_as_it_is_while_the_estimator_learns(models, kind):
-    listener = open_listener(ListenerChoice(kind, models[kind]))
-    before = copy.deepcopy(listener.model.state_dict())
-    network = BubbleNetwork(estimator(), listener, BubbleWeights(), NoiseSettings(gain=1000.0)).train()
+def test_the_recogniser_stays_as_it_is_while_the_estimator_learns(models, kind):
+    one = frozen(RecogniserChoice(kind, models[kind]))
+    before = copy.deepcopy(one.model.state_dict())
+    network = BubbleNetwork(estimator(), one, BubbleWeights(), NoiseSettings(gain=1000.0)).train()
     old = copy.deepcopy(network.estimator.state_dict())
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
     signals, samples = batch()
@@ -198,10 +197,10 @@ def test_the_listener_stays_as_it_is_while_the_estimator_learns(models, kind):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.estimator.parameters())
     optimizer.step()
     assert any(not torch.equal(old[name], tensor) for name, tensor in network.estimator.state_dict().items())
-    after = listener.model.state_dict()
+    after = one.model.state_dict()
     dense = {name for name, tensor in before.items() if not tensor.is_sparse}
     assert dense and all(torch.equal(before[name], after[name]) for name in dense)
-    assert all(p.grad is None and not p.requires_grad for p in listener.model.parameters())
+    assert all(p.grad is None and not p.requires_grad for p in one.model.parameters())
     # Nor is it saved with the estimator.
     assert {name.split(".")[0] for name in network.state_dict()} == {"estimator", "updates"}
 
@@ -210,56 +209,54 @@ def test_a_hybrid_has_no_chance_in_it(models):
     """cuDNN wants recurrent layers in training mode; neither dropout nor SpecAugment may come with it."""
     from espnet2.tasks.asr import ASRTask
 
-    theirs = ASRTask.build_model_from_file(models["hybrid"] / "config.yaml", models["hybrid"] / "model.pth", "cpu")[0]
+    theirs = ASRTask.build_model_from_file(models["espnet"] / "config.yaml", models["espnet"] / "model.pth", "cpu")[0]
     # ESPnet's projection drops units in any mode, which is why the other tests here see to it that it stays quiet.
     assert theirs.specaug is not None and any(getattr(m, "dropout", 0.0) == 0.2 for m in theirs.modules())
-    listener = open_listener(ListenerChoice("hybrid", models["hybrid"]))
+    one = frozen(RecogniserChoice("espnet", models["espnet"]))
     signals, samples = batch()
     modes = []
-    for layer in listener.model.modules():
+    for layer in one.model.modules():
         if isinstance(layer, nn.RNNBase):
             layer.register_forward_pre_hook(lambda layer, _: modes.append(layer.training))
-    losses = [float(listener.loss(signals, samples, SPOKEN["hybrid"])) for _ in range(2)]
+    losses = [float(one.loss(signals, samples, SPOKEN["espnet"])) for _ in range(2)]
     assert losses[0] == losses[1] and modes and all(modes)
     # SpecAugment and plain dropout go by the mode of the model.
-    assert not listener.model.training and not any(
-        m.training for m in listener.model.modules() if isinstance(m, nn.Dropout)
-    )
+    assert not one.model.training and not any(m.training for m in one.model.modules() if isinstance(m, nn.Dropout))
 
 
-def test_a_hybrid_hears_the_best_path_of_ctc(listeners):
+def test_a_hybrid_hears_the_best_path_of_ctc(all_frozen):
     """Of an untrained model nearly nothing; with its CTC bent towards one letter, that letter."""
-    listener = listeners["hybrid"]
+    one = all_frozen["espnet"]
     signals, samples = batch()
-    letter = listener.arguments.token_list.index("L")
-    old = listener.model.ctc.ctc_lo.bias.data.clone()
+    letter = one.arguments.token_list.index("L")
+    old = one.model.ctc.ctc_lo.bias.data.clone()
     try:
-        listener.model.ctc.ctc_lo.bias.data[letter] += 100
-        assert listener.transcribe(signals, samples) == ["L", "L", "L"]
+        one.model.ctc.ctc_lo.bias.data[letter] += 100
+        assert one.transcribe(signals, samples) == ["L", "L", "L"]
     finally:
-        listener.model.ctc.ctc_lo.bias.data = old
+        one.model.ctc.ctc_lo.bias.data = old
 
 
-def test_commands_hear_the_most_probable_word(listeners, models):
+def test_keyword_networks_hear_the_most_probable_word(all_frozen, models):
     signals, samples = batch()
-    recogniser = load_recogniser(models["commands"])
+    recogniser = load_recogniser(models["keyword"])
     expected = []
     for n in range(3):
         with torch.no_grad():
             expected.append(
                 WORDS[int(recogniser(recogniser.decibels(torch.from_numpy(speech(n, LENGTHS[n]))[None])).argmax())]
             )
-    assert listeners["commands"].transcribe(signals, samples) == expected
+    assert all_frozen["keyword"].transcribe(signals, samples) == expected
     words = set()
     for bias in range(3):
-        listener = open_listener(ListenerChoice("commands", models["commands"]))
-        listener.model.dense[-1].bias.data[bias] += 1e4
-        words |= set(listener.transcribe(signals, samples))
+        one = frozen(RecogniserChoice("keyword", models["keyword"]))
+        one.model.dense[-1].bias.data[bias] += 1e4
+        words |= set(one.transcribe(signals, samples))
     assert words == set(WORDS)
 
 
-def test_the_recogniser_of_commands_has_the_papers_parameters():
-    model = CommandRecogniser(CommandRecogniserConfig(words=tuple(f"w{n}" for n in range(35))))
+def test_the_keyword_network_has_the_papers_parameters():
+    model = KeywordNetwork(KeywordNetworkConfig(words=tuple(f"w{n}" for n in range(35))))
     assert sum(p.numel() for p in model.parameters()) == 486_022
     decibels = model.decibels(
         torch.stack([torch.zeros(16000), 0.5 * torch.cos(2 * torch.pi * 1000 / 16000 * torch.arange(16000))])
@@ -270,8 +267,8 @@ def test_the_recogniser_of_commands_has_the_papers_parameters():
     assert float(decibels[1, 32, 60]) == pytest.approx(20 * np.log10(0.25 * 256), abs=1e-3)
 
 
-def test_the_recogniser_of_commands_has_residuals():
-    model = CommandRecogniser(CommandRecogniserConfig(words=WORDS, window=64))
+def test_the_keyword_network_has_residuals():
+    model = KeywordNetwork(KeywordNetworkConfig(words=WORDS, window=64))
     for block in model.convs:
         nn.init.zeros_(block.pointwise.weight)
         nn.init.zeros_(block.pointwise.bias)
@@ -280,10 +277,10 @@ def test_the_recogniser_of_commands_has_residuals():
 
 
 @pytest.mark.parametrize(("window", "frames"), [(512, 126), (64, 3)])
-def test_the_recogniser_of_commands_is_that_of_plain_layers(window, frames):
+def test_the_keyword_network_is_that_of_plain_layers(window, frames):
     """Logits and gradients, with each layer called as itself; nothing depends on the layout in memory."""
     torch.manual_seed(5)
-    model = CommandRecogniser(CommandRecogniserConfig(words=WORDS, window=window)).double()
+    model = KeywordNetwork(KeywordNetworkConfig(words=WORDS, window=window)).double()
     x = torch.randn(5, window // 2 + 1, frames, dtype=torch.float64, requires_grad=True)
 
     def plainly(y):
@@ -299,7 +296,7 @@ def test_the_recogniser_of_commands_is_that_of_plain_layers(window, frames):
     for found in (with_gradients(model, x), with_gradients(model, x.transpose(1, 2).contiguous().transpose(1, 2))):
         torch.testing.assert_close(found, expected)
     # In float32, where other kernels do it, up to its rounding.
-    single = CommandRecogniser(model.config)
+    single = KeywordNetwork(model.config)
     single.load_state_dict(model.state_dict())
     logits = single(x.detach().float())
     logits.square().sum().backward()
@@ -311,69 +308,76 @@ def test_the_recogniser_of_commands_is_that_of_plain_layers(window, frames):
 
 
 @pytest.mark.parametrize(
-    ("kind", "file"), [("hybrid", "model.pth"), ("commands", "model.safetensors"), ("whisper", "")]
+    ("kind", "words"),
+    [
+        ("espnet", "none/config.yaml does not exist; train that model first"),
+        ("keyword", "none/config.json does not exist"),
+        ("whisper", "none is neither a file nor a folder nor one of Whisper's models"),
+    ],
 )
-def test_an_absent_recogniser_is_one_sentence(tmp_path, kind, file):
-    with pytest.raises(InputError) as refused:
-        open_listener(ListenerChoice(kind, tmp_path / "none"))
-    assert (
-        str(refused.value)
-        == f"{tmp_path / 'none' / file} does not exist; train the recogniser, or name another one by --listener.model"
-    )
+def test_an_absent_recogniser_is_one_sentence(tmp_path, kind, words):
+    with pytest.raises(InputError, match=words):
+        frozen(RecogniserChoice(kind, tmp_path / "none"))
+
+
+def test_a_recogniser_without_a_gradient_is_one_sentence():
+    with pytest.raises(InputError, match="Wav2vec2Recogniser cannot be used frozen"):
+        frozen(RecogniserChoice("wav2vec2", "none"))
 
 
 def test_broken_recognisers_are_one_sentence(tmp_path, models):
     (tmp_path / "whisper.pt").write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match="is no Whisper checkpoint"):
-        open_listener(ListenerChoice("whisper", tmp_path / "whisper.pt"))
+        frozen(RecogniserChoice("whisper", tmp_path / "whisper.pt"))
     with pytest.raises(InputError, match="Whisper knows no language 'qq'"):
-        open_listener(ListenerChoice("whisper", models["whisper"], "qq"))
-    folder = write_commands(tmp_path)
+        frozen(RecogniserChoice("whisper", models["whisper"], "qq"))
+    folder = write_keywords(tmp_path)
     (folder / "config.json").write_text('{"words": ["a"], "window": 128, "hop": 64, "blocks": 2}')
-    with pytest.raises(InputError, match="holds no recogniser of commands that can be read .*; train it again"):
-        open_listener(ListenerChoice("commands", folder))
+    with pytest.raises(InputError, match="holds no keyword network that can be read .*; train it again"):
+        frozen(RecogniserChoice("keyword", folder))
     (folder / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="holds no recogniser of commands that can be read .KeyError."):
-        open_listener(ListenerChoice("commands", folder))
+    with pytest.raises(InputError, match="holds no keyword network that can be read .KeyError."):
+        frozen(RecogniserChoice("keyword", folder))
 
 
 def test_a_hybrid_of_other_features_is_one_sentence(tmp_path, monkeypatch):
     model = write_hybrid(tmp_path, monkeypatch, bins=6)
     with pytest.raises(InputError) as refused:
-        open_listener(ListenerChoice("hybrid", model))
+        frozen(RecogniserChoice("espnet", model))
+    assert str(refused.value) == f"{model} reads features of 6 dimensions, and fbank has 80; train it on fbank"
+
+
+def test_texts_that_cannot_be_asked_about_are_known(all_frozen):
     assert (
-        str(refused.value)
-        == f"{model} reads features of 6 dimensions, and fbank has 80; train it on the features of stage 2"
+        all_frozen["espnet"].check("UP") is None
+        and all_frozen["whisper"].check("up") is None
+        and all_frozen["keyword"].check("up") is None
     )
+    assert all_frozen["espnet"].check("") == all_frozen["whisper"].check("") == "it is empty"
+    assert all_frozen["keyword"].check("right") == "it is none of the recogniser's words (down, left, up)"
 
 
-def test_texts_that_cannot_be_asked_about_are_known(listeners):
-    assert (
-        listeners["hybrid"].check("UP") is None
-        and listeners["whisper"].check("up") is None
-        and listeners["commands"].check("up") is None
-    )
-    assert listeners["hybrid"].check("") == listeners["whisper"].check("") == "it is empty"
-    assert listeners["commands"].check("right") == "it is none of the recogniser's words (down, left, up)"
-
-
-def test_frames_are_those_of_each_utterance(listeners):
-    features, frames = listeners["hybrid"]._features(*batch())
+def test_frames_are_those_of_each_utterance(all_frozen):
+    features, frames = all_frozen["espnet"]._features(*batch())
     assert frames.tolist() == [num_frames(n) for n in LENGTHS] and features.shape == (3, num_frames(8000), 80)
     assert SMALL.hop != 160  # the estimator's frames are others
 
 
-def test_whisper_is_asked_about_words_and_not_about_their_spelling(listeners):
-    whisper = listeners["whisper"]
-    assert whisper.plain("Rubout G, M, 39.") == whisper.plain("RUBOUT G M THREE NINE") != whisper.plain("RUBOUT G M")
+def test_whisper_is_asked_about_words_and_not_about_their_spelling(all_frozen):
+    whisper = all_frozen["whisper"]
+    assert (
+        whisper.normalise("Rubout G, M, 39.")
+        == whisper.normalise("RUBOUT G M THREE NINE")
+        != whisper.normalise("RUBOUT G M")
+    )
     assert torch.equal(whisper.loss(*batch(), ("UP", "LEFT UP", "UP")), whisper.loss(*batch(), ("up", "left up", "up")))
-    assert listeners["hybrid"].plain("UP") == "UP"
+    assert all_frozen["espnet"].normalise("UP") == "UP"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_estimator_is_trained_against_each(models, tmp_path, monkeypatch, kind):
     """By the settings alone."""
-    texts = {"hybrid": TEXTS, "whisper": ("up", "left up"), "commands": ("up", "left")}[kind]
+    texts = {"espnet": TEXTS, "whisper": ("up", "left up"), "keyword": ("up", "left")}[kind]
     write_recordings(tmp_path, texts=texts)
     training = {
         "epochs": 2,
@@ -384,7 +388,7 @@ def test_an_estimator_is_trained_against_each(models, tmp_path, monkeypatch, kin
         "schedule": "constant",
         "warmup": 0.0,
     }
-    settings = {"listener": {"kind": kind, "model": str(models[kind])}, "training": training, "allowance": 1000.0}
+    settings = {"recogniser": {"kind": kind, "model": str(models[kind])}, "training": training, "allowance": 1000.0}
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.chdir(tmp_path)
     before = {
