@@ -61,6 +61,15 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-duration", type=float, metavar="SECONDS", help="no utterance may be longer")
     parser.add_argument("--tokenizer", choices=("multilingual", "english"), help="count tokens as this Whisper does")
     parser.add_argument("--max-tokens", type=int, default=448, help="with --tokenizer: no target may be longer (448)")
+    for what in ("speaker", "sentence"):
+        parser.add_argument(
+            f"--disjoint-{what}s",
+            action="append",
+            default=[],
+            metavar="DIR",
+            help=f"this one must share no {what} (may be repeated)",
+        )
+    parser.add_argument("--need-gb", type=float, metavar="GB", help="free disk space that the next stage needs")
 
 
 def require_valid(folder: Path, options: dict[str, Any], prog: str) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -220,6 +221,22 @@ def test_targets_over_the_decoders_limit(tmp_path):
     assert validate(folder, feats=False, count_tokens=lambda text: 449, max_tokens=449) == []
     assert len(validate(folder, feats=False, count_tokens=lambda text: 450, max_tokens=449)) == 1
     assert validate(folder, feats=False) == []
+
+
+def test_sets_that_must_be_disjoint(tmp_path):
+    a = make(tmp_path / "a", keys=("a-1", "b-1"), text="a-1 Good morning.\nb-1 new\n")
+    b = make(tmp_path / "b", keys=("b-1", "d-1"), text="b-1 old\nd-1 good MORNING\n")
+    said = tool("validate_data_dir", "--no-feats", "--disjoint-speakers", b, "--disjoint-sentences", b, a, code=1)
+    assert re.search(r"shares speakers with .*/b, which must be disjoint: b\n", said)
+    assert re.search(r"shares sentences with .*/b, which must be disjoint: line 1 \(a-1\)\n", said)
+    tool("validate_data_dir", "--no-feats", "--disjoint-speakers", make(tmp_path / "e", keys=("e-1",)), a)
+
+
+def test_disk_for_the_next_stage(tmp_path):
+    folder = make(tmp_path / "d")
+    said = tool("validate_data_dir", "--no-feats", "--need-gb", "1e9", folder, code=1)
+    assert "the next stage needs 1e+09 GB on this disk, and " in said
+    tool("validate_data_dir", "--no-feats", "--need-gb", "0.000001", folder)
 
 
 @pytest.mark.parametrize("name", ["validate_data_dir", "fix_data_dir.sh", "split_data.sh", "combine_data.sh"])
@@ -666,7 +683,7 @@ def test_fix_split_and_combine_agree_on_any_directory(keys, data):
 def test_many_utterances_take_seconds(tmp_path):
     keys = tuple(f"s{s:04}-{i:03}" for s in range(500) for i in range(100))
     folder = make(tmp_path / "d", keys=keys)
-    assert validate(folder, feats=False) == []
+    assert validate(folder, feats=False, disjoint_sentences=[make(tmp_path / "e", keys=("t-1",))]) == []
     transforms.split(folder, 100)
     assert len(list((folder / "split100").iterdir())) == 100
 

@@ -1,6 +1,7 @@
 """The rules of a data directory: Kaldi's, and what our own stages need besides."""
 
 import re
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from sys import intern
 
 from salience.data.layout import PER_RECORDING, PER_SPEAKER, PER_UTTERANCE, other_tables
+from salience.data.leakage import examples, sentence_key, sentences_of, speakers_of
 from salience.data.tables import Fault, character_name, id_fault, ignore, iterate_table
 from salience.data.tables import number as parse_number
 from salience.data.text import is_printable
@@ -79,6 +81,9 @@ def validate(
     max_duration: float | None = None,
     count_tokens: Callable[[str], int] | None = None,
     max_tokens: int = 448,
+    disjoint_speakers: Iterable[Path] = (),
+    disjoint_sentences: Iterable[Path] = (),
+    need_gb: float | None = None,
 ) -> list[str]:
     """Check a data directory.
 
@@ -87,8 +92,10 @@ def validate(
     white space); `speaker_order` whether `utt2spk` must be sorted by speaker too.
     `max_duration` is in seconds.  `count_tokens` gives the length of a
     transcript as the recogniser's decoder reads it, `max_tokens` its limit.
-    Returns one sentence for each fault, with the file and the first offending
-    lines; none when all is well.
+    The directory must share no speaker with `disjoint_speakers` and no
+    sentence with `disjoint_sentences`; its disk must have `need_gb` (10^9
+    bytes) free.  Returns one sentence for each fault, with the file and the
+    first offending lines; none when all is well.
     """
     folder = Path(folder)
     findings = _Findings(printable)
@@ -122,6 +129,16 @@ def validate(
         deque(iterate_table(folder / name, findings.tell), maxlen=0)
     if max_duration is not None:
         _check_durations(folder, duration_of or _measured(folder, findings), max_duration, findings)
+    for other in disjoint_speakers:
+        shared = sorted(speakers & speakers_of(other))
+        if shared:
+            findings.add(path, f"shares speakers with {other}, which must be disjoint", key=examples(shared))
+    for other in disjoint_sentences:
+        _check_new_sentences(folder / "text", other, findings)
+    if need_gb is not None:
+        free = shutil.disk_usage(folder).free / 1e9
+        if free < need_gb:
+            findings.add(folder, f"the next stage needs {need_gb:g} GB on this disk, and {free:.1f} GB are free")
     return findings.sentences()
 
 
@@ -331,3 +348,10 @@ def _check_durations(folder: Path, duration_of: dict[str, float], longest: float
     for key, seconds in duration_of.items():
         if seconds > longest:
             findings.add(path, f"has utterances over {longest:g} s", key=f"{key}, {seconds:g} s")
+
+
+def _check_new_sentences(path: Path, other: Path, findings: _Findings) -> None:
+    known = sentences_of(other)
+    for number, key, value in _lines(path, findings) if path.exists() else ():
+        if sentence_key(value) in known:
+            findings.add(path, f"shares sentences with {other}, which must be disjoint", number, key)
