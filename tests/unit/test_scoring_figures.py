@@ -21,7 +21,9 @@ from salience.files import write_json
 from salience.masking.importance import mixture
 from salience.report import figures, utterance_figures
 from salience.report.figures import FIGURES, Drawing
+from salience.scoring.specification import read_specification
 
+ACCENTS = Path(__file__).resolve().parents[2] / "conf/report_accents.yaml"
 PANELS = [{"label": "dev WER (%)", "value": "eval_dev_wer"}]
 
 
@@ -335,6 +337,32 @@ def test_maps_are_drawn_over_waveform_spectrogram_and_characters(drawing: Drawin
         assert path.read_bytes() == Path("again", path.name).read_bytes()
     with pytest.raises(InputError, match="has no utterance nobody"):
         FIGURES["waveform-maps"](drawing, **MAPS, utterances="nobody")
+
+
+def test_masked_features_are_drawn_beside_their_maps(drawing: Drawing):
+    """As conf/report_accents.yaml names them, of a fold; without a value for a place there is nothing to draw."""
+    keys, lengths = recorded()
+    rng = np.random.default_rng(1)
+    for name in (
+        "dump/german/train/feats",
+        "exp/german/masked/gradcam/train/feats",
+        "exp/german/saliency/gradcam++/train/saliency",
+    ):
+        with ArchiveWriter(Path(name)) as archive:
+            for key, length in zip(keys, lengths):
+                shape = (length // 160, 80) if "feats" in name else (-(-(length // 160) // 8) + 1, 10)
+                archive.write(key, rng.random(shape, dtype=np.float32))
+    write_json(Path("exp/german/saliency/gradcam++/train/saliency.json"), {"frames_per_column": 8, "bins_per_row": 8})
+    Path("data/german").mkdir()
+    Path("data/labelled_test").rename("data/german/train")
+    (entry,) = (f for f in read_specification(ACCENTS).figures if f["kind"] == "masked-features")
+    options = {key: value for key, value in entry.items() if key != "kind"}
+    values = {"exp": "exp/{fold}", "fold": "german", "example": "/german", "masked_set": "train", "pictured": "gradcam"}
+    FIGURES["masked-features"](replace(drawing, values=values), **options)
+    assert not names(drawing)
+    values["pictured_method"] = "gradcam++"
+    FIGURES["masked-features"](replace(drawing, values=values), **options)
+    assert names(drawing) == {"triptych_s0-u.png", "triptych_s1-u.png"}
 
 
 def test_a_map_of_another_length_is_refused(drawing: Drawing):
