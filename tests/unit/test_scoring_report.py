@@ -245,7 +245,7 @@ def test_programs_from_text_to_page(tmp_path: Path):
         heard = {key: value.lower().replace("six", "" if system == "plain" else "six") for key, value in text.items()}
         heard.pop("s00-0")
         if system == "gradcam":
-            # As decode_whisper.py leaves it.
+            # As decode.py leaves it.
             write_table(tmp_path / f"exp/{system}/seed1/ls/truncated", {"s00-1": "", "s01-0": ""})
         write_table(tmp_path / f"exp/{system}/seed1/ls/text", heard)
         score = [

@@ -140,7 +140,7 @@ def _read_openai(path: Path) -> Checkpoint:
 
 
 def _tuned_short(path: Path) -> bool:
-    """Whether finetune_whisper.py made this file with short context, when its checkpoints did not say so yet."""
+    """Whether a fine-tuning of ours made this file with short context, when its checkpoints did not say so yet."""
     try:
         return read_json(path.with_name("step.json"))["config"]["full_context"] is False
     except (InputError, KeyError, TypeError):
