@@ -318,6 +318,7 @@ def lists(tmp_path):
     (top / "utils" / "setup.sh").write_text("#!/bin/bash\npythons=(3.14 3.13) # supported\n")
     (top / "requirements.txt").write_text("one==1  # of\n# no-deps: alone==1 # which asks for what is not there\n")
     (top / "tests" / "fuzz" / "requirements.txt").write_text("two==2\n")
+    (top / "pyproject.toml").write_text('[project]\ndependencies = ["one"]\n[project.optional-dependencies]\n')
     add_wheel(top, "one", "1", needs='three; python_version >= "3.14"')
     add_wheel(top, "two", "2")
     add_wheel(top, "three", "1")
@@ -582,14 +583,8 @@ def suite_calls(suite, *words, code=0, **answers):
 
 
 def test_unit_tests_share_the_processors_by_file_and_recipes_by_recipe(suite):
-    units = (
-        "pytest -c tests/pytest.ini tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8"
-        " --dist loadfile"
-    )
-    others = (
-        "pytest -c tests/pytest.ini tests/recipes tests/cluster --numprocesses 3 --dist loadgroup"
-        " --no-loadscope-reorder"
-    )
+    units = "pytest tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8 --dist loadfile"
+    others = "pytest tests/recipes tests/cluster --numprocesses 3 --dist loadgroup --no-loadscope-reorder"
     assert suite_calls(suite, "-x", "-k", "a b") == [
         "set-up --tests",
         *(f"{command} -x -k a b" for command in (units, others)),
@@ -598,9 +593,7 @@ def test_unit_tests_share_the_processors_by_file_and_recipes_by_recipe(suite):
 
 @pytest.mark.parametrize("word", ["tests/recipes", "tests/unit::test_it"])
 def test_only_what_is_named_runs(word, suite):
-    assert suite_calls(suite, word, "-x", code=3, UNIT="3", RECIPES="3")[1:] == [
-        f"pytest -c tests/pytest.ini {word} -x"
-    ]
+    assert suite_calls(suite, word, "-x", code=3, UNIT="3", RECIPES="3")[1:] == [f"pytest {word} -x"]
 
 
 @pytest.mark.parametrize(
