@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import jiwer
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from salience.data.alignment import word_error_rate
 from salience.data.directories import read_data_dir
 from salience.errors import InputError
 from salience.features.archives import Archive, FeatureSet
@@ -272,4 +272,4 @@ class DevScore:
     def __call__(self, network: nn.Module) -> dict[str, float]:
         hypotheses = dict(self.recogniser.transcribe(self.source, self.batch_size, []))
         pairs = [(self.references[u], hypotheses[u].lower()) for u in self.references]
-        return {"dev_wer": 100 * jiwer.wer([r for r, _ in pairs], [h for _, h in pairs])}
+        return {"dev_wer": word_error_rate([r for r, _ in pairs], [h for _, h in pairs])}

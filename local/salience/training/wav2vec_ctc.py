@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jiwer
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
+from salience.data.alignment import character_error_rate, word_error_rate
 from salience.data.normalisers import normaliser as normaliser_of
 from salience.data.symbols import Symbols, least_frames
 from salience.data.waveforms import Waveforms, pad_signals
@@ -111,7 +111,7 @@ class DevRates:
         said = dict(self.recogniser.transcribe(self.source, self.batch_size, []))
         references = list(self.references.values())
         hypotheses = [said[key] for key in self.references]
-        wer, cer = 100 * jiwer.wer(references, hypotheses), 100 * jiwer.cer(references, hypotheses)
+        wer, cer = word_error_rate(references, hypotheses), character_error_rate(references, hypotheses)
         return {"dev_wer": wer, "dev_cer": cer}
 
 
