@@ -108,6 +108,7 @@ if begin 5 "noise, through the masks and everywhere"; then
 fi
 
 if begin 6 "sweeps of the loss weights; recognisers retrained with noise"; then
+    [ -z "$sweeps$retrained" ] || needs "$recogniser/seed$first_seed/model.pth" "$([ "$rounds" = 1 ] && echo 3 || echo 4)"
     [ -n "$sweeps$retrained" ] || passed "no training is needed without --sweeps and --retrained"
     [ -z "$sweeps" ] || run_sweeps
     [ -z "$retrained" ] || retrain

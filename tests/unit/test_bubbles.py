@@ -300,7 +300,6 @@ def trained(folder, listener, texts, signal_of, weights, leak=0.0):
         data,
         [len(s) for s in signals],
         collate,
-        dev_scorer,
         lambda network: {"dev_choice": 0.0},
         "eval_dev_choice",
         True,

@@ -311,7 +311,7 @@ def test_the_keyword_network_is_that_of_plain_layers(window, frames):
     ("kind", "words"),
     [
         ("espnet", "none/config.yaml does not exist; train that model first"),
-        ("keyword", "none/config.json does not exist"),
+        ("keyword", "none does not exist; train that keyword network first"),
         ("whisper", "none is neither a file nor a folder nor one of Whisper's models"),
     ],
 )

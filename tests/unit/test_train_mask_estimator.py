@@ -238,10 +238,7 @@ def test_another_language_is_another_teacher(recipe, monkeypatch, caplog):
 def test_bad_input_is_one_sentence_and_leaves_the_old_estimator(recipe, monkeypatch):
     before = contents(recipe / "exp/a")
     for options, sentence in (
-        (
-            {"recogniser.model": "none"},
-            "none/model.safetensors does not exist; train the recogniser, or name another one by --recogniser.model",
-        ),
+        ({"recogniser.model": "none"}, "none does not exist; train that keyword network first, or name another one"),
         ({"recogniser.kind": "human"}, "human"),
         ({"sizes.kernel_frequency": 70}, "a kernel over 70 bins does not fit a spectrogram of 65"),
         ({"dev_set": "none"}, "data/none/utt2spk does not exist"),

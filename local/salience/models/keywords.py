@@ -42,6 +42,8 @@ def save_recogniser(model: Recogniser, folder: Path) -> None:
 
 def load_recogniser(folder: Path, device: str = "cpu") -> Recogniser:
     """Read what `save_recogniser` wrote; a configuration that names no kind is of the paper's."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist; train that keyword network first, or name another one")
     config = read_json(folder / "config.json")
     with foreign(folder, "holds no keyword network that can be read", "train it again"):
         cls, config_cls = KINDS[config.pop("kind", "paper")]
