@@ -57,7 +57,7 @@ class EspnetRecogniser(Recogniser):
 
     Args:
         search: Settings of the beam search; best given by --config.
-        lm: Folder of the language model that train_lm.py wrote.
+        lm: Folder of the language model that train_espnet.py --task lm wrote.
     """
 
     features: ClassVar = "fbank"
