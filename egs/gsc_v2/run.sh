@@ -78,7 +78,7 @@ if begin 3 "baselines: recognisers of clean speech"; then
     if [ -n "$published_checkpoint" ]; then
         # shellcheck disable=SC2086
         $cuda_cmd $gpu "$exp/published/log/run.log" local/run_published.sh --checkpoint "$published_checkpoint" \
-            --data "$data" --packed "$dump" --config "$(settings_of generator.yaml)" --device "$device" \
+            --data "$data" --packed "$dump" --settings "$(settings_of generator.yaml)" --device "$device" \
             --recogniser "$models/published/seed0" --out "$exp/published" --check-space "$check_space"
     fi
 fi

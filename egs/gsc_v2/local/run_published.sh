@@ -4,7 +4,7 @@
 checkpoint=  # file of the checkpoint
 data=
 packed=
-config=      # settings of the generators to compare with
+settings=    # settings of the generators to compare with
 recogniser=  # folder for the recogniser
 out=         # folder for the generator, its masks and its score
 device=cpu
@@ -17,5 +17,5 @@ set -euo pipefail
 local/convert_published.py --checkpoint "$checkpoint" --recogniser "$recogniser" --generator "$out/generator"
 estimate_noise_masks.py --kind generator --data "$packed" --models "$out/generator" --out "$out/masks" --sets dev \
     --device "$device" --check-space "$check_space"
-score_generator.py --config "$config" --data "$data" --packed "$packed" --generator "$out/generator" \
+score_generator.py --config "$settings" --data "$data" --packed "$packed" --generator "$out/generator" \
     --recogniser "$recogniser" --out "$out/dev"
