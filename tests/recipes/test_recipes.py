@@ -290,7 +290,8 @@ def test_options_of_the_commands_recipe(projects, tmp_path):
     }
     exp = folder / "exp/mini"
     record = json.loads((exp / "recogniser/bc-resnet-1/importantaug-per-utterance/seed1/step.json").read_text())
-    assert record["config"]["kind"] == "bc-resnet-1" and record["config"]["augmentation"]["per"] == "utterance"
+    assert record["config"]["model"] == "exp/mini/recogniser/bc-resnet-1/baseline/seed1"
+    assert record["config"]["augmentation"]["per"] == "utterance"
     assert {
         "exp/mini/masks/paper/seed1/train/mask.scp",
         "exp/mini/recogniser/bc-resnet-1/baseline/seed1/model.safetensors",
