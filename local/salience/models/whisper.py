@@ -1,6 +1,5 @@
 """openai-whisper's models, trained and decoded on utterances of any length up to 30 s."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -89,15 +88,6 @@ def save_model(model: Whisper, path: Path) -> None:
 def alignment_heads(model: Whisper) -> list[list[int]]:
     """(layer, head) of the decoder's heads that follow the audio; of a model that never had any, the upper half."""
     return model.alignment_heads.cpu().to_dense().nonzero().tolist()
-
-
-def checkpoint_hash(path: Path) -> str:
-    """Identify a checkpoint in the records of what was made with it."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]
 
 
 def tokenizer_of(model: Whisper | Checkpoint, language: str) -> Tokenizer:
