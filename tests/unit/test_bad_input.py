@@ -266,6 +266,26 @@ def test_long_transcripts_are_left_out_where_that_is_asked_for(recipe, monkeypat
     )
 
 
+def test_frozen_parameters_stay_as_they_are(recipe, monkeypatch):
+    options = {"training.learning_rate": 1e-2, "frozen": "decoder|conv1"}
+    run_program(monkeypatch, "finetune", **OPTIONS["finetune"] | options)
+    start, new = (torch.load(path)["model_state_dict"] for path in ("whisper.pt", "new/model.pt"))
+    kept = {name for name in start if torch.equal(start[name], new[name])}
+    assert kept - {"encoder.positional_embedding"} == {name for name in start if re.search("decoder|conv1", name)}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sentence"),
+    [
+        ("(", "--frozen: '(' is not a regular expression: "),
+        ("encoder2", "--frozen 'encoder2' matches none of the model's parameters, which are model."),
+        ("model", "--frozen 'model' matches all of the model's parameters"),
+    ],
+)
+def test_a_pattern_that_freezes_nothing_or_everything(recipe, monkeypatch, pattern, sentence):
+    assert says(monkeypatch, "finetune", frozen=pattern).startswith(sentence)
+
+
 def test_a_special_token_in_a_transcript(recipe, monkeypatch):
     content = Path("data/train/text").read_text()
     Path("data/train/text").write_text(content.replace("s2-a one two\n", "s2-a <|EN|>one\n"))

@@ -1,6 +1,7 @@
 """How recognisers are fine-tuned: what a method prepares, and the default, each utterance as it is and masked."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -152,12 +153,15 @@ class MaskedCopies(MaskedTraining):
         masks: Draw masks anew in each epoch, or take those of stage 5.
         dev_utterances: Use only this many of the dev set, the first; 0 uses all.
         skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
+        frozen: Regular expression; parameters whose names it is found in are not trained, for instance
+            "decoder|conv" of Whisper.
     """
 
     masked: Path | None = field(default=None, compare=False)
     masks: Literal["redrawn", "fixed"] = "redrawn"
     dev_utterances: int = 0
     skip_long_texts: bool = False
+    frozen: str = ""
 
     def _fixed(self, sets: Sets) -> Path | None:
         """The archive of masked features, where they are not drawn anew."""
@@ -180,6 +184,8 @@ class MaskedCopies(MaskedTraining):
     def prepare(self, sets: Sets, model: str, batch_size: int, seed: int, device: str) -> Task:
         recogniser = sets.recogniser
         recogniser.load(model, seed=seed)
+        if self.frozen:
+            freeze(recogniser.network, self.frozen)
         train, dev = sets.sources
         for source in (train, dev):
             recogniser.check(source, training=True)
@@ -223,6 +229,23 @@ class MaskedCopies(MaskedTraining):
         if not targets:
             raise InputError(f"{data}/text: every utterance has too many tokens for the model; give shorter ones")
         return targets
+
+
+def freeze(network: nn.Module, pattern: str) -> None:
+    """Keep the parameters whose names the regular expression is found in as they are; some, but not all, must match."""
+    try:
+        frozen = [weights for name, weights in network.named_parameters() if re.search(pattern, name)]
+    except re.error as error:
+        raise InputError(f"--frozen: {pattern!r} is not a regular expression: {error}") from None
+    if not 0 < len(frozen) < len(list(network.parameters())):
+        names = [name for name, _ in network.named_parameters()]
+        raise InputError(
+            f"--frozen {pattern!r} matches {'all' if frozen else 'none'} of the model's parameters, which are"
+            f" {names[0]} to {names[-1]}; give a pattern that matches some"
+        )
+    for weights in frozen:
+        weights.requires_grad_(False)
+    logger.info("not trained: %d of %d parameter tensors", len(frozen), len(list(network.parameters())))
 
 
 class AugmentedUtterances(Dataset[Example]):
