@@ -9,6 +9,7 @@ from salience import program
 from salience.errors import InputError
 from salience.files import read_yaml
 from salience.scoring.aims import attach_aims
+from salience.scoring.claims import attach_claim, read_claim
 from salience.scoring.results import provenance, read_results, replace, run_fields, write_results
 from salience.scoring.sources import SOURCES, Run
 from salience.scoring.specification import called_by_kind, read_specification
@@ -49,7 +50,10 @@ def collect_results(
         settings: What else a reader needs to know of the run.
     """
     wanted = read_specification(report)
-    run = Run(provenance(corpus, synthetic, recogniser, command), values or {}, only)
+    claim = read_claim(wanted.beside(wanted.claim)) if wanted.claim else None
+    run = Run(
+        provenance(corpus, synthetic, recogniser, command), values or {}, only, pairs=claim.pairs() if claim else ()
+    )
     paper = paper or wanted.beside(wanted.paper)
     if paper is not None and not synthetic:
         run.paper = read_yaml(paper, "correct the paper's figures") or {}
@@ -60,6 +64,8 @@ def collect_results(
     normalisers = [row["normaliser"] for row in run.rows if row["metric"] == wanted.metric]
     judged_by = {"metric": wanted.metric, "normaliser": normalisers[-1] if normalisers else None}
     attach_aims(run.paper.get("aims", []), run.rows, run.comparisons, judged_by["normaliser"])
+    if claim:
+        run.rows += attach_claim(claim, run.comparisons, judged_by, run.common)
     record = {
         **run_fields(run.common),
         "seeds": sorted({seed for row in run.rows if row["metric"] == wanted.metric for seed in row["seeds"]}),

@@ -9,10 +9,12 @@ from typing import Any
 
 from salience.data.tables import read_table
 from salience.errors import InputError
+from salience.scoring.gaps import Gaps
 from salience.scoring.patterns import fill, matches, names, number, only_seeds, split
 from salience.scoring.rates import MEASURES, Scores, comparisons, mean_over, rate_rows, read_scores
 from salience.scoring.results import placed
 from salience.scoring.sources import SOURCES, Run
+from salience.scoring.specification import called
 
 UNLABELLED = "unlabelled"
 """The group of an utterance that the table of groups does not have."""
@@ -105,7 +107,7 @@ class ErrorRates:
             return
         before, fields = len(run.rows), {}
         parts = split(fill(self.scores, run.values), *self.splits)
-        read = [(place, self._read(run, pattern, fields)) for place, pattern in parts]
+        read = [(place, self.read(run, pattern, fields)) for place, pattern in parts]
         read += self._means(read)
         for place, systems_by_set in read:
             for name, systems in systems_by_set.items():
@@ -113,7 +115,7 @@ class ErrorRates:
                 rows = rate_rows(name, systems, run.common, figures) + self._group_rows(run, name, systems)
                 run.rows += [{**row, **fields[row["system"]], **place} for row in rows]
                 if not self.compared or name in self.compared:
-                    pairs = pairs_of(self.pairs, list(systems), self.untrained)
+                    pairs = pairs_of([*self.pairs, *run.pairs], list(systems), self.untrained)
                     run.comparisons += placed(comparisons(name, systems, pairs, run.common), place)
         for name, wanted in self.expected.items():
             there = {row.get(name) for row in run.rows[before:]}
@@ -129,8 +131,9 @@ class ErrorRates:
             known[template] = other
         return known
 
-    def _read(self, run: Run, pattern: str, fields: dict[str, dict[str, str]]) -> SystemsBySet:
+    def read(self, run: Run, pattern: str, fields: dict[str, dict[str, str]] | None = None) -> SystemsBySet:
         """Scores by set and system; what the pattern says of a system goes into `fields`."""
+        fields = {} if fields is None else fields
         naming, keys = self._naming(run), names(self.name)
 
         def name_of(found: Mapping[str, str]) -> str:
@@ -197,6 +200,42 @@ class ErrorRates:
             found = rate_rows(name, grouped, run.common)
             rows += [{**row, "accent": None, group: row["accent"]} for row in found if row["accent"] is not None]
         return rows
+
+
+@SOURCES.register("accent-gaps")
+@dataclass(frozen=True)
+class AccentGaps:
+    """How errors fall on the accents of sets, and how the systems differ in that.
+
+    Args:
+        scores: Pattern of the folders that scoring wrote, with {system}, {set} and {seed}.
+        sets: Sets to read, separated by spaces; all, if empty.
+        gaps: Keyword arguments of `Gaps` by the `set` that their rows have; without any, each set has its own.
+        pairs: What is compared, as `pairs_of` takes it.
+        untrained: Systems that are not compared with others.
+    """
+
+    scores: str
+    sets: str = ""
+    gaps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pairs: Sequence[Sequence[str]] = ()
+    untrained: Sequence[str] = ()
+
+    def collect(self, run: Run) -> None:
+        """Add rows and comparisons of each gap; one that is named here and not in the run is absent."""
+        pattern = fill(self.scores, run.values)
+        if not run.found(self.scores) or pattern is None:
+            return
+        scores = ErrorRates(self.scores, sets=self.sets).read(run, pattern)
+        for name, options in (self.gaps or {one: {"sets": [one]} for one in scores}).items():
+            wanted = called(Gaps, options, f"accent-gaps, {name}")
+            systems = dict.fromkeys(system for of_set in scores.values() for system in of_set)
+            pairs = pairs_of([*self.pairs, *run.pairs], list(systems), self.untrained)
+            rows, compared = wanted.results(name, scores, pairs, run.common)
+            run.rows += rows
+            run.comparisons += compared
+            if self.gaps and not rows:
+                run.absent.append(f"the gap {name}")
 
 
 @SOURCES.register("sweep")

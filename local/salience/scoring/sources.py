@@ -5,7 +5,7 @@ it finds to a `Run`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ class Run:
         values: What stands in the places of patterns.
         only: Systems and seeds that count, such as `plain/1`; all, if empty.
         paper: Figures of the paper; none for synthetic speech.
+        pairs: Systems that are compared in any case.
         facts: What the report looks up that is not a row.
         rows: Rows found.
         comparisons: Comparisons found.
@@ -34,6 +35,7 @@ class Run:
     values: Mapping[str, str] = field(default_factory=dict)
     only: str = ""
     paper: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Sequence[tuple[str, str]] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)
@@ -70,5 +72,6 @@ RATES, OTHERS = "salience.scoring.rate_sources", "salience.scoring.other_sources
 KINDS = "facts classifiers task-classifiers masked-shares noise-proportions frequency-importance generators pretraining"
 SOURCES: Registry[type[Source]] = Registry(
     "kind of score",
-    dict.fromkeys(("error-rates", "sweep"), RATES) | dict.fromkeys((*KINDS.split(), "collection"), OTHERS),
+    dict.fromkeys(("error-rates", "accent-gaps", "sweep"), RATES)
+    | dict.fromkeys((*KINDS.split(), "collection"), OTHERS),
 )

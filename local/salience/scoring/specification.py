@@ -30,6 +30,7 @@ class Specification:
         intro: Markdown file beside `path` whose text comes first.
         metric: Error rate by which systems are compared.
         paper: YAML file beside `path` with the figures of the paper, which stand beside those of real speech.
+        claim: YAML file beside `path` with what is claimed, as `read_claim` reads it.
         scores: What is collected: keyword arguments of a source and its `kind`.
         tables: The main tables, and the sentences among them: keyword arguments, or a name in `shared`.
         details: The same, of what comes after.
@@ -42,6 +43,7 @@ class Specification:
     intro: str | None = None
     metric: str = "wer"
     paper: str | None = None
+    claim: str | None = None
     scores: tuple[dict[str, Any], ...] = ()
     tables: tuple[dict[str, Any], ...] = ()
     details: tuple[dict[str, Any], ...] = ()

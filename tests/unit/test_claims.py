@@ -1,0 +1,194 @@
+"""claim.yaml: whether what was claimed is shown, whichever way the comparisons come out."""
+
+from pathlib import Path
+
+import pytest
+from collect_results import collect_results
+
+from salience.errors import InputError
+from salience.files import write_json
+from salience.scoring.claims import Claim, attach_claim, holm, read_claim
+from salience.scoring.results import read_results
+
+COMMON = {"corpus": "toy", "synthetic": False, "recogniser": "mini", "command": "c", "commit": "a", "date": "d"}
+JUDGED = {"metric": "wer", "normaliser": "n"}
+SETS = ("seen", "unseen")
+TEXT = """
+harm: [plain, zero-shot]
+statements:
+- {says: the map matters, better: gradcam, than: [random-mask, other-mask], sets: [seen, unseen]}
+- {says: masking matters, better: {any: [gradcam, random-mask]}, than: plain, sets: [seen, unseen]}
+- {says: it beats SpecAugment, better: gradcam, than: specaugment, sets: [seen, unseen]}
+"""
+PAIRS = [("gradcam", "random-mask"), ("gradcam", "other-mask"), ("gradcam", "plain"), ("random-mask", "plain")]
+PAIRS += [("gradcam", "specaugment"), ("plain", "zero-shot")]
+
+
+@pytest.fixture
+def claim(tmp_path: Path) -> Claim:
+    (tmp_path / "claim.yaml").write_text(TEXT)
+    return read_claim(tmp_path / "claim.yaml")
+
+
+def comparison(system: str, against: str, name: str, difference: float = -1.0, p: float = 0.0002, **other) -> dict:
+    """A comparison as `scoring.rates.comparisons` makes it; by default better in each of three seeds."""
+    return {
+        "corpus": "toy", "synthetic": False, "set": name, "system": system, "against": against, "recogniser": "mini",
+        **JUDGED,
+        "difference": difference, "low": difference - 0.5, "high": difference + 0.5, "p": p,
+        "differences": [difference - 0.1, difference, difference + 0.1], "n": 100, "resampled": "speaker", **other,
+    }  # fmt: skip
+
+
+def compared(**changed: dict) -> list[dict]:
+    """All comparisons of the claim, each better; `changed` by "system against set"."""
+    items = {f"{a} {b} {name}": comparison(a, b, name) for a, b in PAIRS for name in SETS}
+    for key, fields in changed.items():
+        items[key] |= fields
+    return list(items.values())
+
+
+def verdicts(claim: Claim, items: list[dict]) -> dict[str, bool | None]:
+    return {row["statement"]: row["value"] for row in attach_claim(claim, items, JUDGED, COMMON)}
+
+
+def test_all_holds_if_every_comparison_is_shown(claim: Claim):
+    items = compared()
+    rows = attach_claim(claim, items, JUDGED, COMMON)
+    assert [row["value"] for row in rows] == [True, True, True]
+    assert [row["by"] for row in rows] == [["gradcam"], ["gradcam", "random-mask"], ["gradcam"]]
+    assert all(row["lacking"] == [] and row["n"] == 10 for row in rows)
+    # The pair that training may have harmed is no part of the claim, nor of the correction.
+    assert [item.get("harm") for item in items] == [None] * 10 + [True] * 2
+    assert {item["p_adjusted"] for item in items[:10]} == {0.002} and "p_adjusted" not in items[10]
+    assert items[0]["claim"] == ["the map matters"] and items[0]["shown"] is True
+
+
+def test_the_map_does_not_matter_if_it_fails_once(claim: Claim):
+    worse = {"difference": 0.4, "differences": [0.3, 0.4, 0.5]}
+    found = verdicts(claim, compared(**{"gradcam other-mask unseen": worse}))
+    assert found == {"the map matters": False, "masking matters": True, "it beats SpecAugment": True}
+
+
+def test_one_seed_with_the_other_sign_is_not_shown(claim: Claim):
+    items = compared(**{"gradcam specaugment seen": {"differences": [-1.6, -1.5, 0.1]}})
+    assert verdicts(claim, items)["it beats SpecAugment"] is False
+    # A seed without any difference does not have the sign either.
+    items = compared(**{"gradcam specaugment seen": {"differences": [-1.6, -1.5, 0.0]}})
+    assert verdicts(claim, items)["it beats SpecAugment"] is False
+
+
+def test_a_significant_loss_is_not_shown(claim: Claim):
+    lost = {"difference": 1.0, "differences": [0.9, 1.0, 1.1], "p": 0.0002}
+    assert verdicts(claim, compared(**{"gradcam specaugment seen": lost}))["it beats SpecAugment"] is False
+
+
+def test_the_correction_turns_a_small_p(claim: Claim):
+    # The last of ten to be corrected stays as it is, 0.02; the last two, 0.03, become 0.06.
+    one = compared(**{"gradcam specaugment seen": {"p": 0.02}})
+    two = compared(**{"gradcam specaugment seen": {"p": 0.03}, "gradcam specaugment unseen": {"p": 0.03}})
+    assert verdicts(claim, one)["it beats SpecAugment"] is True
+    assert verdicts(claim, two)["it beats SpecAugment"] is False
+    uncorrected = Claim(claim.statements, correction="none")
+    assert verdicts(uncorrected, two)["it beats SpecAugment"] is True
+
+
+def test_any_system_is_enough_where_any_is_asked_for_but_on_all_sets(claim: Claim):
+    open_ = {"p": 0.6}
+    found = attach_claim(claim, compared(**{"gradcam plain seen": open_}), JUDGED, COMMON)[1]
+    assert (found["value"], found["by"]) == (True, ["random-mask"])
+    # Each of the two beats plain on one set alone.
+    both = compared(**{"gradcam plain seen": open_, "random-mask plain unseen": open_})
+    assert verdicts(claim, both)["masking matters"] is False
+
+
+def test_what_is_lacking_is_not_known_unless_the_rest_decides(claim: Claim):
+    there = [item for item in compared() if (item["against"], item["set"]) != ("other-mask", "unseen")]
+    rows = attach_claim(claim, there, JUDGED, COMMON)
+    assert [row["value"] for row in rows] == [None, True, True]
+    assert rows[0]["lacking"] == [["gradcam", "other-mask", "unseen"]]
+    # What is there fails, so the statement does, whatever is lacking.
+    failed = [item | ({"p": 0.5} if item["against"] == "random-mask" else {}) for item in there]
+    assert verdicts(claim, failed)["the map matters"] is False
+    # Lacking comparisons do not make the others easier: ten are corrected for.
+    assert {item["p_adjusted"] for item in there[:2]} == {0.002}
+    assert verdicts(claim, []) == {"the map matters": None, "masking matters": None, "it beats SpecAugment": None}
+    # Without common seeds there is no sign of each seed.
+    seeds = compared(**{"gradcam specaugment seen": {"differences": []}})
+    assert verdicts(claim, seeds)["it beats SpecAugment"] is None
+
+
+def test_only_comparisons_by_the_judging_metric_on_clean_speech_count(claim: Claim):
+    others = [item | other for item in compared() for other in ({"metric": "cer"}, {"normaliser": "raw"}, {"snr": 5})]
+    assert set(verdicts(claim, others).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [  # multipletests(p, method="holm") of statsmodels 0.15.0
+        ([0.0625], [0.0625]),
+        ([0.0897, 0.0776, 0.0225], [0.1552, 0.1552, 0.0675]),
+        (
+            [0.0002, 0.04, 0.011, 0.011, 0.3, 0.0002, 0.012, 0.9, 0.049, 0.2],
+            [0.002, 0.2, 0.088, 0.088, 0.6, 0.002, 0.088, 0.9, 0.2, 0.6],
+        ),
+    ],
+)
+def test_holm_is_that_of_statsmodels(p: list[float], adjusted: list[float]):
+    assert holm(p) == pytest.approx(adjusted, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "has no list of statements"),
+        ("statements: []", "has no list of statements"),
+        ("statements: [{says: x, better: a, than: b}]", "statements lacks the key 'sets'"),
+        ("statements: [{says: x, better: a, than: b, set: c, sets: c}]", "statements has the unknown key 'set'"),
+        ("statements: [{says: x, better: {all: [a]}, than: b, sets: c}]", "better has {'all': ['a']} where a name"),
+        ("statements: [{says: x, better: a, than: [], sets: c}]", "than has [] where a name"),
+        (TEXT + "alpha: 5", "alpha is 5 and must be between 0 and 1"),
+        (TEXT + "correction: holms", "correction is 'holms' and may be holm or none"),
+        (TEXT.replace("[plain, zero-shot]", "plain"), "harm has 'plain' where two systems are expected"),
+    ],
+)
+def test_what_is_wrong_in_a_claim_is_one_sentence(tmp_path: Path, text: str, message: str):
+    (tmp_path / "claim.yaml").write_text(text)
+    with pytest.raises(InputError) as error:
+        read_claim(tmp_path / "claim.yaml")
+    assert message in str(error.value) and str(error.value).startswith(f"{tmp_path}/claim.yaml")
+
+
+def test_collecting_compares_what_is_claimed(tmp_path: Path):
+    (tmp_path / "claim.yaml").write_text(TEXT)
+    (tmp_path / "report.yaml").write_text(
+        "claim: claim.yaml\nscores: [{kind: error-rates, scores: '$exp/{system}/seed{seed}/{set}'}]\n"
+    )
+    errors = {"zero-shot": 1, "plain": 3, "random-mask": 2, "other-mask": 2, "gradcam": 1}
+    for system, wrong in errors.items():
+        for name in SETS:
+            folder = tmp_path / "exp" / system / "seed1" / name
+            folder.mkdir(parents=True)
+            ids = [f"s{number:02}" for number in range(20)]
+            kind = {"words": [10] * 20, "word_errors": [wrong] * 20}
+            fields = {
+                "ids": ids,
+                "speakers": ids,
+                "accents": None,
+                "missing": [],
+                "normalisers": {"raw": "r", "n": "n"},
+            }
+            write_json(folder / "counts.json", {**fields, "raw": kind, "n": kind})
+    collect_results(
+        tmp_path / "report.yaml", tmp_path / "results.json", "toy", False, "./run.sh", values={"exp": f"{tmp_path}/exp"}
+    )
+    found = read_results(tmp_path / "results.json")
+    rows = [row for row in found["rows"] if row["metric"] == "claim"]
+    assert [(row["statement"], row["value"]) for row in rows] == [
+        ("the map matters", True), ("masking matters", True), ("it beats SpecAugment", None)
+    ]  # fmt: skip
+    assert all(row["normaliser"] == "n" for row in rows)
+    (harm,) = [item for item in found["comparisons"] if item.get("harm") and item["set"] == "seen"]
+    assert (harm["system"], harm["against"], harm["difference"]) == ("plain", "zero-shot", 20.0)
+    claimed = [item for item in found["comparisons"] if "claim" in item]
+    assert {item["normaliser"] for item in claimed} == {"n"} and len(claimed) == 8
