@@ -17,7 +17,7 @@ def check_leakage(
     report: Path,
     dev: str = "",
     allow_shared_speakers: str = "",
-    forbid_shared_sentences: bool = False,
+    forbid_shared_sentences: str = "",
     forbid_shared_recordings: bool = False,
     normaliser: str = "",
 ) -> None:
@@ -35,7 +35,7 @@ def check_leakage(
         report: The report, in Markdown.
         dev: Data directories that models are selected on.
         allow_shared_speakers: Names (without the path) of sets that may share speakers with others.
-        forbid_shared_sentences: Fail on shared sentences, too.
+        forbid_shared_sentences: Names (without the path) of sets; fail if a set of another kind shares sentences, too.
         forbid_shared_recordings: Fail on shared recordings, too.
         normaliser: Name of a text normaliser; sentences that it makes equal are the same.
     """
@@ -52,7 +52,7 @@ def check_leakage(
         kinds,
         allowed,
         forbid_shared_recordings,
-        forbid_shared_sentences,
+        forbid_shared_sentences.split(),
         lambda sentence: sentence_key(normalise(sentence)),
     )
     with whole_file(report) as handle:

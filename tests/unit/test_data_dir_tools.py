@@ -734,8 +734,12 @@ def test_leakage_is_found_named_and_allowed(tmp_path):
     report, _ = leakage(tmp_path, *sets, "--allow-shared-speakers", "test")
     assert "SHARED SPEAKERS, allowed for test" in report and "**Shared speakers were allowed for test**" in report
     assert "no set of" in leakage(tmp_path, *sets, "--allow-shared-speakers", "tset", code=1)[1]
-    _, said = leakage(tmp_path, *sets, "--allow-shared-speakers", "test", "--forbid-shared-sentences", "true", code=1)
+    _, said = leakage(tmp_path, *sets, "--allow-shared-speakers", "test", "--forbid-shared-sentences", "train", code=1)
     assert "share 1 sentences, such as 'good morning'" in said
+    leakage(tmp_path, *sets, "--allow-shared-speakers", "test", "--forbid-shared-sentences", "dev")
+    make(tmp_path / "dev", keys=("d-1",), text="d-1 Good evening\n")
+    report, _ = leakage(tmp_path, "--train", "train", "--test", "dev", "--forbid-shared-sentences", "train")
+    assert "| train and dev | 0 | 0 | 0 | disjoint speakers, disjoint sentences |" in report
 
 
 def test_sets_of_one_kind_may_share_speakers(tmp_path):

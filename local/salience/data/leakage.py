@@ -6,12 +6,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from textwrap import shorten
 
 from salience.data.bidi import isolated
 from salience.data.tables import iterate_table, read_speakers
 
 SHOWN = 10
 """At most this many examples of each kind are named in a report."""
+LENGTH = 80
+"""Characters of a sentence that a report shows."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def report(
     kinds: Mapping[Path, str],
     allowed: Collection[str] = (),
     forbid_recordings: bool = False,
-    forbid_sentences: bool = False,
+    forbid_sentences: Collection[str] = (),
     key_of: Callable[[str], str] = sentence_key,
 ) -> tuple[str, list[str]]:
     """(report in Markdown, what must not be shared and is, the worst first).
@@ -102,7 +105,7 @@ def report(
         kinds: data directory to train, dev or test; sets of one kind may share anything
         allowed: names of sets that may share speakers with others
         forbid_recordings: shared recordings are a fault, too
-        forbid_sentences: shared sentences are a fault, too
+        forbid_sentences: names of sets whose sentences in a set of another kind are a fault, too
         key_of: sentences with the same key are the same
     """
     unknown = {
@@ -145,7 +148,11 @@ def report(
             faults["recordings"].append(
                 f"{both} the recordings {examples(found.recordings)}; keep all clips of each in one of them"
             )
-        if found.sentences and not kind and forbid_sentences:
+        apart = not kind and bool({*forbid_sentences} & {found.first.name, found.second.name})
+        if apart and not found.sentences:
+            verdict += ", disjoint sentences"
+        elif apart:
+            verdict = verdict if found.speakers else "SHARED SENTENCES, an error"
             faults["sentences"].append(
                 f"{both} {len(found.sentences)} sentences, such as {next(iter(found.sentences))!r}; "
                 "remove them from the training set"
@@ -154,7 +161,9 @@ def report(
         share = f" ({said} of {found.spoken} utterances)" if said else ""
         shared = f"{len(found.speakers)} | {len(found.sentences)}{share} | {len(found.recordings)}"
         lines.append(f"| {pair} | {shared} | {verdict} |")
-        sentences = [f"{isolated(repr(sentence))} ({count})" for sentence, count in found.sentences.items()]
+        sentences = [
+            f"{isolated(repr(shorten(sentence, LENGTH)))} ({count})" for sentence, count in found.sentences.items()
+        ]
         for what, names in (("speakers", found.speakers), ("sentences", sentences), ("recordings", found.recordings)):
             if names:
                 details.append(f"- {what} of {pair}: {examples(names)}")
