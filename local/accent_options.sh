@@ -12,6 +12,7 @@ masks=redrawn            # masks are redrawn in each epoch, or fixed as stage 5 
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
 speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds
+bandwidth=               # limit all audio to this many hertz before features, for corpora of which some are copies at 8 kHz: 4000
 finetune_config=         # settings of the training of the recogniser (default: finetune.yaml in the folder of settings)
 
 shared_options+=("$SALIENCE_ROOT/local/accent_options.sh")

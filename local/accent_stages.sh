@@ -9,6 +9,7 @@
 
 check_options "a number" "$whole" standard_train
 check_options "numbers separated by spaces" "$decimals" speed_factors
+check_options "a number of hertz" "($whole)?" bandwidth
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
@@ -57,7 +58,7 @@ extract_features() { # stage 2: log-mel archives of the sets that the systems ne
     split_sets "$sets"
     $train_cmd JOB=1:"$nj" "$dump/log/extract_features.JOB.log" \
         extract_features.py --data "$data" --sets "$sets" --out "$dump" --job JOB --jobs "$nj" \
-        --bins "$bins" --check-space "$check_space"
+        --bins "$bins" ${bandwidth:+--bandwidth "$bandwidth"} --check-space "$check_space"
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 

@@ -29,6 +29,7 @@ def extract_features(
     device: str = "cpu",
     kind: Literal["logmel", "fbank"] = "logmel",
     bins: int = 80,
+    bandwidth: float | None = None,
     check_space: bool = True,
 ) -> None:
     """Write out/SET/feats.JOB.{ark,scp} and utt2num_frames.JOB: real frames only, (frames, bins) each.
@@ -47,9 +48,13 @@ def extract_features(
         device: Where the transform runs: cpu or cuda.
         kind: logmel as Whisper reads it, at most 30 seconds; fbank as Kaldi computes it, without dither.
         bins: Mel bins: 80, or with logmel the 128 that Whisper large-v3 and turbo read.
+        bandwidth: Hertz to which all audio is limited before, so that copies at 8 kHz (4000) and others look alike;
+            the filter is salience.audio.limit_band (default: no filter).
         check_space: Refuse to start where the disk has no room for the features of all jobs.
     """
     chosen = KINDS[kind]
+    if bandwidth is not None and not 100 <= bandwidth <= RATE / 2:
+        raise InputError(f"--bandwidth takes hertz from 100 to {RATE // 2}, not {bandwidth:g}")
     if bins not in chosen.bins:
         raise InputError(f"--kind {kind} has {' or '.join(map(str, chosen.bins))} bins, not {bins}; correct --bins")
     if check_space:
@@ -67,6 +72,7 @@ def extract_features(
             "compress": compress,
             "audio": audio_fingerprint(u.audio for u in utterances),
             **({} if bins == chosen.bins[0] else {"bins": bins}),
+            **({} if bandwidth is None else {"bandwidth": bandwidth}),
         }
         outputs = [prefix.with_name(f"feats.{job}.scp"), frames_file]
         step = Step(prefix.with_name(f"feats.{job}.step.json"), config, inputs=[share], outputs=outputs)
@@ -75,7 +81,7 @@ def extract_features(
         speeds = read_table(share / "utt2speed") if (share / "utt2speed").exists() else {}
         counts = {}
         with step, ArchiveWriter(prefix, compress) as writer:
-            features = extract(utterances, chosen, bins, speeds, device, batch_seconds)
+            features = extract(utterances, chosen, bins, speeds, device, batch_seconds, bandwidth)
             for key, matrix in bar(features, f"features of {name}", len(utterances)):
                 writer.write(key, matrix)
                 counts[key] = str(len(matrix))

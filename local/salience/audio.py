@@ -150,6 +150,21 @@ def change_speed(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
     return soxr.resample(samples, rate * factor, rate)
 
 
+def limit_band(samples: np.ndarray, rate: int, bandwidth: float) -> np.ndarray:
+    """Keep what any recording of this bandwidth (hertz, at most half the rate) has.
+
+    Flat to 85 % of it, 100 dB down from 90 %.  A linear-phase filter (Kaiser's window), its delay taken out.  Copies at
+    8 kHz differ above 90 % of 4 kHz, where the anti-alias filters of those who
+    made them begin; none of that is left.
+    """
+    # Imported here: it takes longer than all else that those need who only read audio.
+    from scipy.signal import firwin, kaiserord, oaconvolve
+
+    taps, beta = kaiserord(100, 0.05 * bandwidth / (rate / 2))
+    kernel = firwin(taps | 1, 0.875 * bandwidth, window=("kaiser", beta), fs=rate)
+    return oaconvolve(samples, kernel.astype(np.float32), mode="same").astype(np.float32)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator["_Plain | _Coded"]:
     """The reader for a file; whatever a decoder says of the bytes is a BadAudio error."""

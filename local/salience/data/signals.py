@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from salience.audio import change_speed, read_audio
+from salience.audio import change_speed, limit_band, read_audio
 from salience.data.records import Utterance
 from salience.errors import InputError
 
@@ -10,8 +10,10 @@ TOLERANCE = 0.1
 """Seconds by which a signal may be shorter or longer than utt2dur says."""
 
 
-def read_utterance(utterance: Utterance, rate: int, speed: float | None = None) -> np.ndarray:
-    """Samples (samples,) float32 at `rate` Hz, played at `speed` if there is one.
+def read_utterance(
+    utterance: Utterance, rate: int, speed: float | None = None, bandwidth: float | None = None
+) -> np.ndarray:
+    """Samples (samples,) float32 at `rate` Hz, played at `speed` and limited to `bandwidth` Hz if there is one.
 
     A signal that differs from the duration of the utterance by more than
     TOLERANCE is an InputError: what was trained on or scored would not be what
@@ -27,4 +29,4 @@ def read_utterance(utterance: Utterance, rate: int, speed: float | None = None) 
             " utt2dur; prepare the data again if the file has changed, fetch it again if it is damaged, or correct"
             " utt2dur"
         )
-    return samples
+    return samples if bandwidth is None else limit_band(samples, rate, bandwidth)

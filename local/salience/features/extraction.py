@@ -43,6 +43,7 @@ def extract(
     speeds: Mapping[str, str],
     device: str = "cpu",
     batch_seconds: float = 60.0,
+    bandwidth: float | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (utterance id, features (frames, bins)), shortest first.
 
@@ -53,11 +54,13 @@ def extract(
         speeds: utterance id to the speed at which it is played, if it is one
         device: where the transform runs
         batch_seconds: seconds of padded audio that are transformed at a time
+        bandwidth: hertz to which all audio is limited first, see salience.audio.limit_band
     """
     for batch in batches(utterances, batch_seconds):
         audios = []
         for utterance in batch:
-            audio = read_utterance(utterance, RATE, float(speeds[utterance.id]) if utterance.id in speeds else None)
+            speed = float(speeds[utterance.id]) if utterance.id in speeds else None
+            audio = read_utterance(utterance, RATE, speed, bandwidth)
             frames, begins = kind.num_frames(len(audio)), f"{utterance.audio}: the utterance {utterance.id} lasts"
             if frames == 0:
                 raise InputError(
