@@ -25,6 +25,8 @@ def main(
         "common_voice",
         "common_voice_catalan",
         "common_voice_persian",
+        "speech_accent_archive",
+        "speechocean762",
         "fsdd",
         "an4",
         "speech_commands",

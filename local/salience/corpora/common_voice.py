@@ -20,7 +20,7 @@ of each in each set, no speaker in two sets, one seed.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from sys import intern
@@ -28,6 +28,7 @@ from sys import intern
 from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import fields_of, read_labels
+from salience.corpora.sets import Sets
 from salience.corpora.splits import split_speakers, spread
 from salience.data.records import Utterance
 from salience.data.tables import number as parse_number
@@ -53,6 +54,9 @@ FIRST_RELEASE = {
     "invalidated": ("cv-invalid",),
 }
 """The tables of later releases, and what holds the same in release 1."""
+
+UNLABELLED = "unlabelled"
+"""The label of clips whose speaker states no accent that has one, or several."""
 
 FIRST_COLUMNS = {"filename": "path", "text": "sentence"}
 """Columns of release 1 that have another name since."""
@@ -356,6 +360,59 @@ def about_split(root: Path, tables: Sequence[str]) -> str:
         f"Common Voice: {root} has no train.tsv, dev.tsv and test.tsv, like a delta segment; "
         f"the clips of {' and '.join(f'{name}.tsv' for name in tables)} were split by speaker"
     )
+
+
+def add_accent_sets(
+    sets: Sets,
+    root: Path,
+    labels: Mapping[str, str],
+    standard: Collection[str],
+    asked: Collection[str],
+    max_clips: int,
+    seed: int,
+) -> None:
+    """Add asr_train, asr_dev, standard and accented, made of the validated clips, no speaker in two of them.
+
+    The speakers of each accent in `standard` and `asked` are split; their
+    train and dev shares are asr_train and asr_dev as far as `asked` names the
+    accent.  `standard` is the test share of those accents, `accented` that of
+    all others, of which most are there as a whole.  UNLABELLED among `asked`
+    adds all who state none of the labels, or several, to asr_train.  Whom the
+    tests hold of the accents in `standard` does not depend on `asked`.
+
+    Args:
+        sets: what they are added to
+        root: an English release
+        labels: what the accent column says, to its label
+        standard: labels
+        asked: labels to train with
+        max_clips: maximum number of clips of a speaker in any set
+        seed: random seed of every choice
+    """
+    if unknown := sorted({*asked, *standard} - {*labels.values(), UNLABELLED}):
+        known = ", ".join(sorted({*labels.values()}))
+        raise InputError(
+            f"no clip of Common Voice can have the accent {unknown[0]!r}; choose from {known}, {UNLABELLED}"
+        )
+    clips_of: dict[str, list[Utterance]] = {}
+    for clip in utterances(root, "validated", labels, sets.excluded, sets.bad):
+        clips_of.setdefault(clip.speaker, []).append(clip)
+    stated = {speaker: {clip.accent for clip in own} - {None} for speaker, own in clips_of.items()}
+    label = {speaker: found.pop() if len(found) == 1 else UNLABELLED for speaker, found in stated.items()}
+    parted = {speaker: accent for speaker, accent in label.items() if accent in {*standard, *asked} - {UNLABELLED}}
+    chosen = split_speakers(parted, {}, seed, dev=0.15, test=0.25)
+    new: dict[str, list[Utterance]] = {name: [] for name in ("asr_train", "asr_dev", "standard", "accented")}
+    for speaker, own in sorted(clips_of.items()):
+        accent = label[speaker]
+        part = chosen.get(speaker, "train" if accent == UNLABELLED else "test")
+        name = f"asr_{part}" if part != "test" else "standard" if accent in standard else "accented"
+        if part != "test" and accent not in asked:
+            sets.excluded["Common Voice clips of accents that the recogniser is not trained with"] += len(own)
+            continue
+        drawn = spread({speaker: own}, max_clips, seed, attrgetter("id"))
+        sets.excluded[f"Common Voice clips of a speaker beyond {max_clips}"] += len(own) - len(drawn)
+        new[name] += [replace(clip, accent=accent) for clip in drawn]
+    sets.found |= new
 
 
 def common_accent(

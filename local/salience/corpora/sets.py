@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from salience.corpora.clips import LEFT_OUT, BadClips
 from salience.corpora.splits import spread
 from salience.data.directories import write_data_dir
+from salience.data.leakage import sentence_key
 from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.files import whole_file
@@ -57,6 +58,16 @@ class Sets:
         kept = [utterance for utterance in self.found.get(name, []) if utterance.text]
         self.excluded[f"clips of {name} without text, for the recogniser"] += len(self.found.get(name, [])) - len(kept)
         return kept
+
+    def keep_sentences_apart(self, learnt: Sequence[str], tested: Collection[str]) -> None:
+        """Drop utterances of `learnt` whose sentence is in a set of `tested`, or in one that follows in `learnt`."""
+        taken = {sentence_key(u.text) for name in tested for u in self.found.get(name, [])}
+        for name in reversed(learnt):
+            own = self.found.get(name, [])
+            self.found[name] = [u for u in own if sentence_key(u.text) not in taken]
+            dropped = len(own) - len(self.found[name])
+            self.excluded[f"utterances of {name} whose sentence is in a test set or a later set"] += dropped
+            taken |= {sentence_key(u.text) for u in own}
 
     def write(self, out: Path, names: Sequence[str], recordings: Mapping[str, str] | None = None) -> None:
         """Write a data directory for each of `names` that has utterances, and preparation.txt.
