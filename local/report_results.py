@@ -7,7 +7,7 @@ from pathlib import Path
 from salience import program
 from salience.errors import InputError
 from salience.files import whole_file
-from salience.report import render
+from salience.report import page, render
 from salience.report.sections import sections
 from salience.report.tables import Table, plain_text
 from salience.scoring.results import read_results
@@ -53,7 +53,7 @@ def report_results(
         lines = _read(examples, "--examples").splitlines() if examples is not None else []
         shown = [line for line in lines if "->" in line][:EXAMPLES]
         with whole_file(html) as handle:
-            handle.write(render.html(parts, wanted.title, intro, pictures, shown))
+            handle.write(page.html(parts, found["rows"], wanted.title, wanted.metric, intro, (), pictures, shown))
         logger.info("the report is %s", html.resolve())
     for part in parts:
         if corpus in (None, part.corpus) and synthetic in (None, part.synthetic):

@@ -63,3 +63,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped, although this machine could run them: a failure here")
         for name, reason in bad:
             terminalreporter.line(f"{name}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, which shows pages without a screen."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's sandbox needs rights that root and containers do not have.
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -54,7 +54,7 @@ def rendered(recipe: str) -> dict[str, str]:
 
 def markdown_of(page: str) -> str:
     """The headings, paragraphs, lists and tables of a page, written as Markdown."""
-    page = re.sub(r"<style>.*?</style>", "", page, flags=re.S)
+    page = re.sub(r"<(style|script)\b.*?</\1>", "", page, flags=re.S)
     page = re.sub(r"\s*<h(\d)[^>]*>", lambda found: f"\n\n{'#' * int(found[1])} ", page)
     page = re.sub(r"<tr>", "\n| ", re.sub(r"</t[dh]>", " | ", page))
     page = re.sub(r"<(?:li|dt)>", "\n- ", re.sub(r"</?(?:p|ul|dl|table|pre)\b[^>]*>", "\n\n", page))

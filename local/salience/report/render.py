@@ -1,19 +1,17 @@
-"""Sections of results as Markdown and as one HTML page."""
+"""Sections of results as Markdown."""
 
-import base64
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from salience.data.bidi import goes_right_to_left
 from salience.report.sections import Section
 from salience.report.tables import Table
 
 
-def _environment(escape: bool) -> Environment:
-    environment = Environment(
+def environment(escape: bool) -> Environment:
+    """The templates, escaping what is put in or not."""
+    made = Environment(
         loader=PackageLoader("salience.report"),
         autoescape=escape,
         trim_blocks=True,
@@ -21,10 +19,10 @@ def _environment(escape: bool) -> Environment:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.tests["table"] = lambda block: isinstance(block, Table)
-    environment.filters["md"] = markdown_text
-    environment.filters["code"] = markdown_code
-    return environment
+    made.tests["table"] = lambda block: isinstance(block, Table)
+    made.filters["md"] = markdown_text
+    made.filters["code"] = markdown_code
+    return made
 
 
 def markdown_text(text: str) -> str:
@@ -43,30 +41,5 @@ def markdown_code(text: str) -> str:
 
 def markdown(sections: Sequence[Section], title: str, intro: str = "") -> str:
     """RESULTS.md.  `intro` is Markdown of our own, put in as it is."""
-    page = _environment(False).get_template("RESULTS.md.j2").render(sections=sections, title=title, intro=intro.strip())
+    page = environment(False).get_template("RESULTS.md.j2").render(sections=sections, title=title, intro=intro.strip())
     return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
-
-
-def html(
-    sections: Sequence[Section],
-    title: str,
-    intro: str = "",
-    figures: Mapping[str, Path] | None = None,
-    examples: Sequence[str] = (),
-) -> str:
-    """One page with everything in it.
-
-    `intro` is plain text, a paragraph a blank line.  `figures` maps captions
-    to PNG files, which are embedded.  `examples` are aligned transcripts, each
-    after its utterance id.
-    """
-    pictures = [
-        (caption, base64.b64encode(Path(path).read_bytes()).decode()) for caption, path in (figures or {}).items()
-    ]
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", intro) if part.strip()]
-    lines = []
-    for example in examples:
-        key, _, aligned = example.partition(" ")
-        lines.append((key, aligned, "rtl" if goes_right_to_left(aligned) else "ltr"))
-    template = _environment(True).get_template("report.html.j2")
-    return template.render(sections=sections, title=title, paragraphs=paragraphs, pictures=pictures, examples=lines)
