@@ -179,6 +179,6 @@ report_results() { # stage 9: report_results <corpus> [<folder of each fold, wit
         --corpus "$1" --synthetic "$mini" "${places[@]}"
     one=$(trained_models "${systems##* }" | head -n 1)
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$1" --synthetic "$mini" \
+        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$1" \
         --examples "exp$example/recogniser/$recogniser/$one/score/${test_sets##* }/alignments_normalised.txt"
 }

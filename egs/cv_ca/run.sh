@@ -178,5 +178,5 @@ if begin 9 "report"; then
         --corpus "Common Voice Catalan" --synthetic "$mini" "${places[@]}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
         --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "Common Voice Catalan" \
-        --synthetic "$mini" ${examples:+--examples "$examples"}
+        ${examples:+--examples "$examples"}
 fi

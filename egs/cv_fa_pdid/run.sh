@@ -49,7 +49,7 @@ else
 fi
 size=$(basename "$model" .pt) # a file is called as its model is
 [ "$mini" = true ] || finetune_config=${finetune_config:-${conf:-conf}/finetune_$([ "$size" = medium ] && echo medium || echo base).yaml}
-case $size in base) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-conf/paper_medium.yaml} ;; esac
+case $size in base) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-conf/paper_medium.yaml} ;; *) paper=${paper:-/dev/null} ;; esac
 corpora="Common Voice fa and PDID, Whisper $size$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
 . accent_stages.sh
 . local/collection_stage.sh
@@ -106,6 +106,6 @@ if begin 9 "report"; then
         report_results "$corpora"
     else # a collection by itself
         report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-            --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "PDID collection" --synthetic "$mini"
+            --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "PDID collection"
     fi
 fi

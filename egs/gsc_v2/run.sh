@@ -154,5 +154,5 @@ if begin 9 "report"; then
     draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
         --corpus "$corpus" --synthetic "$mini" "${places[@]}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$corpus" --synthetic "$mini"
+        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$corpus"
 fi

@@ -38,8 +38,7 @@ from salience.models.published_keyword import read_published
 from salience.models.wav2vec import load_trained
 from salience.models.whisper import load_model, new_model, save_model
 from salience.report.page import html
-from salience.report.sections import Section
-from salience.report.sentences import Findings
+from salience.report.sections import Report, Section
 from salience.report.tables import Table
 from salience.steps import Step, fingerprint
 
@@ -583,12 +582,10 @@ def test_the_report_shows_what_corpora_hold_and_runs_none_of_it(tmp_path):
     (tmp_path / "a.png").write_bytes(b"png")
     hostile = f'{SCRIPT}" onload="alert(1)'
     table = Table(hostile, [hostile], [[hostile]], hostile)
-    said = Findings(hostile, hostile, [(hostile, [hostile])])
     facts = [("command", hostile), (hostile, hostile)]
-    section = Section(hostile, True, facts, [hostile], [table, said], [table])
-    page = html(
-        [section], [], hostile, "wer", f"{hostile}\n\n{hostile}", [hostile], {hostile: tmp_path / "a.png"}, [hostile]
-    )
+    section = Section(hostile, facts, [hostile], table, [table])
+    report = Report(hostile, True, [hostile], table, facts, [hostile], [section])
+    page = html(report, [], "wer", f"{hostile}\n\n{hostile}", {hostile: tmp_path / "a.png"}, [hostile])
     assert page.count("<script") == 3 and '" onload="' not in page  # data, library and our script
     assert page.count("&lt;script&gt;alert(1)") >= 15
 

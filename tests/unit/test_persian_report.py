@@ -10,7 +10,7 @@ from corpora_helpers import TOP
 
 from salience.data.tables import write_table
 from salience.files import read_yaml
-from salience.report.sections import Section, sections
+from salience.report.sections import Section, report
 from salience.report.tables import plain_text
 from salience.scoring.collection_rows import collection_rows
 from salience.scoring.rates import rate_rows, read_scores
@@ -22,7 +22,7 @@ REPORT = PAPER.with_name("report.yaml")
 
 
 def sections_of(rows: list) -> list[Section]:
-    return sections({"rows": rows, "comparisons": [], "runs": []}, read_specification(REPORT))
+    return report({"rows": rows, "comparisons": [], "runs": []}, read_specification(REPORT)).sections
 
 
 def score(monkeypatch, folder, normaliser):
@@ -68,8 +68,9 @@ def test_each_normaliser_has_its_score(tmp_path, monkeypatch):
         ("persian 1", 0.0),
     ]
     section = sections_of(rows)[0]
-    assert [table.title for table in section.main] == [
-        f"WER / CER in %, {name} 1" for name in ("raw", "persian-joined", "persian")
+    assert section.main.title == "WER / CER in %" and "persian 1" in section.main.note
+    assert [table.title for table in section.tables] == [
+        f"95 % intervals, {name} 1" for name in ("raw", "persian-joined", "persian")
     ]
 
 
@@ -124,9 +125,9 @@ def run_with(folder, stages, *options):
         (["--model", "medium"], "conf/finetune_medium.yaml", "conf/paper_medium.yaml", "medium"),
         (["--model", "/mo dels/medium.pt"], "conf/finetune_medium.yaml", "conf/paper_medium.yaml", "medium"),
         (["--model", "./base.pt", "--conf", "mine"], "mine/finetune_base.yaml", "conf/paper.yaml", "base"),
-        (["--model", "small"], "conf/finetune_base.yaml", "", "small"),
+        (["--model", "small"], "conf/finetune_base.yaml", "/dev/null", "small"),
         (["--model", "small", "--paper", "own.yaml", "--finetune-config", "own.yaml"], "own.yaml", "own.yaml", "small"),
-        (["--mini", "true"], "", "", "mini"),
+        (["--mini", "true"], "", "/dev/null", "mini"),
     ],
 )
 def test_a_model_has_its_own_settings_and_figures(tmp_path, options, finetune, paper, name):
@@ -200,8 +201,8 @@ def test_the_collection_joins_the_results(collected):
 
 def test_the_collection_s_tables(collected):
     found = {**collected, "rows": collected["rows"][1:]}
-    (section,) = sections(found, read_specification(REPORT))
-    size, boundaries, shares = section.main
+    (section,) = report(found, read_specification(REPORT)).sections
+    size, boundaries, shares, rejected, recordings = section.tables
     assert ["Lori", "20", "2,220", "0.75", "4.0", "2", "3"] in size.rows and [
         "Tajiki",
         "10",
@@ -211,25 +212,25 @@ def test_the_collection_s_tables(collected):
         "1",
         "1",
     ] in size.rows
-    assert size.rows[-1] == ["all", "30", "12,613", "1.25", "23.1", "3", "–"]
+    assert size.rows[-1] == ["all", "30", "–", "1.25", "–", "3", "–"]
     assert boundaries.rows == [
         ["clips", "0.5", "90.0", "80.0", "84.7", "21.5"],
         ["speech", "0.5", "90.0", "80.0", "84.7", "21.5"],
     ]
     assert ["time of the utterances that is in clips", "71.2"] in shares.rows and shares.rows[-1][1] == "–"
-    assert section.details[0].rows == [["music", "4", "31.5"], ["undecodable", "1", "–"]]
+    assert rejected.rows == [["music", "4", "31.5"], ["undecodable", "1", "–"]]
     assert "nearest start of speech it is 0.04 s (median)" in boundaries.note
-    assert section.details[1].rows[0] == ["radio0", "3,000.0", "1,500.0", "30.0"] and len(section.details[1].rows) == 3
+    assert recordings.rows[0] == ["radio0", "3,000.0", "1,500.0", "30.0"] and len(recordings.rows) == 3
     assert dict(section.facts)["loudness"] == "pyloudnorm 0.1"
-    assert all(plain_text(table) for table in section.main)
+    assert all(plain_text(table) for table in section.tables)
 
 
 def test_of_many_recordings_those_are_shown_that_lose_most():
     many = [{"recording": f"r{n}", "seconds": 9.0, "kept": 1.0, "rejected": 99.0 - n} for n in range(90)]
     rows = collection_rows({**TOLD, "recordings": 90, "by_recording": many}, provenance("c", False, None, "./run.sh"))
-    table = sections_of(rows)[0].details[1]
+    table = sections_of(rows)[0].tables[-1]
     assert [row[0] for row in table.rows] == [f"r{n}" for n in range(20)] and table.note.endswith(
-        "20 of 90 recordings, those that lose most first."
+        "The corpus has 90 recordings; those that lose most come first."
     )
 
 
@@ -237,11 +238,11 @@ def test_a_collection_without_reference_has_its_sizes_alone():
     common = provenance("c", False, None, "./run.sh")
     rows = collection_rows({**TOLD, "reference": None}, common)
     section = sections_of(rows)[0]
-    assert len(section.main) == 1 and section.main[0].headers == [
+    assert section.main is None and section.tables[0].headers == [
         "accent",
         "samples",
         "hours",
         "recordings",
         "speakers",
     ]
-    assert [line[0] for line in section.main[0].rows] == ["Lori", "Tajiki", "all"]
+    assert [line[0] for line in section.tables[0].rows] == ["Lori", "Tajiki", "all"]

@@ -10,6 +10,7 @@ from salience.data.alignment import readable
 from salience.data.bidi import END, FIRST_STRONG, RIGHT_TO_LEFT, isolated, width
 from salience.data.normalisers import normaliser
 from salience.report.page import html
+from salience.report.sections import Report
 from salience.report.tables import Table, plain_text
 
 ZWNJ = "\u200c"
@@ -171,7 +172,9 @@ def test_columns_of_a_table_stay_aligned():
 
 
 def test_page_shows_each_example_in_its_own_direction():
-    page = html([], [], "t", "wer", examples=[f"u-1 {readable('یک دو', 'یک')}", f"u-2 {readable('one', 'two')}", "u-3"])
+    page = html(
+        Report("t"), [], "wer", examples=[f"u-1 {readable('یک دو', 'یک')}", f"u-2 {readable('one', 'two')}", "u-3"]
+    )
     assert (
         '<pre>u-1 <bdi dir="rtl">' in page
         and '\nu-2 <bdi dir="ltr">(one-&gt;two)</bdi>' in page

@@ -15,8 +15,7 @@ COMMON = {"corpus": f"Toy {HOSTILE}", "synthetic": True, "command": "./run.sh", 
 REPORT = """
 title: Toy corpus
 metric: wer
-tables:
-  - {title: Rates, where: {metric: wer, accent: null}, by: system, columns: [system, {title: WER}]}
+main: {title: Rates, where: {metric: wer, accent: null}, by: system, columns: [system, {title: WER}]}
 """
 
 

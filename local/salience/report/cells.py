@@ -67,9 +67,14 @@ def points(value: float) -> str:
     return f"{value:.2f}".replace("-0.00", "0.00")
 
 
+def metric_name(metric: str) -> str:
+    """How a metric is written: abbreviations in capitals."""
+    return metric.upper() if metric in ("wer", "cer") else metric
+
+
 def p_value(p: float) -> str:
     """A p value, no finer than resampling can tell."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def better_seeds(item: Row) -> int:
@@ -89,11 +94,6 @@ def _paper(rows: Sequence[Row], column: Column) -> str:
 
 def _number(value: float | None, column: Column) -> str:
     return NONE if value is None else f"{value:,.{column.digits}f}"
-
-
-@CELLS.register("complement")
-def _complement(rows: Sequence[Row], column: Column) -> str:
-    return rate(100 - rows[0]["value"], column.digits)
 
 
 @CELLS.register("interval")
@@ -142,9 +142,31 @@ def _values(rows: Sequence[Row], column: Column) -> str:
 @CELLS.register("difference")
 def _difference(rows: Sequence[Row], column: Column) -> str:
     """A comparison: points, its interval, and in how many seeds it is better."""
+    seeds = _better(rows, column)
+    return _points(rows, column) if seeds == NONE else f"{_points(rows, column)[:-1]}, {seeds})"
+
+
+@CELLS.register("points")
+def _points(rows: Sequence[Row], column: Column) -> str:
+    """A comparison's difference and its interval."""
     item = rows[0]
-    seeds = f", {better_seeds(item)} of {len(item['differences'])}" if item["differences"] else ""
-    return f"{points(item['difference'])} ({points(item['low'])} to {points(item['high'])}{seeds})"
+    return f"{points(item['difference'])} ({points(item['low'])} to {points(item['high'])})"
+
+
+@CELLS.register("p")
+def _p(rows: Sequence[Row], column: Column) -> str:
+    return p_value(rows[0]["p"])
+
+
+@CELLS.register("better")
+def _better(rows: Sequence[Row], column: Column) -> str:
+    seeds = rows[0]["differences"]
+    return f"{better_seeds(rows[0])} of {len(seeds)}" if seeds else NONE
+
+
+@CELLS.register("differences")
+def _differences(rows: Sequence[Row], column: Column) -> str:
+    return ", ".join(map(points, rows[0]["differences"])) or NONE
 
 
 @CELLS.register("seconds")

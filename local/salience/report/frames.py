@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from salience.registry import Registry
-from salience.report.cells import distinct, points, rate
+from salience.report.cells import distinct, metric_name, rate
 from salience.scoring.specification import Row
 
 
@@ -18,12 +18,19 @@ class Part:
         comparisons: Its comparisons.
         run: What made it.
         metric: Error rate by which systems are compared.
+        planned: Whether nothing has been measured, so that the rows have the paper's figures only.
     """
 
     rows: Sequence[Row]
     comparisons: Sequence[Row]
     run: Row
     metric: str
+    planned: bool = False
+
+    @property
+    def corpus(self) -> str | None:
+        """The corpus that the results are of."""
+        return self.rows[0]["corpus"] if self.rows else None
 
     @property
     def normaliser(self) -> str | None:
@@ -33,7 +40,12 @@ class Part:
     @property
     def names(self) -> dict[str, Any]:
         """What titles, notes and conditions can say in braces; the noisy sets by what their noise is, too."""
-        named = {"metric": self.metric, "METRIC": self.metric.upper(), "normaliser": self.normaliser, "run": self.run}
+        named = {
+            "metric": self.metric,
+            "METRIC": metric_name(self.metric),
+            "normaliser": self.normaliser,
+            "run": self.run,
+        }
         return {**self.run.get("noisy_sets", {}), **named}
 
     def values(self, name: str) -> list[Any]:
@@ -64,7 +76,12 @@ def _rows(part: Part) -> list[Row]:
 
 @FRAMES.register("comparisons")
 def _comparisons(part: Part) -> list[Row]:
-    return list(part.comparisons)
+    """The comparisons, without those of B with A where A was compared with B before."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for item in part.comparisons:
+        pair = sorted((item["system"], item["against"]))
+        found.setdefault((*pair, *(item.get(name) for name in ("set", "snr", "metric", "normaliser"))), item)
+    return list(found.values())
 
 
 @FRAMES.register("with-paper")
@@ -76,16 +93,6 @@ def _with_paper(part: Part) -> list[Row]:
         if row["paper"] is not None:
             found.append({**row, "system": f"{row['system']}, paper", "value": row["paper"], "seeds": ["1 training"]})
     return found
-
-
-@FRAMES.register("with-totals")
-def _with_totals(part: Part) -> list[Row]:
-    """The rows; those of no accent have the sum of the paper's figures of all accents."""
-    sums: dict[str, float] = {}
-    for row in part.rows:
-        if row["accent"] is not None and row["paper"] is not None:
-            sums[row["metric"]] = round(sums.get(row["metric"], 0) + row["paper"], 1)
-    return [{**row, "paper": sums.get(row["metric"])} if row["accent"] is None else row for row in part.rows]
 
 
 @FRAMES.register("seeds")
@@ -110,10 +117,9 @@ def _sizes(part: Part) -> list[Row]:
     for name, value in sizes.items():
         if isinstance(value, (int, float)):
             paper = official.get(name)
-            share = 100 * value / paper if paper and paper != value else None
             recordings = sizes.get(f"{name}_recordings")
             found.append(
-                {"metric": name, "value": value, "paper": paper, "share": share, "sizes": sizes}
+                {"metric": name, "value": value, "paper": paper, "sizes": sizes}
                 | {"recordings": recordings, "paper_recordings": official.get(f"{name}_recordings")}
             )
     return found
@@ -137,7 +143,7 @@ def _aims(part: Part) -> list[Row]:
                 "quantity": aim["name"],
                 "aim": f"{BOUNDS[bound]} {rate(aim[bound])}",
                 "value": measured,
-                "reached": "yes" if reached else f"no, by {points(gap)}",
+                "reached": "yes" if reached else "no",
             }
         )
     return found

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from salience.data.bidi import goes_right_to_left
 from salience.report.render import environment
-from salience.report.sections import Section
+from salience.report.sections import Report
 from salience.scoring.specification import Row
 
 SWITCHES = ("metric", "set", "normaliser", "accent", "gender", "snr")
@@ -27,24 +27,20 @@ METRIC = "@metric"
 
 
 def html(
-    sections: Sequence[Section],
+    report: Report,
     rows: Sequence[Row],
-    title: str,
     metric: str,
     intro: str = "",
-    finding: Sequence[str] = (),
     figures: Mapping[str, Path] | None = None,
     examples: Sequence[str] = (),
 ) -> str:
     """One page with everything in it.
 
     Args:
-        sections: What the tables show.
+        report: What the tables show, and what came out.
         rows: Rows of results.json, which the charts show.
-        title: Title of the report.
         metric: The error rate by which systems are compared.
         intro: Plain text; a blank line ends a paragraph.
-        finding: Sentences that say what came out.
         figures: PNG files by caption.
         examples: Aligned transcripts, each after its utterance id.
     """
@@ -54,8 +50,8 @@ def html(
         "rates": rates_chart().to_dict(),
         "accents": accents_chart().to_dict(),
         "sections": [
-            [_shown(row) for row in rows if (row["corpus"], row["synthetic"]) == (one.corpus, one.synthetic)]
-            for one in sections
+            [_shown(row) for row in rows if (row["corpus"], row["synthetic"]) == (one.corpus, report.synthetic)]
+            for one in report.sections
         ],
     }
     for rows_of_one in data["sections"]:
@@ -65,11 +61,9 @@ def html(
     pictures = [(name, base64.b64encode(path.read_bytes()).decode()) for name, path in (figures or {}).items()]
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", intro) if part.strip()]
     return templates.get_template("report.html.j2").render(
-        sections=sections,
+        report=report,
         charted=[bool(rows_of_one) for rows_of_one in data["sections"]],
-        title=title,
         paragraphs=paragraphs,
-        finding=finding,
         pictures=pictures,
         examples=[_directed(example) for example in examples],
         data=script_data(data),

@@ -1,17 +1,17 @@
-"""Sections of results as Markdown."""
+"""A report as Markdown."""
 
 import re
-from collections.abc import Sequence
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from salience.report.sections import Section
-from salience.report.tables import Table
+from salience.report.sections import Report
+from salience.report.tables import plain_text
 
 
 def environment(escape: bool) -> Environment:
     """The templates, escaping what is put in or not."""
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("salience.report"),
         autoescape=escape,
         trim_blocks=True,
@@ -19,10 +19,9 @@ def environment(escape: bool) -> Environment:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    made.tests["table"] = lambda block: isinstance(block, Table)
-    made.filters["md"] = markdown_text
-    made.filters["code"] = markdown_code
-    return made
+    environment.filters["md"] = markdown_text
+    environment.filters["code"] = markdown_code
+    return environment
 
 
 def markdown_text(text: str) -> str:
@@ -39,7 +38,27 @@ def markdown_code(text: str) -> str:
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
-def markdown(sections: Sequence[Section], title: str, intro: str = "") -> str:
-    """RESULTS.md.  `intro` is Markdown of our own, put in as it is."""
-    page = environment(False).get_template("RESULTS.md.j2").render(sections=sections, title=title, intro=intro.strip())
-    return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
+def markdown(report: Report) -> str:
+    """RESULTS.md: one screen."""
+    known = {"commit": None} | dict(report.repeat)
+    told = [known.get("date"), *(f"{name} {known[name]}" for name in ("seeds", "machine", "hours") if known.get(name))]
+    return _page("RESULTS.md.j2", report=report, known=known, told=", ".join(filter(None, told)))
+
+
+def details(report: Report, intro: str = "") -> str:
+    """RESULTS_details.md: all tables.  `intro` is Markdown of our own, put in as it is."""
+    return _page("RESULTS_details.md.j2", report=report, intro=intro.strip())
+
+
+def terminal(report: Report, corpus: str | None = None) -> str:
+    """The finding and the main table, of one corpus or that which the report shows first, as aligned text."""
+    shown = next(
+        (section.main for section in report.sections if section.main and section.corpus == corpus), report.main
+    )
+    said = ["SYNTHETIC speech"] * report.synthetic + report.finding
+    return "\n\n".join(["\n".join(said), *([plain_text(shown)] if shown else [])])
+
+
+def _page(template: str, **fields: Any) -> str:
+    page = environment(False).get_template(template).render(**fields)
+    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"

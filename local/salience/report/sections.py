@@ -1,76 +1,138 @@
-"""The sections of a report: one for each corpus of results.json, real speech first."""
+"""A report: the finding, one main table, how to repeat it, and a section of details for each corpus of results.json."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from salience.errors import InputError
+from salience.files import read_yaml
 from salience.report.cells import NONE, label
+from salience.report.findings import finding
 from salience.report.frames import Part
-from salience.report.sentences import Findings, findings
 from salience.report.tables import Table, tables
+from salience.scoring.results import new_row
 from salience.scoring.specification import Row, Specification, select
 
 
 @dataclass(frozen=True)
 class Section:
-    """What one corpus, synthetic or real, has to show.
+    """The details of one corpus.
 
     Args:
         corpus: Its name.
-        synthetic: Whether its speech is.
         facts: (name, value) of the run.
         remarks: What a reader must know before the tables, such as missing hypotheses.
-        main: The main tables and sentences.
-        details: All other tables and sentences.
+        main: Its main table.
+        tables: Its other tables.
     """
 
     corpus: str
-    synthetic: bool
     facts: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    main: list[Table | Findings] = field(default_factory=list)
-    details: list[Table | Findings] = field(default_factory=list)
+    main: Table | None = None
+    tables: list[Table] = field(default_factory=list)
 
 
-def sections(results: Mapping[str, Sequence[Row]], wanted: Specification) -> list[Section]:
-    """Make the sections of a report from results.json.
+@dataclass(frozen=True)
+class Report:
+    """What RESULTS.md, its details and the page show.
+
+    Args:
+        title: Title, with the paper.
+        synthetic: Whether all of it was measured on synthetic speech, there being no other.
+        finding: One to three sentences.
+        main: The main table.
+        repeat: (name, value) of the run that the main table is of: command, commit, date, seeds and what else is known.
+        departures: Sentences on how it differs from the paper.
+        sections: Details.
+    """
+
+    title: str
+    synthetic: bool = False
+    finding: list[str] = field(default_factory=list)
+    main: Table | None = None
+    repeat: list[tuple[str, str]] = field(default_factory=list)
+    departures: list[str] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+
+
+def report(results: Mapping[str, Sequence[Row]], wanted: Specification) -> Report:
+    """Make a report from results.json.
+
+    Only rows of real speech count; those of synthetic speech where there are no others.
 
     Args:
         results: Its rows, comparisons and runs.
         wanted: The recipe's report.yaml.
     """
-    keys = dict.fromkeys((row["corpus"], row["synthetic"]) for row in results["rows"])
-    return [_section(results, wanted, *key) for key in sorted(keys, key=lambda key: key[1])]
+    synthetic = all(row["synthetic"] for row in results["rows"]) if results["rows"] else False
+    corpora = dict.fromkeys(row["corpus"] for row in results["rows"] if row["synthetic"] == synthetic)
+    parts = [_part(results, wanted, corpus, synthetic) for corpus in corpora]
+    parts.sort(key=lambda part: part.corpus != wanted.headline)
+    found = [_section(part, wanted) for part in parts]
+    first = next((section for section in found if section.main), None)
+    main, repeat = (first.main, first.facts) if first else (None, found[0].facts if synthetic else [])
+    if not first and not synthetic:
+        main, repeat = _main(_planned(wanted), wanted), [("command", wanted.command)]
+    said = finding(wanted.finding, parts, f"{wanted.path}: finding")
+    return Report(wanted.title, synthetic, said, main, repeat, list(wanted.departures), found)
 
 
-def _section(results: Mapping[str, Sequence[Row]], wanted: Specification, corpus: str, synthetic: bool) -> Section:
+def _main(part: Part, wanted: Specification) -> Table | None:
+    return next(iter(tables(wanted.main, part, f"{wanted.path}: main")), None) if wanted.main else None
+
+
+def _part(results: Mapping[str, Sequence[Row]], wanted: Specification, corpus: str, synthetic: bool) -> Part:
     rows, compared, runs = (
         select(results[name], {"corpus": corpus, "synthetic": synthetic}) for name in ("rows", "comparisons", "runs")
     )
-    part = Part(rows, compared, runs[0] if runs else {}, wanted.metric)
-    absent = [f"Not in this run: {', '.join(run['absent'])}." for run in runs if run.get("absent")]
-    main, details = (_blocks(entries, part, f"{wanted.path}: {name}") for name, entries in wanted.entries().items())
-    return Section(corpus, synthetic, _facts(runs), _remarks(rows) + absent, main, details)
+    return Part(rows, compared, runs[0] if runs else {}, wanted.metric)
 
 
-def _blocks(entries: Sequence[Mapping[str, Any]], part: Part, where: str) -> list[Table | Findings]:
-    blocks: list[Table | Findings] = []
-    for entry in entries:
+def _planned(wanted: Specification) -> Part:
+    """What the paper measured, as rows without a value of ours."""
+    paper = read_yaml(wanted.beside(wanted.paper), f"correct paper in {wanted.path}") if wanted.paper else {}
+    none = dict.fromkeys(("corpus", "synthetic", "command", "commit", "date"))
+    rows = [
+        new_row(none, system=system, set=name, metric=metric, normaliser=kind, paper=value)
+        for system, sets in paper.get("figures", {}).items()
+        for name, metrics in sets.items()
+        for metric, values in metrics.items()
+        for kind, value in (values if isinstance(values, Mapping) else {None: values}).items()
+    ]
+    return Part(rows, [], {}, wanted.metric, planned=True)
+
+
+def _section(part: Part, wanted: Specification) -> Section:
+    found: list[Table] = []
+    for entry in wanted.details:
         if not isinstance(entry, Mapping):
-            raise InputError(f"{where} has the entry {entry!r}, which is neither a table nor sentences; correct it")
-        blocks += (findings if "sentences" in entry else tables)(entry, part, where)
-    return blocks
+            raise InputError(f"{wanted.path}: details has the entry {entry!r}, which is no table; correct it")
+        found += _distinct(tables(entry, part, f"{wanted.path}: details"))
+    absent = part.run.get("absent")
+    remarks = [*_remarks(part.rows), *([f"Not in this run: {', '.join(absent)}."] if absent else [])]
+    return Section(part.corpus or NONE, _facts(part.run), remarks, _main(part, wanted), tables=found)
 
 
-def _facts(runs: Sequence[Row]) -> list[tuple[str, str]]:
-    facts = []
-    for run in runs:
-        facts += [(name, run[name]) for name in ("command", "commit", "date")]
-        facts.append(("seeds", ", ".join(map(str, run["seeds"])) or NONE))
-        facts.append(("versions", ", ".join(f"{name} {version}" for name, version in run["versions"].items())))
-        facts += [(name, str(value)) for name, value in run["settings"].items()]
-    return facts
+def _distinct(found: Sequence[Table]) -> list[Table]:
+    """The tables of one entry, those with the same cells once: the last of them, whose note names the others."""
+    alike: dict[str, list[Table]] = {}
+    for table in found:
+        alike.setdefault(repr((table.headers, table.rows)), []).append(table)
+    kept = []
+    for *others, table in alike.values():
+        same = (f"{other.title}: the same." for other in others)
+        kept.append(replace(table, note=" ".join([*same, table.note])))
+    return kept
+
+
+def _facts(run: Row) -> list[tuple[str, str]]:
+    if not run:
+        return []
+    facts = [(name, run[name]) for name in ("command", "commit", "date")]
+    facts.append(("seeds", ", ".join(map(str, run["seeds"])) or NONE))
+    facts += [(name, label(name, run[name])) for name in ("machine", "hours") if run.get(name)]
+    facts.append(("versions", ", ".join(f"{name} {version}" for name, version in run["versions"].items())))
+    return facts + [(name, str(value)) for name, value in run["settings"].items()]
 
 
 def _remarks(rows: Sequence[Row]) -> list[str]:

@@ -108,7 +108,7 @@ def _table(wanted: TableSpecification, rows: Sequence[Row], part: Part, where: s
         for entry in wanted.columns
         for column, header, chosen in _expanded(_column(entry, wanted.digits, where), rows, part, where)
     ]
-    shown = [(header, cells) for _, header, cells in columns if any(cell != NONE for cell in cells)]
+    shown = [(header, cells) for _, header, cells in columns if part.planned or any(cell != NONE for cell in cells)]
     body = [list(line) for line in zip(*(cells for _, cells in shown), strict=True)]
     notes = (_note(note, rows, len(body), part, where) for note in wanted.notes)
     title = filled(wanted.title, rows[0], part.names) or wanted.title

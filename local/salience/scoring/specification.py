@@ -27,15 +27,19 @@ class Specification:
     Args:
         path: File that it stands in.
         title: Title of the report.
-        intro: Markdown file beside `path` whose text comes first.
+        intro: Markdown file beside `path` whose text comes first in the details.
         metric: Error rate by which systems are compared.
         paper: YAML file beside `path` with the figures of the paper, which stand beside those of real speech.
         claim: YAML file beside `path` with what is claimed, as `read_claim` reads it.
         scores: What is collected: keyword arguments of a source and its `kind`.
-        tables: The main tables, and the sentences among them: keyword arguments, or a name in `shared`.
-        details: The same, of what comes after.
+        headline: The corpus that is shown first; by default the first that has a main table.
+        finding: The sentences that begin the report: keyword arguments of salience.report.findings.Sentence.
+        main: The main table: keyword arguments, or a name in `shared`.
+        departures: Sentences on how it differs from the paper, at most five.
+        command: How to repeat it, where nothing has been measured yet.
+        details: All other tables: keyword arguments, or names in `shared`.
         figures: What is drawn: keyword arguments of a figure and its `kind`.
-        shared: Tables and sentences by name, for `tables` and `details` of other files.
+        shared: Tables by name, for `main` and `details` of other files.
     """
 
     path: Path
@@ -45,14 +49,14 @@ class Specification:
     paper: str | None = None
     claim: str | None = None
     scores: tuple[dict[str, Any], ...] = ()
-    tables: tuple[dict[str, Any], ...] = ()
+    headline: str | None = None
+    finding: tuple[dict[str, Any], ...] = ()
+    main: dict[str, Any] = field(default_factory=dict)
+    departures: tuple[str, ...] = ()
+    command: str = ""
     details: tuple[dict[str, Any], ...] = ()
     figures: tuple[dict[str, Any], ...] = ()
     shared: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def entries(self) -> dict[str, tuple[dict[str, Any], ...]]:
-        """What is shown, by the keys that it stands under."""
-        return {"tables": self.tables, "details": self.details}
 
     def beside(self, name: str | None) -> Path | None:
         """The path of a file that stands beside the specification."""
@@ -63,15 +67,15 @@ def read_specification(path: Path) -> Specification:
     """Read a report.yaml with all that it includes."""
     found = _read(path)
     shared = found.get("shared", {})
-    for name in ("tables", "details"):
-        entries = found.get(name, [])
-        for entry in entries:
-            if isinstance(entry, str) and entry not in shared:
-                raise InputError(
-                    f"{path}: {name} has {entry!r}, which is not in shared; there are: {', '.join(shared)}"
-                )
-        found[name] = tuple(shared[entry] if isinstance(entry, str) else entry for entry in entries)
-    for name in ("scores", "figures"):
+
+    def table(name: str, entry: Any) -> Any:
+        if isinstance(entry, str) and entry not in shared:
+            raise InputError(f"{path}: {name} has {entry!r}, which is not in shared; there are: {', '.join(shared)}")
+        return shared[entry] if isinstance(entry, str) else entry
+
+    found["details"] = tuple(table("details", entry) for entry in found.get("details", ()))
+    found["main"] = table("main", found.get("main", {}))
+    for name in ("scores", "figures", "finding", "departures"):
         found[name] = tuple(found.get(name, ()))
     return called(Specification, {"path": path, **found}, f"{path}")
 
