@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from salience.errors import InputError
 from salience.files import read_yaml
 from salience.report import render
+from salience.report.readme import results_table, with_table
 from salience.report.sections import report
 from salience.scoring.results import read_results
 from salience.scoring.specification import read_specification
@@ -57,6 +59,11 @@ def made_up(text: str, numbers: set[str], texts: list[str]) -> list[str]:
     ]
 
 
+def papers(recipe: Path) -> list[Any]:
+    """The paper's figures, as far as a recipe has them in its settings."""
+    return [read_yaml(path, "") for path in recipe.glob("conf/paper*.yaml")]
+
+
 @pytest.fixture(params=RECIPES, ids=lambda path: path.name)
 def recipe(request: pytest.FixtureRequest) -> Path:
     return request.param
@@ -82,8 +89,7 @@ def test_results_are_one_screen_of_real_speech(recipe: Path):
 
 def test_every_number_is_a_result_or_the_paper_s(recipe: Path):
     wanted = read_specification(recipe / "conf/report.yaml")
-    given = [read_yaml(path, "") for path in recipe.glob("conf/paper*.yaml")]
-    given += [wanted.title, wanted.command, {"interval": 95}, "wav2vec 2.0", "< 0.001"]
+    given = [papers(recipe), wanted.title, wanted.command, {"interval": 95}, "wav2vec 2.0", "< 0.001"]
     numbers, texts = known(read_results(recipe / "results.json"), given)
     results = (recipe / "RESULTS.md").read_text(encoding="utf-8")
     details = (recipe / "RESULTS_details.md").read_text(encoding="utf-8").partition("\n## ")[2]
@@ -97,3 +103,23 @@ def test_a_number_that_was_made_up_is_found(text: str):
     numbers, texts = known(results, {"interval": 95})
     right = "9.5 instead of 6.7 %; 95 % interval 1.42 to 4.3, in 2 of 2 seeds"
     assert made_up(right, numbers, texts) == [] and made_up(text, numbers, texts) != []
+
+
+def test_the_readme_is_short_and_its_table_current():
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 150
+    assert with_table(readme, results_table(TOP / "egs"), TOP / "README.md") == readme
+    for path in re.findall(r"\]\(([^)#]+)\)", readme):
+        assert (TOP / path).is_file(), path
+    for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme):
+        assert (TOP / picture).stat().st_size < 200_000
+    with pytest.raises(InputError, match="lacks the lines"):
+        with_table("# no table", "", TOP / "README.md")
+
+
+def test_every_number_of_the_readme_s_table_is_a_result_or_the_paper_s():
+    lines = results_table(TOP / "egs").splitlines()[2:]
+    assert [line.split("]")[0][3:] for line in lines] == [recipe.name for recipe in RECIPES]
+    for recipe, line in zip(RECIPES, lines, strict=True):
+        numbers, texts = known(read_results(recipe / "results.json"), papers(recipe))
+        assert made_up(line.partition(")")[2], numbers, texts) == []

@@ -64,17 +64,23 @@ def report(results: Mapping[str, Sequence[Row]], wanted: Specification) -> Repor
         results: Its rows, comparisons and runs.
         wanted: The recipe's report.yaml.
     """
-    synthetic = all(row["synthetic"] for row in results["rows"]) if results["rows"] else False
-    corpora = dict.fromkeys(row["corpus"] for row in results["rows"] if row["synthetic"] == synthetic)
-    parts = [_part(results, wanted, corpus, synthetic) for corpus in corpora]
-    parts.sort(key=lambda part: part.corpus != wanted.headline)
+    synthetic, parts = parts_of(results, wanted)
     found = [_section(part, wanted) for part in parts]
     first = next((section for section in found if section.main), None)
     main, repeat = (first.main, first.facts) if first else (None, found[0].facts if synthetic else [])
     if not first and not synthetic:
-        main, repeat = _main(_planned(wanted), wanted), [("command", wanted.command)]
+        main, repeat = _main(planned(wanted), wanted), [("command", wanted.command)]
     said = finding(wanted.finding, parts, f"{wanted.path}: finding")
     return Report(wanted.title, synthetic, said, main, repeat, list(wanted.departures), found)
+
+
+def parts_of(results: Mapping[str, Sequence[Row]], wanted: Specification) -> tuple[bool, list[Part]]:
+    """Whether there is synthetic speech only, and the results of each corpus, the headline's first."""
+    synthetic = all(row["synthetic"] for row in results["rows"]) if results["rows"] else False
+    corpora = dict.fromkeys(row["corpus"] for row in results["rows"] if row["synthetic"] == synthetic)
+    parts = [_part(results, wanted, corpus, synthetic) for corpus in corpora]
+    parts.sort(key=lambda part: part.corpus != wanted.headline)
+    return synthetic, parts
 
 
 def _main(part: Part, wanted: Specification) -> Table | None:
@@ -88,7 +94,7 @@ def _part(results: Mapping[str, Sequence[Row]], wanted: Specification, corpus: s
     return Part(rows, compared, runs[0] if runs else {}, wanted.metric)
 
 
-def _planned(wanted: Specification) -> Part:
+def planned(wanted: Specification) -> Part:
     """What the paper measured, as rows without a value of ours."""
     paper = read_yaml(wanted.beside(wanted.paper), f"correct paper in {wanted.path}") if wanted.paper else {}
     none = dict.fromkeys(("corpus", "synthetic", "command", "commit", "date"))

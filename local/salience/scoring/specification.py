@@ -36,6 +36,7 @@ class Specification:
         finding: The sentences that begin the report: keyword arguments of salience.report.findings.Sentence.
         main: The main table: keyword arguments, or a name in `shared`.
         departures: Sentences on how it differs from the paper, at most five.
+        summary: The line in the README's table: keyword arguments of salience.report.readme.Summary.
         command: How to repeat it, where nothing has been measured yet.
         details: All other tables: keyword arguments, or names in `shared`.
         figures: What is drawn: keyword arguments of a figure and its `kind`.
@@ -53,6 +54,7 @@ class Specification:
     finding: tuple[dict[str, Any], ...] = ()
     main: dict[str, Any] = field(default_factory=dict)
     departures: tuple[str, ...] = ()
+    summary: dict[str, Any] = field(default_factory=dict)
     command: str = ""
     details: tuple[dict[str, Any], ...] = ()
     figures: tuple[dict[str, Any], ...] = ()
