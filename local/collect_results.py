@@ -52,7 +52,11 @@ def collect_results(
     wanted = read_specification(report)
     claim = read_claim(wanted.beside(wanted.claim)) if wanted.claim else None
     run = Run(
-        provenance(corpus, synthetic, recogniser, command), values or {}, only, pairs=claim.pairs() if claim else ()
+        provenance(corpus, synthetic, recogniser, command),
+        values or {},
+        only,
+        pairs=claim.pairs() if claim else (),
+        gaps=wanted.gaps,
     )
     paper = paper or wanted.beside(wanted.paper)
     if paper is not None and not synthetic:

@@ -3,49 +3,19 @@
 from pathlib import Path
 
 import pytest
+from claim_helpers import COMMON, JUDGED, SETS, TEXT, compared
 from collect_results import collect_results
 
 from salience.errors import InputError
-from salience.files import write_json
+from salience.files import read_yaml, write_json
 from salience.scoring.claims import Claim, attach_claim, holm, read_claim
 from salience.scoring.results import read_results
-
-COMMON = {"corpus": "toy", "synthetic": False, "recogniser": "mini", "command": "c", "commit": "a", "date": "d"}
-JUDGED = {"metric": "wer", "normaliser": "n"}
-SETS = ("seen", "unseen")
-TEXT = """
-harm: [plain, zero-shot]
-statements:
-- {says: the map matters, better: gradcam, than: [random-mask, other-mask], sets: [seen, unseen]}
-- {says: masking matters, better: {any: [gradcam, random-mask]}, than: plain, sets: [seen, unseen]}
-- {says: it beats SpecAugment, better: gradcam, than: specaugment, sets: [seen, unseen]}
-"""
-PAIRS = [("gradcam", "random-mask"), ("gradcam", "other-mask"), ("gradcam", "plain"), ("random-mask", "plain")]
-PAIRS += [("gradcam", "specaugment"), ("plain", "zero-shot")]
 
 
 @pytest.fixture
 def claim(tmp_path: Path) -> Claim:
     (tmp_path / "claim.yaml").write_text(TEXT)
     return read_claim(tmp_path / "claim.yaml")
-
-
-def comparison(system: str, against: str, name: str, difference: float = -1.0, p: float = 0.0002, **other) -> dict:
-    """A comparison as `scoring.rates.comparisons` makes it; by default better in each of three seeds."""
-    return {
-        "corpus": "toy", "synthetic": False, "set": name, "system": system, "against": against, "recogniser": "mini",
-        **JUDGED,
-        "difference": difference, "low": difference - 0.5, "high": difference + 0.5, "p": p,
-        "differences": [difference - 0.1, difference, difference + 0.1], "n": 100, "resampled": "speaker", **other,
-    }  # fmt: skip
-
-
-def compared(**changed: dict) -> list[dict]:
-    """All comparisons of the claim, each better; `changed` by "system against set"."""
-    items = {f"{a} {b} {name}": comparison(a, b, name) for a, b in PAIRS for name in SETS}
-    for key, fields in changed.items():
-        items[key] |= fields
-    return list(items.values())
 
 
 def verdicts(claim: Claim, items: list[dict]) -> dict[str, bool | None]:
@@ -148,7 +118,7 @@ def test_holm_is_that_of_statsmodels(p: list[float], adjusted: list[float]):
         ("statements: [{says: x, better: {all: [a]}, than: b, sets: c}]", "better has {'all': ['a']} where a name"),
         ("statements: [{says: x, better: a, than: [], sets: c}]", "than has [] where a name"),
         (TEXT + "alpha: 5", "alpha is 5 and must be between 0 and 1"),
-        (TEXT + "correction: holms", "correction is 'holms' and may be holm or none"),
+        (TEXT + "correction: holms", "correction is 'holms' and may be Holm or none"),
         (TEXT.replace("[plain, zero-shot]", "plain"), "harm has 'plain' where two systems are expected"),
     ],
 )
@@ -192,3 +162,11 @@ def test_collecting_compares_what_is_claimed(tmp_path: Path):
     assert (harm["system"], harm["against"], harm["difference"]) == ("plain", "zero-shot", 20.0)
     claimed = [item for item in found["comparisons"] if "claim" in item]
     assert {item["normaliser"] for item in claimed} == {"n"} and len(claimed) == 8
+
+
+def test_the_claims_of_the_recipes_name_their_systems():
+    paths = sorted(Path(__file__).resolve().parents[2].glob("egs/*/conf/claim.yaml"))
+    assert paths
+    for path in paths:
+        systems = read_yaml(path.parent / "systems.yaml", "")
+        assert {name for pair in read_claim(path).pairs() for name in pair} <= set(systems), path

@@ -158,6 +158,11 @@ def _p(rows: Sequence[Row], column: Column) -> str:
     return p_value(rows[0]["p"])
 
 
+@CELLS.register("p_adjusted")
+def _p_adjusted(rows: Sequence[Row], column: Column) -> str:
+    return p_value(rows[0]["p_adjusted"])
+
+
 @CELLS.register("better")
 def _better(rows: Sequence[Row], column: Column) -> str:
     seeds = rows[0]["differences"]

@@ -122,7 +122,7 @@ def _column(entry: Mapping[str, Any] | str, digits: int, where: str) -> Column:
 
 def _check(column: Column, rows: Sequence[Row], where: str) -> None:
     known = column.show in CELLS or column.show.startswith("run.") or column.columns
-    if not known and all(column.show not in row for row in rows):
+    if rows and not known and all(column.show not in row for row in rows):
         cells = ", ".join(sorted(CELLS))
         raise InputError(f"{where}, columns: {column.show!r} is no field of the rows and none of the cells {cells}")
 

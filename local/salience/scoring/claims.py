@@ -33,7 +33,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-CORRECTIONS: dict[str, Callable[[Sequence[float]], list[float]]] = {"holm": holm, "none": list}
+CORRECTIONS: dict[str, Callable[[Sequence[float]], list[float]]] = {"Holm": holm, "none": list}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Claim:
 
     statements: tuple[Statement, ...]
     alpha: float = 0.05
-    correction: str = "holm"
+    correction: str = "Holm"
     harm: tuple[str, str] = ("", "")
 
     def pairs(self) -> list[tuple[str, str]]:

@@ -147,7 +147,8 @@ class Gaps:
         seeds = [first[system].seeds for system in names]
         normaliser = first[names[0]].normalisers[self._kind(first[names[0]])[0]]
         same = {"set": name, "recogniser": common["recogniser"], "normaliser": normaliser, "resampled": "speaker"}
-        lists = {"accents": list(large), "left_out": [accent for accent in found if accent not in large]}
+        few = [accent for accent in found if accent not in large]
+        lists = {"accents": list(large)} | ({"left_out": few} if few else {})
         rows, compared = [], []
         for metric, quantity, fields in self._quantities(large, names):
             same |= {"metric": metric, "n": quantity.n}

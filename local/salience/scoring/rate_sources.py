@@ -207,35 +207,35 @@ class ErrorRates:
 class AccentGaps:
     """How errors fall on the accents of sets, and how the systems differ in that.
 
+    The run says which accents are compared; if it does not, those of each set are.
+
     Args:
         scores: Pattern of the folders that scoring wrote, with {system}, {set} and {seed}.
         sets: Sets to read, separated by spaces; all, if empty.
-        gaps: Keyword arguments of `Gaps` by the `set` that their rows have; without any, each set has its own.
         pairs: What is compared, as `pairs_of` takes it.
         untrained: Systems that are not compared with others.
     """
 
     scores: str
     sets: str = ""
-    gaps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pairs: Sequence[Sequence[str]] = ()
     untrained: Sequence[str] = ()
 
     def collect(self, run: Run) -> None:
-        """Add rows and comparisons of each gap; one that is named here and not in the run is absent."""
+        """Add rows and comparisons of each gap; one that is asked for and cannot be had is absent."""
         pattern = fill(self.scores, run.values)
         if not run.found(self.scores) or pattern is None:
             return
         scores = ErrorRates(self.scores, sets=self.sets).read(run, pattern)
-        for name, options in (self.gaps or {one: {"sets": [one]} for one in scores}).items():
-            wanted = called(Gaps, options, f"accent-gaps, {name}")
+        for name, options in (run.gaps or {one: {"sets": [one]} for one in scores}).items():
+            wanted = called(Gaps, options, f"gaps, {name}")
             systems = dict.fromkeys(system for of_set in scores.values() for system in of_set)
-            pairs = pairs_of([*self.pairs, *run.pairs], list(systems), self.untrained)
+            pairs = pairs_of(self.pairs, list(systems), self.untrained)
             rows, compared = wanted.results(name, scores, pairs, run.common)
             run.rows += rows
             run.comparisons += compared
-            if self.gaps and not rows:
-                run.absent.append(f"the gap {name}")
+            if run.gaps and not rows:
+                run.absent.append(f"the gap between accents of {name}")
 
 
 @SOURCES.register("sweep")

@@ -25,6 +25,7 @@ class Run:
         only: Systems and seeds that count, such as `plain/1`; all, if empty.
         paper: Figures of the paper; none for synthetic speech.
         pairs: Systems that are compared in any case.
+        gaps: Keyword arguments of `Gaps` by name.
         facts: What the report looks up that is not a row.
         rows: Rows found.
         comparisons: Comparisons found.
@@ -36,6 +37,7 @@ class Run:
     only: str = ""
     paper: Mapping[str, Any] = field(default_factory=dict)
     pairs: Sequence[tuple[str, str]] = ()
+    gaps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)

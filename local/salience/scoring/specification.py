@@ -31,6 +31,7 @@ class Specification:
         metric: Error rate by which systems are compared.
         paper: YAML file beside `path` with the figures of the paper, which stand beside those of real speech.
         claim: YAML file beside `path` with what is claimed, as `read_claim` reads it.
+        gaps: Accents that are compared: keyword arguments of salience.scoring.gaps.Gaps by the `set` of their rows.
         scores: What is collected: keyword arguments of a source and its `kind`.
         headline: The corpus that is shown first; by default the first that has a main table.
         finding: The sentences that begin the report: keyword arguments of salience.report.findings.Sentence.
@@ -49,6 +50,7 @@ class Specification:
     metric: str = "wer"
     paper: str | None = None
     claim: str | None = None
+    gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     scores: tuple[dict[str, Any], ...] = ()
     headline: str | None = None
     finding: tuple[dict[str, Any], ...] = ()

@@ -1,0 +1,127 @@
+"""What the report says of a claim and of gaps: each outcome in words, with no number that is not in results.json."""
+
+import re
+
+import pytest
+from claim_helpers import COMMON, JUDGED, TEXT, compared
+
+from salience.report.claims import claim_sentences, gap_sentences
+from salience.report.frames import Part
+from salience.scoring.claims import attach_claim, read_claim
+from salience.scoring.results import new_row
+
+
+@pytest.fixture
+def said(tmp_path):
+    (tmp_path / "claim.yaml").write_text(TEXT)
+
+    def of(items: list[dict]) -> list[str]:
+        rows = attach_claim(read_claim(tmp_path / "claim.yaml"), items, JUDGED, COMMON)
+        return claim_sentences(Part(rows, items, {}, "wer"))
+
+    return of
+
+
+def test_a_claim_that_holds(said):
+    found = said(compared(**{"gradcam other-mask seen": {"difference": -0.25, "p": 0.012}}))
+    assert found == [
+        "It is shown that the map matters: gradcam is 0.25 to 1.00 points better than random-mask and "
+        "other-mask on seen and unseen (corrected p 0.002 to 0.012, in each of 3 seeds).",
+        "It is shown that masking matters: gradcam is 1.00 points better than plain on seen and unseen and "
+        "random-mask is 1.00 points better than plain on seen and unseen (corrected p = 0.002, in each of 3 "
+        "seeds).",
+        "It is shown that it beats SpecAugment: gradcam is 1.00 points better than specaugment on seen and "
+        "unseen (corrected p = 0.002, in each of 3 seeds).",
+    ]
+
+
+def test_what_fails_is_named_with_its_figures(said):
+    worse = {"difference": 0.4, "differences": [0.3, 0.4, 0.5], "p": 0.03}
+    seed = {"difference": -0.1, "differences": [-0.3, -0.1, 0.1], "p": 0.4}
+    items = compared(**{"gradcam random-mask unseen": worse, "gradcam other-mask seen": seed})
+    assert said(items)[0] == (
+        "It is not shown that the map matters: 2 of 4 comparisons show it, not gradcam against random-mask on "
+        "unseen (0.40 points worse), nor gradcam against other-mask on seen (0.10 points better)."
+    )
+    items = compared(**{"gradcam random-mask unseen": worse, "gradcam random-mask seen": seed})
+    assert said(items)[0] == (
+        "It is not shown that the map matters: 2 of 4 comparisons show it, not gradcam against random-mask on "
+        "seen and unseen (0.10 points better to 0.40 worse)."
+    )
+
+
+def test_what_is_lacking_is_named(said):
+    there = [item for item in compared() if item["against"] != "other-mask"]
+    assert said(there)[0] == (
+        "It cannot be said whether the map matters: there are no scores with the same seeds of gradcam "
+        "against other-mask on seen and unseen."
+    )
+    failed = [item | ({"p": 0.5} if item["against"] == "random-mask" else {}) for item in there]
+    assert said(failed)[0] == (
+        "It is not shown that the map matters: 0 of 2 comparisons show it, not gradcam against random-mask on "
+        "seen and unseen (1.00 points better). Not there: gradcam against other-mask on seen and unseen."
+    )
+    assert said([])[2].startswith("It cannot be said whether it beats SpecAugment:")
+
+
+def test_only_the_systems_that_do_it_are_named_where_one_is_enough(said):
+    sentence = said(compared(**{"gradcam plain seen": {"p": 0.6}}))[1]
+    assert sentence.startswith("It is shown that masking matters: random-mask is 1.00 points better than plain")
+    assert "gradcam" not in sentence
+
+
+def test_training_that_does_harm_is_said(said):
+    lost = {"difference": 3.3, "low": 2.1, "high": 4.4, "differences": [3.3], "p": 0.0002}
+    found = said(compared(**{"plain zero-shot unseen": lost}))
+    assert len(found) == 4 and found[3] == (
+        "Fine-tuning does harm: plain is 3.30 points worse than zero-shot on unseen (p < 0.001); what beats "
+        "plain there may be no better than zero-shot."
+    )
+    assert len(said(compared(**{"plain zero-shot unseen": lost | {"low": -0.1}}))) == 3
+
+
+def test_every_number_is_in_the_results(said):
+    items = compared(
+        **{
+            "gradcam random-mask unseen": {"difference": 0.41, "differences": [0.2, 0.41, 0.62], "p": 0.031},
+            "gradcam plain seen": {"difference": -0.77, "differences": [-0.7, -0.77, -0.84], "p": 0.009},
+            "plain zero-shot seen": {"difference": 2.34, "low": 1.1, "high": 3.6, "p": 0.0021},
+        }
+    )
+    sentences = said(items)
+    known = {"3", "0", "2", "4"}  # seeds and comparisons
+    for item in items:
+        known |= {f"{abs(item['difference']):.2f}", f"{item['p']:.3f}"}
+        known |= {text % item.get("p_adjusted", 0) for text in ("%.3f", "%.2f")}
+    for sentence in sentences:
+        assert set(re.findall(r"\d+(?:\.\d+)?", sentence)) <= known, sentence
+
+
+def gap(metric: str, difference: float, low: float, high: float) -> dict:
+    return {"system": "gradcam", "against": "plain", "set": "seen", "metric": metric} | {
+        "difference": difference, "low": low, "high": high
+    }  # fmt: skip
+
+
+ROWS = [
+    new_row(COMMON, set="seen", system=system, metric=metric, native="us" if metric == "wer_gap" else None)
+    for system in ("plain", "gradcam") for metric in ("wer_mean", "wer_spread", "wer_gap")
+]  # fmt: skip
+
+
+def test_a_lower_mean_with_a_wider_gap_is_said_and_no_more_than_is_shown():
+    mean, wider = gap("wer_mean", -0.8, -1.2, -0.3), gap("wer_gap", 0.5, 0.1, 0.9)
+    spread = gap("wer_spread", 0.6, 0.2, 1.0)
+    assert gap_sentences(Part(ROWS, [mean, spread, wider], {}, "wer")) == [
+        "Better on average over accents, but less even: gradcam against plain on seen (mean 0.80 points lower, "
+        "the spread over accents 0.60 wider); gradcam against plain on seen (mean 0.80 points lower, the gap to "
+        "us 0.50 wider)."
+    ]
+    for unshown in (
+        [mean, wider | {"low": -0.1}],
+        [mean, wider | {"difference": -0.5, "low": -0.9, "high": -0.1}],
+        [mean | {"high": 0.1}, wider],
+        [mean | {"difference": 0.8, "low": 0.3, "high": 1.2}, wider],
+        [mean, wider | {"set": "unseen"}],
+    ):
+        assert gap_sentences(Part(ROWS, unshown, {}, "wer")) == []
