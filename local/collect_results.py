@@ -8,7 +8,6 @@ from typing import Any
 from salience import program
 from salience.errors import InputError
 from salience.files import read_yaml
-from salience.scoring.aims import attach_aims
 from salience.scoring.claims import attach_claim, read_claim
 from salience.scoring.results import provenance, read_results, replace, run_fields, write_results
 from salience.scoring.sources import SOURCES, Run
@@ -67,7 +66,6 @@ def collect_results(
         raise InputError(f"there is nothing to collect: no file matches the scores of {report}; run the scoring stage")
     normalisers = [row["normaliser"] for row in run.rows if row["metric"] == wanted.metric]
     judged_by = {"metric": wanted.metric, "normaliser": normalisers[-1] if normalisers else None}
-    attach_aims(run.paper.get("aims", []), run.rows, run.comparisons, judged_by["normaliser"])
     if claim:
         run.rows += attach_claim(claim, run.comparisons, judged_by, run.common)
     record = {

@@ -136,7 +136,7 @@ fi
 
 if begin 9 "report"; then
     only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
-    places=(--values.models "$models" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
+    places=(--values.exp "$exp" --values.models "$models" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
         --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name")
     for of in $generators; do
         for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done

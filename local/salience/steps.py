@@ -11,12 +11,14 @@ import json
 import logging
 import os
 import platform
+import re
 import resource
 import shlex
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
@@ -264,6 +266,7 @@ class Step:
                 "stage": int(stage) if stage.isdecimal() else None,
                 "commit": commit(),
                 "versions": versions(),
+                "machine": machine(),
                 "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "seconds": round(time.monotonic() - self._started, 2),
                 "peak_memory_mb": round(usage.ru_maxrss / 1024),
@@ -303,6 +306,17 @@ def versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
+
+
+@functools.cache
+def machine() -> str:
+    """This machine's processors and GPUs, as Linux names them."""
+    with suppress(OSError):
+        processors = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        gpus = [path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information")]
+        names = Counter([*processors, *re.findall(r"^Model:\s*(.+)$", "\n".join(gpus), re.M)])
+        return ", ".join(f"{number} x {' '.join(name.split())}" for name, number in names.items())
+    return platform.machine()
 
 
 def _shown(path: Path) -> str:

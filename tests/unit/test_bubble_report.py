@@ -21,7 +21,6 @@ from salience.errors import InputError
 from salience.features.archives import ArchiveWriter
 from salience.program import main
 from salience.randomness import generator
-from salience.report.frames import FRAMES, Part
 from salience.scoring.noise_masks import frequency_importance, importance_rows, peaks, proportion_rows, read_proportions
 from salience.scoring.patterns import matches, split
 from salience.scoring.rates import read_scores
@@ -291,20 +290,6 @@ def test_bands_and_peaks_are_where_the_mask_is_open():
     assert peaks(frequency_importance([low]))[0][0] < 300
 
 
-def test_aims_are_reached_by_what_was_measured():
-    def item(aim: dict, value: float) -> dict:
-        return {"value": value, "low": value - 1, "high": value + 1, "aim": {"place": 0, "name": "x", **aim}}
-
-    rows = [
-        item({"at_most": 11.1}, 11.1),
-        item({"at_most": 11.1}, 11.13),
-        item({"at_least": 90.5}, 88.0),
-        item({"above": 100}, 100.0),
-    ]
-    reached = [row["reached"] for row in FRAMES["aims"](Part(rows, [], {}, "cer"))]
-    assert reached == ["yes", "no", "no", "no"]
-
-
 def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
     everything(tmp_path)
     printed = run(tmp_path, ("collect_results.py", COLLECT), ("draw_figures.py", DRAW), ("report_results.py", REPORT))
@@ -350,7 +335,6 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
         r"^\| recogniser \| clean \| 20 dB \| 10 dB \| 0 dB \| seeds \|",
         r"^\| weight \| CER \| noise \| seeds \|",
         r"^\| below 1,000 Hz \| 12\.5 \|",
-        r"^\| CER in full noise on test \| above 100\.0 \| [\d.]+ \| [\d.]+ to [\d.]+ \| yes \|",
         r"^### CER of a system minus that of another on test in noise of 0 dB, raw 1, in points",
         r"^\| retrain-spared \| baseline \| -[\d.]+ \(-[\d.]+ to -[\d.]+\) \| .*\| 3 of 3 \| < 0.001 \| 36 \|",
         r"Peaks of the mean importance, the highest first: 500 Hz",

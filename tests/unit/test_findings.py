@@ -124,7 +124,7 @@ def test_only_real_speech_counts_where_there_is_any(tmp_path: Path):
     assert not found.synthetic and [section.corpus for section in found.sections] == ["toy"]
     assert found.main.rows == [["a", "18.0"], ["b", "20.0"]]
     page = markdown(found)
-    assert "`./run.sh` at commit abc (2026-01-31, seeds 1, machine 2 cores, hours 1.5)" in page
+    assert "`./run.sh` at commit abc (2026-01-31, seeds 1, on 2 cores, 1.5 hours in all)" in page
     synthetic = {name: [{**item, "synthetic": True} for item in items] for name, items in results().items()}
     assert report(synthetic, wanted(tmp_path)).synthetic
     assert "**SYNTHETIC speech" in markdown(report(synthetic, wanted(tmp_path)))

@@ -163,6 +163,22 @@ def test_facts_are_those_whose_values_the_run_has():
     assert run.facts == {"numbers": {"a": None, "b": 7, "d": 7, "f": -1.5}, "e": 7}
 
 
+def test_hours_and_machines_are_those_of_the_records(tmp_path: Path):
+    for name, seconds, machine in (
+        ("a/1", 1800, "8 x A"),
+        ("a/2", 5400, "2 x B"),
+        ("b/1", 9999, "1 x C"),
+        ("a", 90, None),
+    ):
+        known = {"machine": machine} if machine else {}  # as records of earlier versions have none
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        write_json(tmp_path / name / "step.json", {"seconds": seconds, **known})
+    run = Run(dict(COMMON), {"exp": f"{tmp_path}/{{fold}}", "fold": "a c"})
+    for folders in (["$exp"], ["$other"], [f"{tmp_path}/none"]):
+        SOURCES["steps"](folders=folders).collect(run)
+    assert run.facts == {"hours": 2.02, "machine": "2 x B; 8 x A"}
+
+
 @pytest.mark.parametrize("report", REPORTS, ids=lambda path: path.parts[-3])
 def test_every_recipe_s_report_is_valid(report: Path):
     wanted = read_specification(report)

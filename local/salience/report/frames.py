@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from salience.registry import Registry
-from salience.report.cells import distinct, metric_name, rate
+from salience.report.cells import distinct, metric_name
 from salience.scoring.specification import Row
 
 
@@ -66,8 +66,6 @@ class Part:
 
 FRAMES: Registry[Callable[[Part], list[Row]]] = Registry("source of a table's rows")
 
-BOUNDS = {"at_most": "at most", "at_least": "at least", "above": "above", "below": "below"}
-
 
 @FRAMES.register("rows")
 def _rows(part: Part) -> list[Row]:
@@ -91,7 +89,8 @@ def _with_paper(part: Part) -> list[Row]:
     for row in part.rows:
         found.append(row)
         if row["paper"] is not None:
-            found.append({**row, "system": f"{row['system']}, paper", "value": row["paper"], "seeds": ["1 training"]})
+            theirs = {"system": f"{row['system']}, paper", "value": row["paper"], "seeds": ["1 training"]}
+            found.append({**row, **theirs, "low": None, "high": None})
     return found
 
 
@@ -122,28 +121,4 @@ def _sizes(part: Part) -> list[Row]:
                 {"metric": name, "value": value, "paper": paper, "sizes": sizes}
                 | {"recordings": recordings, "paper_recordings": official.get(f"{name}_recordings")}
             )
-    return found
-
-
-@FRAMES.register("aims")
-def _aims(part: Part) -> list[Row]:
-    """The rows and comparisons with a target, in order: name, target, what was measured, whether it is reached."""
-    found = []
-    for item in sorted(
-        (item for item in (*part.rows, *part.comparisons) if item.get("aim")), key=lambda item: item["aim"]["place"]
-    ):
-        aim = item["aim"]
-        measured = item["difference"] if "difference" in item else item["value"]
-        bound = next(name for name in BOUNDS if name in aim)
-        gap = measured - aim[bound] if bound in ("at_most", "below") else aim[bound] - measured
-        reached = gap <= 0 if bound.startswith("at_") else gap < 0
-        found.append(
-            {
-                **item,
-                "quantity": aim["name"],
-                "aim": f"{BOUNDS[bound]} {rate(aim[bound])}",
-                "value": measured,
-                "reached": "yes" if reached else "no",
-            }
-        )
     return found

@@ -41,8 +41,9 @@ def markdown_code(text: str) -> str:
 def markdown(report: Report) -> str:
     """RESULTS.md: one screen."""
     known = {"commit": None} | dict(report.repeat)
-    told = [known.get("date"), *(f"{name} {known[name]}" for name in ("seeds", "machine", "hours") if known.get(name))]
-    return _page("RESULTS.md.j2", report=report, known=known, told=", ".join(filter(None, told)))
+    texts = {"date": "{}", "seeds": "seeds {}", "machine": "on {}", "hours": "{} hours in all"}
+    told = [text.format(known[name]) for name, text in texts.items() if known.get(name)]
+    return _page("RESULTS.md.j2", report=report, known=known, told=", ".join(told))
 
 
 def details(report: Report, intro: str = "") -> str:

@@ -1,5 +1,6 @@
 """Kinds of scores other than error rates: classifiers, masks, pretraining, a collection, and facts of the run."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,28 @@ def _known(run: Run, facts: Mapping[str, Any]) -> dict[str, Any]:
     texts = {name: run.named(value) for name, value in facts.items() if isinstance(value, str)}
     known = {name: value if name not in texts else texts[name] and number(texts[name]) for name, value in facts.items()}
     return {name: value for name, value in known.items() if name not in texts or texts[name] is not None}
+
+
+@SOURCES.register("steps")
+@dataclass(frozen=True)
+class Steps:
+    """How many hours the steps of the run took together, and on which machines.
+
+    Args:
+        folders: Patterns of folders; the records in and below them count.
+    """
+
+    folders: Sequence[str]
+
+    def collect(self, run: Run) -> None:
+        """Add the facts `hours` and `machine`."""
+        seconds: Counter[str] = Counter()
+        for _, folder in (found for pattern in self.folders for found in run.found(pattern)):
+            for record in map(read_json, sorted(folder.rglob("*step.json"))):
+                seconds[record.get("machine", "")] += record.get("seconds", 0)
+        if seconds:
+            machines = [name for name, _ in seconds.most_common() if name]
+            run.facts |= {"hours": round(seconds.total() / 3600, 2), "machine": "; ".join(machines)}
 
 
 @SOURCES.register("classifiers")

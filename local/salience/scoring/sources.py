@@ -71,9 +71,9 @@ class Source(Protocol):
 
 
 RATES, OTHERS = "salience.scoring.rate_sources", "salience.scoring.other_sources"
-KINDS = "facts classifiers task-classifiers masked-shares noise-proportions frequency-importance generators pretraining"
+KINDS = "facts steps classifiers task-classifiers masked-shares noise-proportions generators pretraining"
 SOURCES: Registry[type[Source]] = Registry(
     "kind of score",
     dict.fromkeys(("error-rates", "accent-gaps", "sweep"), RATES)
-    | dict.fromkeys((*KINDS.split(), "collection"), OTHERS),
+    | dict.fromkeys((*KINDS.split(), "frequency-importance", "collection"), OTHERS),
 )
