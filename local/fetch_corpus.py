@@ -41,6 +41,7 @@ def main(
     parts: str = ",".join(librispeech.DEFAULT_PARTS),
     mini: bool = False,
     pretraining: int = 0,
+    americans: int = 0,
     seed: int = 0,
 ) -> None:
     """Put a corpus in place and write the path of its root to <target>/root.txt.
@@ -56,6 +57,7 @@ def main(
         mini: synthesise a small corpus in the same format instead
         pretraining: LibriSpeech and Common Voice Persian with --mini only, write this many utterances to train the
             mini Whisper on
+        americans: Common Voice with --mini only, this many more speakers of American English
         seed: seed of what is synthesised
     """
     chosen = [name for name, given in (("--root", root), ("--archive", archive), ("--mini", mini)) if given]
@@ -63,6 +65,8 @@ def main(
         raise InputError(f"{' and '.join(chosen)} cannot be used together; choose one")
     if pretraining and not (corpus in ("librispeech", "common_voice_persian") and mini):
         raise InputError("--pretraining needs --corpus librispeech or common_voice_persian, and --mini true")
+    if americans and not (corpus == "common_voice" and mini):
+        raise InputError("--americans needs --corpus common_voice and --mini true")
     if mini and corpus in NO_MINI:
         raise InputError(f"there is no mini {corpus}: it is collected from the mini recordings")
     if not mini and corpus in ONLY_MINI:
@@ -77,6 +81,7 @@ def main(
         "mini": mini,
         "pretraining": pretraining,
         "seed": seed if mini else None,
+        **({"americans": americans} if americans else {}),
     }
     step = Step(target / "step.json", config, [archive] if archive else [], [answer])
     if step.is_done() and Path(answer.read_text(encoding="utf-8").strip()).is_dir():
@@ -88,7 +93,7 @@ def main(
             if pretraining:
                 synthetic.synthesise_pretraining(found, seed, utterances=pretraining)
             else:
-                synthetic.synthesise(found, seed=seed)
+                synthetic.synthesise(found, seed=seed, **({"americans": americans} if americans else {}))
         elif root:
             found = import_module(f"salience.corpora.{corpus}").find_root(root)
             found = an4.with_headers(found, target) if corpus == "an4" else found

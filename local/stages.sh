@@ -134,10 +134,10 @@ needs_set() { # needs_set <set> [<what else helps>]: a set that the given corpor
     [ -e "$data/$1/utt2spk" ] || fail "there is no $PWD/$data/$1: run stage 1, or give the corpora it is made of ($data/preparation.txt says what was left out)${2:+, or $2}"
 }
 
-fetch() { # fetch <corpus>: stage 0 for one corpus, with the root or archive that the user gave
+fetch() { # fetch <corpus> [<option of fetch_corpus.py> ...]: stage 0 for one corpus, with the root or archive that the user gave
     local root=${1}_root archive=${1}_archive
     fetch_corpus.py --corpus "$1" --target "$downloads/$1" --mini "$mini" --seed "$seed" \
-        ${!root:+--root "$(from_caller "${!root}")"} ${!archive:+--archive "$(from_caller "${!archive}")"}
+        ${!root:+--root "$(from_caller "${!root}")"} ${!archive:+--archive "$(from_caller "${!archive}")"} "${@:2}"
 }
 
 is_in() { # is_in <word> <words>

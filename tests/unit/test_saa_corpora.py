@@ -1,20 +1,30 @@
 """The Speech Accent Archive and speechocean762 in every form that they come in, and the sets of egs/cv_en_saa."""
 
+import dataclasses
+import json
 import os
 import shutil
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
+from accent_helpers import write_set
+from corpora_helpers import program, real_data
+from scipy.signal import lfilter
 
 from salience.audio import limit_band, write_audio
-from salience.corpora import speech_accent_archive, speechocean762
+from salience.corpora import common_voice, speech_accent_archive, speechocean762
 from salience.corpora.clips import BadClips
+from salience.corpora.labels import read_labels
 from salience.corpora.sets import Sets
+from salience.corpora.synthetic import speech_accent_archive as mini_archive
+from salience.corpora.synthetic import speechocean762 as mini_speechocean
+from salience.data.leakage import sentence_key
 from salience.errors import InputError
 
-SHARED = Path(__file__).resolve().parents[3] / "shared/data"
 HEADER = "age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?,,,\n"
 PEOPLE = {"arabic": 12, "english": 30, "korean": 5, "swiss german": 3}
 
@@ -95,9 +105,7 @@ def test_who_is_not_in_the_table_is_left_out_and_counted(layouts, tmp_path):
 
 
 def test_the_published_tables_of_speechocean762(tmp_path):
-    tables = SHARED / "speechocean762_tables"
-    if not tables.is_dir():
-        pytest.skip(f"{tables} is not there: the tables of the published corpus")
+    tables = real_data("speechocean762_tables")
     for part in ("train", "test"):
         shutil.copytree(tables / part, tmp_path / part)
     (tmp_path / "WAVE").mkdir()
@@ -124,3 +132,75 @@ def test_the_filter_leaves_nothing_above_the_band_and_all_below():
     assert all(left[hertz] < 2e-5 for hertz in (3610, 3900, 5000)), left
     # Without delay: what comes out lies on what went in.
     assert np.abs(limit_band(tones[1000], 16000, 4000) - tones[1000])[2000:-2000].max() < 1e-3
+
+
+def corpora_told_apart(tmp_path: Path, bandwidth: float | None) -> dict[str, float]:
+    """Two corpora of the same noise, of which one is a copy at 8 kHz; what the control makes of them, in percent."""
+    for name, rate in (("wide", 16000), ("copy", 8000)):
+        audio = {}
+        for number in range(40):
+            random = np.random.default_rng([number, rate])
+            samples = lfilter([1], [1, -0.9], random.normal(0, 0.02, 16000)) * random.uniform(0.3, 1)
+            audio[f"{name}{number // 4:02d}-{number:02d}"] = soxr.resample(samples, 16000, rate)
+        write_set(tmp_path, name, audio, accents=["none"], rate=rate)
+    data, dump = tmp_path / "data", tmp_path / "dump"
+    program("local/extract_features.py").extract_features(data, "wide copy", dump, bandwidth=bandwidth)
+    for name in ("wide", "copy"):
+        shutil.copy(dump / name / "feats.1.scp", dump / name / "feats.scp")
+    program("local/compare_corpora.py").compare_corpora(data, dump, "wide:none copy", tmp_path / "out")
+    return {
+        measure: json.loads((tmp_path / f"out/{measure}-of-utterances.corpora.json").read_text())["accuracy"]
+        for measure in ("spectrum", "statistics")
+    }
+
+
+def test_the_control_finds_a_planted_shortcut_of_bandwidth_and_the_option_removes_it(tmp_path):
+    without = corpora_told_apart(tmp_path / "without", None)
+    limited = corpora_told_apart(tmp_path / "limited", 4000)
+    assert min(without.values()) > 95, without
+    assert max(limited.values()) < 70, limited
+
+
+def test_no_speaker_and_no_sentence_of_a_test_is_in_training_on_real_tables():
+    root = common_voice.find_root(real_data("common_voice_6.1_sample") / "en")
+    labels = read_labels(common_voice.COMMON_ACCENT_TABLE)
+    of = {}
+    for asked in (["us", "canada"], ["us", "canada", "england", "unlabelled"]):
+        sets = Sets(BadClips())
+        common_voice.add_accent_sets(sets, root, labels, ("us", "canada"), asked, 40, 1)
+        # A sentence of a test, planted in the training set.
+        sets.found["asr_train"].append(
+            dataclasses.replace(sets.found["asr_train"][0], text=f"  {sets.found['standard'][0].text.upper()}!")
+        )
+        sets.keep_sentences_apart(("asr_train", "asr_dev"), ("standard", "accented"))
+        assert sum(count for why, count in sets.excluded.items() if "whose sentence is in a test" in why) >= 1
+        for first, second in combinations(("asr_train", "asr_dev", "standard", "accented"), 2):
+            speakers, texts = (
+                [{key(u) for u in sets.found[name]} for name in (first, second)]
+                for key in (lambda u: u.speaker, lambda u: sentence_key(u.text))
+            )
+            assert not speakers[0] & speakers[1], (first, second)
+            assert "asr" not in first or not texts[0] & texts[1], (first, second)
+        of[len(asked)] = {name: {u.id for u in found} for name, found in sets.found.items()}
+    assert len(of[4]["asr_train"]) > len(of[2]["asr_train"])
+    assert of[2]["standard"] == of[4]["standard"] and of[2]["accented"] > of[4]["accented"]
+    with pytest.raises(InputError, match="can have the accent 'texan'; choose from "):
+        common_voice.add_accent_sets(Sets(BadClips()), root, labels, ("us",), ["texan"], 40, 1)
+
+
+def test_the_mini_corpora_are_read_and_reproduced(tmp_path):
+    for name, options in (("folders", {}), ("again", {}), ("table", {"with_table": True})):
+        mini_archive.synthesise(tmp_path / name, seed=3, numbers={"arabic": 2, "english": 1}, **options)
+    read = {name: list(speech_accent_archive.utterances(tmp_path / name)) for name in ("folders", "again", "table")}
+    assert [u.id for u in read["folders"]] == ["arabic001-passage", "arabic002-passage", "english001-passage"]
+    assert [(u.id, u.text) for u in read["table"]] == [(u.id, u.text) for u in read["folders"]]
+    assert {u.gender for u in read["table"]} <= {"m", "f"} and read["folders"][0].gender is None
+    for first, second in zip(read["folders"], read["again"], strict=True):
+        assert first.audio.read_bytes() == second.audio.read_bytes()
+    mini_speechocean.synthesise(tmp_path / "ocean", seed=3)
+    found = list(speechocean762.utterances(tmp_path / "ocean"))
+    judged = speechocean762.scores(tmp_path / "ocean")
+    assert {u.id.partition("-")[2] for u in found} == judged.keys()
+    assert {(u.split, u.accent) for u in found} == {
+        (part, age) for part in ("train", "test") for age in ("adult", "child")
+    }

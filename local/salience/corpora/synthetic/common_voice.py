@@ -64,11 +64,12 @@ def write_release(
     (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
 
 
-def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> None:
+def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4, americans: int = 0) -> None:
     """Write a mini English release at `root` (the folder `en`), in the format of releases since 17.
 
-    Sixteen accents, `speakers` of each, `each` clips of a speaker; and one
-    speaker whose accent is free text, one who states none.
+    Sixteen accents, `speakers` of each, `each` clips of a speaker; one
+    speaker whose accent is free text, one who states none; and `americans`
+    further ones, to train a recogniser with.
     """
     long_names = {label: text for text, label in read_labels(COMMON_ACCENT_TABLE).items() if text != label}
     people = [
@@ -77,6 +78,7 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4) -> N
         for speaker in voices.cast([accent], speakers, seed, "common voice", label)
     ]
     people += zip((MINI_FREE_TEXT, ""), voices.cast(voices.STANDARD, 2, seed, "common voice", "other"), strict=True)
+    people += ((long_names["us"], s) for s in voices.cast(voices.STANDARD, americans, seed, "common voice", "more"))
     texts = digits.digit_strings(digits.TEST, seed, "common voice")
     script = []
     for number, (accent, speaker) in enumerate(people):

@@ -34,7 +34,7 @@ def accents(group: str) -> dict[str, AccentVoice]:
 
 STANDARD = tuple(accents("standard").values())
 EDACC_SEEN, EDACC_UNSEEN = accents("edacc_seen"), accents("edacc_unseen")
-COMMON_ACCENT, FSDD_ACCENTS = accents("common_accent"), accents("fsdd")
+COMMON_ACCENT, FSDD_ACCENTS, ARCHIVE = accents("common_accent"), accents("fsdd"), accents("archive")
 MINI_VARIANTS, PRETRAINING_VARIANTS = (
     {name: gender for gender, names in _TABLES[group].items() for name in names}
     for group in ("mini_variants", "pretraining_variants")
