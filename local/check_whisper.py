@@ -31,7 +31,7 @@ def check_whisper(model: str, language: str = "en", decoding: Path | None = None
     )  # fmt: skip
     if decoding is not None:
         settings = read_yaml(decoding, "correct --decoding") or {}
-        check_context(checkpoint, bool(settings.get("full_context", False)))
+        check_context(checkpoint, settings.get("full_context", False) is not False)
     print(dims.n_mels)
 
 

@@ -12,7 +12,7 @@ from accent_helpers import TINY, noise, talkative
 from torch.nn import functional as F
 from whisper.tokenizer import get_tokenizer
 
-from salience.decoding.whisper import transcribe
+from salience.decoding.whisper import WhisperRecogniser, transcribe
 from salience.errors import InputError
 from salience.files import write_json
 from salience.models.recognisers import Example
@@ -232,6 +232,10 @@ def test_a_checkpoint_knows_whether_it_was_tuned_with_short_context(tmp_path, mo
         "padded/model.pt": False,
         "mini.pt": True,
     }
+    for name, short in found.items():
+        recogniser = WhisperRecogniser(full_context=None)
+        recogniser.load(str(tmp_path / name))
+        assert recogniser.padded is not short, name
     caplog.set_level("WARNING")
     for name, full_context, warned in (
         ("tuned.pt", False, False),

@@ -49,14 +49,15 @@ class WhisperRecogniser(Recogniser):
 
     Args:
         language: Whisper's code of the language.
-        full_context: Pad to 30 s, as the published models were trained, instead of to the utterance or batch.
+        full_context: Pad to 30 s, as the published models were trained, instead of to the utterance or batch; null does
+            it unless the model was fine-tuned on shorter inputs.
         max_tokens: Tokens of a hypothesis at most; 225 are some 150 words of English and 65 of Persian.
     """
 
     renamed: ClassVar[dict[str, str]] = {"longest": "max_tokens"}
 
     language: str = "en"
-    full_context: bool = False
+    full_context: bool | None = False
     max_tokens: int = 225
 
     def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
@@ -64,6 +65,8 @@ class WhisperRecogniser(Recogniser):
         self.model = (
             new_model(MINI, seed) if model == "new-mini" else load_model(str(path if path.is_file() else model))
         )
+        short = getattr(self.model, "short_context", True)
+        self.padded = not short if self.full_context is None else self.full_context
         self.network = WhisperForTraining(self.model.to(device))
         self.tokenizer = tokenizer_of(self.model, self.language)
 
@@ -74,21 +77,21 @@ class WhisperRecogniser(Recogniser):
     def check(self, source: FeatureSet, training: bool = False) -> None:
         check_bins(self.model, source)
         if not training:
-            check_context(self.model, self.full_context)
+            check_context(self.model, self.padded)
 
     def target(self, text: str) -> list[int]:
         return target_tokens(self.tokenizer, text.lower(), self.model.dims.n_text_ctx)
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        return collate(examples, self.tokenizer.eot, self.full_context, 2 * self.model.dims.n_audio_ctx)
+        return collate(examples, self.tokenizer.eot, self.padded, 2 * self.model.dims.n_audio_ctx)
 
     def transcribe(self, source: FeatureSet, batch_size: int, truncated: list[str]) -> Iterator[tuple[str, str]]:
         return transcribe(
-            self.model, source, source.frames, self.language, batch_size, self.full_context, self.max_tokens, truncated
+            self.model, source, source.frames, self.language, batch_size, self.padded, self.max_tokens, truncated
         )
 
     def save(self, folder: Path) -> None:
-        self.model.short_context = not self.full_context
+        self.model.short_context = not self.padded
         save_model(self.model, folder / "model.pt")
 
     @classmethod
