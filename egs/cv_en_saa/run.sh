@@ -53,7 +53,9 @@ takes scored "$scored" "asr_dev|dev_accents|${tests// /|}" "sets of asr_dev dev_
 if begin 0 "corpora"; then
     for corpus in $corpora; do
         own=${corpus}_root archive=${corpus}_archive
-        if [ "$mini" = true ] || [ -n "${!own}${!archive}" ]; then
+        if [ "$mini$corpus" = truecommon_voice ]; then
+            fetch common_voice --americans 10
+        elif [ "$mini" = true ] && [ "$corpus" != librispeech ] || [ -n "${!own}${!archive}" ]; then
             fetch "$corpus"
         else
             echo "no --${corpus//_/-}-root is given: the sets of this corpus are left out"
