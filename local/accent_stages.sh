@@ -73,6 +73,11 @@ train_classifier() { # stage 3: the accent classifier
     grep -h ' on cls_' "$exp/classifier/log/train.log" | sed 's/^[^)]*) //' || true
 }
 
+compare_corpora() { # stage 3: a control: can corpora be told apart by the features of `compared`, sets of native speakers?
+    [ -n "$methods" ] && [[ $compared == *" "* ]] || return 0
+    compare_corpora.py --data "$data" --features "$dump" --sets "$compared" --out "$exp/classifier/corpora" --seed "$seed"
+}
+
 map_saliency() { # stage 4: maps by every method that the systems, or --methods, need
     local method
     if [ -z "$methods" ]; then passed "no maps are needed for --systems '$systems'"; return; fi
@@ -169,7 +174,7 @@ report_results() { # stage 9: report_results <corpus> [<folder of each fold, wit
     # Of what other folds, systems and seeds have left nothing is taken.
     places=(--values.exp "exp$folder" --values.recogniser "$recogniser" --values.fold "${folds:-}" --values.sets "$test_sets"
         --values.masked "$masked" --values.masked_set "$asr_train" --values.trained "$trained" --values.seeds "$seeds"
-        ${methods:+--values.classified cls_test})
+        ${methods:+--values.classified cls_test} ${compared:+--values.compared corpora})
     [ -z "$pictured" ] || places+=(--values.example "$example" --values.pictured "$pictured" --values.pictured_method "$pictured_method")
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$1" --synthetic "$mini" \
         --command "$command" --recogniser "$recogniser-$(basename "$model" .pt)" ${paper:+--paper "$paper"} \

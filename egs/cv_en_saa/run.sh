@@ -76,9 +76,11 @@ fi
 test_sets=$(present "${scored:-$tests}")
 all_sets=$(present "$(needed_sets "dev_accents $test_sets")")
 map_sets=$asr_train
+# Native speakers of each corpus, whom a classifier of corpora should hardly tell apart once the bandwidth is the same.
+compared=$(for set in cls_train:english asr_train:us,canada ls; do ! is_in "${set%:*}" "$all_sets" || echo "$set"; done | xargs)
 
 if begin 2 "log-mel features";                                   then extract_features; fi
-if begin 3 "accent classifiers and their controls";              then train_classifier; fi
+if begin 3 "accent classifiers and their controls";              then train_classifier; compare_corpora; fi
 if begin 4 "saliency maps";                                      then map_saliency; fi
 if begin 5 "masked features";                                    then mask_features; fi
 if begin 6 "recognisers, one for each system and seed";          then finetune; fi
