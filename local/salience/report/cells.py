@@ -100,13 +100,12 @@ def _number(value: float | None, column: Column) -> str:
 def _interval(rows: Sequence[Row], column: Column) -> str:
     """A rate and its 95 % interval, where it has one."""
     row = rows[0]
-    return rate(row["value"], column.digits) + ("" if row.get("low") is None else f" ({_ends(rows, column)})")
+    return _spanned(row["value"], row.get("low"), row.get("high"), column)
 
 
-@CELLS.register("ends")
-def _ends(rows: Sequence[Row], column: Column) -> str:
-    ends = (rows[0].get(end) for end in ("low", "high"))
-    return " to ".join(rate(end, column.digits) for end in ends if end is not None) or NONE
+def _spanned(value: float, low: float | None, high: Any, column: Column, more: str = "") -> str:
+    text = rate(value, column.digits)
+    return text if low is None else f"{text} ({rate(low, column.digits)} to {rate(high, column.digits)}{more})"
 
 
 @CELLS.register("range")
@@ -115,8 +114,7 @@ def _range(rows: Sequence[Row], column: Column) -> str:
     values = rows[0].get("values", [])
     if len(values) < 2:
         return _interval(rows, column)
-    ends = " to ".join(rate(end(values), column.digits) for end in (min, max))
-    return f"{rate(rows[0]['value'], column.digits)} ({ends})"
+    return _spanned(rows[0]["value"], min(values), max(values), column)
 
 
 @CELLS.register("speakers")
@@ -125,13 +123,11 @@ def _speakers(rows: Sequence[Row], column: Column) -> str:
     mean = next((row for row in rows if row["metric"] == "speaker_accuracy"), None)
     if mean is None:
         return NONE
-    of_each = [row["value"] for row in rows if row.get("speaker") is not None]
-    if of_each:
-        mean = {**mean, "lowest": min(of_each), "highest": max(of_each), "speakers": len(of_each)}
-    if mean.get("speakers") is None:
+    each = [row["value"] for row in rows if row.get("speaker") is not None]
+    if not each and mean.get("speakers") is None:
         return _interval([mean], column)
-    lowest, highest = (rate(mean[end], column.digits) for end in ("lowest", "highest"))
-    return f"{rate(mean['value'], column.digits)} ({lowest} to {highest}, {mean['speakers']} speakers)"
+    low, high = (min(each), max(each)) if each else (mean["lowest"], mean["highest"])
+    return _spanned(mean["value"], low, high, column, f", {len(each) or mean['speakers']} speakers")
 
 
 @CELLS.register("values")

@@ -1,8 +1,7 @@
 """The README's table: what each recipe has measured on real speech, in a line."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,9 @@ from salience.report.findings import ALL
 from salience.report.render import markdown_text
 from salience.report.sections import parts_of, planned, report
 from salience.scoring.results import read_results
-from salience.scoring.specification import called, read_specification, select
+from salience.scoring.specification import Row, Specification, called, read_specification, select
 
 BEGIN, END = "<!-- results: written by local/update_readme.py -->", "<!-- end of the results -->"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A recipe's line.
-
-    Args:
-        measured: What is measured, in words.
-        where: The row that has it.
-    """
-
-    measured: str
-    where: Mapping[Any, Any] = field(default_factory=dict)
 
 
 def results_table(recipes: Path) -> str:
@@ -47,19 +33,20 @@ def results_table(recipes: Path) -> str:
 
 def _line(recipe: Path) -> list[str]:
     wanted = read_specification(recipe / "conf/report.yaml")
-    results = read_results(recipe / "results.json")
-    summary = called(Summary, wanted.summary, f"{wanted.path}: summary")
-    parts = [*parts_of(results, wanted)[1], planned(wanted)]
-    found = [row for part in parts for row in select(part.rows, part.resolved(_condition(summary, part.normaliser)))]
+    return called(_cells, wanted.summary, f"{wanted.path}: summary", wanted, read_results(recipe / "results.json"))
+
+
+def _cells(
+    wanted: Specification, results: Mapping[str, Sequence[Row]], measured: str, where: Mapping[Any, Any]
+) -> list[str]:
+    """What is measured, our figure, the paper's, and one sentence without what stands in brackets in RESULTS.md."""
+    found: list[Row] = []
+    for part in (*parts_of(results, wanted)[1], planned(wanted)):
+        found += select(part.rows, part.resolved({**ALL, "normaliser": [part.normaliser, None], **where}))
     figures = (found[0].get(name) if found else None for name in ("value", "paper"))
-    # One sentence, without what stands in brackets: RESULTS.md has the intervals and the seeds.
     said = re.split(r"(?<=\.) (?=[A-Z])", " ".join(report(results, wanted).finding))[0]
     short = re.sub(r" \([^()]*\)", "", said)
-    return [summary.measured, *(NONE if value is None else f"{rate(value)} %" for value in figures), short]
-
-
-def _condition(summary: Summary, normaliser: str | None) -> dict[Any, Any]:
-    return {**ALL, "normaliser": [normaliser, None], **summary.where}
+    return [measured, *(NONE if value is None else f"{rate(value)} %" for value in figures), short]
 
 
 def with_table(text: str, table: str, path: Path) -> str:

@@ -37,7 +37,7 @@ class Specification:
         finding: The sentences that begin the report: keyword arguments of salience.report.findings.Sentence.
         main: The main table: keyword arguments, or a name in `shared`.
         departures: Sentences on how it differs from the paper, at most five.
-        summary: The line in the README's table: keyword arguments of salience.report.readme.Summary.
+        summary: The line in the README's table: what is `measured`, in words, and `where`, the row that has it.
         command: How to repeat it, where nothing has been measured yet.
         details: All other tables: keyword arguments, or names in `shared`.
         figures: What is drawn: keyword arguments of a figure and its `kind`.
