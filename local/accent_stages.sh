@@ -13,9 +13,11 @@ check_options "a number of hertz" "($whole)?" bandwidth
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
+[ ! -e "$conf/classifier.yaml" ] || fail "$conf/classifier.yaml is no longer read; it is now called classifier_cnn.yaml"
 systems_config=$(if [ -n "$systems_config" ]; then from_caller "$systems_config"; else settings_of systems.yaml; fi)
-# Sets untrained, trained, masked and mapped (of these systems), mask_methods, methods, pictured and pictured_method.
-described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods")
+# Sets untrained, trained, masked and mapped (of these systems), classifiers, mask_methods, methods, pictured and pictured_method.
+default_classifier=${classifiers%% *}
+described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods" --classifiers "$classifiers")
 eval "$described"
 
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
@@ -62,15 +64,34 @@ extract_features() { # stage 2: log-mel archives of the sets that the systems ne
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 
-train_classifier() { # stage 3: the accent classifier
+start_from() { # start_from: the model that recognisers start from, made first if it is the mini Whisper
+    if [ "$recogniser" != whisper ] || [ "$model" != mini ]; then return; fi
+    model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
+    OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
+}
+
+classifier_trainings() { # classifier_trainings: the arguments of each classifier and control, one a line; its folder is the last
+    local kind settings
+    for kind in $classifiers; do
+        settings=$conf/classifier_$kind.yaml
+        settings="--classifier $kind --model $(quoted "$model")$([ ! -e "$settings" ] || echo " --config $(quoted "$settings")")"
+        echo "$settings --out $exp/classifier/$kind"
+        ! is_in quietest "$controls" || echo "$settings --quietest 0.2 --out $exp/classifier/$kind-quietest"
+    done
+    ! is_in durations "$controls" || echo "--classifier durations --out $exp/classifier/durations"
+}
+
+train_classifier() { # stage 3: the accent classifiers, one after the other, and their controls
     if [ -z "$methods" ]; then passed "no classifier is needed for --systems '$systems'"; return; fi
+    renamed_folders "classifier/model.safetensors=classifier/cnn/model.safetensors"
     needs_set cls_train "leave out the systems whose masks come from its classifier (${mapped:-only --methods}) with --systems"
     needs "$dump/cls_train/feats.scp" 2
+    start_from
     # shellcheck disable=SC2086
-    OMP_NUM_THREADS=$all_threads $cuda_cmd $gpu $spread --num-threads "$all_threads" "$exp/classifier/log/train.log" \
-        $launcher train_classifier.py --config "$conf/classifier.yaml" --data "$data" --features "$dump" \
-        --out "$exp/classifier" --seed "$seed" --ngpu "$ngpu"
-    grep -h ' on cls_' "$exp/classifier/log/train.log" | sed 's/^[^)]*) //' || true
+    OMP_NUM_THREADS=$all_threads run_array "$exp/classifier/log/train" "$(classifier_trainings)" \
+        $gpu $spread --num-threads "$all_threads" --max-jobs-run 1 -- \
+        $launcher train_classifier.py --data "$data" --features "$dump" --seed "$seed" --ngpu "$ngpu"
+    grep -h ' on cls_' "$exp"/classifier/log/train.*.log | sed 's/^[^)]*) //' || true
 }
 
 compare_corpora() { # stage 3: a control: can corpora be told apart by the features of `compared`, sets of native speakers?
@@ -78,16 +99,20 @@ compare_corpora() { # stage 3: a control: can corpora be told apart by the featu
     compare_corpora.py --data "$data" --features "$dump" --sets "$compared" --out "$exp/classifier/corpora" --seed "$seed"
 }
 
-map_saliency() { # stage 4: maps by every method that the systems, or --methods, need
-    local method
+map_saliency() { # stage 4: maps by every method that the systems, or --methods, need, of each classifier
+    local kind method wanted
     if [ -z "$methods" ]; then passed "no maps are needed for --systems '$systems'"; return; fi
-    needs "$exp/classifier/model.safetensors" 3
     split_sets "$map_sets"
-    # shellcheck disable=SC2086
-    $cuda_cmd $gpu JOB=1:"$nj" "$exp/saliency/log/map.JOB.log" \
-        map_saliency.py --model "$exp/classifier" --methods "$methods" --data "$data" --features "$dump" \
-        --sets "$map_sets" --out "$exp/saliency" --job JOB --jobs "$nj" --target "$target" --compress "$compress" \
-        --seed "$seed" --device "$device" --check-space "$check_space"
+    for kind in $classifiers; do
+        wanted=$(for method in $methods; do [ "${method%/*}" != "$kind" ] || echo "${method#*/}"; done | xargs)
+        [ -n "$wanted" ] || continue
+        needs "$exp/classifier/$kind/model.safetensors" 3
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu JOB=1:"$nj" "$exp/saliency/log/map_$kind.JOB.log" \
+            map_saliency.py --model "$exp/classifier/$kind" --methods "$wanted" --data "$data" --features "$dump" \
+            --sets "$map_sets" --out "$exp/saliency/$kind" --job JOB --jobs "$nj" --target "$target" \
+            --compress "$compress" --seed "$seed" --device "$device" --check-space "$check_space"
+    done
     for method in $methods; do
         merge_archives.py --folder "$exp/saliency/$method" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"
     done
@@ -105,18 +130,12 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
     split_sets "$map_sets"
     $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
         mask_features.py --systems "$systems_config" --only "$masked" --data "$data" --features "$dump" \
-        --maps "$exp/saliency" --sets "$map_sets" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
+        --maps "$exp/saliency" --classifier "$default_classifier" --sets "$map_sets" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
         --check-space "$check_space"
     for system in $masked; do
         merge_archives.py --folder "$exp/masked/$system" --sets "$map_sets" --name feats --jobs "$nj" \
             --data "$data" --tables masked_share
     done
-}
-
-start_from() { # start_from: the model that stage 6 starts from, made first if it is the mini Whisper
-    if [ "$recogniser" != whisper ] || [ "$model" != mini ]; then return; fi
-    model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
-    OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
 }
 
 finetune() { # stage 6: a recogniser for each system and seed, all from the same model and with as many updates
@@ -131,7 +150,7 @@ finetune() { # stage 6: a recogniser for each system and seed, all from the same
     train_array "$folder/log/finetune" "$(for one in $(trained_models "$trained"); do
         echo "--model $(quoted "$model") --system ${one%/*} --seed ${one##*seed} --out $folder/$one"
     done)" finetune.py --recogniser "$recogniser" "${settings[@]}" --systems "$systems_config" --data "$data" --features "$dump" \
-        --maps "$exp/saliency" --masked "$exp/masked" --masks "$masks" --train-set "$asr_train" --dev-set asr_dev
+        --maps "$exp/saliency" --classifier "$default_classifier" --masked "$exp/masked" --masks "$masks" --train-set "$asr_train" --dev-set asr_dev
 }
 
 decode() { # stage 7: hypotheses of every recogniser for every test set
@@ -174,7 +193,8 @@ report_results() { # stage 9: report_results <corpus> [<folder of each fold, wit
     # Of what other folds, systems and seeds have left nothing is taken.
     places=(--values.exp "exp$folder" --values.recogniser "$recogniser" --values.fold "${folds:-}" --values.sets "$test_sets"
         --values.masked "$masked" --values.masked_set "$asr_train" --values.trained "$trained" --values.seeds "$seeds"
-        ${methods:+--values.classified cls_test} ${compared:+--values.compared corpora})
+        ${methods:+--values.classified cls_test --values.classifiers "$(classifier_trainings | sed 's#.*/##' | xargs)"}
+        ${compared:+--values.compared corpora})
     [ -z "$pictured" ] || places+=(--values.example "$example" --values.pictured "$pictured" --values.pictured_method "$pictured_method")
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$1" --synthetic "$mini" \
         --command "$command" --recogniser "$recogniser-$(basename "$model" .pt)" ${paper:+--paper "$paper"} \

@@ -2,34 +2,47 @@
 """What the systems that a recipe is asked for need, as variables of the shell."""
 
 import shlex
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from salience import program
 from salience.errors import InputError
 from salience.masking.systems import asked_systems, read_systems
 from salience.saliency.base import METHODS
+from salience.training.classifiers import CLASSIFIERS
 
 
-def describe_systems(systems: Path, only: str, methods: str = "") -> None:
+def describe_systems(systems: Path, only: str, methods: str = "", classifiers: str = "") -> None:
     """Print assignments: untrained, trained, masked and mapped systems, saliency methods, and what a picture shows.
 
     `mapped` are systems whose masks come from maps, `mask_methods` the methods
-    of those maps, and `methods` these with the further ones.  `pictured` is the first mapped system
-    that masks by its own map, and `pictured_method` that map's method.
+    of those maps, and `methods` these with the further ones; where there are
+    classifiers, each is CLASSIFIER/METHOD, and `classifiers` are those and the
+    others asked for, if any map is needed.  `pictured` is the first mapped
+    system that masks by its own map, and `pictured_method` that map's method.
 
     Args:
         systems: The recipe's systems.yaml.
         only: The systems that are asked for, separated by spaces.
-        methods: Further saliency methods whose maps are wanted.
+        methods: Further saliency methods whose maps are wanted; one of another classifier than the first is
+            CLASSIFIER/METHOD.
+        classifiers: Accent classifiers, separated by spaces; systems that name none take the maps of the first.
     """
-    asked = asked_systems(systems, only)
+    kinds = classifiers.split()
+    first = kinds[0] if kinds else ""
+    asked = asked_systems(systems, only, first)
     if not asked:
         raise InputError(f"--systems needs at least one of those in {systems}: {', '.join(read_systems(systems))}")
     mapped = [name for name, system in asked.items() if system.methods]
     needed = dict.fromkeys(method for name in mapped for method in asked[name].methods)
-    wanted = needed | dict.fromkeys(methods.split())
-    for method in wanted:
-        METHODS.check(method)
+    further = (name if "/" in name or not first else f"{first}/{name}" for name in methods.split())
+    wanted = needed | dict.fromkeys(further)
+    for place in wanted:
+        METHODS.check(PurePath(place).name)
+    kinds = (
+        list(dict.fromkeys((*kinds, *(str(PurePath(place).parent) for place in wanted)))) if wanted and first else []
+    )
+    for kind in kinds:
+        CLASSIFIERS.check(kind)
     own = [name for name in mapped if not asked[name].other] or mapped
     variables = {
         "untrained": [name for name, system in asked.items() if not system.trained],
@@ -38,6 +51,7 @@ def describe_systems(systems: Path, only: str, methods: str = "") -> None:
         "mapped": mapped,
         "mask_methods": needed,
         "methods": wanted,
+        "classifiers": kinds,
         "pictured": own[:1],
         "pictured_method": asked[own[0]].methods[-1:] if own else [],
     }

@@ -30,6 +30,7 @@ def mask_features(
     systems: Path,
     only: str,
     out: Path,
+    classifier: str = "",
     task: str = "",
     job: int = 0,
     jobs: int = 0,
@@ -54,6 +55,7 @@ def mask_features(
         systems: The recipe's systems.yaml.
         only: Systems to mask for, separated by spaces.
         out: Folder for the masks or masked features.
+        classifier: The classifier whose maps a system takes that names none, where the folder of maps has several.
         task: Folder of the maps between method and set, where there is one.
         job: This job's number; it takes its share of the sets' split.
         jobs: Number of parallel jobs; 0 is no array.
@@ -62,7 +64,7 @@ def mask_features(
         seed: Random seed of the masks, as in the training.
         check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
-    asked, suffix = asked_systems(systems, only), f".{job}" if jobs else ""
+    asked, suffix = asked_systems(systems, only, classifier), f".{job}" if jobs else ""
     sizes = {name: set_sizes(features / name) for name in sets.split()}
     if check_space and archives != "none":
         places = [out / system / name for system in asked for name in sizes]

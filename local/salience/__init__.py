@@ -9,7 +9,7 @@ from importlib import import_module
 _MODULES = {
     "read_audio": "salience.audio",
     "log_mel": "salience.features.logmel",
-    "load_classifier": "salience.models.accent_cnn",
+    "load_classifier": "salience.models.accent_classifier",
     "saliency_map": "salience.saliency.accents",
     "Policy": "salience.masking.policies",
     **dict.fromkeys(

@@ -19,7 +19,8 @@ from salience import program
 from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive, ArchiveWriter
 from salience.features.logmel import BINS, FRAMES_30S, floor_of, pad_frames
-from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, save_classifier
+from salience.models.accent_classifier import save_classifier
+from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
 
 BATCH = 8
 

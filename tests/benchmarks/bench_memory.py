@@ -58,7 +58,8 @@ def bench_memory(per_length: int = 32, out: Path | None = None) -> None:
 
 def _make_models(folder: Path) -> None:
     """An accent classifier and a Whisper, both with random weights."""
-    from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, save_classifier
+    from salience.models.accent_classifier import save_classifier
+    from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
     from salience.models.whisper import MINI, new_model, save_model
 
     save_classifier(AccentCNN(AccentCNNConfig(classes=("a", "b"))), folder / "classifier")

@@ -393,7 +393,7 @@ def safetensors_seeds() -> list[bytes]:
 
 def model_sizes(data: bytes, folder: Path) -> None:
     """config.json of the three kinds of models that are built by it, with weights that fit the seeds."""
-    from salience.models.accent_cnn import load_classifier
+    from salience.models.accent_classifier import load_classifier
     from salience.models.keywords import load_recogniser
     from salience.models.mask_estimator import load_estimator
 
@@ -412,7 +412,8 @@ _configs: list[bytes] = []
 
 def _weights() -> list[bytes]:
     if not _made:
-        from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, save_classifier
+        from salience.models.accent_classifier import save_classifier
+        from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
         from salience.models.keyword_network import KeywordNetwork, KeywordNetworkConfig
         from salience.models.keywords import save_recogniser
         from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, save_estimator

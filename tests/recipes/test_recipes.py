@@ -459,14 +459,14 @@ def test_plugins_add_a_method_a_policy_and_a_recogniser(projects, tmp_path, monk
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     monkeypatch.chdir(project / "egs/fsdd")  # which the paths in archives' tables begin at
     exp = Path("exp/mini/german")
-    maps, masked = read_maps(exp / "saliency/energy/asr_train"), Archive(exp / "masked/loud/asr_train/feats.scp")
+    maps, masked = read_maps(exp / "saliency/cnn/energy/asr_train"), Archive(exp / "masked/loud/asr_train/feats.scp")
     clean = Archive(Path("dump/mini/german/asr_train/feats.scp"))
     for key, found in list(maps.items())[:10]:
         assert (found.frames_per_column, found.bins_per_row) == (5, 20)
         hidden = found.unit(*clean[key].shape) > 0.6
         assert hidden.any() and (masked[key][~hidden] == clean[key][~hidden]).all()
         assert len(set(masked[key][hidden])) == 1
-    for step in ("saliency/energy/asr_train/saliency.1", "masked/loud/asr_train/feats.1"):
+    for step in ("saliency/cnn/energy/asr_train/saliency.1", "masked/loud/asr_train/feats.1"):
         assert str(plugin) in json.loads((exp / f"{step}.step.json").read_text())["inputs"], step
     rows = json.loads(Path("exp/mini/results.json").read_text())["rows"]
     found = {(row["system"], row["set"]) for row in rows if row["recogniser"] == "toy-mini" and row["metric"] == "wer"}

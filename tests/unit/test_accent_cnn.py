@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from salience.errors import InputError
 from salience.features.logmel import pad_frames
 from salience.files import read_json, write_json
-from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, load_classifier, save_classifier
+from salience.models.accent_classifier import load_classifier, save_classifier
+from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
 
 
 def plain_maps(model: AccentCNN, features: torch.Tensor) -> torch.Tensor:

@@ -134,9 +134,9 @@ def test_a_stage_that_no_system_needs_is_passed(
             recipe,
             "data/mini/cls_train/utt2spk",
             "dump/mini/cls_train/feats.scp",
-            "exp/mini/classifier/model.safetensors",
+            "exp/mini/classifier/cnn/model.safetensors",
         )
-        project.has(recipe, "exp/mini/saliency/gradcam++/asr_train/saliency.scp")
+        project.has(recipe, "exp/mini/saliency/cnn/gradcam++/asr_train/saliency.scp")
     calls = project.run(recipe, "36", "--systems", systems, "--nj", "1")
     assert project.passed() == list(passed)
     called = dict.fromkeys(call[0] for call in calls)
@@ -213,13 +213,54 @@ def test_systems_are_checked_before_anything_is_computed(project: Project, optio
     assert project.run("fsdd", "09", *options, code=1) == [] and words in project.said
 
 
-def test_further_methods_are_mapped_without_a_system_that_needs_them(project: Project) -> None:
-    project.has("fsdd", "data/mini/german/asr_train/utt2spk", "exp/mini/german/classifier/model.safetensors")
-    calls = project.run("fsdd", "4", "--systems", "zero-shot", "--methods", "gradcam random", "--nj", "1")
-    assert [option(call, "--methods") for call in calls if call[0] == "map_saliency.py"] == ["gradcam random"]
-    assert [option(call, "--folder") for call in calls if call[0] == "merge_archives.py"] == [
-        f"exp/mini/german/saliency/{method}" for method in ("gradcam", "random")
+def test_classifiers_side_by_side_and_their_maps(project: Project) -> None:
+    """No system needs these: --methods takes maps of the first classifier, or of the one that it names."""
+    exp = "exp/mini/german"
+    project.has("fsdd", *(f"data/mini/german/{name}/utt2spk" for name in ("cls_train", "asr_train")))
+    project.has("fsdd", "dump/mini/german/cls_train/feats.scp")
+    project.has("fsdd", *(f"{exp}/classifier/{kind}/model.safetensors" for kind in ("cnn", "whisper-encoder")))
+    methods = "gradcam random whisper-encoder/gradient-input"
+    words = ["--systems", "zero-shot", "--methods", methods, "--classifiers", "cnn whisper-encoder", "--nj", "1"]
+    trained = [call for call in project.run("fsdd", "3", *words) if call[0] == "train_classifier.py"]
+    assert [(option(call, "--classifier"), option(call, "--out").removeprefix(exp)) for call in trained] == [
+        (kind, f"/classifier/{kind}") for kind in ("cnn", "whisper-encoder", "durations")
     ]
+    assert option(trained[0], "--config") == "conf/mini/classifier_cnn.yaml" and "--config" not in trained[1]
+    assert option(trained[1], "--model").endswith("whisper-mini/mini.pt")
+    trained = [call for call in project.run("fsdd", "3", *words, "--controls", "quietest") if "--quietest" in call]
+    assert [option(call, "--out") for call in trained] == [
+        f"{exp}/classifier/{kind}-quietest" for kind in ("cnn", "whisper-encoder")
+    ]
+    calls = project.run("fsdd", "4", *words)
+    mapped = [(option(c, "--model"), option(c, "--methods"), option(c, "--out")) for c in calls if "--methods" in c]
+    assert mapped == [
+        (f"{exp}/classifier/cnn", "gradcam random", f"{exp}/saliency/cnn"),
+        (f"{exp}/classifier/whisper-encoder", "gradient-input", f"{exp}/saliency/whisper-encoder"),
+    ]
+    assert [option(call, "--folder") for call in calls if call[0] == "merge_archives.py"] == [
+        f"{exp}/saliency/{method}" for method in ("cnn/gradcam", "cnn/random", "whisper-encoder/gradient-input")
+    ]
+
+
+def test_what_a_systems_file_says_of_classifiers(project: Project) -> None:
+    """A system that names a classifier has it trained; a control of equal area takes the other's maps too."""
+    systems = project.top / "mine.yaml"
+    systems.write_text(
+        "encoder: {map: gradient-input, classifier: whisper-encoder, policy: probabilistic}\n"
+        "control: {map: random, policy: {equal-area: encoder}}\n"
+        "unknown: {map: random, classifier: ears, policy: probabilistic}\n"
+    )
+    project.has("fsdd", "data/mini/german/asr_train/utt2spk")
+    place = "exp/mini/german/saliency/{}/asr_train/saliency.scp"
+    project.has("fsdd", *(place.format(name) for name in ("cnn/random", "whisper-encoder/gradient-input")))
+    words = ["--systems-config", str(systems), "--nj", "1", "--systems"]
+    (call,) = [c for c in project.run("fsdd", "5", *words, "control") if c[0] == "mask_features.py"]
+    assert option(call, "--classifier") == "cnn" and option(call, "--maps") == "exp/mini/german/saliency"
+    (project.top / "egs/fsdd" / place.format("whisper-encoder/gradient-input")).unlink()
+    project.run("fsdd", "5", *words, "control", code=1)
+    assert "whisper-encoder/gradient-input/asr_train/saliency.scp does not exist; stage 4 writes it" in project.said
+    project.run("fsdd", "5", *words, "unknown", code=1)
+    assert "there is no accent classifier 'ears'; there are: cnn, durations, whisper-encoder" in project.said
 
 
 def test_an4_without_sweeps_and_retraining(project: Project) -> None:

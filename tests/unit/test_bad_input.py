@@ -25,7 +25,7 @@ from salience.features.archives import Archive
 from salience.features.keywords import RATE, SAMPLES
 from salience.files import read_json, write_json
 from salience.models import mask_estimator, mask_generator, wav2vec
-from salience.models.accent_cnn import save_classifier
+from salience.models.accent_classifier import save_classifier
 from salience.models.whisper import load_model, new_model, save_model
 from salience.training import finetuning
 
@@ -79,6 +79,7 @@ SYSTEMS = TOP / "egs/fsdd/conf/systems.yaml"
 OPTIONS = {
     "extract_features": {"data": "data", "sets": "train", "out": "new"},
     "train_classifier": {
+        "classifier": "cnn",
         "data": "data",
         "features": "dump",
         "out": "new",

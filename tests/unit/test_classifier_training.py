@@ -13,7 +13,8 @@ from salience.errors import InputError
 from salience.features.logmel import floor_of
 from salience.masking.policies import NoPolicy, SpecAugmentPolicy
 from salience.training import wav2vec_classifier
-from salience.training.accent_classifier import AccentSet, Augmented, collate, dev_scores, duration_control, predict
+from salience.training.accent_classifier import AccentSet, Durations, dev_scores
+from salience.training.accent_cnn import Augmented, collate
 
 FRAMES = {"a-1": 40, "a-2": 90, "b-1": 41, "b-2": 60, "c-1": 300, "c-2": 290}
 
@@ -67,15 +68,29 @@ def test_a_batch_ends_in_padding_where_the_model_has_room():
 
 def test_predictions_are_in_the_order_of_the_set_whatever_the_batches(accents):
     model = classifier()
-    together, alone = predict(model, accents, 4), predict(model, accents, 1)
+    together, alone = (model.predict(accents.archive, accents.by_utterance(), size) for size in (4, 1))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     assert dev_scores(together, together.argmax(1).tolist())["dev_accuracy"] == 100
 
 
-def test_the_control_knows_durations_only(accents):
+def test_the_control_knows_durations_only(accents, tmp_path):
     """The third class is the long one; the others cannot be told apart."""
     accents.labels = [0, 0, 0, 0, 1, 1]
-    assert duration_control(accents)(accents) == accents.labels
+    control = Durations()
+    control.fit(accents, accents, ("a", "b"), "", tmp_path, 1, 0)
+    assert control.predict(accents) == accents.labels
+
+
+def test_the_other_control_knows_the_quietest_frames_only(folder, accents):
+    """Each utterance's quiet frames carry one number, its loud ones another; the control reads the first alone."""
+    quiet = AccentSet(folder / "data/train", folder / "dump/train", quietest=0.1)
+    assert quiet.frames == [4, 9, 5, 6, 30, 29] == [len(quiet.archive[key]) for key in FRAMES]
+    for key in FRAMES:
+        whole, kept = accents.archive[key], quiet.archive[key]
+        levels = np.sort(whole.mean(1))
+        np.testing.assert_allclose(np.sort(kept.mean(1)), levels[: len(kept)])
+        rows = [np.flatnonzero((whole == frame).all(1))[0] for frame in kept]
+        assert rows == sorted(rows)
 
 
 def test_crops_of_long_signals_are_redrawn_each_epoch(folder):

@@ -10,7 +10,7 @@ from corpora_helpers import TOP
 
 from salience.masking.policies import POLICIES
 from salience.models.recognisers import RECOGNISERS
-from salience.saliency.accents import ExplainedCNN
+from salience.saliency.accents import ExplainedAccents
 from salience.saliency.base import METHODS
 
 
@@ -27,7 +27,7 @@ def examples():
 
 
 def test_what_the_examples_add_is_found_and_works(examples):
-    explained, lengths = ExplainedCNN(classifier()), [120, 90]
+    explained, lengths = ExplainedAccents(classifier()), [120, 90]
     features = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 120, 80)).astype(np.float32))
     maps = METHODS["gradient"](explained, features, lengths, explained.predicted(features, lengths), [])
     assert [found.values.shape for found in maps] == [(120, 80), (90, 80)]

@@ -29,7 +29,7 @@ from salience.data.tables import read_table, write_table
 from salience.errors import InputError
 from salience.features.archives import Archive, archive_bytes
 from salience.files import read_json, read_yaml, require_space
-from salience.models.accent_cnn import load_classifier, save_classifier
+from salience.models.accent_classifier import load_classifier, save_classifier
 from salience.models.checkpoints import build
 from salience.models.keywords import load_recogniser
 from salience.models.mask_estimator import load_estimator

@@ -6,7 +6,7 @@ import torch
 from accent_helpers import classifier, noise
 
 from salience.errors import InputError
-from salience.saliency.accents import ExplainedCNN
+from salience.saliency.accents import ExplainedAccents
 from salience.saliency.base import METHODS
 from salience.saliency.explained import Batch, maps_of
 from salience.saliency.gradcam import gradcam_plus_values, gradcam_values
@@ -16,13 +16,13 @@ captum_attr = pytest.importorskip("captum.attr")
 
 def cam_maps(model, features: torch.Tensor, classes: torch.Tensor | None = None):
     """Grad-CAM and Grad-CAM++ (batch, rows, columns), whole, and the classes that they are of."""
-    explained, lengths = ExplainedCNN(model), [features.shape[1]] * len(features)
+    explained, lengths = ExplainedAccents(model), [features.shape[1]] * len(features)
     classes = explained.predicted(features, lengths) if classes is None else classes
     found = explained.layer_gradient(features, lengths, classes)
     return gradcam_values(*found), gradcam_plus_values(*found), classes
 
 
-class Functions(ExplainedCNN):
+class Functions(ExplainedAccents):
     """A layer and what follows it, given as functions."""
 
     def __init__(self, score, activations=lambda features: features) -> None:
@@ -153,7 +153,7 @@ def test_only_the_layer_is_differentiated():
 
 def test_methods_of_one_layer_share_a_pass(monkeypatch):
     """Also with the prediction; another batch is computed anew."""
-    explained = ExplainedCNN(classifier())
+    explained = ExplainedAccents(classifier())
     passes, gradients = [], []
     compute, select = explained.compute, explained.select
     monkeypatch.setattr(explained, "compute", lambda *given: passes.append(1) or compute(*given))
@@ -167,7 +167,7 @@ def test_methods_of_one_layer_share_a_pass(monkeypatch):
 
 
 def test_a_method_that_loses_an_utterance_is_refused(monkeypatch):
-    explained = ExplainedCNN(classifier())
+    explained = ExplainedAccents(classifier())
     monkeypatch.setitem(METHODS, "lossy", lambda *given: METHODS["gradcam"](*given)[:1])
     batch = Batch(["a", "b"], torch.zeros(2, 90, 80), [90, 70], torch.tensor([0, 1]))
     with pytest.raises(InputError, match="the saliency method lossy gives 1 maps for 2 utterances"):

@@ -7,7 +7,7 @@ from accent_helpers import classifier, noise
 
 from salience.randomness import generator
 from salience.saliency import smoothgrad
-from salience.saliency.accents import ExplainedCNN
+from salience.saliency.accents import ExplainedAccents
 from salience.saliency.base import METHODS
 from salience.saliency.explained import Batch, maps_of
 
@@ -16,7 +16,7 @@ CLASSES = torch.tensor([1, 4, 0])
 
 
 def maps(model, features: torch.Tensor, method: str, lengths=None) -> list:
-    explained, count = ExplainedCNN(model), len(features)
+    explained, count = ExplainedAccents(model), len(features)
     batch = Batch(list("abc")[:count], features, lengths or [features.shape[1]] * count, CLASSES[:count])
     return maps_of(explained, batch, [method])[method]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from accent_helpers import classifier, noise
 
-from salience.saliency.accents import ExplainedCNN
+from salience.saliency.accents import ExplainedAccents
 from salience.saliency.explained import Batch, maps_of
 
 captum_attr = pytest.importorskip("captum.attr")
@@ -16,7 +16,7 @@ def test_integrated_gradients_are_captums(given):
     """And their sum is what the score differs by."""
     model = classifier(classes=5).double()
     features = torch.from_numpy(noise(given, (3, given, 80))).double()
-    explained, classes, lengths = ExplainedCNN(model), torch.tensor([1, 4, 0]), [given] * 3
+    explained, classes, lengths = ExplainedAccents(model), torch.tensor([1, 4, 0]), [given] * 3
     baseline = explained.baseline.expand(1, given, 80)
     expected = captum_attr.IntegratedGradients(lambda x: model(x)["logits"]).attribute(
         features, baseline, target=classes, n_steps=50

@@ -12,8 +12,8 @@ from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
 from salience.features.logmel import floor_of, pad_frames
 from salience.files import read_json, write_json
-from salience.models.accent_cnn import save_classifier
-from salience.saliency.accents import ExplainedCNN
+from salience.models.accent_classifier import save_classifier
+from salience.saliency.accents import ExplainedAccents
 from salience.saliency.base import SaliencyMap, columns_for, read_maps
 from salience.saliency.controls import OtherUtterances
 from salience.saliency.explained import Batch, maps_of
@@ -129,7 +129,7 @@ def test_stage_4_writes_each_utterances_own_map(recipe, monkeypatch, target):
         compress=False,
         batch_size=3,
     )
-    model, explained = classifier(), ExplainedCNN(classifier())
+    model, explained = classifier(), ExplainedAccents(classifier())
     accents = read_table(recipe / "data/train/utt2accent")
     features = Archive(recipe / "dump/train/feats.scp")
     for key, frames in LENGTHS.items():

@@ -286,6 +286,22 @@ before: {trained: false}
     assert (systems["before"].trained, systems["before"].masked) == (False, False)
 
 
+def test_a_system_may_name_the_classifier_that_is_explained(tmp_path):
+    """Others take the first's maps, and a control of equal area those of both."""
+    file = write_systems(
+        tmp_path,
+        """
+plain: {}
+named: {map: gradcam, classifier: whisper-encoder, policy: probabilistic}
+borrowed: {map: other-utterance, of: gradcam, policy: {equal-area: named}}
+""",
+    )
+    systems = read_systems(file, "cnn")
+    assert (systems["plain"].map, systems["named"].map) == ("", "whisper-encoder/gradcam")
+    assert systems["borrowed"].methods == ["cnn/gradcam", "whisper-encoder/gradcam"]
+    assert read_systems(file)["borrowed"].methods == ["gradcam", "whisper-encoder/gradcam"]
+
+
 def test_systems_that_are_not_there_are_told(tmp_path):
     with pytest.raises(InputError, match=r"no system 'gradcam\+' in .*; there are: zero-shot, plain, specaugment, "):
         asked_systems(SYSTEMS_FILE, "plain gradcam+")
@@ -304,7 +320,7 @@ def test_systems_that_are_not_there_are_told(tmp_path):
         ("a: {policy: {equal-area: b}}", "the system a names the system 'b', which is not there"),
         ("a: {policy: {equal-area: b}}\nb: {policy: {equal-area: a}}", "the systems a and b each need the mask"),
         ("a: {map: other-utterance}", "`map: other-utterance` and `of: METHOD` go together"),
-        ("a: {maps: gradcam}", "the system a: `maps: gradcam` is unknown; there are trained, map, of, policy and fill"),
+        ("a: {maps: gradcam}", "the system a: `maps: gradcam` is unknown; there are trained, map, of, classifier"),
         ("a: {trained: often}", "`trained: often` is unknown"),
         ("a: {fill: grey}", "the fill 'grey' is unknown; it is zero, floor or mean"),
         ("- a", "holds no systems"),

@@ -16,7 +16,7 @@ from salience.masking.apply import Masker
 from salience.masking.systems import read_systems
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
 from salience.randomness import generator
-from salience.saliency.accents import ExplainedCNN
+from salience.saliency.accents import ExplainedAccents
 from salience.saliency.explained import Batch, maps_of
 from salience.training.settings import TrainingSettings
 from salience.training.trainer import train
@@ -86,7 +86,7 @@ class Trained:
             seed=1,
         )
         self.model.eval()
-        explained, lengths = ExplainedCNN(self.model), [FRAMES] * TEST
+        explained, lengths = ExplainedAccents(self.model), [FRAMES] * TEST
         features = torch.from_numpy(np.stack(self.features))
         batch = Batch(list(map(str, range(TEST))), features, lengths, explained.predicted(features, lengths))
         self.maps = {

@@ -12,7 +12,7 @@ from salience.data.tables import read_table
 from salience.features.archives import Archive
 from salience.files import read_json
 from salience.masking.policies import POLICIES
-from salience.models.accent_cnn import save_classifier
+from salience.models.accent_classifier import save_classifier
 from salience.models.recognisers import RECOGNISERS
 from salience.saliency.base import METHODS, read_maps
 

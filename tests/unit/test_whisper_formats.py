@@ -367,6 +367,7 @@ def test_all_stages_work_with_the_bins_of_large_v3(tmp_path, monkeypatch, capsys
     run_program(
         monkeypatch,
         "train_classifier",
+        classifier="cnn",
         data="data",
         features="dump",
         out="classifier",

@@ -79,7 +79,7 @@ class Masker:
 
 
 def open_maps(maps: Path | None, name: str, system: System) -> tuple[dict[str, Maps], list[Path]]:
-    """The maps of a set that a system's masks need, from a folder of methods, and the paths of their tables."""
+    """The maps of a set that a system's masks need, from the folder of all maps, and the paths of their tables."""
     paths = {method: Path(maps or "") / method / name / "saliency.scp" for method in system.methods}
     return {method: read_maps(path) for method, path in paths.items()}, list(paths.values())
 

@@ -4,10 +4,12 @@
     gradcam: {map: gradcam, policy: probabilistic}
     random-mask: {map: random, policy: {equal-area: gradcam}}
     other-mask: {map: other-utterance, of: gradcam, policy: {equal-area: gradcam}}
+    gradient-input: {map: gradient-input, classifier: whisper-encoder, policy: probabilistic}
 
 `policy` is a name in POLICIES, with its settings or the first of them behind
 a colon.  `map` is a method in METHODS, or `other-utterance`: another
-utterance's map by the method `of`.  `fill` says what a masked point becomes.
+utterance's map by the method `of`.  `classifier` says which classifier they
+are maps of, where a recipe has several and it is not the first.  `fill` says what a masked point becomes.
 `trained: false` is the model that fine-tuning starts from.
 """
 
@@ -31,7 +33,7 @@ class System:
 
     Args:
         trained: Whether anything is trained; false is the model that the others start from.
-        map: Saliency method of its maps; "" where the masks come from none.
+        map: Saliency method of its maps, CLASSIFIER/METHOD in a recipe of several; "" where the masks come from none.
         borrowed: Take another utterance's map, stretched.
         policy: How a map becomes a mask.
         kind: The policy's name in POLICIES.
@@ -65,28 +67,31 @@ class System:
         return list(dict.fromkeys(own + (self.other.methods if self.other else [])))
 
 
-def read_systems(path: Path) -> dict[str, System]:
-    """All systems of a file, in its order; whatever is wrong with a line is an InputError that names it."""
+def read_systems(path: Path, classifier: str = "") -> dict[str, System]:
+    """All systems of a file, in its order; whatever is wrong with a line is an InputError that names it.
+
+    classifier: whose maps a system takes that names no classifier; "" where maps are found by their method alone.
+    """
     lines = read_yaml(path, "give a file of systems, such as a recipe's conf/systems.yaml")
     if not isinstance(lines, dict):
         raise InputError(f"{path} holds no systems; write one a line, for instance 'plain: {{}}'")
     found: dict[str, System] = {}
     for name in lines:
-        _system(str(name), lines, found, path, ())
+        _system(str(name), lines, found, path, (), classifier)
     return {str(name): found[str(name)] for name in lines}
 
 
-def read_system(path: Path, name: str) -> System:
+def read_system(path: Path, name: str, classifier: str = "") -> System:
     """One system of a file; an unknown name is an InputError that lists those there are."""
-    known = read_systems(path)
+    known = read_systems(path, classifier)
     if name not in known:
         raise InputError(f"there is no system {name!r} in {path}; there are: {', '.join(known)}")
     return known[name]
 
 
-def asked_systems(path: Path, only: str) -> dict[str, System]:
+def asked_systems(path: Path, only: str, classifier: str = "") -> dict[str, System]:
     """Those systems of a file that are asked for, separated by spaces."""
-    known = read_systems(path)
+    known = read_systems(path, classifier)
     asked = only.split()
     for name in asked:
         if name not in known:
@@ -97,7 +102,7 @@ def asked_systems(path: Path, only: str) -> dict[str, System]:
 
 
 def _system(
-    name: str, lines: Mapping[str, Any], found: dict[str, System], path: Path, above: tuple[str, ...]
+    name: str, lines: Mapping[str, Any], found: dict[str, System], path: Path, above: tuple[str, ...], classifier: str
 ) -> System:
     """The system of a name, which other lines may need before its own turn."""
     if name in found:
@@ -112,16 +117,20 @@ def _system(
         method, of = str(settings.pop("map", "")), str(settings.pop("of", ""))
         if (method == OTHER) != bool(of):
             raise InputError(f"`map: {OTHER}` and `of: METHOD` go together")
+        folder = str(settings.pop("classifier", classifier))
+        place = f"{folder}/{of or method}" if folder and method else of or method
         rest = {"trained": bool, "fill": str}
         for key, value in settings.items():
             if key not in rest or not isinstance(value, rest[key]):
-                raise InputError(f"`{key}: {value}` is unknown; there are trained, map, of, policy and fill")
+                raise InputError(
+                    f"`{key}: {value}` is unknown; there are trained, map, of, classifier, policy and fill"
+                )
         if settings.get("fill", "zero") not in FILLS:
             raise InputError(f"the fill {settings['fill']!r} is unknown; it is zero, floor or mean")
     except (InputError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the system {name}: {error}") from None
-    other = _system(policy.of, lines, found, path, (*above, name)) if policy.of else None
-    found[name] = System(map=of or method, borrowed=method == OTHER, policy=policy, kind=kind, other=other, **settings)
+    other = _system(policy.of, lines, found, path, (*above, name), classifier) if policy.of else None
+    found[name] = System(map=place, borrowed=method == OTHER, policy=policy, kind=kind, other=other, **settings)
     return found[name]
 
 

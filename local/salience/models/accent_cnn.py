@@ -7,15 +7,14 @@ after every convolution, input normalised by the training set's mean and
 deviation of each bin.
 """
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from salience.errors import InputError, stale
-from salience.files import foreign, read_json, whole_file, write_json
+from salience.errors import InputError
+from salience.models.accent_classifier import ARCHITECTURES, AccentClassifier
 
 TIME_STRIDE = 8
 """Frames of input for one column of the last convolution's maps: three poolings come before it."""
@@ -58,8 +57,12 @@ class AccentCNNConfig(AccentCNNSizes):
     classes: tuple[str, ...]
 
 
-class AccentCNN(nn.Module):
-    """Log-mel spectrogram in, one logit per accent out."""
+@ARCHITECTURES.register("AccentCNN")
+class AccentCNN(AccentClassifier):
+    """The paper's network; Grad-CAM's layer is the last convolution after its ReLU."""
+
+    config = AccentCNNConfig
+    frames_per_column = bins_per_row = TIME_STRIDE
 
     def __init__(self, config: AccentCNNConfig) -> None:
         super().__init__()
@@ -81,6 +84,7 @@ class AccentCNN(nn.Module):
             blocks.append(nn.Sequential(nn.Conv2d(previous, channels, 3, padding=1), *norm, nn.ReLU(inplace=True)))
             previous = channels
         self.convolutions = nn.ModuleList(blocks)
+        self.layer = f"convolutions.{len(blocks) - 1}"
         self.pool = nn.MaxPool2d(2)
         # Whole maps: neighbouring points of a map carry the same information, and a stretch
         # of padding stays constant in time, which `feature_maps` relies on.
@@ -143,9 +147,13 @@ class AccentCNN(nn.Module):
         middle = maps[..., constant : constant + 1].expand(-1, -1, -1, repeated)
         return torch.cat([maps[..., :constant], middle, maps[..., constant:]], dim=-1)
 
-    def head(self, maps: Tensor) -> Tensor:
-        """Logits (batch, classes) from the last convolution's maps."""
+    def head(self, maps: Tensor, lengths: Sequence[int] = ()) -> Tensor:
+        """Logits (batch, classes) from the last convolution's maps; padding counts as what it is."""
         return self.classify(self.drop(self.pool(maps)))
+
+    def padded_frames(self, frames: int) -> int:
+        """One frame more if there is room: the model goes on with the last frame, which is then padding."""
+        return frames + (frames < self.settings.frames)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Logits, and the cross entropy when labels (batch,) are given."""
@@ -154,26 +162,3 @@ class AccentCNN(nn.Module):
         if labels is not None:
             result["loss"] = nn.functional.cross_entropy(logits, labels)
         return result
-
-
-def save_classifier(model: AccentCNN, folder: Path) -> None:
-    """Write `model.safetensors`, then `config.json` with the sizes and labels."""
-    with whole_file(folder / "model.safetensors", "wb") as handle:
-        handle.write(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
-    write_json(folder / "config.json", asdict(model.settings))
-
-
-def load_classifier(folder: Path, device: str = "cpu") -> AccentCNN:
-    """Read what `save_classifier` wrote; a checkpoint of another architecture is an InputError."""
-    folder = Path(folder)
-    settings = read_json(folder / "config.json")
-    weights = folder / "model.safetensors"
-    if not weights.exists():
-        raise stale(weights, "does not exist")
-    with foreign(folder, "holds no accent classifier of this architecture", "train it again, or give another folder"):
-        config = AccentCNNConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-        # On no device, because drawing 30 million weights that the file replaces takes longer than reading it.
-        with torch.device("meta"):
-            model = AccentCNN(config)
-        model.load_state_dict(load_file(weights), assign=True)
-    return model.to(device).eval()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from whisper.model import ModelDimensions, Whisper
+from whisper.model import AudioEncoder, ModelDimensions, Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from salience.errors import InputError, stale
@@ -157,7 +157,11 @@ def encode(model: Whisper, features: Tensor, checkpointed: bool = False) -> Tens
     published encoder wants exactly 3000; fewer get the first positions.
     Returns (batch, frames / 2, state).
     """
-    encoder = model.encoder
+    return model.encoder.ln_post(encoder_states(model.encoder, features, checkpointed))
+
+
+def encoder_states(encoder: AudioEncoder, features: Tensor, checkpointed: bool = False) -> Tensor:
+    """The same before the last layer norm: the output of the last block."""
     x = nn.functional.gelu(encoder.conv1(features.transpose(1, 2)))
     x = nn.functional.gelu(encoder.conv2(x)).transpose(1, 2)
     if x.shape[1] > encoder.positional_embedding.shape[0]:
@@ -165,7 +169,7 @@ def encode(model: Whisper, features: Tensor, checkpointed: bool = False) -> Tens
     x = (x + encoder.positional_embedding[: x.shape[1]]).to(x.dtype)
     for block in encoder.blocks:
         x = checkpoint(block, x, use_reentrant=False) if checkpointed else block(x)
-    return encoder.ln_post(x)
+    return x
 
 
 def too_long(frames: int, most: int) -> InputError:

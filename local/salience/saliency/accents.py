@@ -1,4 +1,4 @@
-"""The accent CNN as the saliency methods see it: Grad-CAM's layer is the last convolution."""
+"""Accent classifiers as the saliency methods see them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,30 +6,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from more_itertools import chunked
 from torch import Tensor
 
 from salience.data.directories import read_data_dir
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.features.archives import Archive
-from salience.features.logmel import floor_of, pad_frames
-from salience.models.accent_cnn import TIME_STRIDE, AccentCNN, load_classifier
+from salience.models.accent_classifier import AccentClassifier, load_classifier
 from salience.saliency.base import SaliencyMap
 from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSet, Target, first_of_each, maps_of
 from salience.steps import fingerprint
 
 
-class ExplainedCNN(Explained):
+class ExplainedAccents(Explained):
     """An accent classifier; what is explained is the logit of a class."""
 
-    frames_per_column = bins_per_row = TIME_STRIDE
     window = (16, 16)
 
-    def __init__(self, model: AccentCNN, target: Target = Target()) -> None:
+    def __init__(self, model: AccentClassifier, target: Target = Target()) -> None:
         super().__init__(target)
         self.model = model
-        self.layer = f"convolutions.{len(model.convolutions) - 1}"
+        self.layer = model.layer
+        self.frames_per_column, self.bins_per_row = model.frames_per_column, model.bins_per_row
         self.baseline = model.mean
         self.files = []
 
@@ -37,7 +35,7 @@ class ExplainedCNN(Explained):
         return self.model.feature_maps(features)
 
     def outputs(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
-        return self.model.head(activations)
+        return self.model.head(activations, lengths)
 
     def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.gather(1, targets[:, None])[:, 0]
@@ -59,7 +57,7 @@ class ExplainedCNN(Explained):
 class AccentFeatures(ExplainedSet):
     """The log-mel features of a set, padded as in the training of the classifier."""
 
-    def __init__(self, explained: ExplainedCNN, data: Path, features: Path, max_per_accent: int) -> None:
+    def __init__(self, explained: ExplainedAccents, data: Path, features: Path, max_per_accent: int) -> None:
         self.explained, self.data = explained, data
         self.archive = Archive(features / "feats.scp")
         utterances = list(first_of_each(read_data_dir(data), max_per_accent))
@@ -71,8 +69,8 @@ class AccentFeatures(ExplainedSet):
     def batches(self, batch_size: int) -> Iterator[Batch]:
         model = self.explained.model
         classes = self._classes() if self.explained.target.kind == "true" else {}
-        for keys in chunked(sorted(self.frames, key=lambda key: (self.frames[key], key)), batch_size):
-            padded, lengths = _padded([self.archive[key] for key in keys], model)
+        for keys in model.batches(self.frames, batch_size):
+            padded, lengths = model.padded([self.archive[key] for key in keys])
             if classes:
                 targets = torch.tensor([classes[key] for key in keys], device=padded.device)
             else:
@@ -90,17 +88,8 @@ class AccentFeatures(ExplainedSet):
         return {key: known.index(str(accent)) for key, accent in self.accents.items()}
 
 
-def _padded(matrices: Sequence[np.ndarray], model: AccentCNN) -> tuple[Tensor, list[int]]:
-    """A batch of features (batch, frames, bins), and the real frames of each."""
-    lengths = list(map(len, matrices))
-    # One frame beyond the longest if there is room, so that every row ends in its own padding.
-    longest = max(lengths) + (max(lengths) < model.settings.frames)
-    padded = torch.from_numpy(np.stack([pad_frames(m, longest, floor_of(m)) for m in matrices]))
-    return padded.to(model.mean.device), lengths
-
-
 def saliency_map(
-    model: AccentCNN, features: np.ndarray, method: str = "gradcam", target: str | None = None, seed: int = 1
+    model: AccentClassifier, features: np.ndarray, method: str = "gradcam", target: str | None = None, seed: int = 1
 ) -> SaliencyMap:
     """Explain what an accent classifier says of one utterance.
 
@@ -111,8 +100,8 @@ def saliency_map(
         target: The class to explain; the predicted one by default.
         seed: Random seed of the methods that need one.
     """
-    explained, classes = ExplainedCNN(model), model.settings.classes
-    padded, lengths = _padded([features], model)
+    explained, classes = ExplainedAccents(model), model.settings.classes
+    padded, lengths = model.padded([features])
     if target is None:
         targets = explained.predicted(padded, lengths)
     elif target in classes:
@@ -122,13 +111,14 @@ def saliency_map(
     return maps_of(explained, Batch([""], padded, lengths, targets), [method], seed)[method][0]
 
 
+@EXPLAINED.register("WhisperEncoderClassifier")
 @EXPLAINED.register("AccentCNN")
-def explained_cnn(folder: Path, target: Target, device: str) -> ExplainedCNN:
+def explained_accents(folder: Path, target: Target, device: str) -> ExplainedAccents:
     """The classifier in a folder."""
     if target.kind not in ("predicted", "true") or target.per_character:
         raise InputError(
             f"{folder} holds a classifier, which has no symbols; give --target predicted or true, no --per-character"
         )
-    explained = ExplainedCNN(load_classifier(folder, device), target)
+    explained = ExplainedAccents(load_classifier(folder, device), target)
     explained.files = [folder / "model.safetensors"]
     return explained

@@ -108,6 +108,7 @@ METHODS: Registry[Method] = Registry(
         "gradcam": "salience.saliency.gradcam",
         "gradcam++": "salience.saliency.gradcam",
         "integrated-gradients": "salience.saliency.integrated_gradients",
+        "gradient-input": "salience.saliency.integrated_gradients",
         "smoothgrad": "salience.saliency.smoothgrad",
         "occlusion": "salience.saliency.occlusion",
         "random": "salience.saliency.controls",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from salience.saliency.base import METHODS, SaliencyMap, columns_for
@@ -14,8 +15,11 @@ from salience.saliency.explained import Explained
 def random(
     model: Explained, features: Tensor, lengths: Sequence[int], targets: Tensor, rngs: Sequence[np.random.Generator]
 ) -> list[SaliencyMap]:
-    """Uniform noise in [0, 1) at the resolution of the model's layer."""
+    """Uniform noise in [0, 1) at the resolution of the model's layer, or of the input if that has no frequencies."""
     rows, columns = model.forward(features, lengths)[0].shape[2:]
+    if rows == 1 and not model.latent:
+        points = [torch.from_numpy(rng.random(tuple(features.shape[1:]), np.float32)) for rng in rngs]
+        return model.input_maps(torch.stack(points), lengths, signed=False)
     return [
         model.layer_map(rng.random((min(columns_for(length, model.frames_per_column), columns), rows)), signed=False)
         for rng, length in zip(rngs, lengths, strict=True)

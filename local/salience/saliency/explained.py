@@ -169,7 +169,7 @@ class Explained(ABC):
 EXPLAINED: Registry[Callable[[Path, Target, str], Explained]] = Registry(
     "model that can be explained",
     {
-        "AccentCNN": "salience.saliency.accents",
+        **dict.fromkeys(("AccentCNN", "WhisperEncoderClassifier"), "salience.saliency.accents"),
         "Wav2Vec2ForSequenceClassification": "salience.saliency.wav2vec",
         "Wav2Vec2ForCTC": "salience.saliency.wav2vec",
     },

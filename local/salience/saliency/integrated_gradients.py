@@ -1,4 +1,7 @@
-"""Integrated gradients (Sundararajan, Taly and Yan 2017): the gradient along the way from a baseline to the input."""
+"""Integrated gradients (Sundararajan, Taly and Yan 2017): the gradient along the way from a baseline to the input.
+
+At the end of the way alone, this is the gradient times the input (Shrikumar et al. 2016): one pass instead of 50.
+"""
 
 from collections.abc import Sequence
 
@@ -27,3 +30,14 @@ def integrated_gradients(
             (gradient,) = torch.autograd.grad(model.scores(between, lengths, targets).sum(), between)
         total += float(weight) * gradient
     return model.input_maps(total * way, lengths)
+
+
+@METHODS.register("gradient-input")
+def gradient_input(
+    model: Explained, features: Tensor, lengths: Sequence[int], targets: Tensor, rngs: Sequence[np.random.Generator]
+) -> list[SaliencyMap]:
+    """Signed maps of the features: the gradient times the way from the baseline, as a log-mel's zero means nothing."""
+    with torch.enable_grad():
+        leaf = features.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(model.scores(leaf, lengths, targets).sum(), leaf)
+    return model.input_maps(gradient * (features - model.baseline), lengths)

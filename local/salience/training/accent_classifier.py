@@ -1,38 +1,69 @@
-"""Training of the accent classifier: sets with their accents, augmentation, a control that knows only durations."""
+"""Training of accent classifiers: sets with their accents, scores on the dev set, controls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from more_itertools import chunked
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch.utils.data import Dataset
 
 from salience.data.directories import read_data_dir
 from salience.data.records import Utterance
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.features.archives import Archive
-from salience.features.logmel import FRAME_SHIFT, floor_of, pad_frames
-from salience.masking.apply import apply_mask
-from salience.masking.policies import Policy
-from salience.models.accent_cnn import AccentCNN
-from salience.randomness import generator
+from salience.features.logmel import FRAME_SHIFT
+from salience.files import write_json
+from salience.models.accent_classifier import AccentClassifier, save_classifier
+from salience.training.classifiers import CLASSIFIERS, Classifier
+
+
+class QuietestFrames(Mapping[str, np.ndarray]):
+    """The quietest frames of each utterance in their order: what there is of the room and the microphone.
+
+    Args:
+        features: Log-mel features (frames, bins) by utterance.
+        share: Share of the frames that is kept, by their mean over the bins.
+    """
+
+    def __init__(self, features: Mapping[str, np.ndarray], share: float) -> None:
+        self.features, self.share = features, share
+
+    def count(self, frames: int) -> int:
+        """How many of an utterance's frames are kept."""
+        return ceil(self.share * frames)
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        matrix = self.features[key]
+        return matrix[np.sort(np.argsort(matrix.mean(1), kind="stable")[: self.count(len(matrix))])]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.features)
+
+    def __len__(self) -> int:
+        return len(self.features)
 
 
 class AccentSet:
-    """The utterances of a set with their features and accents."""
+    """The utterances of a set with their features and accents; with `quietest`, of that share of their frames only."""
 
-    def __init__(self, data: Path, features: Path) -> None:
+    def __init__(self, data: Path, features: Path, quietest: float = 0.0) -> None:
         self.name = data
         self.utterances: list[Utterance] = read_data_dir(data)
-        self.archive = Archive(features / "feats.scp")
+        archive = Archive(features / "feats.scp")
+        self.bins = archive.columns or 0
+        self.archive: Mapping[str, np.ndarray] = archive
         counts = read_table(features / "utt2num_frames")
         self.frames = [int(counts[u.id]) for u in self.utterances]
+        if quietest:
+            self.archive = quiet = QuietestFrames(archive, quietest)
+            self.frames = list(map(quiet.count, self.frames))
         for utterance in self.utterances:
             if utterance.accent is None:
                 raise InputError(
@@ -51,6 +82,10 @@ class AccentSet:
                 )
         self.labels = [classes.index(accent) for accent in self.accents]
 
+    def by_utterance(self) -> dict[str, int]:
+        """The number of frames of each utterance."""
+        return {u.id: count for u, count in zip(self.utterances, self.frames, strict=True)}
+
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of each bin over all real frames, in one pass."""
         total, squares, count = np.zeros(1), np.zeros(1), 0
@@ -62,60 +97,6 @@ class AccentSet:
         return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
-class Augmented(Dataset[tuple[np.ndarray, float, int]]):
-    """Features with SpecAugment, their padding value and label, by (epoch, index)."""
-
-    def __init__(self, source: AccentSet, policy: Policy, seed: int) -> None:
-        self.source, self.policy, self.seed = source, policy, seed
-
-    def __len__(self) -> int:
-        return len(self.source.utterances)
-
-    def __getitem__(self, where: tuple[int, int]) -> tuple[np.ndarray, float, int]:
-        epoch, index = where
-        utterance = self.source.utterances[index].id
-        features = self.source.archive[utterance]
-        keep = self.policy.keep(np.zeros(features.shape), generator(self.seed, utterance, epoch, "classifier"))
-        return apply_mask(features, keep, "mean"), floor_of(features), self.source.labels[index]
-
-
-def collate(items: Sequence[tuple[np.ndarray, float, int]], frames: int) -> dict[str, torch.Tensor]:
-    """A batch padded to one frame beyond its longest utterance, if that does not fill the model's `frames`.
-
-    The model goes on with the last frame.
-    """
-    longest = max(len(features) for features, _, _ in items)
-    length = longest + (longest < frames)
-    padded = np.stack([pad_frames(features, length, floor) for features, floor, _ in items])
-    return {"features": torch.from_numpy(padded), "labels": torch.tensor([label for _, _, label in items])}
-
-
-@torch.no_grad()
-def predict(model: AccentCNN, source: AccentSet, batch_size: int) -> torch.Tensor:
-    """Logits (utterances, classes) in the order of the set."""
-    model.eval()
-    device = model.mean.device
-    logits = torch.empty(len(source.utterances), len(model.settings.classes))
-    by_length = sorted(range(len(source.utterances)), key=source.frames.__getitem__)
-    for rows in chunked(by_length, batch_size):
-        matrices = [source.archive[source.utterances[row].id] for row in rows]
-        batch = collate([(matrix, floor_of(matrix), 0) for matrix in matrices], model.settings.frames)
-        logits[rows] = model(batch["features"].to(device))["logits"].cpu()
-    return logits
-
-
-def duration_control(source: AccentSet) -> Callable[[AccentSet], list[int]]:
-    """A classifier that sees only how long an utterance is: padding to 30 s shows that to the CNN too."""
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    pipeline.fit(_durations(source), source.labels)
-    return lambda other: pipeline.predict(_durations(other)).tolist()
-
-
-def _durations(source: AccentSet) -> np.ndarray:
-    seconds = np.array(source.frames) * FRAME_SHIFT
-    return np.stack([seconds, np.log(seconds), seconds**2], axis=1)
-
-
 def dev_scores(logits: torch.Tensor, labels: Sequence[int]) -> dict[str, float]:
     """Loss, accuracy and macro F1 in percent on the dev set, from logits (utterances, classes) and class numbers."""
     correct, chosen = torch.tensor(labels), logits.argmax(1)
@@ -124,3 +105,42 @@ def dev_scores(logits: torch.Tensor, labels: Sequence[int]) -> dict[str, float]:
         "dev_accuracy": 100 * (chosen == correct).float().mean().item(),
         "dev_macro_f1": 100 * float(f1_score(correct, chosen, average="macro", zero_division=0.0)),
     }
+
+
+@dataclass
+class NetworkClassifier(Classifier):
+    """A classifier that is a network."""
+
+    model: ClassVar[AccentClassifier]
+    batch_size: ClassVar[int]
+
+    def predict(self, source: AccentSet) -> list[int]:
+        return self.model.predict(source.archive, source.by_utterance(), self.batch_size).argmax(1).tolist()
+
+    def write(self, history: list[dict[str, float]], out: Path) -> None:
+        """Write the network and the log of its training."""
+        save_classifier(self.model.cpu(), out)
+        write_json(out / "history.json", history)
+
+
+@CLASSIFIERS.register("durations")
+@dataclass
+class Durations(Classifier):
+    """A control that knows only how long an utterance is: padding to 30 s shows that to the CNN too."""
+
+    system = "duration-only"
+    saved = ()
+
+    def fit(
+        self, train: AccentSet, dev: AccentSet, classes: tuple[str, ...], model: str, out: Path, seed: int, ngpu: int
+    ) -> None:
+        self.pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        self.pipeline.fit(_durations(train), train.labels)
+
+    def predict(self, source: AccentSet) -> list[int]:
+        return self.pipeline.predict(_durations(source)).tolist()
+
+
+def _durations(source: AccentSet) -> np.ndarray:
+    seconds = np.array(source.frames) * FRAME_SHIFT
+    return np.stack([seconds, np.log(seconds), seconds**2], axis=1)

@@ -111,6 +111,7 @@ class MaskedTraining(FineTuning):
         systems: The recipe's systems.yaml; without one, nothing is masked.
         system: Which of its systems to train.
         maps: Folder of the saliency maps, for systems whose masks come from maps.
+        classifier: The classifier whose maps a system takes that names none, where the folder of maps has several.
     """
 
     renamed: ClassVar[dict[str, str]] = {"variant": "system", "masking": "systems"}
@@ -118,11 +119,12 @@ class MaskedTraining(FineTuning):
     systems: Path | None = field(default=None, compare=False)
     system: str = "plain"
     maps: Path | None = field(default=None, compare=False)
+    classifier: str = field(default="", compare=False)
 
     @cached_property
     def chosen(self) -> System:
         """The system to train."""
-        chosen = read_system(self.systems, self.system) if self.systems else System()
+        chosen = read_system(self.systems, self.system, self.classifier) if self.systems else System()
         if not chosen.trained:
             raise InputError(f"the system {self.system} is not trained ({self.systems}); give another --system")
         return chosen
