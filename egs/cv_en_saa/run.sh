@@ -19,6 +19,8 @@ librispeech_root=
 librispeech_archive=
 
 model=                   # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini (default: tiny.en; mini: mini)
+classifiers="cnn whisper-encoder" # systems that name none take the maps of the first
+controls="durations quietest" # of the classifiers
 asr_train_accents=us,canada # accents of Common Voice to train the recogniser with; unlabelled adds all clips without a label
 unseen=korean,portuguese # first languages that the classifier does not meet
 min_speakers=            # of a first language in the classifier (default: 45; mini: 6)

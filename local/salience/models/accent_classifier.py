@@ -22,12 +22,13 @@ from salience.registry import Registry
 class AccentClassifier(nn.Module, ABC):
     """Log-mel spectrograms in, one logit an accent out, divided at the layer whose activations Grad-CAM weighs.
 
-    settings: a dataclass with `classes`, the labels in the order of the
-    outputs, and `bins`.  mean: each bin's mean over the training set's frames
+    settings: a dataclass, `settings_class`, with `classes`, the labels in the
+    order of the outputs, and `bins`.  mean: each bin's mean over the training set's frames
     (bins,), which hides a point.  layer: name of the layer.
     frames_per_column, bins_per_row: its resolution.
     """
 
+    settings_class: ClassVar[type]
     settings: Any
     mean: Tensor
     layer: str
@@ -77,9 +78,6 @@ class AccentClassifier(nn.Module, ABC):
             logits[[rows[key] for key in keys]] = self.head(self.feature_maps(batch), lengths).cpu()
         return logits
 
-    config: ClassVar[type]
-    """The class of `settings`."""
-
 
 ARCHITECTURES: Registry[type[AccentClassifier]] = Registry(
     "architecture of accent classifiers",
@@ -105,7 +103,7 @@ def load_classifier(folder: Path, device: str = "cpu") -> AccentClassifier:
     with foreign(folder, "holds no accent classifier of this architecture", "train it again, or give another folder"):
         (name,) = about.pop("architectures", ["AccentCNN"])
         kind = ARCHITECTURES[name]
-        settings = kind.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in about.items()})
+        settings = kind.settings_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in about.items()})
         # On no device, because drawing 30 million weights that the file replaces takes longer than reading it.
         with torch.device("meta"):
             model = kind(settings)

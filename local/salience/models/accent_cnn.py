@@ -61,7 +61,7 @@ class AccentCNNConfig(AccentCNNSizes):
 class AccentCNN(AccentClassifier):
     """The paper's network; Grad-CAM's layer is the last convolution after its ReLU."""
 
-    config = AccentCNNConfig
+    settings_class = AccentCNNConfig
     frames_per_column = bins_per_row = TIME_STRIDE
 
     def __init__(self, config: AccentCNNConfig) -> None:

@@ -59,7 +59,7 @@ class WhisperEncoderClassifier(AccentClassifier):
     the same padded length share a batch.
     """
 
-    config = WhisperEncoderConfig
+    settings_class = WhisperEncoderConfig
     frames_per_column = STRIDE
 
     def __init__(self, config: WhisperEncoderConfig) -> None:
