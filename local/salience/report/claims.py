@@ -10,12 +10,12 @@ from salience.scoring.specification import Row, select
 
 @RULES.register("claim")
 def claim_sentences(part: Part) -> list[str]:
-    """Say of each statement of the claim whether it is shown, then where training did harm; nothing without a claim."""
-    said = [_statement(row, part) for row in select(part.rows, {"metric": "claim"})]
+    """Say which statements of the claim are shown, then where training did harm; nothing without a claim."""
+    claimed = "; ".join(_statement(row, part) for row in select(part.rows, {"metric": "claim"}))
+    said = [f"{claimed[0].upper()}{claimed[1:]}."] if claimed else []
     for items in _by_pair([item for item in select(part.comparisons, {"harm": True}) if item["low"] > 0]):
         what, system, against = _is(items), items[0]["system"], items[0]["against"]
-        rest = f"what beats {system} there may be no better than {against}"
-        said.append(f"Fine-tuning does harm: {what} ({_p([item['p'] for item in items])}); {rest}.")
+        said.append(f"Fine-tuning does harm: {what}; what beats {system} there may be no better than {against}.")
     return said
 
 
@@ -26,17 +26,16 @@ def _statement(row: Row, part: Part) -> str:
         shown = [item for item in select(items, {"shown": True}) if item["system"] in row["by"]]
         found = " and ".join(_is(of_system) for of_system in _alike(shown))
         seeds = len(shown[0]["differences"])
-        every = f"in each of {seeds} seeds" if seeds > 1 else "with one training seed"
-        return f"It is shown that {said}: {found} (corrected {_p([item['p_adjusted'] for item in shown])}, {every})."
+        every = f"in {seeds} of {seeds} seeds" if seeds > 1 else "with one training seed"
+        return f"it is shown that {said} ({found}, corrected {_p([item['p_adjusted'] for item in shown])}, {every})"
     lacking = [dict(zip(("system", "against", "set"), names, strict=True)) for names in row["lacking"]]
-    absent = "; ".join(f"{_pair(of)} on {_and(of, 'set')}" for of in _by_pair(lacking))
+    absent = " and ".join(f"{_pair(of)} on {_and(of, 'set')}" for of in _by_pair(lacking))
     if row["value"] is None:
-        return f"It cannot be said whether {said}: there are no scores with the same seeds of {absent}."
-    failing = [f"{_pair(of)} on {_and(of, 'set')} ({_gap(of)})" for of in _by_pair(select(items, {"shown": False}))]
-    count = f"{len(select(items, {'shown': True}))} of {len(items)} comparisons show it"
-    return f"It is not shown that {said}: {count}, not {', nor '.join(failing)}." + (
-        f" Not there: {absent}." if absent else ""
-    )
+        return f"it cannot be said whether {said} (no scores with the same seeds: {absent})"
+    failing = _by_pair(select(items, {"shown": False}))
+    found = ", ".join(f"{_pair(of)} on {_and(of, 'set')} {_gap(of)}" for of in failing)
+    rest = f", and there are no scores of {absent}" if absent else ""
+    return f"it is not shown that {said} (of its {row['compared']} comparisons, {row['failing']} fail: {found}{rest})"
 
 
 def _by_pair(items: Sequence[Row]) -> list[list[Row]]:

@@ -151,7 +151,8 @@ def attach_claim(
     `claim`, its corrected p value, `p_adjusted`, and whether it is `shown`;
     one of the pair `harm` is marked so.  A row of the metric `claim` has the
     `statement`, whether it holds as its `value` (null if that cannot be said),
-    the systems `by` which it holds, and the comparisons that are `lacking`.
+    the systems `by` which it holds, how many of its comparisons there are,
+    `compared`, and are not shown, `failing`, and those that are `lacking`.
 
     Args:
         claim: The claim.
@@ -183,6 +184,8 @@ def attach_claim(
             normaliser=judged_by["normaliser"],
             statement=one.says,
             value=one.judge(shown),
+            compared=sum(shown[triple] is not None for triple in one.triples()),
+            failing=sum(shown[triple] is False for triple in one.triples()),
             by=[name for name in one.better.names if one.judge(shown, Names((name,), True))],
             lacking=[list(triple) for triple in one.triples() if shown[triple] is None],
             n=len(wanted),
