@@ -120,6 +120,7 @@ def test_holm_is_that_of_statsmodels(p: list[float], adjusted: list[float]):
         (TEXT + "alpha: 5", "alpha is 5 and must be between 0 and 1"),
         (TEXT + "correction: holms", "correction is 'holms' and may be Holm or none"),
         (TEXT.replace("[plain, zero-shot]", "plain"), "harm has 'plain' where two systems are expected"),
+        (TEXT + "also: [a, b]", "also has 'a' where two systems are expected"),
     ],
 )
 def test_what_is_wrong_in_a_claim_is_one_sentence(tmp_path: Path, text: str, message: str):
@@ -130,7 +131,7 @@ def test_what_is_wrong_in_a_claim_is_one_sentence(tmp_path: Path, text: str, mes
 
 
 def test_collecting_compares_what_is_claimed(tmp_path: Path):
-    (tmp_path / "claim.yaml").write_text(TEXT)
+    (tmp_path / "claim.yaml").write_text(TEXT + "also: [[other-mask, random-mask]]")
     (tmp_path / "report.yaml").write_text(
         "claim: claim.yaml\nscores: [{kind: error-rates, scores: '$exp/{system}/seed{seed}/{set}'}]\n"
     )
@@ -160,6 +161,7 @@ def test_collecting_compares_what_is_claimed(tmp_path: Path):
     assert all(row["normaliser"] == "n" for row in rows)
     (harm,) = [item for item in found["comparisons"] if item.get("harm") and item["set"] == "seen"]
     assert (harm["system"], harm["against"], harm["difference"]) == ("plain", "zero-shot", 20.0)
+    assert [i["set"] for i in found["comparisons"] if i["system"] == "other-mask" and i["normaliser"] == "n"] == [*SETS]
     claimed = [item for item in found["comparisons"] if "claim" in item]
     assert {item["normaliser"] for item in claimed} == {"n"} and len(claimed) == 8
 

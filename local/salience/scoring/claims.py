@@ -91,17 +91,19 @@ class Claim:
         statements: What it is made of.
         alpha: Level below which a corrected p value is shown.
         correction: One of CORRECTIONS.
-        harm: (system, against) such as (plain, zero-shot): where the first is worse, the report says so first.
+        harm: (system, against) such as (plain, zero-shot): where the first is worse, the report says so.
+        also: Such pairs that are compared, too, but not claimed.
     """
 
     statements: tuple[Statement, ...]
     alpha: float = 0.05
     correction: str = "Holm"
     harm: tuple[str, str] = ("", "")
+    also: tuple[tuple[str, str], ...] = ()
 
     def pairs(self) -> list[tuple[str, str]]:
         """List which systems are compared with which."""
-        return list(dict.fromkeys([*(triple[:2] for triple in self.triples()), self.harm]))
+        return list(dict.fromkeys([*(triple[:2] for triple in self.triples()), self.harm, *self.also]))
 
     def triples(self) -> list[Triple]:
         """List all comparisons, each once: what p values are corrected for."""
@@ -113,11 +115,15 @@ def read_claim(path: Path) -> Claim:
     found = read_yaml(path, "correct `claim` in report.yaml")
     if not isinstance(found, Mapping) or not isinstance(found.get("statements"), list) or not found["statements"]:
         raise InputError(f"{path} has no list of statements; write what is claimed into it")
-    harm = found.get("harm", ["", ""])
-    if not (isinstance(harm, list) and len(harm) == 2):
-        raise InputError(f"{path}: harm has {harm!r} where two systems are expected; correct it")
+    pairs = {"harm": [found.get("harm", ["", ""])], "also": found.get("also", [])}
+    for name, values in pairs.items():
+        for pair in values if isinstance(values, list) else [values]:
+            if not (isinstance(pair, list) and len(pair) == 2):
+                raise InputError(f"{path}: {name} has {pair!r} where two systems are expected; correct it")
+        pairs[name] = tuple(tuple(pair) for pair in values)
     statements = tuple(_statement(entry, f"{path}: statements") for entry in found["statements"])
-    claim = called(Claim, {**found, "statements": statements, "harm": tuple(harm)}, f"{path}")
+    given = {**found, "statements": statements, "harm": pairs["harm"][0], "also": pairs["also"]}
+    claim = called(Claim, given, f"{path}")
     if claim.correction not in CORRECTIONS:
         raise InputError(
             f"{path}: correction is {claim.correction!r} and may be {' or '.join(CORRECTIONS)}; correct it"
