@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # the recipe that sources this sets the variables
 # Stages 2 to 9 of the accent recipes: the method of Sameti et al. (2025), standing once.
-# A recipe sets: data, dump, exp (folders); all_sets, map_sets, test_sets (names); systems, methods, seeds; recogniser, model;
-# conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed, check_space.
+# A recipe sets: data, dump, exp (folders); all_sets, map_sets (of which stage 4 makes maps), test_sets (names); systems,
+# methods, seeds; recogniser, model; conf (folder of its YAML files); language, normaliser, masks; nj, train_jobs, ngpu, seed, check_space.
 # Where it takes accents out of training in turn, folds are their names, and each fold has folders of its own.
 
 . stages.sh
@@ -15,14 +15,14 @@ asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with c
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
 [ ! -e "$conf/classifier.yaml" ] || fail "$conf/classifier.yaml is no longer read; it is now called classifier_cnn.yaml"
 systems_config=$(if [ -n "$systems_config" ]; then from_caller "$systems_config"; else settings_of systems.yaml; fi)
-# Sets untrained, trained, masked and mapped (of these systems), classifiers, mask_methods, methods, pictured and pictured_method.
+# Sets untrained, trained, masked and mapped (of these systems), classifiers, mask_methods and methods.
 default_classifier=${classifiers%% *}
 described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods" --classifiers "$classifiers")
 eval "$described"
 
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
 
-bins=80 zero_shot=()
+bins=80 zero_shot=() collection=
 [ -z "$untrained" ] || zero_shot=(--decoding "$conf/decode.yaml")
 if [ "$recogniser" = whisper ] && [ "$model" != mini ]; then
     [ ! -e "$(from_caller "$model")" ] || model=$(from_caller "$model")
@@ -127,13 +127,13 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
     local system
     if [ -z "$masked" ]; then passed "no masks are needed for --systems '$systems'"; return; fi
     needs_maps
-    split_sets "$map_sets"
+    split_sets "$asr_train"
     $train_cmd JOB=1:"$nj" "$exp/masked/log/mask.JOB.log" \
         mask_features.py --systems "$systems_config" --only "$masked" --data "$data" --features "$dump" \
-        --maps "$exp/saliency" --classifier "$default_classifier" --sets "$map_sets" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
+        --maps "$exp/saliency" --classifier "$default_classifier" --sets "$asr_train" --out "$exp/masked" --job JOB --jobs "$nj" --seed "$seed" \
         --check-space "$check_space"
     for system in $masked; do
-        merge_archives.py --folder "$exp/masked/$system" --sets "$map_sets" --name feats --jobs "$nj" \
+        merge_archives.py --folder "$exp/masked/$system" --sets "$asr_train" --name feats --jobs "$nj" \
             --data "$data" --tables masked_share
     done
 }
@@ -187,23 +187,21 @@ needs_scores() { # needs_scores <folder>: each recogniser is scored on each test
 }
 
 report_results() { # stage 9: report_results <corpus> [<folder of each fold, with {fold} in it>]
-    local folder=${2:-$part} fold=${folds:-} example one places
+    local folder=${2:-$part} fold=${folds:-} example only places
     example=${folder/\{fold\}/${fold%% *}}
     for fold in ${folds:-all}; do needs_scores "exp${folder/\{fold\}/$fold}"; done
     # Of what other folds, systems and seeds have left nothing is taken.
     places=(--values.exp "exp$folder" --values.recogniser "$recogniser" --values.fold "${folds:-}" --values.sets "$test_sets"
         --values.masked "$masked" --values.masked_set "$asr_train" --values.trained "$trained" --values.seeds "$seeds"
-        ${methods:+--values.classified cls_test --values.classifiers "$(classifier_trainings | sed 's#.*/##' | xargs)"}
-        ${compared:+--values.compared corpora})
-    [ -z "$pictured" ] || places+=(--values.example "$example" --values.pictured "$pictured" --values.pictured_method "$pictured_method")
+        --values.example "$example" --values.systems_config "$systems_config" --values.normaliser "$normaliser"
+        --values.mask_seed "$seed" --values.default_classifier "$default_classifier" ${compared:+--values.compared corpora}
+        ${methods:+--values.classified cls_test --values.classifiers "$(classifier_trainings | sed 's#.*/##' | xargs)"})
+    only=$(trained_models "$systems" | sed 's#/seed#/#' | xargs)
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$1" --synthetic "$mini" \
         --command "$command" --recogniser "$recogniser-$(basename "$model" .pt)" ${paper:+--paper "$paper"} \
-        --only "$(trained_models "$systems" | sed 's#/seed#/#' | xargs)" "${places[@]}" \
+        --only "$only" "${places[@]}" \
         --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
-    draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
-        --corpus "$1" --synthetic "$mini" "${places[@]}"
-    one=$(trained_models "${systems##* }" | head -n 1)
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$1" \
-        --examples "exp$example/recogniser/$recogniser/$one/score/${test_sets##* }/alignments_normalised.txt"
+        --html "$exp/report/report.html" --corpus "$1" --only "$only" "${places[@]}" \
+        ${collection:+--values.collection "$collection"}
 }

@@ -12,13 +12,12 @@ from salience.training.classifiers import CLASSIFIERS
 
 
 def describe_systems(systems: Path, only: str, methods: str = "", classifiers: str = "") -> None:
-    """Print assignments: untrained, trained, masked and mapped systems, saliency methods, and what a picture shows.
+    """Print assignments: untrained, trained, masked and mapped systems, classifiers and saliency methods.
 
     `mapped` are systems whose masks come from maps, `mask_methods` the methods
     of those maps, and `methods` these with the further ones; where there are
     classifiers, each is CLASSIFIER/METHOD, and `classifiers` are those and the
-    others asked for, if any map is needed.  `pictured` is the first mapped
-    system that masks by its own map, and `pictured_method` that map's method.
+    others asked for, if any map is needed.
 
     Args:
         systems: The recipe's systems.yaml.
@@ -43,7 +42,6 @@ def describe_systems(systems: Path, only: str, methods: str = "", classifiers: s
     )
     for kind in kinds:
         CLASSIFIERS.check(kind)
-    own = [name for name in mapped if not asked[name].other] or mapped
     variables = {
         "untrained": [name for name, system in asked.items() if not system.trained],
         "trained": [name for name, system in asked.items() if system.trained],
@@ -52,8 +50,6 @@ def describe_systems(systems: Path, only: str, methods: str = "", classifiers: s
         "mask_methods": needed,
         "methods": wanted,
         "classifiers": kinds,
-        "pictured": own[:1],
-        "pictured_method": asked[own[0]].methods[-1:] if own else [],
     }
     for name, words in variables.items():
         print(f"{name}={shlex.quote(' '.join(words))}")

@@ -2,18 +2,20 @@
 """Render results.json as RESULTS.md, its details and a page."""
 
 import logging
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from salience import program
 from salience.errors import InputError
 from salience.files import whole_file
 from salience.report import page, render, sections
+from salience.report.charts import FIGURES, Drawing
+from salience.report.utterances import UTTERANCES, Gallery
 from salience.scoring.results import read_results
-from salience.scoring.specification import read_specification
+from salience.scoring.specification import called_by_kind, read_specification
 
 logger = logging.getLogger(Path(__file__).name)
-
-EXAMPLES = 30
 
 
 def report_results(
@@ -21,20 +23,23 @@ def report_results(
     results: Path,
     out: Path,
     html: Path | None = None,
-    figures: Path | None = None,
-    examples: Path | None = None,
     corpus: str | None = None,
+    values: dict[str, str] | None = None,
+    only: str = "",
+    examples: int = 24,
 ) -> None:
-    """Write RESULTS.md, RESULTS_details.md and a page with figures; print the finding and the main table.
+    """Write RESULTS.md, RESULTS_details.md and a page; print the finding and the main table.
 
     Args:
         report: The recipe's conf/report.yaml, which says what is shown.
         results: The recipe's results.json.
         out: RESULTS.md to write; the details go beside it.
-        html: Page to write, with all figures in it.
-        figures: Folder of PNG files for the page, captioned by their names.
-        examples: An alignments file of score_words.py; the page shows its first erroneous lines.
-        corpus: Corpus whose main table is printed; by default the one that the report shows first.
+        html: Page to write, with everything in it.
+        corpus: Corpus whose main table is printed, and of whose run `values` are; by default the one that the report
+            shows first.
+        values: What stands in the places of patterns, as for collect_results.py; what has none is not in the page.
+        only: Systems and seeds whose trainings and hypotheses the page shows, such as 'plain/1'; all by default.
+        examples: At most this many utterances with pictures and sound.
     """
     wanted = read_specification(report)
     if not results.exists():
@@ -47,11 +52,18 @@ def report_results(
         with whole_file(path) as handle:
             handle.write(text)
     if html is not None:
-        pictures = {p.stem.replace("_", " "): p for p in sorted(figures.glob("*.png"))} if figures is not None else {}
-        lines = _read(examples, "--examples").splitlines() if examples is not None else []
-        shown = [line for line in lines if "->" in line][:EXAMPLES]
+        of_run = Drawing(corpus or "", found.synthetic, collected["rows"], values or {}, only)
+        charts = {}
+        for section in found.sections:
+            drawing = of_run if corpus in (None, section.corpus) else replace(of_run, values={})
+            drawing = replace(drawing, corpus=section.corpus)
+            drawn = (called_by_kind(FIGURES, entry, f"{report}: figures", drawing) for entry in wanted.figures)
+            charts[section.corpus] = list(chain.from_iterable(drawn))
+        gallery = Gallery(of_run, examples)
+        for entry in wanted.utterances:
+            called_by_kind(UTTERANCES, entry, f"{report}: utterances", gallery)
         with whole_file(html) as handle:
-            handle.write(page.html(found, collected["rows"], wanted.metric, intro, pictures, shown))
+            handle.write(page.html(found, collected["rows"], wanted.metric, intro, charts, gallery.shown()))
         logger.info("the report is %s", html.resolve())
     print("\n" + render.terminal(found, corpus))
     print("\n" + "\n".join(str(path) for path in (out, details, *([html.resolve()] if html is not None else []))))

@@ -244,9 +244,4 @@ one_of() { # one_of <words>: them with | between, as placeholders of patterns ta
     echo "$*" | xargs | tr ' ' '|'
 }
 
-fresh_figures() { # fresh_figures <folder of the report>: pictures of what another run had belong in no report of this one
-    rm -rf "$1/figures"
-    mkdir -p "$results" "$1/figures"
-}
-
 [ -d "$conf" ] || conf=$(from_caller "$conf")

@@ -130,18 +130,14 @@ fi
 
 if begin 9 "report"; then
     needs_scores "$(decodings; retrained_decodings)"
-    fresh_figures "$exp/report"
     places=(--values.exp "$exp" --values.scores "$scores" --values.noisy "$noisy" --values.masks "$masks" --values.sweep "$sweep"
-        --values.dump "$dump" --values.data "$data" --values.estimators "$estimators" ${examples:+--values.examples "$examples"}
+        --values.dump "$dump" --values.data "$data" --values.decode "$decode" --values.estimators "$estimators" ${examples:+--values.examples "$examples"}
         --values.seed "$seeds" --values.first_seed "$first_seed" --values.draw "0 $realisations" --values.snr "clean $snrs"
         --values.retrained "${retrained:+baseline $retrained}" --values.sweeps "$sweeps"
         --values.weight_value "$(for weight in $sweeps; do values_of "$weight"; done | xargs)")
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
         --command "$command" --recogniser "espnet-hybrid-$tokens" "${places[@]}" \
         --settings "{settings: $conf, whisper: '$whisper', recogniser: $(basename "$recogniser_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
-    draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
-        --corpus "$corpus" --synthetic "$mini" "${places[@]}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$corpus" \
-        --examples "$scores/masked-noise/seed$first_seed/noise${realisations%% *}/test/alignments_raw.txt"
+        --html "$exp/report/report.html" --corpus "$corpus" "${places[@]}"
 fi

@@ -168,15 +168,9 @@ if begin 9 "report"; then
         --values.exp "$exp" --values.classified_starts "$variant_start" --values.classifier_seeds "$classifier_seeds"
         --values.explained "$([ -z "$(all_of accent)" ] || echo "accent ")ctc ctc-characters")
     ! $pretrained || places+=(--values.pretrained "$first_seed")
-    examples=$(while read -r start variant s _; do
-        find "$models/$start/$variant/seed$s/score/labelled_test/alignments_normalised.txt" 2> /dev/null || true
-    done <<< "$recognisers" | head -n 1)
-    fresh_figures "$exp/report"
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "Common Voice Catalan" \
         --synthetic "$mini" --command "$command" --recogniser wav2vec2 "${places[@]}" --settings "{settings: $conf}"
-    draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
-        --corpus "Common Voice Catalan" --synthetic "$mini" "${places[@]}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "Common Voice Catalan" \
-        ${examples:+--examples "$examples"}
+        --html "$exp/report/report.html" --corpus "Common Voice Catalan" "${places[@]}" \
+        --values.systems_config "$systems_config" --values.masked "$masked_variants" --values.mask_seed "$first_seed"
 fi

@@ -89,6 +89,5 @@ if begin 6 "recognisers, one for each system and seed";          then finetune; 
 if begin 7 "hypotheses";                                         then decode; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report";                                             then
-    fresh_figures "$exp/report"
     report_results "Common Voice and the Speech Accent Archive"
 fi

@@ -82,7 +82,7 @@ fi
 
 test_sets=$(present "standard accented")
 all_sets=$(present "$(needed_sets "$test_sets")")
-map_sets=$asr_train
+map_sets="$asr_train $test_sets"
 if [ -z "$all_sets" ] && [ -e "$data/preparation.txt" ] && [ -e "$downloads/pdid/collection.json" ]; then
     stage=9 # a collection by itself, without text or a second accent, has nothing to train and a report
 fi
@@ -95,17 +95,16 @@ if begin 6 "recognisers, one for each system and seed";          then finetune; 
 if begin 7 "hypotheses";                                         then decode; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report"; then
-    fresh_figures "$exp/report"
     if [ -e "$downloads/pdid/collection.json" ]; then
+        collection=$downloads/pdid/collection.json
         collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "PDID collection" \
             --synthetic "$mini" --command "$command" --paper conf/paper.yaml \
-            --values.collection "$downloads/pdid/collection.json"
-        cp "$downloads/pdid/histograms.png" "$exp/report/figures/collection.png"
+            --values.collection "$collection"
     fi
-    if [ -n "$test_sets" ] || [ ! -e "$downloads/pdid/collection.json" ]; then
+    if [ -n "$test_sets" ] || [ -z "$collection" ]; then
         report_results "$corpora"
     else # a collection by itself
         report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-            --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "PDID collection"
+            --html "$exp/report/report.html" --corpus "PDID collection" --values.collection "$collection"
     fi
 fi

@@ -34,7 +34,7 @@ fi
 
 test_sets="seen unseen"
 all_sets=$(needed_sets "$test_sets")
-map_sets=$asr_train
+map_sets="$asr_train $test_sets"
 
 if begin 0 "corpus"; then fetch fsdd; fi
 
@@ -64,6 +64,5 @@ if begin 6 "recognisers, one for each system and seed";          then in_each_fo
 if begin 7 "hypotheses";                                         then in_each_fold decode; fi
 if begin 8 "WER and CER";                                        then in_each_fold score_words; fi
 if begin 9 "report";                                             then
-    fresh_figures "$exp/report"
     report_results "Free Spoken Digit Dataset" "$part/{fold}"
 fi

@@ -140,19 +140,16 @@ if begin 9 "report"; then
         --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name")
     for of in $generators; do
         for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
-        places+=(--values.generators "$exp/generator/$of" --values.generator_seeds "$seeds" --values.audio "$exp/report/audio"
+        places+=(--values.generators "$exp/generator/$of" --values.generator_seeds "$seeds"
             --values.noise_masks "$exp/masks/$of" --values.first_seed "$first_seed" ${examples:+--values.examples "$examples"})
     done
     number=$(wc -l < "$data/words")
     corpus="Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")"
-    fresh_figures "$exp/report"
     chosen=$(chosen_systems)
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
         --command "$command" --recogniser "$kind" --only "$only" "${places[@]}" \
         ${chosen:+--values.chosen="${chosen#conventional-}"} \
         ${published_checkpoint:+--values.published "$exp/published/dev"} --settings "{settings: $conf}"
-    draw_figures.py --report conf/report.yaml --out "$exp/report/figures" --results "$results/results.json" \
-        --corpus "$corpus" --synthetic "$mini" "${places[@]}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --figures "$exp/report/figures" --corpus "$corpus"
+        --html "$exp/report/report.html" --corpus "$corpus" --only "$only" "${places[@]}"
 fi

@@ -61,7 +61,7 @@ fi
 
 test_sets=$(present "ls accented unseen cma")
 all_sets=$(present "$(needed_sets "$test_sets")")
-map_sets=$asr_train
+map_sets="$asr_train $test_sets"
 
 if begin 2 "log-mel features";                                   then extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi
@@ -71,6 +71,5 @@ if begin 6 "recognisers, one for each system and seed";          then finetune; 
 if begin 7 "hypotheses";                                         then decode; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report";                                             then
-    fresh_figures "$exp/report"
     report_results "LibriSpeech and EdAcc"
 fi

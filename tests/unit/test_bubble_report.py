@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import soundfile
-from PIL import Image
+from page_helpers import charts_of, data_of
 
 from salience.data.tables import write_table
 from salience.errors import InputError
@@ -160,9 +160,8 @@ COLLECT = shlex.split(
     "--values.retrained 'baseline retrain-clean retrain-everywhere retrain-spared' --values.first_seed 1 "
     f"--values.sweeps '{' '.join(SWEEPS)}'"
 )
-DRAW = [*COLLECT[:8], *COLLECT[10:], "--values.data", "data", "--values.estimators", "estimator"]
-DRAW[DRAW.index("--out") + 1 : DRAW.index("--out") + 2] = ["figures", "--results", "results.json"]
-REPORT = f"--report {WANTED} --results results.json --out RESULTS.md --html report.html --figures figures".split()
+REPORT = f"--report {WANTED} --results results.json --out RESULTS.md --html report.html --corpus AN4".split()
+REPORT += [*COLLECT[COLLECT.index("--values.scores") :], "--values.data", "data", "--values.estimators", "estimator"]
 
 
 def run(top: Path, *steps: tuple[str, list[str]]) -> str:
@@ -292,7 +291,7 @@ def test_bands_and_peaks_are_where_the_mask_is_open():
 
 def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
     everything(tmp_path)
-    printed = run(tmp_path, ("collect_results.py", COLLECT), ("draw_figures.py", DRAW), ("report_results.py", REPORT))
+    printed = run(tmp_path, ("collect_results.py", COLLECT), ("report_results.py", REPORT))
     results = read_results(tmp_path / "results.json")
     rows = results["rows"]
 
@@ -344,29 +343,23 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
     assert re.search(r"^clean speech +\d", printed, re.M) and "Noise over 9" in printed
     assert "Without the speech the same noise gives" in (tmp_path / "RESULTS.md").read_text()
 
-    pictures = {path.name for path in (tmp_path / "figures").glob("*.png")}
-    assert pictures == {
-        "sweeps_dev.png",
-        "sweeps_test.png",
-        "noise_test.png",
-        "frequency_importance.png",
-        "masks.png",
-        "mask_training.png",
-        "cer_AN4_raw.png",
-    }
-    assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == len(pictures)
-    for path in (tmp_path / "figures").glob("*.png"):
-        with Image.open(path) as picture:
-            assert min(picture.size) > 300
+    assert charts_of(tmp_path / "report.html") == [
+        *(f"Weight of the {weight} term varied, {name}" for name in ("dev", "test") for weight in SWEEPS),
+        "White noise, test, with 95 % intervals",
+        "Which frequencies the masks spare, 4 utterances",
+        "Training of the mask estimator: dev CER above clean speech (points)",
+        "Training of the mask estimator: dev noise proportion (%)",
+    ]
+    assert all("picture" in utterance for utterance in data_of(tmp_path / "report.html")["utterances"])
 
 
 def test_what_a_run_did_not_make_is_left_out_and_said(tmp_path: Path):
     conditions(tmp_path)
-    run(tmp_path, ("collect_results.py", COLLECT), ("draw_figures.py", DRAW), ("report_results.py", REPORT))
+    run(tmp_path, ("collect_results.py", COLLECT), ("report_results.py", REPORT))
     page = (tmp_path / "RESULTS_details.md").read_text()
     assert "**Not in this run: retrained recognisers, sweeps of the weights, masks.**" in page
     assert "| masked-noise |" in page and "recogniser |" not in page and "Weight of the loss" not in page
-    assert {p.name for p in (tmp_path / "figures").glob("*.png")} == {"cer_AN4_raw.png"}
+    assert charts_of(tmp_path / "report.html") == []
 
 
 def test_no_scores_at_all_is_one_sentence(tmp_path: Path):
@@ -377,5 +370,5 @@ def test_no_scores_at_all_is_one_sentence(tmp_path: Path):
 def test_an_utterance_that_is_not_there_cannot_be_drawn(tmp_path: Path):
     everything(tmp_path)
     run(tmp_path, ("collect_results.py", COLLECT))
-    _, failure = program("draw_figures.py", *DRAW, "--values.examples", "nobody", cwd=tmp_path)
-    assert failure == "draw_figures.py: data/test has no utterance nobody; correct --utterances"
+    _, failure = program("report_results.py", *REPORT, "--values.examples", "nobody", cwd=tmp_path)
+    assert failure == "report_results.py: data/test has no utterance nobody; correct --examples"

@@ -97,7 +97,7 @@ def test_nothing_of_a_corpus_is_markup(opened):
     assert opened.locator("script").count() == 3 and opened.locator("img").count() == 0
     assert HOSTILE in opened.text_content("section h2")
     assert HOSTILE in opened.locator("dd").all_text_contents()
-    assert json.loads(opened.text_content("#data"))["sections"][0][3]["system"] == HOSTILE
+    assert json.loads(opened.text_content("#data"))["sections"][0]["rows"][3]["system"] == HOSTILE
 
 
 CONTRAST = """() => {

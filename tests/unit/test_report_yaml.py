@@ -190,7 +190,10 @@ def test_every_recipe_s_report_is_valid(report: Path):
 @pytest.mark.parametrize("report", REPORTS, ids=lambda path: path.parts[-3])
 def test_run_sh_gives_what_the_patterns_need(report: Path):
     """Each place `$name` has its `--values.name` in the recipe's run.sh or in what the accent recipes share."""
-    needed = set(re.findall(r"\$(\w+)", str(read_specification(report).scores)))
-    shells = [report.parents[1] / "run.sh", TOP / "local/accent_stages.sh"]
-    given = {name for shell in shells for name in re.findall(r"--values\.(\w+)", shell.read_text())}
-    assert needed - {"collection"} <= given and ("collection" in given) == (report.parts[-3] == "cv_fa_pdid")
+    wanted = read_specification(report)
+    needed = set(re.findall(r"\$(\w+)", f"{wanted.scores} {wanted.figures} {wanted.utterances}"))
+    own, shared = (
+        set(re.findall(r"--values\.(\w+)", shell.read_text()))
+        for shell in (report.parents[1] / "run.sh", TOP / "local/accent_stages.sh")
+    )
+    assert needed - {"collection"} <= own | shared and ("collection" in own) == (report.parts[-3] == "cv_fa_pdid")

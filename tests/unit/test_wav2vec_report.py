@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from collect_results import collect_results
-from draw_figures import draw_figures
+from page_helpers import charts_of
 from report_results import report_results
 
 from salience.data.tables import write_table
@@ -336,6 +336,11 @@ def test_nothing_to_collect_is_one_sentence():
     assert not Path("results.json").exists()
 
 
+def page(only: str = "") -> None:
+    written = (Path("results.json"), Path("RESULTS.md"), Path("page.html"))
+    report_results(WANTED, *written, "Common Voice Catalan", PLACES, only)
+
+
 def test_only_what_is_asked_for_is_collected_and_drawn():
     everything()
     Path("exp/recogniser/wav2vec2/own/plain/seed1/history.json").write_text(json.dumps([{"step": 1, "loss": 9.0}]))
@@ -343,8 +348,8 @@ def test_only_what_is_asked_for_is_collected_and_drawn():
     rates = {(row["system"], *row["seeds"]) for row in results["rows"] if row["metric"] == "wer"}
     assert rates == {("random", 1), ("own + gradcam", 2)}
     for only, drawn in (("random/plain/1 own/plain/2", False), ("own/plain/1", True)):
-        draw_figures(WANTED, Path("figures"), True, Path("results.json"), "Common Voice Catalan", PLACES, only)
-        assert Path("figures/finetuning_starts.png").exists() == drawn
+        page(only)
+        assert any("CTC fine-tuning" in title for title in charts_of(Path("page.html"))) == drawn
 
 
 def test_pages_hold_all_tables_and_pictures(capsys: pytest.CaptureFixture):
@@ -354,22 +359,12 @@ def test_pages_hold_all_tables_and_pictures(capsys: pytest.CaptureFixture):
             records = [{"step": 1, "loss": 9.0}, {"step": 1, "eval_dev_wer": 99.0, "eval_dev_cer": 70.0}]
             Path(f"exp/recogniser/wav2vec2/{start}/plain/seed{seed}/history.json").write_text(json.dumps(records))
     collect(synthetic=True)
-    draw_figures(WANTED, Path("figures"), True, Path("results.json"), "Common Voice Catalan", PLACES)
-    report_results(WANTED, Path("results.json"), Path("RESULTS.md"), Path("page.html"), Path("figures"))
-    drawn = sorted(path.name for path in Path("figures").glob("*.png"))
-    assert drawn == [
-        "confusion_accent_test_own-start.png",
-        "confusion_accent_test_random_own-start.png",
-        "confusion_gender_test_random-start.png",
-        "finetuning_starts.png",
-        "pretraining.png",
-        "wer_labelled_test_normalised.png",
-        "wer_labelled_test_raw.png",
-    ]
-    markdown, page = Path("RESULTS_details.md").read_text(), Path("page.html").read_text()
+    page()
+    drawn = {title.partition("; ")[0].partition(":")[0] for title in charts_of(Path("page.html"))}
+    assert drawn == {"Confusion", "CTC fine-tuning from each start, a line a seed", "Pretraining"}
+    markdown, shown = Path("RESULTS_details.md").read_text(), Path("page.html").read_text()
     for text in ("SYNTHETIC", "Accent classifier, test", "21.50 (21.00 to 22.00)", "own + gradcam"):
-        assert text in markdown and text in page
-    assert page.count("data:image/png") == len(drawn)
+        assert text in markdown and text in shown
     assert "On speakers in no training set, a recogniser from our pretrained model" in capsys.readouterr().out
 
 

@@ -14,7 +14,6 @@ from salience.collection.sources import find
 from salience.collection.spans import RATE
 from salience.errors import InputError
 from salience.files import whole_file, write_json
-from salience.report.figures import Drawing, draw_histograms
 
 logger = logging.getLogger("merge_collection")
 
@@ -28,7 +27,7 @@ def merge_collection(
     reference: Path | None = None,
     synthetic: bool = False,
 ) -> None:
-    """Write out/pdid (metadata.tsv, <accent>/*.wav) and out/{rejected.tsv,collection.json,histograms.png,root.txt}.
+    """Write out/pdid (metadata.tsv, <accent>/*.wav) and out/{rejected.tsv,collection.json,root.txt}.
 
     Args:
         recordings: Where collect_recordings.py left the recordings' folders.
@@ -62,7 +61,6 @@ def merge_collection(
         "reference": compared,
     }
     write_json(out / "collection.json", told)
-    draw_histograms(Drawing(out, synthetic), "histograms", told["histograms"])
     with whole_file(out / "root.txt") as handle:
         handle.write(f"{(out / 'pdid').absolute()}\n")
     logger.info("%d clips, %.2f of %.2f hours", told["clips"], told["hours"], told["recording_hours"])

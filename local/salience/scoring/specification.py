@@ -36,12 +36,12 @@ class Specification:
         headline: The corpus that is shown first; by default the first that has a main table.
         finding: The sentences that begin the report: keyword arguments of salience.report.findings.Sentence.
         main: The main table: keyword arguments, or a name in `shared`.
-        legend: What the sets of the main table are; it stands below the table.
         departures: Sentences on how it differs from the paper, at most five.
         summary: The line in the README's table: what is `measured`, in words, and `where`, the row that has it.
         command: How to repeat it, where nothing has been measured yet.
         details: All other tables: keyword arguments, or names in `shared`.
         figures: What is drawn: keyword arguments of a figure and its `kind`.
+        utterances: Which utterances the page shows, and what of them: keyword arguments and a `kind`.
         shared: Tables by name, for `main` and `details` of other files.
     """
 
@@ -56,12 +56,12 @@ class Specification:
     headline: str | None = None
     finding: tuple[dict[str, Any], ...] = ()
     main: dict[str, Any] = field(default_factory=dict)
-    legend: str = ""
     departures: tuple[str, ...] = ()
     summary: dict[str, Any] = field(default_factory=dict)
     command: str = ""
     details: tuple[dict[str, Any], ...] = ()
     figures: tuple[dict[str, Any], ...] = ()
+    utterances: tuple[dict[str, Any], ...] = ()
     shared: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def beside(self, name: str | None) -> Path | None:
@@ -81,7 +81,7 @@ def read_specification(path: Path) -> Specification:
 
     found["details"] = tuple(table("details", entry) for entry in found.get("details", ()))
     found["main"] = table("main", found.get("main", {}))
-    for name in ("scores", "figures", "finding", "departures"):
+    for name in ("scores", "figures", "utterances", "finding", "departures"):
         found[name] = tuple(found.get(name, ()))
     return called(Specification, {"path": path, **found}, f"{path}")
 
