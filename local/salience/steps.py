@@ -298,6 +298,18 @@ def commit() -> str:
     return said[0] + ("+" if said[1] else "")
 
 
+def last_change(path: Path) -> str:
+    """The commit that last changed a file and its date, or what keeps it from being known."""
+    said = []
+    for words in (["log", "-1", "--format=%cs, commit %h", "--abbrev=10"], ["status", "--porcelain"]):
+        try:
+            command = ["git", *words, "--", path.name]
+            said.append(subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=True).stdout)
+        except (OSError, subprocess.CalledProcessError):
+            return "unknown"
+    return said[0].strip() if said[0] and not said[1] else "not committed"
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of what the results depend on."""

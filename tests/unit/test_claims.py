@@ -1,5 +1,8 @@
 """claim.yaml: whether what was claimed is shown, whichever way the comparisons come out."""
 
+import os
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +62,7 @@ def test_the_correction_turns_a_small_p(claim: Claim):
     two = compared(**{"gradcam specaugment seen": {"p": 0.03}, "gradcam specaugment unseen": {"p": 0.03}})
     assert verdicts(claim, one)["it beats SpecAugment"] is True
     assert verdicts(claim, two)["it beats SpecAugment"] is False
-    uncorrected = Claim(claim.statements, correction="none")
+    uncorrected = replace(claim, correction="none")
     assert verdicts(uncorrected, two)["it beats SpecAugment"] is True
 
 
@@ -86,6 +89,29 @@ def test_what_is_lacking_is_not_known_unless_the_rest_decides(claim: Claim):
     # Without common seeds there is no sign of each seed.
     seeds = compared(**{"gradcam specaugment seen": {"differences": []}})
     assert verdicts(claim, seeds)["it beats SpecAugment"] is None
+
+
+def test_it_is_told_when_the_claim_was_written(claim: Claim):
+    def written() -> str:
+        return attach_claim(claim, [], JUDGED, COMMON)[0]["written"]
+
+    def git(*words: str, date: str = "") -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        environment = {**os.environ, "GIT_COMMITTER_DATE": date}
+        done = subprocess.run(
+            ["git", *who, *words], cwd=claim.path.parent, env=environment, check=True, capture_output=True
+        )
+        return done.stdout.decode().strip()
+
+    assert written() == "unknown"
+    git("init", "-q")
+    git("commit", "-qm", "x", "--allow-empty")
+    assert written() == "not committed"
+    git("add", "claim.yaml")
+    git("commit", "-qm", "x", date="2026-11-30T02:00:00")
+    assert written() == f"2026-11-30, commit {git('rev-parse', '--short=10', 'HEAD')}"
+    claim.path.write_text(TEXT + "alpha: 0.1")
+    assert written() == "not committed"
 
 
 def test_only_comparisons_by_the_judging_metric_on_clean_speech_count(claim: Claim):

@@ -18,6 +18,7 @@ from salience.errors import InputError
 from salience.files import read_yaml
 from salience.scoring.results import new_row
 from salience.scoring.specification import called, select
+from salience.steps import last_change
 
 Triple = tuple[str, str, str]
 """System, against, set."""
@@ -88,6 +89,7 @@ class Claim:
     """What claim.yaml says.
 
     Args:
+        path: The file.
         statements: What it is made of.
         alpha: Level below which a corrected p value is shown.
         correction: One of CORRECTIONS.
@@ -95,6 +97,7 @@ class Claim:
         also: Such pairs that are compared, too, but not claimed.
     """
 
+    path: Path
     statements: tuple[Statement, ...]
     alpha: float = 0.05
     correction: str = "Holm"
@@ -122,7 +125,7 @@ def read_claim(path: Path) -> Claim:
                 raise InputError(f"{path}: {name} has {pair!r} where two systems are expected; correct it")
         pairs[name] = tuple(tuple(pair) for pair in values)
     statements = tuple(_statement(entry, f"{path}: statements") for entry in found["statements"])
-    given = {**found, "statements": statements, "harm": pairs["harm"][0], "also": pairs["also"]}
+    given = {**found, "path": path, "statements": statements, "harm": pairs["harm"][0], "also": pairs["also"]}
     claim = called(Claim, given, f"{path}")
     if claim.correction not in CORRECTIONS:
         raise InputError(
@@ -158,7 +161,8 @@ def attach_claim(
     one of the pair `harm` is marked so.  A row of the metric `claim` has the
     `statement`, whether it holds as its `value` (null if that cannot be said),
     the systems `by` which it holds, how many of its comparisons there are,
-    `compared`, and are not shown, `failing`, and those that are `lacking`.
+    `compared`, and are not shown, `failing`, those that are `lacking`, and
+    when the claim was `written`.
 
     Args:
         claim: The claim.
@@ -197,6 +201,7 @@ def attach_claim(
             n=len(wanted),
             alpha=claim.alpha,
             correction=claim.correction,
+            written=last_change(claim.path),
             seeds=[],
         )
         for one in claim.statements
