@@ -142,4 +142,10 @@ def test_where_nothing_is_measured_the_paper_s_table_stands_with_an_empty_column
 def test_the_headline_comes_first_whatever_the_order_of_rows(tmp_path: Path):
     found = report(results(corpus="other"), wanted(tmp_path, headline="other"))
     assert [section.corpus for section in found.sections] == ["other", "toy"] and found.main.rows == [["a", "1.0"]]
+    # Of a corpus without a main table, nothing comes first.
+    without = report(
+        {**results(), "rows": [{**new_row(COMMON, metric="hours", value=1), "corpus": "tapes"}, *results()["rows"]]},
+        wanted(tmp_path),
+    )
+    assert [section.corpus for section in without.sections] == ["toy", "tapes"] and without.finding != []
     assert read_specification(Path(__file__).parents[2] / "egs/an4/conf/report.yaml").headline

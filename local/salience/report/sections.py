@@ -66,20 +66,20 @@ def report(results: Mapping[str, Sequence[Row]], wanted: Specification) -> Repor
     """
     synthetic, parts = parts_of(results, wanted)
     found = [_section(part, wanted) for part in parts]
-    first = next((section for section in found if section.main), None)
-    main, repeat = (first.main, first.facts) if first else (None, found[0].facts if synthetic else [])
-    if not first and not synthetic:
+    if found and (found[0].main or synthetic):
+        main, repeat = found[0].main, found[0].facts
+    else:
         main, repeat = _main(planned(wanted), wanted), [("command", wanted.command)]
     said = finding(wanted.finding, parts, f"{wanted.path}: finding")
     return Report(wanted.title, synthetic, said, main, repeat, list(wanted.departures), found)
 
 
 def parts_of(results: Mapping[str, Sequence[Row]], wanted: Specification) -> tuple[bool, list[Part]]:
-    """Whether there is synthetic speech only, and the results of each corpus, the headline's first."""
+    """Whether there is synthetic speech only, and the results of each corpus, that of the main table first."""
     synthetic = all(row["synthetic"] for row in results["rows"]) if results["rows"] else False
     corpora = dict.fromkeys(row["corpus"] for row in results["rows"] if row["synthetic"] == synthetic)
     parts = [_part(results, wanted, corpus, synthetic) for corpus in corpora]
-    parts.sort(key=lambda part: part.corpus != wanted.headline)
+    parts.sort(key=lambda part: (part.corpus != wanted.headline, _main(part, wanted) is None))
     return synthetic, parts
 
 
