@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from salience.features.logmel import floor_of
 from salience.masking.apply import Masker
 from salience.masking.systems import read_systems
+from salience.models import accent_cnn
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig
 from salience.models.recognisers import Example
 from salience.models.whisper import IGNORED, WhisperForTraining, collate, new_model
@@ -341,6 +342,43 @@ def test_accumulated_batches_make_fewer_updates_of_the_same_data(tmp_path):
     _, log = learn(tmp_path, data=data, settings=replace(SETTINGS, batch_size=2, accumulate=3, epochs=2))
     assert max(e["step"] for e in log) == 4
     assert sorted(data.asked) == [(epoch, index) for epoch in range(2) for index in range(12)]
+
+
+def test_parts_of_a_batch_make_the_same_updates_with_less_memory(tmp_path, monkeypatch):
+    """Weights and losses to float error, also where the last part is smaller; less is kept for the gradient."""
+    sizes = {"bins": 16, "frames": 32, "channels": (2, 2, 3, 3), "hidden": 4, "dropout": 0.0, "dense_dropout": 0.0}
+    found, kept = [], []
+    for frames in (1000, 96, 10):
+        monkeypatch.setattr(accent_cnn, "FRAMES_AT_A_TIME", frames)
+        torch.manual_seed(3)
+        model, most = AccentCNN(AccentCNNConfig(classes=("a", "b"), **sizes)), [0]
+
+        def keep(tensor, most=most):
+            most[-1] += tensor.nbytes
+            return tensor
+
+        model.register_forward_pre_hook(lambda *_, most=most: most.append(0))
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            score = lambda _: {"dev_score": 1.0}  # noqa: E731
+            folder = tmp_path / str(frames)
+            log = train(model, Toy(), list(range(12)), toy_batch, score, None, True, folder, SETTINGS, 1)
+        found.append((model.state_dict(), [entry["loss"] for entry in log if "loss" in entry]))
+        kept.append(max(most))
+    (whole, losses), *others = found
+    for weights, own in others:
+        assert own == pytest.approx(losses, rel=1e-4)
+        for name in whole:
+            torch.testing.assert_close(weights[name], whole[name], rtol=1e-4, atol=1e-5)
+    assert kept[2] < kept[1] < kept[0]
+
+
+def test_a_batch_is_divided_by_its_frames_unless_it_is_normalised():
+    batch = {"features": torch.zeros(7, 3000, 80), "labels": torch.arange(7)}
+    config = {"classes": ("a", "b"), "channels": (2, 2, 3, 3), "hidden": 4}
+    parts = list(AccentCNN(AccentCNNConfig(**config)).parts(batch))
+    assert [part["labels"].tolist() for part in parts] == [[0, 1, 2, 3], [4, 5, 6]]
+    assert [len(part["features"]) for part in parts] == [4, 3]
+    assert len(list(AccentCNN(AccentCNNConfig(**config, batch_norm=True)).parts(batch))) == 1
 
 
 def test_gradient_checkpointing_reaches_the_model(tmp_path):

@@ -7,7 +7,7 @@ after every convolution, input normalised by the training set's mean and
 deviation of each bin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,9 @@ TIME_STRIDE = 8
 
 REACH = 32
 """Frames beyond which an input frame no longer touches a column of the last convolution (15 + 7, rounded up)."""
+
+FRAMES_AT_A_TIME = 12_000
+"""Frames of a batch that are differentiated at a time: in training, the activations of one frame take about 100 kB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +153,13 @@ class AccentCNN(AccentClassifier):
     def head(self, maps: Tensor, lengths: Sequence[int] = ()) -> Tensor:
         """Logits (batch, classes) from the last convolution's maps; padding counts as what it is."""
         return self.classify(self.drop(self.pool(maps)))
+
+    def parts(self, batch: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+        """Divide a batch into parts of at most FRAMES_AT_A_TIME; with batch normalisation it stays whole."""
+        count, frames = batch["features"].shape[:2]
+        size = count if self.settings.batch_norm else max(FRAMES_AT_A_TIME // frames, 1)
+        for start in range(0, count, size):
+            yield {name: values[start : start + size] for name, values in batch.items()}
 
     def padded_frames(self, frames: int) -> int:
         """One frame more if there is room: the model goes on with the last frame, which is then padding."""

@@ -36,6 +36,7 @@ class BucketTrainer(Trainer):
         self._rates = rates
         self._lengths = lengths
         self._dev_score = dev_score
+        self._share = 1.0
 
     def get_train_dataloader(self) -> DataLoader:
         sampler = LengthBuckets(
@@ -54,10 +55,22 @@ class BucketTrainer(Trainer):
         # The sampler has shared the batches out already.
         return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
 
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **options: Any) -> torch.Tensor:
+        """Differentiate a batch in the `parts` that the network divides it into, if it does; their gradients add up."""
+        divide = getattr(self.accelerator.unwrap_model(model), "parts", None)
+        # Of several processes, each has a share of the batch anyway, and all must take as many steps.
+        if divide is None or self.args.world_size > 1:
+            return super().training_step(model, inputs, *arguments, **options)
+        loss, count = torch.zeros((), device=self.args.device), len(inputs["labels"])
+        for part in divide(inputs):
+            self._share = len(part["labels"]) / count
+            loss += super().training_step(model, part, *arguments, **options)
+        return loss
+
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
         """The loss, such that the mean over the processes is that of the whole batch."""
         if self.args.world_size == 1:
-            return super().compute_loss(model, inputs, *arguments, **options)
+            return self._share * super().compute_loss(model, inputs, *arguments, **options)
         outputs = model(**inputs)
         # Of what the loss is a mean: the model says it, or else it is the utterances.
         count = outputs.get("count", len(next(iter(inputs.values()))))
