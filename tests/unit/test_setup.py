@@ -1,7 +1,9 @@
 """utils/setup.sh with a pretended Python, which notes what it is asked to do; run.sh; and the CI's rule for skips."""
 
+import html
 import io
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -361,12 +363,37 @@ def prepare_metadata_for_build_wheel(folder, settings=None):
             archive.addfile(entry, io.BytesIO(text.encode()))
 
 
+def install(top, name, python):
+    """As the Python of the tests has it; uv obeys no upper bound."""
+    folder = top / "installed" / f"{name}-1.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\nRequires-Python: {python}\n")
+
+
+def write_index(top):
+    """List the registry's files as an index does, with the Pythons that each wheel says it is for."""
+    links = {}
+    for path in (top / "registry").iterdir():
+        name, version = path.name.removesuffix(".tar.gz").split("-")[:2]
+        python = ""
+        if path.suffix == ".whl":
+            metadata = zipfile.ZipFile(path).read(f"{name}-{version}.dist-info/METADATA").decode()
+            python = "".join(re.findall(r"^Requires-Python: (.*)$", metadata, re.MULTILINE))
+        wants = f' data-requires-python="{html.escape(python)}"' * bool(python)
+        links.setdefault(name, []).append(f'<a href="{path.as_uri()}"{wants}>{path.name}</a>')
+    for name, lines in links.items():
+        (top / "simple" / name).mkdir(parents=True)
+        (top / "simple" / name / "index.html").write_text(f"<!DOCTYPE html><html><body>{''.join(lines)}</body></html>")
+    return (top / "simple").as_uri()
+
+
 def resolve(top, code=0):
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
     environment = {
-        **os.environ,
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(top / "registry"),
+        **unset,
+        "PIP_INDEX_URL": write_index(top),
         "PIP_CONFIG_FILE": os.devnull,
+        "PYTHONPATH": str(top / "installed"),
     }
     done = subprocess.run([sys.executable, top / ".ci/resolve.py"], capture_output=True, text=True, env=environment)
     assert done.returncode == code, done.stdout + done.stderr
@@ -388,10 +415,10 @@ def test_lists_are_resolved_for_each_python(lists):
     [
         (lambda top: add_wheel(top, "one", "1", needs='nowhere; python_version >= "3.14"'), "3.14", "nowhere"),
         (lambda top: add_wheel(top, "one", "1", needs='nowhere; python_version < "3.14"'), "3.13", "nowhere"),
-        (lambda top: add_wheel(top, "one", "1", python="<3.14"), "3.14", "'one' requires a different Python"),
-        (lambda top: add_wheel(top, "alone", "1", python=">=3.14"), "3.13", "'alone' requires a different Python"),
+        (lambda top: install(top, "one", python="<3.14"), "3.14", "one requires Python <3.14"),
+        (lambda top: add_wheel(top, "alone", "1", python=">=3.14"), "3.13", "the requested Python version (>=3.13)"),
         (lambda top: only_for_313(top, "two"), "3.14", "two==2"),
-        (lambda top: add_wheel(top, "one", "1", needs="two==1"), "3.14", "conflicting dependencies"),
+        (lambda top: add_wheel(top, "one", "1", needs="two==1"), "3.14", "requirements are unsatisfiable"),
     ],
 )  # fmt: skip
 def test_what_a_python_cannot_install_fails_with_its_version(change, version, said, lists):
