@@ -85,6 +85,7 @@ make_venv() {
 }
 
 install() {
+    set -- --no-compile "$@"
     .venv/bin/python -m pip install "$@" >> $log 2>&1 < /dev/null || {
         rm $unfinished # pip itself has put back what it could not finish
         tail -n 15 $log >&2
@@ -127,6 +128,8 @@ install_list() {
     mapfile -t alone < <(sed -n 's/^# no-deps: *\([^ ]*\).*/\1/p' "$list")
     [ ${#alone[@]} -eq 0 ] || install --no-deps "${alone[@]}"
     [[ " ${alone[*]:-}" != *" espnet=="* ]] || mend_espnet
+    # pip would compile on one CPU.  Files of other Pythons among them may fail.
+    .venv/bin/python -m compileall -q -j 0 .venv/lib >> $log 2>&1 || true
     stamp_for "$list" > "$(stamp_of "$list")"
     rm $unfinished
 }
