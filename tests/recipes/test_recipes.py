@@ -485,21 +485,6 @@ def test_a_second_run_does_nothing(projects):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_a_stage_out_of_order_says_which_one_is_missing(tmp_path):
-    project = copy_of_the_project(tmp_path / "p")
-    for stage, wanted in (
-        ("2", "stage 1"),
-        ("3", "stage 1"),
-        ("4", "stage 3"),
-        ("5", "stage 4"),
-        ("7", "stage 6"),
-        ("8", "stage 7"),
-    ):
-        done = run(project, "--egs", "fsdd", "--mini", "true", "--stage", stage, "--stop-stage", stage)
-        assert done.returncode == 1
-        assert wanted in done.stderr and "Traceback" not in done.stderr
-
-
 def test_options_are_checked(tmp_path):
     project = copy_of_the_project(tmp_path / "p")
     for options, words in (
