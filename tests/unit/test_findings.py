@@ -120,7 +120,8 @@ def wanted(folder: Path, **more: Any) -> Specification:
 
 
 def test_only_real_speech_counts_where_there_is_any(tmp_path: Path):
-    found = report(results(corpus="mini", synthetic=True), wanted(tmp_path))
+    found = report(results(corpus="mini", synthetic=True), wanted(tmp_path, legend="a hides, b does not."))
+    assert found.main.note == "a hides, b does not."
     assert not found.synthetic and [section.corpus for section in found.sections] == ["toy"]
     assert found.main.rows == [["a", "18.0"], ["b", "20.0"]]
     page = markdown(found)

@@ -2,16 +2,14 @@
 
 import dataclasses
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from page_helpers import data_of
+from program_helpers import program
 
 from salience.data.tables import write_table
 from salience.errors import InputError
@@ -35,12 +33,6 @@ COMMON = {
 }
 REPORT = TOP / "conf/report_accents.yaml"
 HOSTILE = "<script>alert(1)</script>|`*x*`"
-
-
-def program(name: str, *options: object, cwd: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(TOP / "local"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(TOP / "local" / name), *map(str, options)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def counts_file(

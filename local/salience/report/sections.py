@@ -84,7 +84,8 @@ def parts_of(results: Mapping[str, Sequence[Row]], wanted: Specification) -> tup
 
 
 def _main(part: Part, wanted: Specification) -> Table | None:
-    return next(iter(tables(wanted.main, part, f"{wanted.path}: main")), None) if wanted.main else None
+    found = tables(wanted.main, part, f"{wanted.path}: main") if wanted.main else []
+    return replace(found[0], note=f"{wanted.legend} {found[0].note}".strip()) if found else None
 
 
 def _part(results: Mapping[str, Sequence[Row]], wanted: Specification, corpus: str, synthetic: bool) -> Part:

@@ -36,6 +36,7 @@ class Specification:
         headline: The corpus that is shown first; by default the first that has a main table.
         finding: The sentences that begin the report: keyword arguments of salience.report.findings.Sentence.
         main: The main table: keyword arguments, or a name in `shared`.
+        legend: What the sets of the main table are; it stands below the table.
         departures: Sentences on how it differs from the paper, at most five.
         summary: The line in the README's table: what is `measured`, in words, and `where`, the row that has it.
         command: How to repeat it, where nothing has been measured yet.
@@ -56,6 +57,7 @@ class Specification:
     headline: str | None = None
     finding: tuple[dict[str, Any], ...] = ()
     main: dict[str, Any] = field(default_factory=dict)
+    legend: str = ""
     departures: tuple[str, ...] = ()
     summary: dict[str, Any] = field(default_factory=dict)
     command: str = ""
