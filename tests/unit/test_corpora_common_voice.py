@@ -259,7 +259,7 @@ def test_another_language_or_several_releases_are_told(tmp_path: Path) -> None:
     tables(tmp_path / "cv-corpus-7.0" / "ca", "ca", "validated")
     assert cv.find_root(tmp_path, "ca", several=True) == tmp_path
     with pytest.raises(InputError, match=r"2 releases \(cv-corpus-6.1/ca, cv-corpus-7.0/ca\); give the folder of one"):
-        cv.find_root(tmp_path, "ca")
+        cv.find_root(tmp_path, "ca", several=False)
     with pytest.raises(InputError, match="has no train.tsv; unpack the corpus again, or give another release"):
         list(cv.utterances(root, "train"))
 
@@ -342,3 +342,22 @@ def test_others_are_drawn_in_the_place_of_bad_clips(copy: Path, tmp_path: Path) 
 def test_it_cannot_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--common-voice-archive"):
         cv.fetch(tmp_path)
+
+
+def test_a_folder_with_a_release_and_release_1_is_one_corpus(corpus, tmp_path):
+    both = tmp_path / "both"
+    (both / "first/cv-valid-dev").mkdir(parents=True)
+    (both / "cv").symlink_to(corpus)
+    (both / "again").symlink_to(corpus)
+    clip = next(corpus.glob("clips/*.mp3"))
+    shutil.copy(clip, both / "first/cv-valid-dev/sample-000001.mp3")
+    (both / "first/cv-valid-dev.csv").write_text(
+        "filename,text,up_votes,down_votes,age,gender,accent,duration\n"
+        "cv-valid-dev/sample-000001.mp3,a sentence of old,1,0,,,scotland,\n"
+    )
+    assert cv.find_root(both) == both
+    alone, drawn = (cv.common_accent(root, sets=("test",))["test"] for root in (corpus, both))
+    (new,) = [u for u in drawn if u.text == "a sentence of old"]
+    assert (new.id, new.speaker, new.accent) == ("first-cv-valid-dev-sample-000001",) * 2 + ("scotland",)
+    assert sorted(u.text for u in drawn if u is not new) == sorted(u.text for u in alone)  # none twice
+    assert {path.parent.name for path in cv.all_tables(both)} == {"first", "cv", "again"}

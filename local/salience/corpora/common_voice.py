@@ -9,6 +9,8 @@ the user put it:
 - release 1, of English only: `<root>/cv-valid-{train,dev,test}.csv` and
   `<root>/cv-valid-dev/sample-000000.mp3`.  It does not say who speaks.
 
+A folder with several of them is taken for one corpus.
+
 The .tsv tables are separated by tabs and never quoted; which columns they have
 depends on the release.  Releases need a login, so nothing is downloaded here.
 
@@ -147,7 +149,7 @@ def _language(root: Path) -> str:
     return "en" if path.suffix == ".csv" else clip.locale if clip else ""
 
 
-def find_root(folder: Path, language: str = "en", several: bool = False) -> Path:
+def find_root(folder: Path, language: str = "en", several: bool = True) -> Path:
     """The root of the only release in `folder`.  Where it holds several, that is `folder` itself, or an InputError."""
     releases = find_releases(folder, language)
     if len(releases) > 1 and not several:
@@ -156,7 +158,7 @@ def find_root(folder: Path, language: str = "en", several: bool = False) -> Path
     return releases[0] if len(releases) == 1 else Path(folder)
 
 
-def fetch(target: Path, archive: Path | None = None, language: str = "en", several: bool = False) -> Path:
+def fetch(target: Path, archive: Path | None = None, language: str = "en", several: bool = True) -> Path:
     """Unpack the user's `archive`, or all the archives of a folder, below `target`; returns what find_root does.
 
     Without an archive this is an InputError: Common Voice needs a login.
@@ -191,8 +193,9 @@ def table_paths(root: Path, table: str) -> list[Path]:
 
 
 def all_tables(root: Path) -> list[Path]:
-    """All files that tell of a release's clips: if one of them changes, so does the release."""
-    return visible(path for end in ("*.tsv", "*.csv") for path in Path(root).glob(end))
+    """All files that tell of the clips of a release, or of several: if one of them changes, so does the corpus."""
+    places = [Path(root)] if _is_release(Path(root)) else find_releases(root, "en")
+    return visible(path for place in places for end in ("*.tsv", "*.csv") for path in place.glob(end))
 
 
 def clips(table: Path, columns: Collection[str] | None = None) -> Iterator[Clip]:
@@ -239,12 +242,24 @@ def clips(table: Path, columns: Collection[str] | None = None) -> Iterator[Clip]
 
 
 def rows(root: Path, table: str) -> Iterator[Clip]:
-    """The rows of a table of a release, of all the files that hold it; none of them is an InputError."""
+    """The rows of a table of a release, of all the files that hold it; none of them is an InputError.
+
+    Of a folder with several English releases, the rows of each, with paths
+    that begin at the folder; those that an earlier one has are left out.
+    """
     paths = table_paths(root, table)
-    if not paths:
+    releases = [] if paths or _is_release(root) else find_releases(root, "en")
+    if not paths and not releases:
         raise InputError(f"{root} has no {table}.tsv; unpack the corpus again, or give another release")
     for path in paths:
         yield from clips(path)
+    seen: set[tuple[str, str]] = set()
+    for release in releases:
+        new = [clip for clip in rows(release, table) if (clip.client, clip.path) not in seen]
+        seen |= {(clip.client, clip.path) for clip in new}
+        for clip in new:
+            inside = clip.path if "/" in clip.path else f"clips/{clip.path}"
+            yield replace(clip, path=f"{release.relative_to(root)}/{inside}")
 
 
 def durations(root: Path) -> dict[str, float]:

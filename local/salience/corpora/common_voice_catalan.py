@@ -12,8 +12,8 @@ ACCENTS = ("balear", "central", "nord-occidental", "septentrional", "valencià")
 ACCENT_TABLE = Path(__file__).with_name("catalan_accents.tsv")
 LEGACY_ACCENT_TABLE = Path(__file__).with_name("catalan_accents_legacy.tsv")
 
-find_root = partial(common_voice.find_root, language=LANGUAGE, several=True)
-fetch = partial(common_voice.fetch, language=LANGUAGE, several=True)
+find_root = partial(common_voice.find_root, language=LANGUAGE)
+fetch = partial(common_voice.fetch, language=LANGUAGE)
 
 
 def accent_label(clip: Clip, labels: Mapping[str, str], variants: bool = True) -> tuple[str | None, str]:
