@@ -19,6 +19,7 @@ librispeech_root=
 librispeech_archive=
 
 model=                   # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini (default: tiny.en; mini: mini)
+systems="zero-shot plain specaugment random-mask other-mask gradcam gradcam++ integrated-gradients encoder-random encoder-other"
 classifiers="cnn whisper-encoder" # systems that name none take the maps of the first
 controls="durations quietest" # of the classifiers
 asr_train_accents=us,canada # accents of Common Voice to train the recogniser with; unlabelled adds all clips without a label

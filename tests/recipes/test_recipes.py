@@ -441,6 +441,23 @@ def test_persian_is_scored_with_the_non_joiner_both_ways(projects):
     assert wer["plain", "persian 1"] < wer["plain", "raw 1, lower-cased"]
 
 
+@of("cv_en_saa")
+def test_the_recipe_of_real_accents_holds_its_sets_apart(projects):
+    folder = projects("cv_en_saa")[0] / "egs/cv_en_saa"
+    told = (folder / "data/mini/leakage.md").read_text()
+    for test in ("standard", "accented", "saa_seen", "saa_unseen", "mandarin_adult"):
+        assert f"| asr_train and {test} | 0 | 0 | 0 | disjoint speakers, disjoint sentences |" in told, test
+    assert "| cls_train and saa_seen | 0 | 1 (9 of 9 utterances) | 0 | disjoint speakers |" in told  # the passage
+    assert (
+        "- ls is left out: the corpora given hold nothing for it" in (folder / "data/mini/preparation.txt").read_text()
+    )
+    record = json.loads((folder / "dump/mini/standard/feats.1.step.json").read_text())
+    assert record["config"]["bandwidth"] == 4000
+    # Mini clips differ in nothing but the voices and, without --bandwidth, the rate: what is left is near chance.
+    spectrum = json.loads((folder / "exp/mini/classifier/corpora/spectrum-of-utterances.corpora.json").read_text())
+    assert spectrum["low"] < spectrum["chance"] + 10
+
+
 @of("librispeech_edacc")
 def test_masks_of_the_control_have_the_same_area(projects):
     folder = projects("librispeech_edacc")[0] / "egs/librispeech_edacc/exp/mini/masked"

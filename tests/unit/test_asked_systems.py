@@ -14,7 +14,8 @@ STUB = r"""#!/usr/bin/env bash
 line=$(printf '%s\037' "${0##*/}" "$@")
 echo "$line" >> "$CALLS"
 """
-ACCENTS = {"librispeech_edacc": ("ls", ""), "cv_fa_pdid": ("standard", ""), "fsdd": ("seen unseen", "/german")}
+ACCENTS = {"librispeech_edacc": ("ls", ""), "cv_fa_pdid": ("standard", ""), "fsdd": ("seen unseen", "/german"),
+           "cv_en_saa": ("standard", "")}  # fmt: skip
 """Test sets of the accent recipes, and the folder of a fold."""
 
 

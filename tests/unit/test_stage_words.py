@@ -26,13 +26,14 @@ TRAINED = {
     "librispeech_edacc": {"train_classifier.py", "finetune.py"},
     "fsdd": {"train_classifier.py", "finetune.py"},
     "cv_fa_pdid": {"train_classifier.py", "finetune.py"},
+    "cv_en_saa": {"train_classifier.py", "finetune.py"},
     "an4": {"train_espnet.py", "train_mask_estimator.py"},
     "gsc_v2": {"finetune.py", "train_generator.py"},
     "cv_ca": {"pretrain_wav2vec.py", "train_wav2vec_classifier.py", "finetune.py"},
 }
 """Programs of each recipe that learn, each GPU with a process of its own."""
 ON_A_GPU = {
-    **{key: {"map_saliency.py", "decode.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid")},
+    **{key: {"map_saliency.py", "decode.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid", "cv_en_saa")},
     "an4": {"estimate_noise_masks.py"},
     "gsc_v2": {"estimate_noise_masks.py", "decode.py"},
     "cv_ca": {"map_saliency.py", "decode.py"},
