@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from accent_helpers import run_program
 from corpora_helpers import TOP
 from espnet_helpers import DIMENSION, SETTINGS, prepare_tokens, train_toy, write_toy_recipe
 
+from salience import progress
 from salience.data.tables import read_table, write_table
 from salience.data.tokens import Tokenizer, read_tokens, tokens_to_text
 from salience.files import read_json
@@ -235,7 +237,10 @@ def test_a_language_model_trains_and_is_skipped(recipe, monkeypatch, caplog):
         "out": "exp/lm",
         "training": yaml.safe_dump(settings, default_flow_style=True, width=10**6).strip(),
     }
-    run_program(monkeypatch, "train_espnet", task="lm", **options)
+    monkeypatch.setattr(progress, "EVERY", 0)  # so that a line is due after each batch
+    with caplog.at_level("INFO"):
+        run_program(monkeypatch, "train_espnet", task="lm", **options)
+    assert re.search(r"epoch 2, train: batch: 1 of \d+, \d+ s left", caplog.text)
     assert [set(e) for e in read_json(recipe / "exp/lm/history.json")] == [
         {"epoch", "train_loss", "dev_loss", "seconds"}
     ] * 2

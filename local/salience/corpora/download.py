@@ -10,7 +10,6 @@ import os
 import posixpath
 import shutil
 import stat
-import sys
 import tarfile
 import time
 import urllib.error
@@ -27,10 +26,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from salience.errors import InputError
 from salience.files import foreign, publish, read_yaml, temporary_name, visible, whole_file
+from salience.progress import bytes_bar
 
 logger = logging.getLogger(__name__)
 
@@ -221,13 +219,13 @@ def _continue_transfer(url: str, part: Path, archive: Archive, timeout: float) -
             there = 0
         with (
             open(part, "ab" if resumed else "wb") as handle,
-            _progress(archive.name, there + expected or archive.size, there) as bar,
+            bytes_bar(archive.name, there + expected or archive.size, there) as progress,
         ):
             received = 0
             while block := response.read(BLOCK):
                 handle.write(block)
                 received += len(block)
-                bar.update(len(block))
+                progress(there + received)
     if expected and received < expected:
         raise ConnectionError(f"the connection ended after {there + received} of {there + expected} bytes")
 
@@ -386,13 +384,13 @@ def _unpack_tar(path: Path, unpacked: _Unpacked) -> None:
     files: dict[str, float] = {}
     with (
         open(path, "rb") as raw,
-        _progress(f"unpacking {path.name}", path.stat().st_size) as bar,
+        bytes_bar(f"unpacking {path.name}", path.stat().st_size) as progress,
         tarfile.open(fileobj=raw, tarinfo=_Member) as tar,
     ):
         for member in tar:
             # tarfile remembers every member, for links that we follow ourselves.
             tar.members.clear()
-            bar.update(raw.tell() - bar.n)
+            progress(raw.tell())
             if _of_macos(member.name):
                 continue
             unpacked.place(member.name)
@@ -481,9 +479,3 @@ def whole_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
-
-
-def _progress(text: str, total: int | None, initial: int = 0) -> tqdm:
-    return tqdm(
-        desc=text, total=total, initial=initial, unit="B", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
-    )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from salience.errors import stale
 from salience.features.logmel import floor_of, pad_frames
 from salience.files import foreign, read_json, whole_file, write_json
+from salience.progress import bar
 from salience.registry import Registry
 
 
@@ -73,7 +74,7 @@ class AccentClassifier(nn.Module, ABC):
         self.eval()
         rows = {key: row for row, key in enumerate(frames)}
         logits = torch.empty(len(rows), len(self.settings.classes))
-        for keys in self.batches(frames, size):
+        for keys in bar(list(self.batches(frames, size)), "batches to classify"):
             batch, lengths = self.padded([features[key] for key in keys])
             logits[[rows[key] for key in keys]] = self.head(self.feature_maps(batch), lengths).cpu()
         return logits

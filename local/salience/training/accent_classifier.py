@@ -21,6 +21,7 @@ from salience.features.archives import Archive
 from salience.features.logmel import FRAME_SHIFT
 from salience.files import write_json
 from salience.models.accent_classifier import AccentClassifier, save_classifier
+from salience.progress import bar
 from salience.training.classifiers import CLASSIFIERS, Classifier
 
 
@@ -89,7 +90,7 @@ class AccentSet:
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of each bin over all real frames, in one pass."""
         total, squares, count = np.zeros(1), np.zeros(1), 0
-        for utterance in self.utterances:
+        for utterance in bar(self.utterances, f"statistics of {self.name.name}"):
             matrix = self.archive[utterance.id].astype(np.float64)
             total, squares, count = total + matrix.sum(0), squares + (matrix**2).sum(0), count + len(matrix)
         mean = total / count

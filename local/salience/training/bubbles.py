@@ -17,6 +17,7 @@ from salience.features.fbank import INT16, RATE
 from salience.masking.noise import NoiseSettings, dithered, masked_noise, noise_proportion, white_noise
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power
 from salience.models.recognisers import FrozenRecogniser
+from salience.progress import bar
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def dev_scorer(
         device = network.estimator.mean.device
         hypotheses: dict[str, list[str]] = {"clean": [], "own": [], "other": []}
         shares = []
-        for rows in batches:
+        for rows in bar(batches, "batches of the dev set"):
             batch = collate([source[0, row] for row in rows])
             speech, noise, samples = (batch[name].to(device) for name in ("speech", "noise", "samples"))
             added, logits, frames = network.added(noise, speech, samples)

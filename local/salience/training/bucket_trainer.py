@@ -11,6 +11,7 @@ from torch import distributed, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 
+from salience.progress import Pace
 from salience.training.batches import LengthBuckets
 from salience.training.settings import TrainingSettings
 
@@ -37,6 +38,8 @@ class BucketTrainer(Trainer):
         self._lengths = lengths
         self._dev_score = dev_score
         self._share = 1.0
+        self._progress = EachMinute()
+        self.add_callback(self._progress)
 
     def get_train_dataloader(self) -> DataLoader:
         sampler = LengthBuckets(
@@ -60,11 +63,13 @@ class BucketTrainer(Trainer):
         divide = getattr(self.accelerator.unwrap_model(model), "parts", None)
         # Of several processes, each has a share of the batch anyway, and all must take as many steps.
         if divide is None or self.args.world_size > 1:
-            return super().training_step(model, inputs, *arguments, **options)
-        loss, count = torch.zeros((), device=self.args.device), len(inputs["labels"])
-        for part in divide(inputs):
-            self._share = len(part["labels"]) / count
-            loss += super().training_step(model, part, *arguments, **options)
+            loss = super().training_step(model, inputs, *arguments, **options)
+        else:
+            loss, count = torch.zeros((), device=self.args.device), len(inputs["labels"])
+            for part in divide(inputs):
+                self._share = len(part["labels"]) / count
+                loss += super().training_step(model, part, *arguments, **options)
+        self._progress.add(loss)
         return loss
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
@@ -140,6 +145,28 @@ class LogLines(TrainerCallback):
         )
         if shown and state.is_world_process_zero:
             logger.info("update %d of %d: %s", state.global_step, state.max_steps, shown)
+
+
+class EachMinute(TrainerCallback):
+    """A line of the log each minute, between those of the epochs: update, mean loss since the last line, time left."""
+
+    def __init__(self) -> None:
+        self._losses: list[torch.Tensor] = []
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Note the loss of a batch."""
+        self._losses.append(loss.detach())
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._pace = Pace(state.max_steps, state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, lr_scheduler: Any = None, **_: Any) -> None:
+        if not self._pace.due() or not state.is_world_process_zero:
+            return
+        loss = args.gradient_accumulation_steps * torch.stack(self._losses).mean().item()
+        self._losses.clear()
+        rate = lr_scheduler.get_last_lr()[0]
+        logger.info("update %s: loss %.4g, learning_rate %.4g", self._pace.line(state.global_step), loss, rate)
 
 
 class SomeEpochs(TrainerCallback):

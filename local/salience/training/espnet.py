@@ -25,6 +25,7 @@ from salience.files import foreign, publish, read_yaml, temporary_name, whole_fi
 from salience.models.checkpoints import read_pickle
 from salience.models.espnet import AGAIN, prepare_espnet, read_config
 from salience.models.recurrent import padded_lstm
+from salience.progress import bar
 from salience.steps import is_first_process
 
 logger = logging.getLogger(__name__)
@@ -264,7 +265,7 @@ def train(task: str, settings: Mapping[str, Any], out: Path) -> None:
     }
     with whole_file(checkpoints / "settings.yaml") as handle:
         yaml.safe_dump(config, handle, sort_keys=False)
-    with _whole_checkpoints(), padded_lstm():
+    with _whole_checkpoints(), _progress(), padded_lstm():
         module.main(cmd=["--config", str(checkpoints / "settings.yaml")])
     if is_first_process():
         _collect(checkpoints, out)
@@ -316,6 +317,23 @@ def _whole_checkpoints() -> Iterator[None]:
         yield
     finally:
         torch.save = save
+
+
+@contextmanager
+def _progress() -> Iterator[None]:
+    """Say once a minute where in an epoch a training is; ESPnet itself says so after every so many batches."""
+    from espnet2.train.reporter import SubReporter
+
+    measure = SubReporter.measure_iter_time
+
+    def watched(reporter: SubReporter, iterable: Any, name: str) -> Iterator[Any]:
+        return measure(reporter, bar(iterable, f"epoch {reporter.get_epoch()}, {reporter.key}: batch"), name)
+
+    SubReporter.measure_iter_time = watched
+    try:
+        yield
+    finally:
+        SubReporter.measure_iter_time = measure
 
 
 def _collect(checkpoints: Path, out: Path) -> None:

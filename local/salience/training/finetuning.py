@@ -21,6 +21,7 @@ from salience.features.logmel import floor_of
 from salience.masking.apply import Masker, open_maps
 from salience.masking.systems import System, read_system
 from salience.models.recognisers import Example, Recogniser, TooLong
+from salience.progress import bar
 from salience.registry import Registry, plugins_of
 
 logger = logging.getLogger(__name__)
@@ -295,6 +296,7 @@ class DevScore:
         source.frames = {u.id: source.frames[u.id] for u in records}
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        hypotheses = dict(self.recogniser.transcribe(self.source, self.batch_size, []))
+        found = self.recogniser.transcribe(self.source, self.batch_size, [])
+        hypotheses = dict(bar(found, "decoding the dev set", len(self.references)))
         pairs = [(self.references[u], hypotheses[u].lower()) for u in self.references]
         return {"dev_wer": word_error_rate([r for r, _ in pairs], [h for _, h in pairs])}

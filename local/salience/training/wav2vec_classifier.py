@@ -10,6 +10,7 @@ from transformers import Wav2Vec2ForSequenceClassification
 
 from salience.data.waveforms import Waveforms, batches_of_equals, pad_signals, padded_samples
 from salience.models.wav2vec import class_scores, context, feature_maps, real_frames
+from salience.progress import bar
 from salience.randomness import generator
 
 
@@ -68,7 +69,7 @@ def predict(model: Wav2Vec2ForSequenceClassification, waveforms: Waveforms, batc
     model.eval()
     device = model.classifier.weight.device
     rows = {}
-    for keys in batches_of_equals(waveforms.samples, batch_size):
+    for keys in bar(list(batches_of_equals(waveforms.samples, batch_size)), "batches to classify"):
         padded, real = pad_signals(
             [waveforms[key] for key in keys], padded_samples(max(waveforms.samples[key] for key in keys))
         )

@@ -21,6 +21,7 @@ from salience.errors import InputError
 from salience.masking.apply import Masker
 from salience.models.recognisers import Recogniser
 from salience.models.wav2vec import Learning, feature_maps, frames_of, open_ctc, prepare, real_frames
+from salience.progress import bar
 from salience.training.finetuning import FINETUNINGS, MaskedTraining, Sets, Task
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,8 @@ class DevRates:
         self.recogniser, self.source, self.references, self.batch_size = recogniser, source, references, batch_size
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        said = dict(self.recogniser.transcribe(self.source, self.batch_size, []))
+        found = self.recogniser.transcribe(self.source, self.batch_size, [])
+        said = dict(bar(found, "decoding the dev set", len(self.references)))
         references = list(self.references.values())
         hypotheses = [said[key] for key in self.references]
         wer, cer = word_error_rate(references, hypotheses), character_error_rate(references, hypotheses)
