@@ -15,13 +15,14 @@ for word in "$@"; do
         exit
     fi
 done
-# The unit tests share the CPUs, a file at a time.  A recipe's stages leave some of them idle, and tests of clusters mostly
-# wait: three of these run at once, in their order: in recipes.csv, first the recipe that makes the mini Whisper soonest, as
-# others wait for it, then the longest, so that none is left alone at the end; the schedulers come last.
-shared=(--numprocesses "$(nproc)" --maxprocesses 8 --dist loadfile)
+# The unit tests share the CPUs, a file at a time; folders with few and long tests come first, so that none is left alone at
+# the end.  A recipe's stages leave some CPUs idle, and tests of clusters mostly wait: three of these run at once, in their
+# order: in recipes.csv, first the recipe that makes the mini Whisper soonest, as others wait for it, then the longest; the
+# schedulers come last.
+shared=(--numprocesses "$(nproc)" --maxprocesses 8 --dist loadfile --no-loadscope-reorder)
 together=(--numprocesses 3 --dist loadgroup --no-loadscope-reorder)
 none=5 # pytest's answer when no test was chosen, as -k and -m can do
-check tests/unit tests/faults tests/fuzz tests/scale "${shared[@]}" "$@" && units=0 || units=$?
+check tests/fuzz tests/scale tests/faults tests/unit "${shared[@]}" "$@" && units=0 || units=$?
 [ "$units" -eq 0 ] || [ "$units" -eq $none ] || exit "$units"
 check tests/recipes tests/cluster "${together[@]}" "$@" && code=0 || code=$?
 [ "$code" -eq $none ] || exit "$code"

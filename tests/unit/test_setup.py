@@ -613,7 +613,10 @@ def suite_calls(suite, *words, code=0, **answers):
 
 
 def test_unit_tests_share_the_processors_by_file_and_recipes_by_recipe(suite):
-    units = "pytest tests/unit tests/faults tests/fuzz tests/scale --numprocesses 2 --maxprocesses 8 --dist loadfile"
+    units = (
+        "pytest tests/fuzz tests/scale tests/faults tests/unit"
+        " --numprocesses 2 --maxprocesses 8 --dist loadfile --no-loadscope-reorder"
+    )
     others = "pytest tests/recipes tests/cluster --numprocesses 3 --dist loadgroup --no-loadscope-reorder"
     assert suite_calls(suite, "-x", "-k", "a b") == [
         "set-up --tests",
