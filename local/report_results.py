@@ -3,14 +3,13 @@
 
 import logging
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from salience import program
 from salience.errors import InputError
 from salience.files import whole_file
 from salience.report import page, render, sections
-from salience.report.charts import FIGURES, Drawing
+from salience.report.charts import Drawing, drawn
 from salience.report.utterances import UTTERANCES, Gallery
 from salience.scoring.results import read_results
 from salience.scoring.specification import called_by_kind, read_specification
@@ -57,8 +56,7 @@ def report_results(
         for section in found.sections:
             drawing = of_run if corpus in (None, section.corpus) else replace(of_run, values={})
             drawing = replace(drawing, corpus=section.corpus)
-            drawn = (called_by_kind(FIGURES, entry, f"{report}: figures", drawing) for entry in wanted.figures)
-            charts[section.corpus] = list(chain.from_iterable(drawn))
+            charts[section.corpus] = drawn(drawing, wanted)
         gallery = Gallery(of_run, examples)
         for entry in wanted.utterances:
             called_by_kind(UTTERANCES, entry, f"{report}: utterances", gallery)

@@ -65,9 +65,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{name}: {reason}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, which shows pages without a screen."""
+    """Debian's Chromium, which shows pages without a screen; closed before the next file, as playwright runs a loop."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("chromium is not installed")

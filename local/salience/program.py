@@ -1,10 +1,12 @@
 """How every program of local/ meets the shell: options, log lines, exit codes."""
 
+import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +18,14 @@ from salience.steps import stage_of
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def main(function: Callable[..., Any]) -> None:
+def main(function: Callable[..., Any], first: str | None = None) -> None:
     """Run a typed function as a program.
 
     Every parameter is an option (`--batch-size` and `--batch_size` alike), the
     docstring is the help, `--config file.yaml` sets any of them and
     `--print_config` shows them.  Exit code 0, or 1 after one sentence on bad
-    input; a traceback means a bug.
+    input; a traceback means a bug.  `first` names the list that the words before
+    the first option are.
     """
     logging.basicConfig(
         level=logging.INFO,
@@ -35,6 +38,8 @@ def main(function: Callable[..., Any]) -> None:
     import jsonargparse
 
     words = [_underscored(word) for word in sys.argv[1:]]
+    if first is not None and (values := list(takewhile(lambda word: not word.startswith("--"), words))):
+        words[: len(values)] = [f"--{first}={json.dumps(values)}"]
     try:
         load_plugins()
         for path in _configurations(words):

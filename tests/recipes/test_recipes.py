@@ -99,6 +99,42 @@ def test_every_stage_runs(row, projects):
     assert max(rates[system, home]["value"] for system in shlex.split(row["usable"])) < float(row["at most"])
 
 
+@pytest.mark.parametrize("recipe", [pytest.param(row["recipe"], marks=of(row["recipe"])) for row in ROWS])
+def test_the_page_of_a_run_shows_and_plays(recipe, projects, browser):
+    """In a real browser, without a word on the console: every chart, the first utterances, their masks and sound."""
+    path = projects(recipe)[0] / "egs" / recipe / "exp/mini/report/report.html"
+    assert path.stat().st_size < 10e6
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".rates svg path[aria-label]")
+    for chart in page.locator(".charts .item").all():
+        chart.scroll_into_view_if_needed()
+        chart.locator("svg").first.wait_for()
+    keys = page.locator("#utterances .list button")
+    assert keys.count() > 3 and page.locator(".charts .item").count() > 0
+    for place in range(3):
+        keys.nth(place).click()
+        key = keys.nth(place).locator(".key").text_content()
+        page.wait_for_function("key => document.querySelector('canvas')?.ariaLabel?.includes(key)", arg=key)
+        assert page.locator(".aligned").count() > 0
+    masked = page.locator(".detail [aria-live=polite]")
+    choices = page.locator("select[name=mask] option").all_text_contents()
+    page.select_option("select[name=mask]", label=next((one for one in choices if "gradcam" in one), choices[-1]))
+    before = masked.inner_text()
+    assert "% of the points" in before
+    page.locator(".detail input[type=range]").nth(1).focus()
+    page.keyboard.press("Home")
+    assert masked.inner_text() != before
+    page.evaluate("document.querySelectorAll('audio')[1].play()")
+    page.wait_for_function("document.querySelectorAll('audio')[1].currentTime > 0.05")
+    assert page.locator(".aligned").first.get_attribute("dir") == ("rtl" if recipe == "cv_fa_pdid" else "ltr")
+    assert said == []
+    page.close()
+
+
 @of("an4")
 def test_noise_everywhere_is_worse_than_none(projects):
     folder = projects("an4")[0] / "egs/an4/exp/mini"

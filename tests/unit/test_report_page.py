@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from compare_reports import compare_reports
+from page_helpers import data_of
 from report_results import report_results
 
+from salience import program
 from salience.scoring.results import new_row, write_results
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)>"'`{{7*7}}\u202e&lt;"""
@@ -78,12 +81,12 @@ def test_the_first_chart_follows_its_switches(opened):
     found = lines(opened, ".rates")
     assert found[:3] == list(SYSTEMS[:3]) and found[3].startswith("</script>") and len(found) == 4
     caption = opened.inner_text(".rates figcaption")
-    assert caption.startswith("WER (%), test, raw 1.") and "diamond: the paper" in caption
+    assert caption.startswith("WER (%), test. Lower is better.") and "diamond: the paper" in caption
     mark = ".rates svg path[aria-label]"
     before = opened.get_attribute(mark, "aria-label")
     for name, choice in (("metric", "CER (%)"), ("set", "dev"), ("accent", "Dutch")):
         opened.select_option(f".rates select[name={name}]", label=choice)
-    assert opened.inner_text(".rates figcaption").startswith("CER (%), dev, raw 1, Dutch.")
+    assert opened.inner_text(".rates figcaption").startswith("CER (%), dev, Dutch.")
     opened.wait_for_function("([mark, old]) => document.querySelector(mark).ariaLabel !== old", arg=[mark, before])
     assert opened.locator(".rates table tbody tr").nth(1).locator("td").nth(1).text_content() == "38.00"
 
@@ -149,3 +152,24 @@ def test_no_width_scrolls_sideways(opened, width):
     opened.set_viewport_size({"width": width, "height": 900})
     opened.wait_for_timeout(300)
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_experiments_are_compared_in_one_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("report.yaml").write_text(REPORT)
+    for place, name in enumerate(("first/exp", "second/exp")):
+        Path(name).mkdir(parents=True)
+        run = {**COMMON, "command": f"./run.sh {name}", "seeds": [1, 2], "settings": {}, "versions": {}}
+        found = [row | {"value": row["value"] + place} for row in rows() if row["accent"] is None]
+        write_results(Path(name, "results.json"), {"rows": found, "comparisons": [], "runs": [run]})
+    words = ["first/exp/results.json", "second/exp/results.json"]
+    monkeypatch.setattr("sys.argv", ["compare_reports.py", *words, "--report", "report.yaml", "--out", "both.html"])
+    program.main(compare_reports, first="results")
+    page = Path("both.html").read_text()
+    assert "Toy corpus: 2 experiments" in page and page.count("./run.sh first/exp") == 1
+    shown = [row for row in data_of(Path("both.html"))["sections"][0]["rows"] if row["set"] == "test"]
+    values = {row["system"]: row["value"] for row in shown if row["metric"] == "wer"}
+    assert values["plain (second/exp)"] == values["plain (first/exp)"] + 1 and len(values) == 2 * len(SYSTEMS)
+    monkeypatch.setattr("sys.argv", ["compare_reports.py", words[0], words[0], "--report", "report.yaml"])
+    with pytest.raises(SystemExit, match="the same results.json is given twice"):
+        program.main(compare_reports, first="results")

@@ -6,6 +6,7 @@ A kind is a function of a `Drawing` and of its keys in report.yaml; it yields a
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from salience.report.cells import MEAN_OVER_SNRS, label
 from salience.scoring.classification import of_its_split, place_of
 from salience.scoring.noise_masks import frequency_importance, mean_of_seeds
 from salience.scoring.patterns import fill, matches, only_seeds, substituted
-from salience.scoring.specification import Row, select
+from salience.scoring.specification import Row, Specification, called_by_kind, select
 
 METRIC = "@metric"
 """Stands in the specifications for the title of the axis, which the page's script puts in."""
@@ -82,6 +83,12 @@ class Chart:
 FIGURES: Registry[Callable[..., Iterator[Chart]]] = Registry("kind of figure")
 
 
+def drawn(drawing: Drawing, wanted: Specification) -> list[Chart]:
+    """The charts that a recipe's report.yaml names, as far as the run has them."""
+    entries = (called_by_kind(FIGURES, entry, f"{wanted.path}: figures", drawing) for entry in wanted.figures)
+    return list(chain.from_iterable(entries))
+
+
 # What charts are made of
 
 
@@ -97,7 +104,7 @@ def rates_chart() -> altair.LayerChart:
         ),
         base.mark_point(size=90, filled=True, opacity=1).encode(x=_rate("value"), tooltip=tooltip),
         base.transform_filter("isValid(datum.paper)")
-        .mark_point(shape="diamond", size=90, strokeWidth=2, color="#D55E00")
+        .mark_point(shape="diamond", size=90, strokeWidth=2, style="paper")
         .encode(x=_rate("paper"), tooltip=tooltip),
     ).properties(width="container")
 

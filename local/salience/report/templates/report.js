@@ -66,7 +66,8 @@ function chartConfig(width) {
     legend: { ...labels, labelLimit: Math.min(260, width - 170), columns: Math.max(1, Math.min(4, Math.floor(width / 220))) },
     title: { color: colour("--ink"), anchor: "start", fontSize: 13 },
     range: { category: [...PALETTE, isDark() ? "#ffffff" : "#000000"] },
-    point: { color: mark }, rule: { color: mark }, line: { color: mark }, bar: { color: mark },
+    style: { paper: { color: colour("--paper") } },
+    point: { color: mark }, circle: { color: mark }, rule: { color: mark }, line: { color: mark }, bar: { color: mark },
     text: { color: colour("--ink") },
   };
 }
@@ -106,6 +107,7 @@ function figure(label) {
 
 const NONE = { accent: "all", gender: "all", snr: "clean", normaliser: "none" };
 const METRICS = { wer: "WER (%)", cer: "CER (%)", error: "error (%)", accuracy: "accuracy (%)" };
+const better = (metric) => (["wer", "cer", "error"].includes(metric) ? "Lower is better. " : "");
 
 const metricName = (metric) => METRICS[metric] ?? metric.replaceAll("_", " ");
 const shownValue = (field, value) => {
@@ -136,7 +138,7 @@ function switches(rows, fields, changed) {
       }
       left = left.filter((row) => row[field] === choice[field]);
     }
-    changed(left, choice);
+    changed(left, choice, form);
   };
   choose();
   return form;
@@ -167,13 +169,13 @@ const number = (value) => (value === undefined ? "–" : value.toFixed(2));
 function drawRates(place, rows) {
   const chart = figure("Rate of each system with its 95 % interval");
   const beside = element("div");
-  const form = switches(rows, data.switches, (chosen, choice) => {
-    const of = places(choice, data.switches);
+  const form = switches(rows, data.switches, (chosen, choice, shown) => {
+    const of = places(choice, data.switches.filter((name) => name === "set" || shown.querySelector(`[name="${name}"]`)));
     const marks = ["Dot: mean over seeds", "line: 95 % interval", "small dots below: each seed"];
     const specification = filled(data.rates, { "@metric": metricName(choice.metric) });
     if (chosen.some((row) => row.paper !== undefined)) marks.push("diamond: the paper");
     else specification.layer.pop();
-    chart.update({ ...specification, height: 30 * chosen.length, datasets: { rows: chosen } }, `${metricName(choice.metric)}, ${of}. ${marks.join("; ")}.`);
+    chart.update({ ...specification, height: 30 * chosen.length, datasets: { rows: chosen } }, `${metricName(choice.metric)}, ${of}. ${better(choice.metric)}${marks.join("; ")}.`);
     beside.replaceChildren(table("The chart as a table", ["system", "value", "95 % interval", "seeds", "utterances", "paper"],
       chosen.map((row) => [row.system, number(row.value), `${number(row.low)} to ${number(row.high)}`,
         (row.seeds ?? []).join(", "), String(row.n ?? "–"), number(row.paper)])));
