@@ -11,7 +11,7 @@ import pytest
 from harness import TOP, alive_in, copy_of_the_project, environment, run
 
 RECIPES = sorted(path.parent.name for path in TOP.glob("egs/*/run.sh"))
-NAMED = {"fsdd": {2: [1], 3: [1], 4: [3], 5: [4], 7: [6], 8: [7]}}
+NAMED = {"fsdd": {2: [1], 3: [1], 4: [1], 5: [4], 7: [6], 8: [7]}}
 """The stages that are named, where that is known exactly."""
 
 
