@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import classification_report
 
 from salience.errors import InputError
 from salience.scoring.bootstrap import interval, resampled_rates, resampling_units, two_sided_p
-from salience.scoring.classification import classification_scores
+from salience.scoring.classification import classification_scores, classifier_rows
+
+COMMON = ("corpus", "synthetic", "command", "commit", "date")
 
 
 def test_the_interval_of_a_mean_is_the_analytic_one():
@@ -97,6 +100,42 @@ def test_classification_scores():
     assert scores["confusion"] == [[2, 1, 0], [1, 2, 0], [0, 0, 0]]
     assert scores["chance"] == 50.0
     assert scores["low"] <= scores["accuracy"] <= scores["high"]
+
+
+def test_scores_of_each_class_against_sklearn():
+    """Recall and F1; the interval of a class is that of its own speakers, a point where it is always right."""
+    random = np.random.default_rng(1)
+    truth = random.choice(list("xyz"), 90).tolist()
+    heard = [t if t == "z" else random.choice(list("xy")) for t in truth]
+    speakers = [f"s{n // 2:02}" for n in range(90)]
+    scores = classification_scores([f"u{n}" for n in range(90)], truth, heard, speakers, list("wxyz"))
+    report = classification_report(truth, heard, output_dict=True)
+    assert list(scores["per_class"]) == ["x", "y", "z"]
+    for label, own in scores["per_class"].items():
+        assert own["n"] == report[label]["support"] == truth.count(label)
+        assert own["accuracy"] == pytest.approx(100 * report[label]["recall"])
+        assert own["f1"] == pytest.approx(100 * report[label]["f1-score"])
+        assert own["f1_low"] <= own["f1"] <= own["f1_high"]
+    assert {scores["per_class"]["z"][end] for end in ("accuracy", "accuracy_low", "accuracy_high", "f1_low")} == {100}
+    # A binomial interval of as many utterances is about as wide.
+    x = scores["per_class"]["x"]
+    wide = 2 * 1.96 * np.sqrt(x["accuracy"] * (100 - x["accuracy"]) / x["n"])
+    assert x["accuracy_high"] - x["accuracy_low"] == pytest.approx(wide, rel=0.25)
+    assert scores["macro_f1"] == pytest.approx(100 * report["macro avg"]["f1-score"])
+    assert scores["macro_f1_low"] < scores["macro_f1"] < scores["macro_f1_high"]
+
+    rows = classifier_rows([({"system": "cnn", "set": "test"}, scores)], dict.fromkeys(COMMON))
+    of_class = {(r["accent"], r["metric"]): r for r in rows if r["metric"].startswith("class_")}
+    assert len(of_class) == 6 and of_class["x", "class_accuracy"]["low"] == pytest.approx(x["accuracy_low"], abs=1e-3)
+    assert (of_class["z", "class_f1"]["value"], of_class["z", "class_f1"]["n"]) == (100, truth.count("z"))
+    assert sum("speaker" in row for row in rows) == 45  # with two utterances each
+
+
+def test_a_speaker_with_one_utterance_has_no_row():
+    speakers = [f"s{n}" for n in range(12)]
+    scores = classification_scores(speakers, ["x", "y"] * 6, ["x"] * 12, speakers, ["x", "y"])
+    rows = classifier_rows([({}, scores)], dict.fromkeys(COMMON))
+    assert not any("speaker" in row for row in rows) and any(row["metric"] == "speaker_accuracy" for row in rows)
 
 
 def test_a_label_the_classifier_never_saw_is_an_error():

@@ -1,6 +1,6 @@
 """How well a classifier does, over utterances, over classes and over speakers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,9 @@ def classification_scores(
     """Scores in percent of one prediction an utterance, as plain values that JSON can hold.
 
     `accuracy` with its bootstrap interval `low`, `high` (`resampled` says
-    over what), `macro_f1` (mean F1 of the classes that occur), `per_speaker`
+    over what), `macro_f1` (mean F1 of the classes that occur) with
+    `macro_f1_low` and `macro_f1_high`, `per_class`, for each class that occurs
+    its own `accuracy` and `f1` with their intervals and its `n`, `per_speaker`
     accuracies and their mean `speaker_accuracy`, `chance` (always answering
     the most frequent class), `labels` and `confusion` (rows are the truth),
     `n`.  A label outside `labels` is an InputError.
@@ -63,19 +65,41 @@ def classification_scores(
     low, high = interval(
         resampled_rates(right[:, None].astype(float), np.ones((len(right), 1)), units, "accuracy")[:, 0]
     )
+    are, named = (np.array(each)[:, None] == np.array(present) for each in (truth, predicted))
+    hits = (are & named).astype(float)
+    recalls = resampled_rates(hits, are.astype(float), units, "accuracy")
+    # F1 is a rate as well: 2 hits / (utterances of the class + answers of the class).
+    f1s = resampled_rates(2 * hits, are.astype(float) + named, units, "accuracy")
+    each_f1 = f1_score(truth, predicted, labels=present, average=None, zero_division=0.0)
+    macro_low, macro_high = interval(np.nanmean(f1s, axis=1))
     return {
         "n": len(right),
         "accuracy": 100 * float(accuracy_score(truth, predicted)),
         "low": low,
         "high": high,
         "resampled": resampled,
-        "macro_f1": 100 * float(f1_score(truth, predicted, labels=present, average="macro", zero_division=0.0)),
+        "macro_f1": 100 * float(np.mean(each_f1)),
+        "macro_f1_low": macro_low,
+        "macro_f1_high": macro_high,
+        "per_class": {
+            label: {
+                "n": int(are[:, column].sum()),
+                **_with_interval("accuracy", 100 * hits[:, column].sum() / are[:, column].sum(), recalls[:, column]),
+                **_with_interval("f1", 100 * each_f1[column], f1s[:, column]),
+            }
+            for column, label in enumerate(present)
+        },
         "speaker_accuracy": float(np.mean(list(by_speaker.values()))),
         "per_speaker": by_speaker,
         "chance": float(100 * max(np.mean(np.array(truth) == label) for label in present)),
         "labels": list(labels),
         "confusion": confusion_matrix(truth, predicted, labels=list(labels)).tolist(),
     }
+
+
+def _with_interval(name: str, value: float, samples: np.ndarray) -> dict[str, float]:
+    low, high = interval(samples)
+    return {name: float(value), f"{name}_low": low, f"{name}_high": high}
 
 
 def classifier_rows(found: Iterable[Classified], common: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -85,8 +109,9 @@ def classifier_rows(found: Iterable[Classified], common: Mapping[str, Any]) -> l
     utterances; `values` has the accuracy of each seed.  The interval is kept
     only where there is nothing to average.  `speaker_accuracy` has the
     `lowest` and `highest` of its `speakers`.  A row of the system
-    `majority-class` holds the accuracy of chance, rows with a `speaker` that
-    speaker's accuracy.
+    `majority-class` holds the accuracy of chance; rows with a `speaker` that
+    speaker's accuracy, if any has several utterances; rows of `class_accuracy`
+    and `class_f1` those of the class that is their `accent`.
     """
     groups: dict[tuple[str, str], list[tuple[int, Mapping[str, Any]]]] = {}
     for fields, scores in found:
@@ -113,12 +138,34 @@ def classifier_rows(found: Iterable[Classified], common: Mapping[str, Any]) -> l
         rows.append(
             row(metric="accuracy", value=mean("accuracy"), values=by_seed, resampled=alone.get("resampled"), **ends)
         )
-        rows.append(row(metric="macro_f1", value=mean("macro_f1")))
+        ends = {end: rounded(alone[f"macro_f1_{end}"]) for end in ("low", "high") if f"macro_f1_{end}" in alone}
+        rows.append(row(metric="macro_f1", value=mean("macro_f1"), resampled=alone.get("resampled"), **ends))
+        rows += _class_rows(runs, len(seeds), row)
         spread = {"speakers": len(means), "lowest": min(means.values()), "highest": max(means.values())}
         rows.append(row(metric="speaker_accuracy", value=rounded(np.mean(list(means.values()))), **spread))
-        rows += [row(metric="accuracy", value=value, speaker=speaker) for speaker, value in means.items()]
+        if size > len(means):
+            rows += [row(metric="accuracy", value=value, speaker=speaker) for speaker, value in means.items()]
         chance[name] = row(metric="accuracy", value=mean("chance"), system="majority-class")
     return rows + list(chance.values())
+
+
+def _class_rows(
+    runs: Sequence[Mapping[str, Any]], seeds: int, row: Callable[..., dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of each class, averaged over runs by its utterances; the interval of a single run."""
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for scores in runs:
+        for label, own in scores.get("per_class", {}).items():
+            found.setdefault(label, []).append(own)
+    rows = []
+    for label, parts in sorted(found.items()):
+        counts = [part["n"] for part in parts]
+        for metric in ("accuracy", "f1"):
+            value = rounded(np.average([part[metric] for part in parts], weights=counts))
+            ends = {end: rounded(parts[0][f"{metric}_{end}"]) for end in ("low", "high") if len(runs) == 1}
+            about = {"accent": label, "n": sum(counts) // seeds, "resampled": runs[0]["resampled"]}
+            rows.append(row(metric=f"class_{metric}", value=value) | about | ends)
+    return rows
 
 
 def task_rows(
