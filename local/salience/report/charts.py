@@ -156,7 +156,9 @@ def line_chart(
         level: A line across.
     """
     x_scale = altair.Undefined if ordinal else altair.Scale(nice=False, **(xscale or {}))
-    axis = altair.Axis(labelAngle=0, labelOverlap=True)
+    # Steps and epochs are whole numbers.
+    least = 1 if all(isinstance(point["x"], int) for point in points) else altair.Undefined
+    axis = altair.Axis(labelAngle=0, labelOverlap=True, tickMinStep=least)
     base = altair.Chart(altair.Data(values=[dict(point) for point in points])).encode(
         x=altair.X("x:O" if ordinal else "x:Q", sort=None, title=xlabel, scale=x_scale, axis=axis),
         y=altair.Y("y:Q", title=ylabel, scale=altair.Scale(**(scale or {"zero": False}))),
@@ -167,9 +169,9 @@ def line_chart(
     line = base.transform_filter("datum.kind != 'each seed'").encode(detail="line:N")
     if lined := [kind for kind in kinds if kind != "each seed"]:
         dashes = altair.Scale(domain=lined, range=[[1, 0], [6, 4], [2, 2]][: len(lined)])
-        line = line.encode(
-            strokeDash=altair.StrokeDash("kind:N", scale=dashes, legend=altair.Legend(title=None, orient="top"))
-        )
+        looks = {"symbolType": "stroke", "symbolFillColor": "transparent", "symbolStrokeColor": "#888888"}
+        legend = altair.Legend(title=None, orient="top", symbolSize=300, **looks)
+        line = line.encode(strokeDash=altair.StrokeDash("kind:N", scale=dashes, legend=legend))
     few = len(points) <= 20 * len({(p["name"], p.get("line"), p.get("kind")) for p in points})
     layers = [line.mark_line(point=few, strokeWidth=1.8)]
     if "each seed" in kinds:

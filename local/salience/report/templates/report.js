@@ -49,7 +49,9 @@ prefersDark.addEventListener("change", applyMode);
 
 // --- Charts: Vega-Lite ---
 
-const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"];
+// Okabe and Ito's colours, and lighter ones of the same hues for the dark.
+const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"];
+const DARK_PALETTE = ["#56B4E9", "#FFC04D", "#35D0A0", "#F0A8D0", "#B9CCFF", "#FF8F4D", "#FFFFFF"];
 
 function chartConfig(width) {
   const style = getComputedStyle(document.documentElement);
@@ -65,7 +67,7 @@ function chartConfig(width) {
     axisY: { labelLimit: Math.max(90, Math.min(280, width / 3)) },
     legend: { ...labels, labelLimit: Math.min(260, width - 170), columns: Math.max(1, Math.min(4, Math.floor(width / 220))) },
     title: { color: colour("--ink"), anchor: "start", fontSize: 13 },
-    range: { category: [...PALETTE, isDark() ? "#ffffff" : "#000000"] },
+    range: { category: isDark() ? DARK_PALETTE : PALETTE },
     style: { paper: { color: colour("--paper") } },
     point: { color: mark }, circle: { color: mark }, rule: { color: mark }, line: { color: mark }, bar: { color: mark },
     text: { color: colour("--ink") },
