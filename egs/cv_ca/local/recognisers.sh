@@ -33,7 +33,7 @@ list_recognisers() { # list_recognisers <starts> <variants> <seeds>: start, vari
         --starts "$1" --variants "$2" --seeds "$3" --variant-start "$variant_start" --classifier-seeds "$classifier_seeds"
 }
 recognisers=$(list_recognisers "$starts" "$variants" "$seeds")
-classifiers=$(list_recognisers "$variant_start" "" "$classifier_seeds") # their starts, seeds and models
+explained=$(list_recognisers "$variant_start" "" "$classifier_seeds") # their starts, seeds and models
 masked_variants=$(awk '$4 != "none" && !seen[$2]++ { print $2 }' <<< "$recognisers" | xargs)
 mapped_variants=$(awk '$4 == "mapped" && !seen[$2]++ { print $2 }' <<< "$recognisers" | xargs)
 systems_config=$(settings_of systems.yaml)
@@ -54,7 +54,7 @@ with_file() { # with_file <file> <stage>: the folder of each recogniser, which h
 
 check_starts() { # what others made is looked for before hours of training, and not in stage 6
     local model
-    { echo "$classifiers"; [ "$stop_stage" -lt 6 ] || echo "$recognisers"; } | awk '$1 != "own" && $1 != "random"' |
+    { echo "$explained"; [ "$stop_stage" -lt 6 ] || echo "$recognisers"; } | awk '$1 != "own" && $1 != "random"' |
         cut -d " " -f 5- | sort -u | while read -r model; do xargs check_start.py --start <<< "$model" || exit 1; done
 }
 
@@ -81,7 +81,7 @@ classifier_trainings() { # classifier_trainings <labels> <"" or _random>: a line
     while read -r start _ s _ model; do
         echo "--labels $1 --train-set $1_train$2 --dev-set $1_dev$2 --test-sets '$1_dev$2 $1_test$2' --start $model --seed $s" \
             "--out $exp/classifier/$1$2/$start/seed$s"
-    done <<< "$classifiers"
+    done <<< "$explained"
 }
 
 decode_clips() { # decode_clips <option of pack_waveforms.py ...>
