@@ -538,7 +538,7 @@ def test_every_method_explains_latent_frames(kind):
             found.setdefault(method, []).append(maps[-1].values)
     for method, (together, alone) in found.items():
         assert np.ptp(alone) > 0, method
-        np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-4 * np.abs(alone).max(), err_msg=method)
+        np.testing.assert_allclose(together, alone, rtol=1e-3, atol=5e-4 * np.abs(alone).max(), err_msg=method)
 
 
 # CTC with masks
