@@ -78,7 +78,7 @@ fi
 
 test_sets=$(present "${scored:-$tests}")
 all_sets=$(present "$(needed_sets "dev_accents $test_sets")")
-map_sets=$asr_train
+map_sets="$asr_train $(! is_in standard "$test_sets" || echo standard)" # a test set of short clips, for the report's pictures
 # Native speakers of each corpus, whom a classifier of corpora should hardly tell apart once the bandwidth is the same.
 compared=$(for set in cls_train:english asr_train:us,canada ls; do ! is_in "${set%:*}" "$all_sets" || echo "$set"; done | xargs)
 

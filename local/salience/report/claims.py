@@ -65,6 +65,8 @@ def _pair(items: Sequence[Row]) -> str:
 def _gap(items: Sequence[Row]) -> str:
     """By how much the first system is better or worse."""
     best, worst = (end(item["difference"] for item in items) for end in (min, max))
+    if best == worst == 0:
+        return "no different"
     if best < 0 <= worst:
         return f"{points(-best)} points better to {points(worst)} worse"
     ends = dict.fromkeys(points(abs(value)) for value in sorted((best, worst), key=abs))

@@ -96,15 +96,17 @@ class Gallery:
         return self.drawing.path(data.replace("{set}", name))
 
     def shown(self) -> list[dict[str, Any]]:
-        """All utterances for the script, as many of them with pictures as there is room for."""
-        size = painted = 0
+        """All utterances for the script, first those with pictures, as many as there is room for."""
+        size = 0
+        painted: dict[tuple[str, str], dict[str, Any]] = {}
         for name, utterance, painter in self._order():
-            if painted >= self.number or size > MAX_BYTES:
+            if len(painted) >= self.number or size > MAX_BYTES:
                 break
             if picture := painter.paint(name, utterance):
-                self.entry(name, utterance)["picture"] = picture
-                size, painted = size + len(json.dumps(picture)), painted + 1
-        return sorted(self.entries.values(), key=lambda entry: "picture" not in entry)
+                entry = painted[name, utterance.id] = self.entry(name, utterance)
+                entry["picture"] = picture
+                size += len(json.dumps(picture))
+        return list((painted | self.entries).values())
 
     def _order(self) -> Iterator[tuple[str, Utterance, Painter]]:
         """Utterances by who paints them: wanted ones, then those with hypotheses, sets and accents in turn."""
