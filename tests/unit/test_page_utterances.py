@@ -123,7 +123,7 @@ def test_search_and_filters_narrow(opened):
 
 def choose(page, key: str) -> None:
     page.click(f'#utterances button[data-id="test/{key}"]')
-    page.wait_for_function("key => document.querySelector('canvas').ariaLabel?.includes(key)", arg=key)
+    page.wait_for_function("key => document.querySelector('canvas')?.ariaLabel?.includes(key)", arg=key)
 
 
 def test_alignments_run_in_the_direction_of_their_writing(opened):
