@@ -375,10 +375,10 @@ def test_parts_of_a_batch_make_the_same_updates_with_less_memory(tmp_path, monke
 def test_a_batch_is_divided_by_its_frames_unless_it_is_normalised():
     batch = {"features": torch.zeros(7, 3000, 80), "labels": torch.arange(7)}
     config = {"classes": ("a", "b"), "channels": (2, 2, 3, 3), "hidden": 4}
-    parts = list(AccentCNN(AccentCNNConfig(**config)).parts(batch))
+    parts = list(AccentCNN(AccentCNNConfig(**config)).divide_batch(batch))
     assert [part["labels"].tolist() for part in parts] == [[0, 1, 2, 3], [4, 5, 6]]
     assert [len(part["features"]) for part in parts] == [4, 3]
-    assert len(list(AccentCNN(AccentCNNConfig(**config, batch_norm=True)).parts(batch))) == 1
+    assert len(list(AccentCNN(AccentCNNConfig(**config, batch_norm=True)).divide_batch(batch))) == 1
 
 
 def test_gradient_checkpointing_reaches_the_model(tmp_path):

@@ -154,7 +154,7 @@ class AccentCNN(AccentClassifier):
         """Logits (batch, classes) from the last convolution's maps; padding counts as what it is."""
         return self.classify(self.drop(self.pool(maps)))
 
-    def parts(self, batch: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    def divide_batch(self, batch: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         """Divide a batch into parts of at most FRAMES_AT_A_TIME; with batch normalisation it stays whole."""
         count, frames = batch["features"].shape[:2]
         size = count if self.settings.batch_norm else max(FRAMES_AT_A_TIME // frames, 1)

@@ -59,8 +59,8 @@ class BucketTrainer(Trainer):
         return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **options: Any) -> torch.Tensor:
-        """Differentiate a batch in the `parts` that the network divides it into, if it does; their gradients add up."""
-        divide = getattr(self.accelerator.unwrap_model(model), "parts", None)
+        """Differentiate a batch, in parts if the network has a `divide_batch` that yields them; gradients add up."""
+        divide = getattr(self.accelerator.unwrap_model(model), "divide_batch", None)
         # Of several processes, each has a share of the batch anyway, and all must take as many steps.
         if divide is None or self.args.world_size > 1:
             loss = super().training_step(model, inputs, *arguments, **options)
