@@ -115,16 +115,18 @@ def test_the_page_of_a_run_shows_and_plays(recipe, projects, browser):
         chart.locator("svg").first.wait_for()
     keys = page.locator("#utterances .list button")
     assert keys.count() > 3 and page.locator(".charts .item").count() > 0
-    for place in range(3):
+    masked = page.locator(".detail [aria-live=polite]")
+    for place in range(keys.count()):
         keys.nth(place).click()
         key = keys.nth(place).locator(".key").text_content()
         page.wait_for_function("key => document.querySelector('canvas')?.ariaLabel?.includes(key)", arg=key)
         assert page.locator(".aligned").count() > 0
-    masked = page.locator(".detail [aria-live=polite]")
-    choices = page.locator("select[name=mask] option").all_text_contents()
-    page.select_option("select[name=mask]", label=next((one for one in choices if "gradcam" in one), choices[-1]))
-    before = masked.inner_text()
-    assert "% of the points" in before
+        choices = page.locator("select[name=mask] option").all_text_contents()
+        page.select_option("select[name=mask]", label=next((one for one in choices if "gradcam" in one), choices[-1]))
+        before = masked.inner_text()
+        assert "% of the points" in before
+        if " 0.0 %" not in before:  # as where the map is empty, which no threshold changes
+            break
     page.locator(".detail input[type=range]").nth(1).focus()
     page.keyboard.press("Home")
     assert masked.inner_text() != before
