@@ -17,7 +17,7 @@ def describe_systems(systems: Path, only: str, methods: str = "", classifiers: s
     `mapped` are systems whose masks come from maps, `mask_methods` the methods
     of those maps, and `methods` these with the further ones; where there are
     classifiers, each is CLASSIFIER/METHOD, and `classifiers` are those and the
-    others asked for, if any map is needed.
+    others asked for, if any map is needed; without any it is not assigned.
 
     Args:
         systems: The recipe's systems.yaml.
@@ -49,8 +49,9 @@ def describe_systems(systems: Path, only: str, methods: str = "", classifiers: s
         "mapped": mapped,
         "mask_methods": needed,
         "methods": wanted,
-        "classifiers": kinds,
     }
+    if first:  # a recipe without accent classifiers may use the name for something else
+        variables["classifiers"] = kinds
     for name, words in variables.items():
         print(f"{name}={shlex.quote(' '.join(words))}")
 

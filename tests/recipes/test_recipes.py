@@ -116,7 +116,8 @@ def test_the_page_of_a_run_shows_and_plays(recipe, projects, browser):
     keys = page.locator("#utterances .list button")
     assert keys.count() > 3 and page.locator(".charts .item").count() > 0
     masked = page.locator(".detail [aria-live=polite]")
-    for place in range(keys.count()):
+    moved = 0
+    for place in range(3):
         keys.nth(place).click()
         key = keys.nth(place).locator(".key").text_content()
         page.wait_for_function("key => document.querySelector('canvas')?.ariaLabel?.includes(key)", arg=key)
@@ -125,11 +126,10 @@ def test_the_page_of_a_run_shows_and_plays(recipe, projects, browser):
         page.select_option("select[name=mask]", label=next((one for one in choices if "gradcam" in one), choices[-1]))
         before = masked.inner_text()
         assert "% of the points" in before
-        if " 0.0 %" not in before:  # as where the map is empty, which no threshold changes
-            break
-    page.locator(".detail input[type=range]").nth(1).focus()
-    page.keyboard.press("Home")
-    assert masked.inner_text() != before
+        page.locator(".detail input[type=range]").nth(1).focus()
+        page.keyboard.press("Home")
+        moved += masked.inner_text() != before
+    assert moved, "no threshold changes a mask; of an empty map none does, but not all are empty"
     page.evaluate("document.querySelectorAll('audio')[1].play()")
     page.wait_for_function("document.querySelectorAll('audio')[1].currentTime > 0.05")
     assert page.locator(".aligned").first.get_attribute("dir") == ("rtl" if recipe == "cv_fa_pdid" else "ltr")

@@ -348,6 +348,7 @@ def test_the_shell_is_told_what_systems_need(monkeypatch, capsys):
     control = described("random-mask", "gradcam++")
     assert control["mask_methods"] == "random gradcam" and control["methods"] == "random gradcam gradcam++"
     assert set(described("zero-shot").values()) == {"", "zero-shot"}
+    assert "classifiers" not in every  # what a recipe without them calls so stays what it is
     with pytest.raises(SystemExit, match=r"--systems needs at least one of those in .*systems.yaml: zero-shot, plain"):
         described("")
     with pytest.raises(SystemExit, match="there is no saliency method 'cam'"):
