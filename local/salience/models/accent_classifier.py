@@ -26,7 +26,8 @@ class AccentClassifier(nn.Module, ABC):
     settings: a dataclass, `settings_class`, with `classes`, the labels in the
     order of the outputs, and `bins`.  mean: each bin's mean over the training set's frames
     (bins,), which hides a point.  layer: name of the layer.
-    frames_per_column, bins_per_row: its resolution.
+    frames_per_column, bins_per_row: its resolution.  earlier_layers: modules
+    whose activations Grad-CAM may weigh instead, with their resolution.
     """
 
     settings_class: ClassVar[type]
@@ -35,6 +36,7 @@ class AccentClassifier(nn.Module, ABC):
     layer: str
     frames_per_column: int
     bins_per_row: int
+    earlier_layers: dict[str, tuple[int, int]]
 
     @abstractmethod
     def feature_maps(self, features: Tensor) -> Tensor:

@@ -88,6 +88,7 @@ class AccentCNN(AccentClassifier):
             previous = channels
         self.convolutions = nn.ModuleList(blocks)
         self.layer = f"convolutions.{len(blocks) - 1}"
+        self.earlier_layers = {f"convolutions.{n}": (2**n, 2**n) for n in range(len(blocks) - 1)}
         self.pool = nn.MaxPool2d(2)
         # Whole maps: neighbouring points of a map carry the same information, and a stretch
         # of padding stays constant in time, which `feature_maps` relies on.

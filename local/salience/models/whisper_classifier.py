@@ -67,6 +67,7 @@ class WhisperEncoderClassifier(AccentClassifier):
         self.settings = config
         self.bins_per_row = config.bins
         self.layer = f"encoder.blocks.{config.blocks - 1}"
+        self.earlier_layers = {f"encoder.blocks.{n}": (STRIDE, config.bins) for n in range(config.blocks - 1)}
         self.register_buffer("mean", torch.zeros(config.bins))
         self.encoder = AudioEncoder(config.bins, config.context, config.state, config.heads, config.blocks)
         del self.encoder.ln_post

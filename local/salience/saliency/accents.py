@@ -1,6 +1,6 @@
 """Accent classifiers as the saliency methods see them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class ExplainedAccents(Explained):
         self.layer = model.layer
         self.frames_per_column, self.bins_per_row = model.frames_per_column, model.bins_per_row
         self.baseline = model.mean
+        self.layers = model.earlier_layers
         self.files = []
 
     def compute(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -65,6 +66,9 @@ class AccentFeatures(ExplainedSet):
         self.frames = {u.id: int(counts[u.id]) for u in utterances}
         self.accents = {u.id: u.accent for u in utterances}
         self.inputs = [data, features / "feats.scp"]
+
+    def keep(self, keys: Iterable[str]) -> None:
+        self.frames = {key: self.frames[key] for key in keys}
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         model = self.explained.model

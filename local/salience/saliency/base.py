@@ -47,7 +47,18 @@ class SaliencyMap:
         without a positive value gives zeros.  A map that does not cover the
         utterance, or belongs to a longer one, is an InputError.
         """
-        columns, rows = self.values.shape
+        enlarged = self._enlarged(np.maximum(self.values, 0), frames, bins)
+        lowest, highest = enlarged.min(), enlarged.max()
+        if highest <= lowest:
+            return np.zeros_like(enlarged)
+        return (enlarged - lowest) / (highest - lowest)
+
+    def enlarged(self, frames: int, bins: int) -> np.ndarray:
+        """The values, signed as they are, enlarged to the features, (frames, bins) float32."""
+        return self._enlarged(self.values, frames, bins)
+
+    def _enlarged(self, values: np.ndarray, frames: int, bins: int) -> np.ndarray:
+        columns, rows = values.shape
         least = -(-frames // self.frames_per_column)
         if not least <= columns <= least + 1 or rows != -(-bins // self.bins_per_row):
             raise InputError(
@@ -55,12 +66,8 @@ class SaliencyMap:
                 f" {self.bins_per_row} bins each) does not fit {frames} frames of {bins} bins; run the step that writes"
                 " the maps again"
             )
-        positive = np.maximum(self.values.astype(np.float32), 0)
-        enlarged = _interpolate(positive, columns * self.frames_per_column, rows * self.bins_per_row)[:frames, :bins]
-        lowest, highest = enlarged.min(), enlarged.max()
-        if highest <= lowest:
-            return np.zeros_like(enlarged)
-        return (enlarged - lowest) / (highest - lowest)
+        size = columns * self.frames_per_column, rows * self.bins_per_row
+        return _interpolate(values.astype(np.float32), *size)[:frames, :bins]
 
     def stretched(self, frames: int) -> np.ndarray:
         """The values stretched or shrunk in time to cover `frames` frames."""
@@ -115,6 +122,9 @@ METHODS: Registry[Method] = Registry(
     },
 )
 """Methods by name, with the modules that register them."""
+
+CONTROLS = ("random",)
+"""Those of them whose maps know nothing of the model."""
 
 
 class Maps(Mapping[str, SaliencyMap]):

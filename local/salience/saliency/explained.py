@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -65,6 +66,10 @@ class ExplainedSet(ABC):
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All utterances, those of similar length together."""
 
+    @abstractmethod
+    def keep(self, keys: Iterable[str]) -> None:
+        """Leave out all others."""
+
 
 class Explained(ABC):
     """A model as the saliency methods see it.
@@ -79,6 +84,8 @@ class Explained(ABC):
     latent: whether the features' last dimension is no frequency, so that
     maps of the input are summed over it.
     files: of the model, for a step's record.
+    model: the network.
+    layers: other layers that may divide it, with their resolution.
     """
 
     layer: str
@@ -88,9 +95,15 @@ class Explained(ABC):
     window: tuple[int, int]
     latent = False
     files: list[Path]
+    model: torch.nn.Module
+    layers: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
     def __init__(self, target: Target = Target()) -> None:
         self.target = target
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the last batch, as after a change of the weights."""
         self._last: tuple[Any, ...] = (None, None, None)
         self._gradient: tuple[Any, ...] = (None, None)
 
@@ -113,6 +126,10 @@ class Explained(ABC):
     def scores(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> Tensor:
         """What is explained of each utterance (batch,), from the features."""
         return self.select(self.outputs(self.compute(features, lengths), lengths), targets)
+
+    def probability(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The probability of what is explained of each utterance, (batch,)."""
+        return self.select(outputs.softmax(1), targets)
 
     def forward(self, features: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Activations and outputs of a batch, with a gradient between them; those of the last batch are remembered."""

@@ -5,7 +5,7 @@ A map has one row, and a column for each latent frame.
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,9 @@ class Latents(ExplainedSet):
         self.inputs = [*self.waveforms.inputs, *(data / table for table in ("text", "utt2accent", "spk2gender"))]
         self.identity = self.waveforms.identity()
 
+    def keep(self, keys: Iterable[str]) -> None:
+        self.waveforms.keep(keys)
+
     @property
     def frames(self) -> dict[str, int]:
         """Frames of each utterance, to within one if only its duration is known; with --per-character, of its maps."""
@@ -180,6 +183,10 @@ class ExplainedCTC(ExplainedWav2Vec):
 
     def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs * targets).sum((1, 2))
+
+    def probability(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The geometric mean over the symbols and their frames."""
+        return (self.select(outputs, targets) / targets.sum((1, 2)).clamp(min=1)).exp()
 
     def open(self, data: Path, features: Path | None, max_per_accent: int = 0) -> Latents:
         """The set without the utterances whose text does not fit in their frames."""

@@ -1,0 +1,250 @@
+"""What the maps of a model are worth: their curves, and how far they agree with other maps of the same utterances.
+
+Other maps are those of the model trained with another seed, of other methods,
+at other layers, and of the model with its weights randomised layer by layer
+from the top (Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018): a
+map that stays as it was does not depend on what the model has learnt.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from salience.data.records import Utterance
+from salience.progress import bar
+from salience.randomness import generator
+from salience.saliency.base import SaliencyMap
+from salience.saliency.controls import OtherUtterances
+from salience.saliency.explained import Batch, Explained, ExplainedSet, maps_of
+from salience.saliency.faithfulness import SHARES, Ranks, Score, curves, ends, moved, overlap, rank_correlation, ranked
+
+Maps = Mapping[str, SaliencyMap]
+"""Of each utterance."""
+
+
+def spread(utterances: Iterable[Utterance], limit: int) -> list[Utterance]:
+    """At most this many of the utterances, from as many speakers, and of these as many accents, as there are."""
+    spoken: dict[str, int] = {}
+    speakers: dict[tuple[int, str | None], int] = {}
+    places = []
+    for utterance in utterances:
+        turn = spoken[utterance.speaker] = spoken.get(utterance.speaker, 0) + 1
+        speakers[turn, utterance.accent] = speakers.get((turn, utterance.accent), 0) + 1
+        places.append((turn, speakers[turn, utterance.accent], utterance.id, utterance))
+    return [place[-1] for place in sorted(places, key=lambda place: place[:-1])][:limit]
+
+
+class AtLayer(Explained):
+    """A model divided at another of its layers, whose activations a hook takes; for methods that look at a layer."""
+
+    def __init__(self, whole: Explained, layer: str) -> None:
+        super().__init__(whole.target)
+        self.whole, self.layer, self.model = whole, layer, whole.model
+        self.frames_per_column, self.bins_per_row = whole.layers[layer]
+
+    def layer_gradient(self, features: Tensor, lengths: Sequence[int], targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's activations (batch, channels, rows, columns), and the score's gradient with respect to them."""
+        kept: list[Tensor] = []
+
+        def cut(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            kept.append(output.detach().requires_grad_(True))
+            return kept[0]
+
+        hook = self.model.get_submodule(self.layer).register_forward_hook(cut)
+        try:
+            with torch.enable_grad():
+                score = self.whole.scores(features, lengths, targets).sum()
+                (gradient,) = torch.autograd.grad(score, kept[0])
+        finally:
+            hook.remove()
+        return self._maps(kept[0].detach()), self._maps(gradient)
+
+    def _maps(self, values: Tensor) -> Tensor:
+        """A layer's output; that of a transformer, (batch, columns, channels), as one row."""
+        return values.transpose(1, 2)[:, :, None] if values.ndim == 3 else values
+
+    def open(self, *args: Any) -> ExplainedSet:
+        return self.whole.open(*args)
+
+    def compute(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        return self.whole.compute(features, lengths)
+
+    def outputs(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
+        return self.whole.outputs(activations, lengths)
+
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.whole.select(outputs, targets)
+
+
+def layers_of(model: nn.Module, prefix: str = "") -> Iterator[str]:
+    """The layers of a network in the order in which it has them, the members of a ModuleList as one each."""
+    for name, child in model.named_children():
+        listed = isinstance(model, nn.ModuleList)
+        if listed or next(child.parameters(recurse=False), None) is not None:
+            if next(child.parameters(), None) is not None:
+                yield prefix + name
+        else:
+            yield from layers_of(child, f"{prefix}{name}.")
+
+
+@contextmanager
+def randomised(explained: Explained, seed: int) -> Iterator[Iterator[str]]:
+    """Give the names of a model's layers from the top; when one is given, its weights, and those above, are shuffled.
+
+    Shuffled weights have the distribution that they had; at the end all are
+    as before.  Layers that come before the input of the maps stay as they are.
+    """
+    names = list(layers_of(explained.model))
+    if explained.latent:
+        names = names[names.index(next(name for name in names if name.endswith(explained.layer))) + 1 :]
+    before = {name: weight.detach().clone() for name, weight in explained.model.named_parameters()}
+
+    def shuffled() -> Iterator[str]:
+        for name in reversed(names):
+            random = torch.Generator().manual_seed(int(generator(seed, "randomised", name).integers(1 << 62)))
+            for weight in explained.model.get_submodule(name).parameters():
+                weight.data.copy_(
+                    weight.data.flatten()[torch.randperm(weight.numel(), generator=random)].view_as(weight)
+                )
+            explained.forget()
+            yield name
+
+    try:
+        yield shuffled()
+    finally:
+        with torch.no_grad():
+            for name, weight in explained.model.named_parameters():
+                weight.copy_(before[name])
+        explained.forget()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The maps of a set by one model or another, compared with those of the model that is measured.
+
+    Args:
+        explained: The model that is measured.
+        batches: All batches of the set, with what this model explains of each utterance.
+        seed: Random seed of methods that draw, of ties and of controls.
+    """
+
+    explained: Explained
+    batches: Sequence[Batch]
+    seed: int = 1
+
+    @cached_property
+    def frames(self) -> dict[str, int]:
+        """Frames of each utterance."""
+        return {key: count for batch in self.batches for key, count in zip(batch.keys, batch.lengths, strict=True)}
+
+    def maps(self, methods: Sequence[str], model: Explained | None = None, title: str = "maps") -> dict[str, Maps]:
+        """The maps by each method, of the model that is measured or of another."""
+        found: dict[str, dict[str, SaliencyMap]] = {method: {} for method in methods}
+        for batch in bar(self.batches, title):
+            for method, maps in maps_of(model or self.explained, batch, methods, self.seed).items():
+                found[method] |= zip(batch.keys, maps, strict=True)
+        return dict(found)
+
+    def ranks(self, maps: Maps, control: bool = False) -> dict[str, Ranks]:
+        """The ranks of each utterance's points; as a control, each map is moved round first."""
+        bins = 1 if self.explained.latent else self.batches[0].features.shape[2]
+        found = {}
+        for key, count in self.frames.items():
+            random = generator(self.seed, key, "moved" if control else "ties")
+            one = moved(maps[key], random) if control else maps[key]
+            found[key] = ranked(one.enlarged(count, bins), random)
+        return found
+
+    def curves(self, maps: Mapping[str, Maps], shares: Sequence[float] = SHARES) -> dict[str, dict[str, Any]]:
+        """The curves of each method's maps and of their controls: {method: {kind: {map, random or other: rows}}}."""
+        rankings = {}
+        for method, own in maps.items():
+            rankings[method, "map"] = self.ranks(own)
+            rankings[method, "random"] = self.ranks(own, control=True)
+            rankings[method, "other"] = self.ranks(OtherUtterances(own, self.frames))
+        found: dict[str, dict[str, Any]] = {method: {} for method in maps}
+        for number, batch in enumerate(self.batches, 1):
+            parts = {name: [ranks[key] for key in batch.keys] for name, ranks in rankings.items()}
+            title = f"curves, batch {number} of {len(self.batches)}"
+            for (method, what), each in curves(parts, probabilities(self.explained, batch), shares, title).items():
+                for kind, rows in each.items():
+                    found[method].setdefault(kind, {}).setdefault(what, []).extend(rows.round(3).tolist())
+        return found
+
+    def agreement(self, metric: str, against: str, first: Mapping[str, Ranks], maps: Maps) -> dict[str, Any]:
+        """How far each utterance's ranks agree with other maps, and with these moved round: all ranks, and the top."""
+        found: dict[str, Any] = {"metric": metric, "against": against}
+        for suffix, second in (("", self.ranks(maps)), ("_random", self.ranks(maps, control=True))):
+            pairs = [(first[key], second[key]) for key in self.frames]
+            found[f"rank{suffix}"] = [round(rank_correlation(*pair), 4) for pair in pairs]
+            found[f"overlap{suffix}"] = [round(overlap(*pair), 4) for pair in pairs]
+        return found
+
+
+def probabilities(explained: Explained, batch: Batch) -> Score:
+    """What curves are of: the probability in percent of what is explained, behind the baseline where a point is hidden.
+
+    Padding stays as it is.
+    """
+
+    def score(keep: Sequence[np.ndarray]) -> np.ndarray:
+        hidden = batch.features.clone()
+        for row, (kept, length) in enumerate(zip(keep, batch.lengths, strict=True)):
+            shown = torch.from_numpy(kept).to(hidden.device)
+            hidden[row, :length] = torch.where(shown, hidden[row, :length], explained.baseline)
+        with torch.no_grad():
+            outputs = explained.outputs(explained.compute(hidden, batch.lengths), batch.lengths)
+            return 100 * explained.probability(outputs, batch.targets).cpu().numpy()
+
+    return score
+
+
+def measure(
+    explained: Explained,
+    batches: Sequence[Batch],
+    methods: Sequence[str],
+    others: Mapping[str, Explained] = MappingProxyType({}),
+    shares: Sequence[float] = SHARES,
+    seed: int = 1,
+) -> dict[str, dict[str, Any]]:
+    """What is found of each method: `utterances`, `shares`, `curves` and `agreement`, values by utterance.
+
+    Args:
+        explained: The model that is measured.
+        batches: All batches of the set, with what this model explains of each utterance.
+        methods: Names of saliency methods.
+        others: The model trained with other seeds, by name.
+        shares: Shares of the points that are hidden or shown.
+        seed: Random seed of methods that draw, of ties and of controls.
+    """
+    of = Measurement(explained, batches, seed)
+    own = of.maps(methods)
+    ranks = {method: of.ranks(maps) for method, maps in own.items()}
+    found = {
+        method: {"utterances": list(of.frames), "shares": ends(shares), "curves": each, "agreement": []}
+        for method, each in of.curves(own, shares).items()
+    }
+
+    def compare(metric: str, against: str, maps: Mapping[str, Maps]) -> None:
+        for method, each in maps.items():
+            found[method]["agreement"].append(of.agreement(metric, against, ranks[method], each))
+
+    for name, other in others.items():
+        compare("seed_agreement", name, of.maps(methods, other, f"maps, {name}"))
+    for first, second in combinations(methods, 2):
+        compare("method_agreement", second, {first: own[second]})
+    looking = [method for method in methods if next(iter(own[method].values())).of == explained.layer]
+    for layer in explained.layers if looking else ():
+        compare("layer_agreement", layer, of.maps(looking, AtLayer(explained, layer), f"maps at {layer}"))
+    with randomised(explained, seed) as layers:
+        for layer in layers:
+            compare("randomised_agreement", layer, of.maps(methods, title=f"maps, randomised from {layer}"))
+    return found

@@ -1,0 +1,231 @@
+"""What a map is worth: a model that looks at one known patch, maps that find it, maps of noise, maps of edges."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from accent_helpers import classifier, noise
+from captum.attr import LayerGradCam
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from salience.data.records import Utterance
+from salience.saliency.accents import ExplainedAccents
+from salience.saliency.base import METHODS, SaliencyMap
+from salience.saliency.explained import Batch, Explained, ExplainedSet, maps_of
+from salience.saliency.faithfulness import SHARES, area, curves, ends, moved, overlap, rank_correlation, ranked
+from salience.saliency.measurement import AtLayer, layers_of, measure, probabilities, randomised, spread
+
+FRAMES, BINS = 60, 24
+PATCH = slice(20, 30), slice(6, 18)  # 120 of 1440 points: one twelfth
+LENGTHS = [60, 48, 40, 60, 56, 44]
+FINE = (1 / 24, 1 / 12, 1 / 6, 0.5, 0.75)
+
+
+class OneLayer(nn.Module):
+    """Two classes, of which the second is as likely as one patch is loud; outside the patch all weights are 0."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        weight = torch.zeros(FRAMES, BINS)
+        weight[PATCH] = 0.2 + 0.2 * torch.from_numpy(np.random.default_rng(seed).random((10, 12), np.float32))
+        self.weight = nn.Linear(1, 1)
+        self.weight.weight = nn.Parameter(weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        score = torch.einsum("btf,tf->b", features, self.weight.weight[: features.shape[1]])
+        return torch.stack([-score, score], 1) / 4
+
+
+class Patch(Explained):
+    """The model of a patch, whose layer is the input."""
+
+    frames_per_column = bins_per_row = 1
+    window = (4, 4)
+    layer = "input"
+
+    def __init__(self, seed: int = 1) -> None:
+        super().__init__()
+        self.model, self.baseline, self.files = OneLayer(seed), torch.zeros(BINS), []
+
+    def open(self, *args: object) -> ExplainedSet:
+        raise NotImplementedError
+
+    def compute(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        return features.transpose(1, 2)[:, None]
+
+    def outputs(self, activations: Tensor, lengths: Sequence[int]) -> Tensor:
+        return self.model(activations[:, 0].transpose(1, 2))
+
+    def select(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.gather(1, targets[:, None])[:, 0]
+
+
+@METHODS.register("edges")
+def edges(model, features, lengths, targets, rngs):
+    """What Adebayo et al. warn of: a picture of the input that has nothing to do with the model."""
+    return model.input_maps(features.diff(dim=1, append=features[:, -1:]).abs(), lengths, signed=False)
+
+
+def batches() -> list[Batch]:
+    """Loud patches in noise, in batches of four and two."""
+    features = np.stack([0.3 * noise(n, (FRAMES, BINS)) for n in range(len(LENGTHS))])
+    features[:, *PATCH] += 1
+    found = []
+    for chosen in (slice(0, 4), slice(4, 6)):
+        keys, part = [f"u{n}" for n in range(*chosen.indices(6))], torch.from_numpy(features[chosen])
+        found.append(Batch(keys, part, LENGTHS[chosen], torch.ones(len(part), dtype=torch.long)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def measured():
+    methods = ["gradient-input", "random", "edges"]
+    return measure(Patch(), batches(), methods, {"seed2": Patch(2)}, FINE, seed=1)
+
+
+def mean_curve(found, kind, what="map"):
+    return np.mean(found["curves"][kind][what], axis=0)
+
+
+def of_metric(found, metric):
+    return {e["against"]: e for e in found["agreement"] if e["metric"] == metric}
+
+
+def test_deletion_falls_and_insertion_rises_at_the_area_of_the_patch(measured):
+    """The patch is a twelfth of the longest utterances, and at most an eighth of the shortest."""
+    found = measured["gradient-input"]
+    down, up = mean_curve(found, "deletion"), mean_curve(found, "insertion")
+    assert found["shares"] == [0, *FINE, 1]
+    assert down[0] > 99 and down[3] < 51 and down[1] > 80  # at a sixth nothing is left; at a twenty-fourth most is
+    assert up[0] == pytest.approx(50) and up[3] > 99
+    for what in ("random", "other"):
+        assert mean_curve(found, "deletion", what)[3] > (90 if what == "random" else 0)
+    gain = area(mean_curve(found, "deletion", "random"), FINE) - area(down, FINE)
+    assert gain > 20
+
+
+def test_noise_is_no_better_than_random(measured):
+    found = measured["random"]["curves"]
+    for kind in ("deletion", "insertion"):
+        own, control = (area(np.array(found[kind][what]), FINE) for what in ("map", "random"))
+        assert abs((own - control).mean()) < 5
+
+
+def test_seeds_that_look_at_the_same_patch_agree_at_the_top(measured):
+    own, noisy = (of_metric(measured[name], "seed_agreement")["seed2"] for name in ("gradient-input", "random"))
+    assert np.mean(own["overlap"]) > 0.95 and np.mean(own["overlap_random"]) < 0.4
+    assert np.mean(own["rank"]) > 0.2 > abs(np.mean(own["rank_random"]))
+    assert abs(np.mean(noisy["rank"])) == pytest.approx(1)  # the same draws, whatever the model
+
+
+def test_randomised_weights_are_told(measured):
+    """The gradient follows the weights; edges survive."""
+    own, edge = (of_metric(measured[name], "randomised_agreement") for name in ("gradient-input", "edges"))
+    assert list(own) == ["weight"]
+    assert np.mean(own["weight"]["overlap"]) < 0.35
+    assert np.mean(edge["weight"]["rank"]) == pytest.approx(1) and np.mean(edge["weight"]["rank_random"]) < 0.1
+    model = Patch()
+    before = {name: weight.clone() for name, weight in model.model.named_parameters()}
+    with randomised(model, 1) as layers:
+        assert list(layers) == ["weight"]
+        assert not torch.equal(model.model.weight.weight, before["weight.weight"])
+        shuffled, whole = (
+            weight.flatten().sort().values for weight in (model.model.weight.weight, before["weight.weight"])
+        )
+        torch.testing.assert_close(shuffled, whole)
+    for name, weight in model.model.named_parameters():
+        torch.testing.assert_close(weight, before[name])
+
+
+def test_curves_are_those_of_a_loop_over_single_utterances():
+    """Every point sorted by hand, one utterance and one share at a time."""
+    model, (batch, _) = Patch(), batches()
+    rankings = [ranked(noise(9 + n, (count, BINS)), np.random.default_rng(n)) for n, count in enumerate(batch.lengths)]
+    found = curves({"one": rankings}, probabilities(model, batch), FINE)["one"]
+    for row, (ranks, length) in enumerate(zip(rankings, batch.lengths, strict=True)):
+        order = [divmod(int(point), BINS) for point in np.argsort(ranks, axis=None)]
+        for place, share in enumerate(ends(FINE)):
+            hidden, shown = batch.features[row].clone(), batch.features[row].clone()
+            count = sum((number + 0.5) / len(order) < share for number in range(len(order)))
+            for frame, bin_ in order[:count]:
+                hidden[frame, bin_] = 0
+            for frame, bin_ in order[count:]:
+                shown[frame, bin_] = 0
+            for kind, features in (("deletion", hidden), ("insertion", shown)):
+                wanted = 100 * model.model(features[None]).softmax(1)[0, 1].item()
+                assert found[kind][row, place] == pytest.approx(wanted, abs=1e-3), (kind, share, length)
+
+
+def test_padding_is_never_hidden():
+    """A score that hears the padding is the same whatever is hidden of the real frames."""
+    seen = []
+
+    class Listening(Patch):
+        def outputs(self, activations, lengths):
+            seen.append(activations[:, 0].transpose(1, 2))
+            return super().outputs(activations, lengths)
+
+    _, batch = batches()
+    nothing = [np.zeros((count, BINS), dtype=bool) for count in batch.lengths]
+    probabilities(Listening(), batch)(nothing)
+    for row, count in enumerate(batch.lengths):
+        assert not seen[0][row, :count].any()
+        assert torch.equal(seen[0][row, count:], batch.features[row, count:])
+
+
+def test_ranks_and_agreement():
+    values = noise(1, (30, 20))
+    ranks = ranked(values, np.random.default_rng(1))
+    assert ranks.flat[values.argmax()] == ranks.min() and ranks.min() > 0 and ranks.max() < 1
+    for other in (noise(2, (30, 20)), values + noise(3, (30, 20)), -values):
+        second = ranked(other, np.random.default_rng(1))
+        assert rank_correlation(ranks, second) == pytest.approx(spearmanr(values.ravel(), other.ravel())[0], abs=1e-6)
+    assert overlap(ranks, ranks) == 1 and overlap(ranks, 1 - ranks) == 0
+    flat = [ranked(np.zeros((30, 20)), np.random.default_rng(seed)) for seed in (1, 2)]
+    assert abs(rank_correlation(*flat)) < 0.15  # ties are drawn
+    assert area(np.array([1.0, *(1 - share for share in SHARES), 0])) == pytest.approx(0.5)
+
+
+def test_a_moved_map_has_the_same_points_elsewhere():
+    values = noise(1, (12, 5))
+    found = moved(SaliencyMap(values, 8, 16), np.random.default_rng(2)).values
+    assert sorted(found.ravel()) == sorted(values.ravel()) and not np.array_equal(found, values)
+    differences = [
+        np.sort(np.abs(np.diff(v, axis=axis, append=v.take([0], axis))), None)
+        for v in (values, found)
+        for axis in (0, 1)
+    ]
+    np.testing.assert_array_equal(differences[0], differences[2])  # neighbours stay neighbours, round the edges too
+    np.testing.assert_array_equal(differences[1], differences[3])
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_gradcam_at_an_earlier_convolution_is_captums(number):
+    model = classifier()
+    explained, features = ExplainedAccents(model), torch.from_numpy(noise(1, (2, 304, 80)))
+    targets = torch.tensor([0, 2])
+    layer = AtLayer(explained, f"convolutions.{number}")
+    found = maps_of(layer, Batch(["a", "b"], features, [304, 290], targets), ["gradcam"])["gradcam"]
+    reference = LayerGradCam(lambda x: model(x)["logits"], model.convolutions[number]).attribute(features, targets)
+    for one, wanted, length in zip(found, reference[:, 0], (304, 290), strict=True):
+        assert one.of == f"convolutions.{number}" and one.bins_per_row == 2**number
+        torch.testing.assert_close(torch.from_numpy(one.values), wanted.T[: len(one.values)], atol=1e-6, rtol=1e-4)
+        assert one.enlarged(length, 80).shape == (length, 80)
+
+
+def test_layers_come_in_their_order():
+    assert list(layers_of(classifier())) == [*(f"convolutions.{n}" for n in range(4)), "classify.1", "classify.4"]
+
+
+def test_the_chosen_utterances_are_of_as_many_speakers_and_accents_as_there_are():
+    def utterance(speaker, accent, number):
+        return Utterance(
+            id=f"{speaker}-{number}", speaker=speaker, audio="a.wav", text="", duration=1.0, recording="", accent=accent
+        )
+
+    all_of = [utterance(f"{accent}{s}", accent, n) for accent in "abc" for s in range(3) for n in range(4)]
+    assert [u.id for u in spread(all_of, 4)] == ["a0-0", "b0-0", "c0-0", "a1-0"]
+    assert len({u.speaker for u in spread(all_of, 9)}) == 9
+    assert len(spread(all_of, 100)) == len(all_of)
