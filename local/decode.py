@@ -4,6 +4,7 @@
 import logging
 import shlex
 from pathlib import Path
+from typing import Literal
 
 from salience import program
 from salience.data.tables import write_table
@@ -25,6 +26,7 @@ def decode(
     features: str = "",
     data: Path = Path("data"),
     batch_size: int = 0,
+    precision: Literal["float32", "bf16"] = "float32",
     device: str = "cpu",
 ) -> None:
     """Write OUT/SET/text, one hypothesis an utterance, and OUT/SET/truncated, the ids of those that were cut off.
@@ -40,9 +42,11 @@ def decode(
         features: Folders of the features or packed signals, separated by spaces.
         data: Folder of the data directories.
         batch_size: Utterances decoded at a time; 0 is the recogniser's own choice.
+        precision: bf16 is twice as fast on a GPU or a processor with AMX, and now and then writes another word.
         device: cpu or cuda.
     """
     loaded = None
+    lower = {} if precision == "float32" else {"precision": precision}  # earlier records have none
     folders = words_of("out", out)
     for model, source, folder in zip(
         words_of("models", models, len(folders)), words_of("features", features, len(folders)), folders, strict=True
@@ -52,7 +56,7 @@ def decode(
             target = Path(folder) / name
             step = Step(
                 target / "step.json",
-                {"model": model, **recogniser.settings(), **material.settings},
+                {"model": model, **recogniser.settings(), **material.settings, **lower},
                 inputs=[*material.inputs, *recogniser.files(model), *plugins_of(type(recogniser))],
                 outputs=[target / "text", target / "truncated"],
             )
@@ -60,6 +64,8 @@ def decode(
                 continue
             if loaded != model:
                 recogniser.load(model, device)
+                if lower:
+                    recogniser.use_bf16()
                 loaded = model
             recogniser.check(material)
             truncated: list[str] = []

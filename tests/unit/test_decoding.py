@@ -1,5 +1,6 @@
 """Batched decoding against whisper.decode, one utterance at a time."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,13 @@ import torch
 import whisper
 from accent_helpers import TINY, noise, run_program, talkative, write_features
 from whisper.decoding import DecodingOptions
+from whisper.model import Conv1d, LayerNorm, Linear
 
 from salience.data.tables import read_table
 from salience.decoding.whisper import transcribe
+from salience.errors import InputError
 from salience.features.logmel import FRAMES_30S, floor_of, pad_frames
+from salience.models.recognisers import RECOGNISERS, load_recogniser
 from salience.models.whisper import new_model, padded_frames, save_model
 
 LENGTHS = {"a": 100, "b": 37, "c": 151, "d": 420, "e": 150, "f": 99, "g": 300}
@@ -130,6 +134,25 @@ def test_stage_7_writes_them_sorted_and_skips_what_is_done(model, features, tmp_
     save_model(talkative(1), tmp_path / "model.pt")
     run_program(monkeypatch, "decode", **options)
     assert "its input model.pt changed" in caplog.text and read_table(tmp_path / "out/test/text") != text
+
+
+def test_bf16_decodes_with_lower_precision(model, features, tmp_path, monkeypatch):
+    """Norms stay in float32; a decoding in another precision is another decoding; some have one only."""
+    monkeypatch.chdir(tmp_path)
+    write_features(tmp_path, "test", features)
+    save_model(model, tmp_path / "model.pt")
+    options = {"recogniser": "whisper", "models": "model.pt", "features": "dump", "sets": "test", "out": "out"}
+    for precision in ("float32", "bf16"):
+        run_program(monkeypatch, "decode", **options, max_tokens=8, precision=precision)
+        step = json.loads((tmp_path / "out/test/step.json").read_text())
+        assert step["config"].get("precision", "float32") == precision
+        assert list(read_table(tmp_path / "out/test/text")) == sorted(LENGTHS)
+    recogniser = load_recogniser("whisper", str(tmp_path / "model.pt"))
+    recogniser.use_bf16()
+    kinds = {type(module): {p.dtype for p in module.parameters(False)} for module in recogniser.model.modules()}
+    assert kinds[LayerNorm] == {torch.float32} and kinds[Linear] == kinds[Conv1d] == {torch.bfloat16}
+    with pytest.raises(InputError, match="Keyword.* decodes in float32 only; leave out --precision bf16"):
+        RECOGNISERS["keyword"]().use_bf16()
 
 
 def test_a_renamed_option_is_told(tmp_path, monkeypatch):

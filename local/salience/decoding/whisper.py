@@ -11,7 +11,7 @@ import torch
 from more_itertools import chunked
 from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingTask
-from whisper.model import Whisper
+from whisper.model import LayerNorm, Whisper
 
 from salience.data.normalisers import normaliser
 from salience.data.text import clean
@@ -92,6 +92,12 @@ class WhisperRecogniser(Recogniser):
         return transcribe(
             self.model, source, source.frames, self.language, batch_size, self.padded, self.max_tokens, truncated
         )
+
+    def use_bf16(self) -> None:
+        self.model.bfloat16()
+        for module in self.model.modules():
+            if isinstance(module, LayerNorm):
+                module.float()  # which normalises in float32 whatever it is given
 
     def save(self, folder: Path) -> None:
         self.model.short_context = not self.padded
@@ -177,7 +183,7 @@ def transcribe(
     """
     model.eval()
     tokenizer_of(model, language)
-    device = next(model.parameters()).device
+    weight = model.decoder.token_embedding.weight
     task = _EncodedTask(
         model,
         DecodingOptions(
@@ -199,7 +205,7 @@ def transcribe(
             matrices = [features[utterance] for utterance in batch]
             padded = np.stack([pad_frames(matrix, length, floor_of(matrix)) for matrix in matrices])
             with torch.inference_mode():
-                states = encode(model, torch.from_numpy(padded).to(device))
+                states = encode(model, torch.from_numpy(padded).to(weight))
                 results = task.run(states)
             for utterance, result in zip(batch, results, strict=True):
                 if truncated is not None and len(result.tokens) >= limit:

@@ -81,6 +81,10 @@ class Recogniser:
         """Yield (utterance id, hypothesis); ids of hypotheses that were cut off are added to `truncated`."""
         raise NotImplementedError
 
+    def use_bf16(self) -> None:
+        """Decode in bfloat16 from now on; the model is not to be trained after that."""
+        raise InputError(f"{type(self).__name__} decodes in float32 only; leave out --precision bf16")
+
     def transcripts(self, features: Mapping[str, np.ndarray]) -> dict[str, str]:
         """Decode features (frames, bins) in memory; the hypothesis of each utterance."""
         return dict(self.transcribe(LoadedFeatures(features), self.batch_size, []))
