@@ -1,10 +1,10 @@
 """Training of accent classifiers: sets with their accents, scores on the dev set, controls."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,10 @@ from salience.features.logmel import FRAME_SHIFT
 from salience.files import write_json
 from salience.models.accent_classifier import AccentClassifier, save_classifier
 from salience.progress import bar
+from salience.steps import is_first_process
 from salience.training.classifiers import CLASSIFIERS, Classifier
+from salience.training.settings import TrainingSettings
+from salience.training.trainer import train as train_network
 
 
 class QuietestFrames(Mapping[str, np.ndarray]):
@@ -115,13 +118,31 @@ class NetworkClassifier(Classifier):
     model: ClassVar[AccentClassifier]
     batch_size: ClassVar[int]
 
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def prepare(
+        self, train: AccentSet, dev: AccentSet, classes: tuple[str, ...], model: str, seed: int, ngpu: int
+    ) -> tuple[Any, Any, Sequence[int], Callable[..., Any], Callable[[Any], torch.Tensor]]:
+        """Set `model`; return the part to train, its data, their lengths, their collation, and its logits of `dev`."""
+        raise NotImplementedError
+
+    def fit(
+        self, train: AccentSet, dev: AccentSet, classes: tuple[str, ...], model: str, out: Path, seed: int, ngpu: int
+    ) -> None:
+        torch.manual_seed(seed)
+        network, data, lengths, collate, logits = self.prepare(train, dev, classes, model, seed, ngpu)
+
+        def score(trained: Any) -> dict[str, float]:
+            return dev_scores(logits(trained), dev.labels)
+
+        best = "eval_dev_macro_f1"
+        history = train_network(network, data, lengths, collate, score, best, True, out, self.training, seed, ngpu)
+        if is_first_process():
+            save_classifier(self.model.cpu(), out)
+            write_json(out / "history.json", history)
+
     def predict(self, source: AccentSet) -> list[int]:
         return self.model.predict(source.archive, source.by_utterance(), self.batch_size).argmax(1).tolist()
-
-    def write(self, history: list[dict[str, float]], out: Path) -> None:
-        """Write the network and the log of its training."""
-        save_classifier(self.model.cpu(), out)
-        write_json(out / "history.json", history)
 
 
 @CLASSIFIERS.register("durations")

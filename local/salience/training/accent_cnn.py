@@ -1,9 +1,9 @@
 """Training of the paper's accent CNN, with SpecAugment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +14,8 @@ from salience.masking.apply import apply_mask
 from salience.masking.policies import Policy, SpecAugmentPolicy
 from salience.models.accent_cnn import AccentCNN, AccentCNNConfig, AccentCNNSizes
 from salience.randomness import generator
-from salience.steps import is_first_process
-from salience.training.accent_classifier import AccentSet, NetworkClassifier, dev_scores
+from salience.training.accent_classifier import AccentSet, NetworkClassifier
 from salience.training.classifiers import CLASSIFIERS
-from salience.training.settings import TrainingSettings
-from salience.training.trainer import train as train_network
 
 
 class Augmented(Dataset[tuple[np.ndarray, float, int]]):
@@ -63,30 +60,20 @@ class Cnn(NetworkClassifier):
     system = "accent-cnn"
 
     sizes: AccentCNNSizes = field(default_factory=AccentCNNSizes)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
     specaugment: SpecAugmentPolicy = field(default_factory=SpecAugmentPolicy)
 
-    def fit(
-        self, train: AccentSet, dev: AccentSet, classes: tuple[str, ...], model: str, out: Path, seed: int, ngpu: int
-    ) -> None:
+    def prepare(
+        self, train: AccentSet, dev: AccentSet, classes: tuple[str, ...], model: str, seed: int, ngpu: int
+    ) -> tuple[Any, Any, Sequence[int], Callable[..., Any], Callable[[Any], torch.Tensor]]:
         sizes = replace(self.sizes, bins=train.bins or self.sizes.bins)
-        torch.manual_seed(seed)
         self.batch_size = self.training.batch_size
         self.model = AccentCNN(AccentCNNConfig(classes=classes, **vars(sizes)))
         self.model.set_normalisation(*train.statistics())
         frames = dev.by_utterance()
-        history = train_network(
+        return (
             self.model,
             Augmented(train, self.specaugment, seed),
             train.frames,
             partial(collate, frames=sizes.frames),
-            lambda network: dev_scores(network.predict(dev.archive, frames, self.batch_size), dev.labels),
-            "eval_dev_macro_f1",
-            True,
-            out,
-            self.training,
-            seed,
-            ngpu,
+            lambda network: network.predict(dev.archive, frames, self.batch_size),
         )
-        if is_first_process():
-            self.write(history, out)

@@ -1,10 +1,11 @@
 """Training of the accent classifier on a frozen Whisper encoder, whose pooled states are computed once."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,12 +15,10 @@ from salience.errors import InputError
 from salience.models.recognisers import RECOGNISERS, load_recogniser
 from salience.models.whisper_classifier import WhisperEncoderClassifier, WhisperEncoderConfig
 from salience.progress import bar
-from salience.steps import is_first_process
-from salience.training.accent_classifier import AccentSet, NetworkClassifier, dev_scores
+from salience.training.accent_classifier import AccentSet, NetworkClassifier
 from salience.training.classifiers import CLASSIFIERS
 from salience.training.settings import TrainingSettings
 from salience.training.trainer import device_of
-from salience.training.trainer import train as train_network
 
 logger = logging.getLogger(__name__)
 
@@ -108,28 +107,19 @@ class WhisperEncoder(NetworkClassifier):
     def inputs(self, model: str) -> list[Path]:
         return RECOGNISERS["whisper"]().files(model)
 
-    def fit(
-        self, train: AccentSet, dev: AccentSet, classes: tuple[str, ...], model: str, out: Path, seed: int, ngpu: int
-    ) -> None:
-        torch.manual_seed(seed)
+    def prepare(
+        self, train: AccentSet, dev: AccentSet, classes: tuple[str, ...], model: str, seed: int, ngpu: int
+    ) -> tuple[Any, Any, Sequence[int], Callable[..., Any], Callable[[Any], Tensor]]:
         self.model = open_encoder(model, classes, self.block, self.hidden, self.full_context).to(device_of(ngpu))
         self.model.mean.copy_(train.statistics()[0])
         states, chosen_by = (pooled_states(self.model, each, self.batch_size) for each in (train, dev))
         head = self.model.classify
         head.mean.copy_(states.mean(0))
         head.deviation.copy_(states.std(0).clamp(min=1e-6))
-        history = train_network(
+        return (
             head,
             Pooled(states, train.labels),
             [1] * len(states),
             collate,
-            lambda network: dev_scores(network(chosen_by.to(network.mean.device))["logits"].cpu(), dev.labels),
-            "eval_dev_macro_f1",
-            True,
-            out,
-            self.training,
-            seed,
-            ngpu,
+            lambda network: network(chosen_by.to(network.mean.device))["logits"].cpu(),
         )
-        if is_first_process():
-            self.write(history, out)
