@@ -29,7 +29,8 @@ def configured() -> list[str]:
     """uv's options for what pip's files and environment say; of a setting made twice, the last counts."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     found = dict(re.findall(r"^(?:global|install|site|user|:env:)\.([\w-]+)='(.*)'$", listed.stdout, re.MULTILINE))
-    words = ["--index-strategy", "unsafe-best-match"]  # as pip chooses among several indices
+    # As pip chooses among several indices; and no Python is needed of the version that is asked about.
+    words = ["--index-strategy", "unsafe-best-match", "--no-python-downloads"]
     for setting, option in OPTIONS.items():
         values = found.get(setting, "").split()
         words += [option] * bool(values) if setting == "no-index" else [w for value in values for w in (option, value)]

@@ -8,9 +8,9 @@ from pathlib import Path
 from salience import program
 from salience.data.normalisers import squeeze
 from salience.data.tables import read_table
-from salience.data.tokens import character_tokens, subword_tokens, train_subwords, write_tokens
+from salience.data.tokens import character_tokens, subword_tokens, train_subwords
 from salience.errors import InputError, stale
-from salience.files import whole_file
+from salience.files import whole_file, write_lines
 from salience.steps import Step
 
 logger = logging.getLogger("prepare_tokens")
@@ -48,7 +48,7 @@ def prepare_tokens(text: Path, out: Path, tokens: str = "char") -> None:
             found = character_tokens(texts)
             # Its presence says that the tokens are subwords.
             model.unlink(missing_ok=True)
-        write_tokens(out / "tokens.txt", found)
+        write_lines(out / "tokens.txt", found)
     logger.info("wrote %d tokens to %s", len(found), out / "tokens.txt")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from salience import program
 from salience.data.normalisers import normaliser
 from salience.data.tables import read_table
-from salience.data.vocabulary import BOUNDARY, CATALAN, LEGACY, write_vocabulary
+from salience.data.vocabulary import BOUNDARY, CATALAN, LEGACY
+from salience.files import write_lines
 from salience.steps import Step
 
 logger = logging.getLogger(Path(__file__).name)
@@ -32,7 +33,7 @@ def prepare_vocabulary(out: Path, text: Path) -> None:
     counts = Counter(c for line in read_table(text).values() for c in normalise(line).replace(" ", BOUNDARY))
     with step:
         for path, symbols in lists.items():
-            write_vocabulary(path, symbols)
+            write_lines(path, symbols)
             missing = {c: n for c, n in counts.most_common() if c not in symbols}
             share = 100 * sum(missing.values()) / max(1, counts.total())
             logger.info(

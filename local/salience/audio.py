@@ -135,6 +135,7 @@ def _resampled(
 def write_audio(path: Path, samples: np.ndarray, rate: int, format: str | None = None, **options: Any) -> None:
     """Write an audio file as `soundfile.write` does, but whole or not at all; a disk-full error names the file."""
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     encoded, temporary = BytesIO(), temporary_name(path)
     soundfile.write(encoded, samples, rate, format=format or path.suffix[1:].upper(), **options)
     try:
@@ -143,6 +144,11 @@ def write_audio(path: Path, samples: np.ndarray, rate: int, format: str | None =
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def as_int16(samples: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] as 16-bit integers, rounded, never wrapped around."""
+    return np.clip(np.rint(samples.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
 
 
 def change_speed(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
@@ -180,10 +186,6 @@ def _opened(path: Path) -> Iterator["_Plain | _Coded"]:
             head = handle.read(4096)
             if not head:
                 raise BadAudio(path, "is empty (0 bytes)")
-            size = handle.seek(0, 2)
-            promised = _promised_bytes(handle, head, size)
-            if promised is not None and promised > size:
-                raise BadAudio(path, f"is cut off: it has {size} of the {promised} bytes its header promises")
             with closing(_Plain.of(path, handle, head) or _Coded(path, handle, head)) as source:
                 yield source
     except (InputError, MemoryError, NameError):
@@ -198,32 +200,16 @@ def _opened(path: Path) -> Iterator["_Plain | _Coded"]:
 # What libsndfile reads.
 
 
-@dataclass(frozen=True)
-class _Chunks:
-    """How a format of chunks says where its samples end: the sizes of the heads of file and chunks, and their form."""
+PLAIN = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b"riff", b"NIST", b"fLaC", b".snd", b"dns.")
+"""The first four bytes of a file: WAV and its relatives, AIFF, CAF, W64, NIST sphere, FLAC, AU."""
 
-    first: int
-    name: int
-    size: str
-    samples: bytes
-    counts_head: bool = False
-    align: int = 2
-
-
-CHUNKS = {
-    b"RIFF": _Chunks(12, 4, "<I", b"data"),
-    b"RIFX": _Chunks(12, 4, ">I", b"data"),
-    b"RF64": _Chunks(12, 4, "<I", b"data"),
-    b"FORM": _Chunks(12, 4, ">I", b"SSND"),
-    b"caff": _Chunks(8, 4, ">q", b"data", align=1),
-    b"riff": _Chunks(40, 16, "<q", b"data", counts_head=True, align=8),
-}
-"""By the first four bytes of a file: WAV, its relatives, AIFF, CAF, W64."""
+SHORT = re.compile(r"^ *(?:data|Data Size|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""How libsndfile's log says that there are other bytes of samples, or of the whole, than the header promises."""
 
 COMPRESSED = re.compile(rb"^sample_coding -s\d+ (\S*embedded\S*)", re.MULTILINE)
-SPH2PIPE = "convert it, for instance with sph2pipe -f wav IN.sph OUT.wav"
+MALFORMED = 3  # libsndfile's number for a file whose parts do not fit together
 
-PLAIN = (*CHUNKS, b"NIST", b"fLaC", b".snd", b"dns.")
+SPH2PIPE = "convert it, for instance with sph2pipe -f wav IN.sph OUT.wav"
 
 
 class _Plain:
@@ -240,11 +226,17 @@ class _Plain:
         if head.startswith(b"NIST") and (coding := COMPRESSED.search(head)):
             name = coding[1].decode("ascii", "replace")
             raise BadAudio(path, f"is compressed ({name}), which cannot be read", SPH2PIPE)
+        size = handle.seek(0, 2)
+        handle.seek(0)
         try:
-            handle.seek(0)
             file = soundfile.SoundFile(_name(path) or handle)
-        except soundfile.SoundFileError:
+        except soundfile.SoundFileError as error:
+            if head.startswith(b"caff") and getattr(error, "code", None) == MALFORMED:
+                raise BadAudio(path, "is cut off or damaged: it is not what its header promises") from None
             return None
+        for promised, there in SHORT.findall(file.extra_info) or _sphere_sizes(head, size):
+            if int(promised) > int(there) and not _is_open(int(promised)):
+                raise BadAudio(path, f"is cut off: it has {there} of the {promised} bytes its header promises")
         # A stream's header tells no length; libsndfile then counts no samples, or as many as there could be.
         if file.frames == 0 or file.frames > 2**56 or file.subtype.startswith("MPEG"):
             file.close()
@@ -296,36 +288,6 @@ def _name(path: Path) -> str | None:
     return str(path)
 
 
-def _promised_bytes(handle: BinaryIO, head: bytes, size: int) -> int | None:
-    """Where the samples end according to the header; None if it does not say, as when it was written to a pipe."""
-    if head.startswith(b"NIST"):
-        return _promised_by_sphere(head, size)
-    if head.startswith(b".snd") and len(head) >= 12:
-        start, length = struct.unpack(">II", head[4:12])
-        return None if _is_open(length) else start + length
-    layout = CHUNKS.get(head[:4])
-    if layout is None:
-        return None
-    place, wide = layout.first, None
-    while place + 8 <= size:
-        handle.seek(place)
-        chunk = handle.read(layout.name + struct.calcsize(layout.size))
-        if len(chunk) < layout.name + struct.calcsize(layout.size):
-            return None
-        name, (length,) = chunk[:4], struct.unpack(layout.size, chunk[layout.name :])
-        body = place + (0 if layout.counts_head else len(chunk))
-        if name == b"ds64":
-            wide = struct.unpack("<Q", handle.read(16)[8:])[0]
-        if name == layout.samples:
-            if head.startswith(b"RF64") and length == 0xFFFFFFFF and wide is not None:
-                length = wide
-            return None if _is_open(length) else body + length
-        place = body + length + -length % layout.align
-        if length < 0:
-            return None
-    return None
-
-
 def _is_open(length: int) -> bool:
     """Whether a length stands for "not known yet": nothing, or about the most that the field can hold.
 
@@ -334,17 +296,18 @@ def _is_open(length: int) -> bool:
     return length <= 0 or length == 2**64 - 1 or abs(length - 2**31) <= 4096 or 0 <= 2**32 - length <= 4096
 
 
-def _promised_by_sphere(head: bytes, size: int) -> int | None:
+def _sphere_sizes(head: bytes, size: int) -> list[tuple[int, int]]:
+    """The bytes that a sphere file promises and has, of which libsndfile says nothing; for other files nothing."""
     # libsndfile itself writes a sample_n_bytes that is a string.
     told = dict(re.findall(rb"^(\w+) -(?:i|s\d+) (\d+)", head, re.MULTILINE))
     sizes = [told.get(name) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
-    if None in sizes or COMPRESSED.search(head) or not (start := head[8:16].strip()).isdigit():
-        return None
+    start = head[8:16].strip()
+    if not head.startswith(b"NIST") or None in sizes or not start.isdigit():
+        return []
     count, channels, width = (int(number) for number in sizes if number)
     # Some writers count the samples of all channels.
-    if size == int(start) + count * width:
-        return size
-    return int(start) + count * channels * width
+    whole = size == int(start) + count * width
+    return [] if whole else [(int(start) + count * channels * width, size)]
 
 
 # What FFmpeg reads.

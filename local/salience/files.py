@@ -61,6 +61,12 @@ def room_for(path: Path) -> Iterator[None]:
         raise
 
 
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines of text, whole or not at all."""
+    with whole_file(path) as handle:
+        handle.writelines(f"{line}\n" for line in lines)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON that reads well in a diff."""
     with whole_file(path) as handle:

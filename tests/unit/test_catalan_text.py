@@ -10,17 +10,9 @@ from hypothesis import strategies as st
 
 from salience.data.normalisers import normaliser
 from salience.data.symbols import Symbols
-from salience.data.vocabulary import (
-    BOUNDARY,
-    CATALAN,
-    LEGACY,
-    PAD,
-    UNKNOWN,
-    read_vocabulary,
-    unwritable,
-    write_vocabulary,
-)
+from salience.data.vocabulary import BOUNDARY, CATALAN, LEGACY, PAD, UNKNOWN, read_vocabulary, unwritable
 from salience.errors import InputError
+from salience.files import write_lines
 
 CASES = [
     # l·l in the ways people type it, and dots that are none
@@ -109,7 +101,7 @@ def test_sentences_that_cannot_be_written(sentence: str, reason: str | None) -> 
 def test_vocabulary_holds_the_alphabet_and_comes_back(tmp_path: Path) -> None:
     assert len(CATALAN) == len(set(CATALAN)) and set("·'-|abcdefghijklmnopqrstuvwxyzàèéíïòóúüç") <= set(CATALAN)
     for symbols in (CATALAN, LEGACY):
-        write_vocabulary(tmp_path / "tokens.txt", symbols)
+        write_lines(tmp_path / "tokens.txt", symbols)
         assert read_vocabulary(tmp_path / "tokens.txt") == {symbol: n for n, symbol in enumerate(symbols)}
     # The numbers of the published list.
     assert (LEGACY.index(" "), LEGACY.index(UNKNOWN), LEGACY.index(PAD), LEGACY.index("</s>")) == (0, 32, 33, 35)
@@ -136,7 +128,7 @@ TEXT = "és l'òliba d'aquí col·lecció ràpida"
 
 def numbers_of(symbols: tuple[str, ...], folder: Path) -> list[int]:
     """What our own reader of the list makes of the text."""
-    write_vocabulary(folder / "tokens.txt", symbols)
+    write_lines(folder / "tokens.txt", symbols)
     return Symbols(folder / "tokens.txt").encode(TEXT)
 
 

@@ -342,7 +342,10 @@ def test_release_with_headers_is_used_where_it_is(tiny: Path, tmp_path: Path) ->
 
 
 def test_download_has_fallbacks_and_a_checksum(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len({url.split("/")[2] for url in an4.RELEASE.urls}) == 3 and len(an4.RELEASE.sha256 or "") == 64
+    assert (
+        len({url.split("/")[2] for url in an4.CORPUS.published.urls}) == 3
+        and len(an4.CORPUS.published.sha256 or "") == 64
+    )
     asked = []
 
     def give(archive: download.Archive, folder: Path, option: str) -> Path:
@@ -355,12 +358,12 @@ def test_download_has_fallbacks_and_a_checksum(corpus: Path, tmp_path: Path, mon
     with pytest.raises(
         InputError, match="an4_sphere.tar.gz has the wrong sha256; fetch it again, or give it another name"
     ):
-        an4.fetch(tmp_path / "own", give(an4.RELEASE, tmp_path / "given", ""))
+        an4.fetch(tmp_path / "own", give(an4.CORPUS.published, tmp_path / "given", ""))
     asked.clear()
     monkeypatch.setattr(download, "download", give)
     root = an4.fetch(tmp_path / "t")
-    assert asked == [(an4.RELEASE, "--an4-root or --an4-archive")]
-    assert samples_of(root) == samples_of(corpus) and not (tmp_path / "t" / an4.RELEASE.name).exists()
+    assert asked == [(an4.CORPUS.published, "--an4-root or --an4-archive")]
+    assert samples_of(root) == samples_of(corpus) and not (tmp_path / "t" / an4.CORPUS.published.name).exists()
 
 
 def test_sets_of_the_mini_corpus(corpus: Path, tmp_path: Path) -> None:

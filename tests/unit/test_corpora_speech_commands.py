@@ -45,15 +45,19 @@ def room(tmp_path: Path) -> Path:
 # The whole corpus
 
 
+TENTH = {"train": 8484, "dev": 998, "test": 1100}
+"""Clips of a corpus that is a tenth of the official one, of all its words."""
+
+
 def full_tree(root: Path) -> tuple[list[str], list[str]]:
-    """105,829 clips of 35 words, all links to a few files, and lists of the official lengths."""
+    """The clips of TENTH of 35 words, all links to a few files, and lists of its lengths."""
     names = []
-    for number in range(105829):
+    for number in range(sum(TENTH.values())):
         word = speech_commands.WORDS[number % 35]
         # The hash of a speaker that lists and clips share, and some takes.
-        speaker = hashlib.sha1(str(number // 35 % 2618).encode()).hexdigest()[:8]
-        names.append(f"{word}/{speaker}_nohash_{number // 35 // 2618}.wav")
-    assert len(set(names)) == 105829
+        speaker = hashlib.sha1(str(number // 35 % 262).encode()).hexdigest()[:8]
+        names.append(f"{word}/{speaker}_nohash_{number // 35 // 262}.wav")
+    assert len(set(names)) == sum(TENTH.values())
     (root / "_background_noise_").mkdir(parents=True)
     for word in speech_commands.WORDS:
         (root / word).mkdir()
@@ -62,7 +66,7 @@ def full_tree(root: Path) -> tuple[list[str], list[str]]:
     for name in names:
         os.link(sources[name.split("/")[0]], root / name)
     order = [names[i] for i in np.random.default_rng(1).permutation(len(names))]
-    dev, test = order[:9981], order[9981 : 9981 + 11005]
+    dev, test = order[: TENTH["dev"]], order[TENTH["dev"] : TENTH["dev"] + TENTH["test"]]
     (root / "validation_list.txt").write_text("".join(f"{name}\n" for name in dev))
     (root / "testing_list.txt").write_text("".join(f"{name}\n" for name in test))
     return dev, test
@@ -73,12 +77,13 @@ def test_official_lists_give_the_official_sets(tmp_path: Path, room: Path, monke
     dev, test = full_tree(root)
     write(root / "_background_noise_" / "tap.wav", 10 * RATE)
     try:
-        # What a header says is tested elsewhere, on fewer files.
+        # What a header says is tested elsewhere.
         monkeypatch.setattr(speech_commands, "clip_duration", lambda path: 300 / RATE)
+        monkeypatch.setattr(speech_commands, "COUNTS", TENTH)
         out = tmp_path / "out"
         prepare(out, root, room)
         sizes = json.loads((out / "sizes.json").read_text())
-        counts = {"words": 35, "train": 84843, "dev": 9981, "test": 11005}
+        counts = {"words": 35, **TENTH}
         assert {name: sizes[name] for name in counts} == counts
         assert {name: sizes["official"][name] for name in counts} == counts
         assert sizes["official"] | {"noise_train": 702, "noise_test": 175} == sizes["official"]
@@ -86,7 +91,7 @@ def test_official_lists_give_the_official_sets(tmp_path: Path, room: Path, monke
             name: {Path(p).relative_to(root).as_posix() for p in read_table(out / name / "wav.scp").values()}
             for name in ("train", "dev", "test")
         }
-        assert of["dev"] == set(dev) and of["test"] == set(test) and len(of["train"]) == 84843
+        assert of["dev"] == set(dev) and of["test"] == set(test) and len(of["train"]) == TENTH["train"]
         assert not of["train"] & (of["dev"] | of["test"])
         assert (out / "words").read_text().split() == list(speech_commands.WORDS)
         told = (out / "preparation.txt").read_text()
@@ -207,7 +212,7 @@ def test_archive_without_a_top_folder(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_download_is_checked(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = speech_commands.RELEASE
+    release = speech_commands.CORPUS.published
     assert release.size == 2428923189 and len(release.sha256 or "") == 64 and len(release.urls) == 2
     asked = []
 

@@ -22,8 +22,9 @@ from salience.data.tables import iterate_rows, iterate_table, mend, read_table, 
 from salience.data.text import clean  # noqa: E402
 from salience.data.tokens import Tokenizer, character_tokens  # noqa: E402
 from salience.data.validation import validate  # noqa: E402
-from salience.data.vocabulary import CATALAN, write_vocabulary  # noqa: E402
+from salience.data.vocabulary import CATALAN  # noqa: E402
 from salience.errors import InputError  # noqa: E402
+from salience.files import write_lines  # noqa: E402
 
 TABLES = {
     "utt2spk": "a-1 a\na-2 a\nb-1 b\n",
@@ -324,7 +325,7 @@ def test_white_space_of_any_kind_is_one_token(tmp_path, monkeypatch):
     subwords = Tokenizer(tmp_path / "bpe")
     assert not any("\u00a0" in token for token in subwords.tokens)
     assert subwords.split("ne\u00a0dis pas") == subwords.split("ne dis pas")
-    write_vocabulary(tmp_path / "ctc.txt", CATALAN)
+    write_lines(tmp_path / "ctc.txt", CATALAN)
     symbols = Symbols(tmp_path / "ctc.txt")
     assert symbols.encode("ne\u00a0 dis") == symbols.encode("ne dis")
 

@@ -27,12 +27,12 @@ from salience.data.directories import read_data_dir
 from salience.data.packed import pack
 from salience.data.symbols import Symbols, least_frames
 from salience.data.tables import read_table, write_table
-from salience.data.vocabulary import CATALAN, LEGACY, write_vocabulary
+from salience.data.vocabulary import CATALAN, LEGACY
 from salience.data.waveforms import Waveforms, labels_of_set, pad_signals
 from salience.decoding.ctc import Wav2vec2Recogniser, beam, best_path, log_probabilities
 from salience.errors import InputError
 from salience.features.archives import Archive, ArchiveWriter
-from salience.files import write_json
+from salience.files import write_json, write_lines
 from salience.masking.apply import Masker
 from salience.masking.policies import ProbabilisticPolicy
 from salience.masking.systems import System, read_systems
@@ -352,7 +352,7 @@ def test_a_beam_without_a_decoder_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_a_vocabulary_without_a_word_boundary_has_no_beam(tmp_path):
-    write_vocabulary(tmp_path / "tokens.txt", LEGACY)
+    write_lines(tmp_path / "tokens.txt", LEGACY)
     with pytest.raises(
         InputError, match=r"no word boundary '\|', without which a beam finds no words; decode with --beam 0"
     ):
@@ -370,7 +370,7 @@ def test_symbols_and_back(tmp_path):
 
 
 def test_the_published_vocabulary_loses_every_word_boundary(tmp_path):
-    write_vocabulary(tmp_path / "tokens.txt", LEGACY)
+    write_lines(tmp_path / "tokens.txt", LEGACY)
     symbols = Symbols(tmp_path / "tokens.txt")
     assert symbols.decode(symbols.encode("no és aquí")) == "no[UNK][UNK]s[UNK]aqu[UNK]"
     assert symbols.blank == LEGACY.index("[PAD]")
@@ -795,7 +795,7 @@ def test_other_variants_and_the_published_vocabulary_learn_and_decode(prepared, 
     with ArchiveWriter(tmp_path / "maps/gradcam/accent/train/saliency") as writer:
         for key, signal in Waveforms(data / "train").items():
             writer.write(key, np.linspace(0, 1, frames_of(config, len(signal)), dtype=np.float32)[:, None])
-    write_vocabulary(tmp_path / "legacy.txt", LEGACY)
+    write_lines(tmp_path / "legacy.txt", LEGACY)
     write_json(tmp_path / "maps/gradcam/accent/train/saliency.json", {"frames_per_column": 1, "bins_per_row": 1})
     trained = {}
     for variant, tokens, _words in (

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from accent_helpers import write_set
 
-from salience.data.vocabulary import CATALAN, write_vocabulary
+from salience.data.vocabulary import CATALAN
 from salience.data.waveforms import Waveforms
+from salience.files import write_lines
 from salience.models.wav2vec import open_start, save_model
 
 torch.set_num_threads(1)
@@ -62,5 +63,5 @@ def sounds(folder: Path, name: str, signals: Mapping[str, np.ndarray], **options
 
 def vocabulary(folder: Path) -> Path:
     """The Catalan tokens.txt."""
-    write_vocabulary(folder / "tokens.txt", CATALAN)
+    write_lines(folder / "tokens.txt", CATALAN)
     return folder / "tokens.txt"

@@ -8,7 +8,7 @@ from salience import program
 from salience.collection.reference import COLUMNS
 from salience.collection.sources import key_of
 from salience.corpora import multicast
-from salience.files import whole_file
+from salience.files import write_lines
 
 logger = logging.getLogger("list_multicast")
 
@@ -25,17 +25,15 @@ def list_multicast(root: Path, out: Path, accent: str) -> None:
         accent: The accent of all narratives; the corpus does not state one.
     """
     files = {text: path.absolute() for text, path in multicast.audio_files(root).items()}
-    with whole_file(out / "recordings.tsv") as handle:
-        handle.writelines(f"{path}\t{accent}\n" for path in files.values())
-    count = 0
-    with whole_file(out / "reference.tsv") as handle:
-        handle.write("\t".join(COLUMNS) + "\n")
-        for said in multicast.utterances(root):
-            if said.text_id in files:
-                key = key_of(files[said.text_id], out.absolute())
-                handle.write(f"{key}\t{said.start:.3f}\t{said.end:.3f}\t{said.speaker}\t\n")
-                count += 1
-    logger.info("%d recordings with %d utterances are listed in %s", len(files), count, out)
+    write_lines(out / "recordings.tsv", (f"{path}\t{accent}" for path in files.values()))
+    keys = {text: key_of(path, out.absolute()) for text, path in files.items()}
+    rows = [
+        f"{keys[said.text_id]}\t{said.start:.3f}\t{said.end:.3f}\t{said.speaker}\t"
+        for said in multicast.utterances(root)
+        if said.text_id in keys
+    ]
+    write_lines(out / "reference.tsv", ["\t".join(COLUMNS), *rows])
+    logger.info("%d recordings with %d utterances are listed in %s", len(files), len(rows), out)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from salience.collection.reference import compare, read_reference
 from salience.collection.sources import find
 from salience.collection.spans import RATE
 from salience.errors import InputError
-from salience.files import whole_file, write_json
+from salience.files import write_json, write_lines
 
 logger = logging.getLogger("merge_collection")
 
@@ -61,8 +61,7 @@ def merge_collection(
         "reference": compared,
     }
     write_json(out / "collection.json", told)
-    with whole_file(out / "root.txt") as handle:
-        handle.write(f"{(out / 'pdid').absolute()}\n")
+    write_lines(out / "root.txt", [f"{(out / 'pdid').absolute()}"])
     logger.info("%d clips, %.2f of %.2f hours", told["clips"], told["hours"], told["recording_hours"])
     logger.info("%d pieces or recordings rejected", len(rejected))
     for row in told["accents"]:

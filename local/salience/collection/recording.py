@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from salience.audio import read_audio, write_audio
+from salience.audio import as_int16, read_audio, write_audio
 from salience.collection import cutting, quality, separation, speakers, voice
 from salience.collection import music as music_detector
 from salience.collection.optional_models import split_name
@@ -120,9 +120,8 @@ def collect(source: Source, folder: Path, settings: Settings) -> bool:
 
 
 def write_clip(path: Path, samples: np.ndarray) -> None:
-    """Write float samples (samples,) in [-1, 1] as 16 kHz mono 16-bit WAV, rounded, never wrapped around."""
-    scaled = np.clip(np.round(samples.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
-    write_audio(path, scaled, RATE, subtype="PCM_16")
+    """Write float samples (samples,) in [-1, 1] as 16 kHz mono 16-bit WAV."""
+    write_audio(path, as_int16(samples), RATE, subtype="PCM_16")
 
 
 def _is_done(folder: Path, work: dict[str, Any]) -> bool:

@@ -23,24 +23,11 @@ from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import files_below
 
-RELEASE = download.release("an4")
-
 RATE = 16000
 ENDINGS = (".sph", ".wav", ".raw")
 """In the order in which they are looked for; `.raw` files do not say what they hold."""
 
 LINE = re.compile(r"(?:<s>\s)?(?P<words>[^<>()]*)(?:</s>\s*)?\((?P<name>[^()\s]*)\)")
-
-
-def find_root(folder: Path) -> Path:
-    """The folder with `etc/an4_train.fileids`: `folder` or one in it."""
-    missing = f"etc/an4_train.fileids; {download.give('an4')}"
-    return download.root_in(folder, lambda path: (path / "etc" / "an4_train.fileids").is_file(), missing)
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive`, or download the release, into `target`/an4; returns the corpus root."""
-    return download.fetch(RELEASE, Path(target) / "an4", archive, "an4", find_root, _write_headers)
 
 
 def with_headers(root: Path, target: Path) -> Path:
@@ -65,6 +52,10 @@ def _write_headers(root: Path) -> None:
     for path in paths:
         write_audio(path.with_suffix(".wav"), _samples(path, order).astype(np.int16), RATE, subtype="PCM_16")
         path.unlink()
+
+
+CORPUS = download.Corpus("an4", "an4", ("etc/an4_train.fileids",), download.release("an4"), _write_headers)
+find_root, fetch = CORPUS.find_root, CORPUS.fetch
 
 
 def _is_whole(path: Path) -> bool:

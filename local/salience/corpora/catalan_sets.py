@@ -17,7 +17,7 @@ from salience.data.tables import write_table
 from salience.data.text import clean
 from salience.data.vocabulary import unwritable
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import write_lines
 from salience.randomness import generator
 
 KINDS = ("labelled", "accent", "gender")
@@ -275,11 +275,10 @@ class CatalanSets(Sets):
                 write_table(out / name / "utt2gender", genders[name])
         # Nobody agreed that these sentences are what is said.
         (out / "unlabelled" / "text").unlink(missing_ok=True)
-        with whole_file(out / "unmapped_accents.txt") as handle:
-            handle.write("# clips, accent and variant as written; give labels with accent_table\n")
-            for (accent, variant), count in sorted(self.unmapped.items(), key=lambda item: (-item[1], item[0])):
-                if count:
-                    handle.write(f"{count}\t{accent or '-'}\t{variant or '-'}\n")
+        unmapped = sorted((+self.unmapped).items(), key=lambda item: (-item[1], item[0]))
+        rows = [f"{count}\t{accent or '-'}\t{variant or '-'}" for (accent, variant), count in unmapped]
+        heading = "# clips, accent and variant as written; give labels with accent_table"
+        write_lines(out / "unmapped_accents.txt", [heading, *rows])
 
 
 def stated(utterances: Iterable[Utterance], kind: str) -> set[tuple[str, str]]:

@@ -11,7 +11,7 @@ from more_itertools import chunked
 from salience.audio import BadAudio, audio_duration, audio_info
 from salience.data.records import Utterance
 from salience.errors import InputError
-from salience.files import shown, whole_file
+from salience.files import shown, write_lines
 from salience.progress import bar
 
 logger = logging.getLogger(__name__)
@@ -111,8 +111,7 @@ class BadClips:
             table.unlink(missing_ok=True)
             return
         bad = sorted((shown(path), reason) for path, reason in self.reasons.items())
-        with whole_file(table) as handle:
-            handle.writelines(f"{path}\t{reason}\n" for path, reason in bad)
+        write_lines(table, (f"{path}\t{reason}" for path, reason in bad))
         for path, reason in bad[:SHOWN]:
             logger.warning("%s %s", path, reason)
         if len(bad) > SHOWN:

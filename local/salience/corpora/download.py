@@ -27,7 +27,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from salience.errors import InputError
-from salience.files import foreign, publish, read_yaml, temporary_name, visible, whole_file
+from salience.files import foreign, publish, read_yaml, temporary_name, visible, write_lines
 from salience.progress import bytes_bar
 
 logger = logging.getLogger(__name__)
@@ -60,8 +60,15 @@ def release(name: str) -> Archive:
     return Archive(**entry | {"urls": tuple(url.format_map(entry) for url in entry["urls"])})
 
 
-def obtain(published: Archive, target: Path, own: Path | None, option: str) -> Path:
-    """The user's `own` archive, checked if it is the published one, or else that one, downloaded into `target`."""
+def obtain(published: Archive | str, target: Path, own: Path | None, option: str) -> Path:
+    """The user's `own` archive, checked if it is the published one, or else that one, downloaded into `target`.
+
+    Of what cannot be downloaded, `published` is the sentence that says so.
+    """
+    if isinstance(published, str):
+        if own is None:
+            raise InputError(published)
+        return Path(own)
     if own is None:
         return download(published, target, option)
     check_own(own, published)
@@ -83,7 +90,7 @@ def give(name: str) -> str:
 
 
 def fetch(
-    published: Archive,
+    published: Archive | str,
     folder: Path,
     own: Path | None,
     option: str,
@@ -93,7 +100,7 @@ def fetch(
     """Unpack the user's `own` archive, or download the published one, into `folder`; return the corpus root in it.
 
     Args:
-        published: the release; it is removed once unpacked
+        published: the release, which is removed once unpacked; or why there is none to download
         folder: where the corpus is to be
         own: the user's archive
         option: the corpus in names of options
@@ -107,6 +114,35 @@ def fetch(
     if own is None:
         file.unlink()
     return find_root(folder)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus that is known by what lies in its root.
+
+    Args:
+        folder: name of the folder that it is unpacked into
+        option: the corpus in names of options
+        holds: patterns of what its root holds
+        published: the release, or why there is none to download
+        prepare: called with the unpacked root before it is in place
+    """
+
+    folder: str
+    option: str
+    holds: tuple[str, ...]
+    published: Archive | str
+    prepare: Callable[[Path], object] = lambda root: None
+
+    def find_root(self, folder: Path) -> Path:
+        """The corpus root: `folder` or one in it."""
+        missing = f"{' beside '.join(self.holds)}; {give(self.option)}"
+        return root_in(folder, lambda path: all(visible(path.glob(pattern)) for pattern in self.holds), missing)
+
+    def fetch(self, target: Path, archive: Path | None = None) -> Path:
+        """Unpack the user's `archive`, or download the release, below `target`; returns the corpus root."""
+        folder = Path(target) / self.folder
+        return fetch(self.published, folder, archive, self.option, self.find_root, self.prepare)
 
 
 def check_own(path: Path, published: Archive) -> None:
@@ -264,8 +300,7 @@ def _recorded_checksum(record: Path, path: Path) -> str:
 
 def _record_checksum(path: Path, record: Path) -> None:
     seen, name = checksum(path, "sha256"), record.name.removesuffix(".sha256")
-    with whole_file(record) as handle:
-        handle.write(f"{seen}  {name}\n")
+    write_lines(record, [f"{seen}  {name}"])
     logger.info("no checksum of %s is published; recorded the one seen, sha256 %s", name, seen)
 
 

@@ -25,10 +25,12 @@ from salience.corpora.splits import split_speakers
 from salience.data.records import Utterance
 from salience.data.tables import number, split_row
 from salience.errors import InputError
-from salience.files import files_below, visible, whole_file
+from salience.files import files_below, visible, write_lines
 
 RELEASE, INNER = download.release("edacc"), download.release("edacc_inner")
 """The zip is made on demand and has no fixed checksum; what it holds has."""
+
+find_root = download.Corpus("edacc_v1.0", "edacc", ("linguistic_background.csv", "data/"), RELEASE).find_root
 
 ACCENT_TABLE = Path(__file__).with_name("edacc_accents.tsv")
 PARTS = ("dev", "test")
@@ -54,15 +56,6 @@ class Background:
 
     accent: str
     gender: str
-
-
-def find_root(folder: Path) -> Path:
-    """The folder with `linguistic_background.csv` and `data`: `folder` or one in it."""
-
-    def is_root(path: Path) -> bool:
-        return (path / "linguistic_background.csv").is_file() and (path / "data").is_dir()
-
-    return download.root_in(folder, is_root, f"linguistic_background.csv beside data/; {download.give('edacc')}")
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
@@ -265,10 +258,10 @@ def write_unmapped(folder: Path, unmapped: Mapping[str, Sequence[str]]) -> None:
     if not unmapped:
         path.unlink(missing_ok=True)
         return
-    with whole_file(path) as handle:
-        handle.write("# speakers, what they said of their accent, who; give labels with --speaker-accents\n")
-        for told, speakers in sorted(unmapped.items(), key=lambda item: (-len(item[1]), item[0])):
-            handle.write(f"{len(speakers)}\t{told or '(nothing)'}\t{' '.join(speakers)}\n")
+    ordered = sorted(unmapped.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = [f"{len(speakers)}\t{told or '(nothing)'}\t{' '.join(speakers)}" for told, speakers in ordered]
+    heading = "# speakers, what they said of their accent, who; give labels with --speaker-accents"
+    write_lines(path, [heading, *rows])
 
 
 def split_turns(

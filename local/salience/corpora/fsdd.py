@@ -17,35 +17,22 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.audio import read_audio, write_audio
+from salience.audio import as_int16, read_audio, write_audio
 from salience.corpora import digits, download
 from salience.corpora.clips import BadClips, mono_duration
 from salience.data.records import Utterance
 from salience.errors import InputError
-from salience.files import foreign, temporary_name, visible
+from salience.files import foreign, visible
 from salience.randomness import generator
 
-RELEASE = download.release("fsdd")
+CORPUS = download.Corpus("fsdd", "fsdd", ("metadata.py", "recordings/"), download.release("fsdd"))
+find_root, fetch = CORPUS.find_root, CORPUS.fetch
 
 ACCENTS = {"USA/neutral": "us", "DEU/German": "german", "BEL/French": "french", "GRC/Greek": "greek"}
 """Accent as `metadata.py` writes it, to our label; by exact match."""
 
 RATE = 8000
 NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
-
-
-def find_root(folder: Path) -> Path:
-    """The folder with `metadata.py` and `recordings`: `folder` or one in it."""
-
-    def is_root(path: Path) -> bool:
-        return (path / "metadata.py").is_file() and (path / "recordings").is_dir()
-
-    return download.root_in(folder, is_root, f"metadata.py beside recordings/; {download.give('fsdd')}")
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive`, or download the release, into `target`/fsdd; returns the corpus root."""
-    return download.fetch(RELEASE, Path(target) / "fsdd", archive, "fsdd", find_root)
 
 
 def speakers(root: Path) -> dict[str, dict[str, str]]:
@@ -164,15 +151,11 @@ def join(string: DigitString, folder: Path) -> Utterance:
     """Write the joined audio as `folder`/<id>.wav (8 kHz, 16 bit) and return its record."""
     pieces = []
     for digit, gap in zip(string.digits, (*string.gaps, 0.0), strict=True):
-        samples = np.rint(read_audio(digit.audio, RATE) * 32768).clip(-32768, 32767).astype(np.int16)
+        samples = as_int16(read_audio(digit.audio, RATE))
         pieces += [samples, np.zeros(round(gap * RATE), dtype=np.int16)]
     joined = np.concatenate(pieces)
     path = Path(folder) / f"{string.id}.wav"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed but not forced to the disk one by one: a thousand short files would take ten times as long.
-    temporary = temporary_name(path)
-    write_audio(temporary, joined, RATE, subtype="PCM_16", format="WAV")
-    temporary.replace(path)
+    write_audio(path, joined, RATE, subtype="PCM_16")
     first, seconds = string.digits[0], len(joined) / RATE
     return replace(first, id=string.id, audio=path, text=string.text, duration=seconds, recording=string.id, split=None)
 

@@ -12,7 +12,7 @@ from salience.data.directories import write_data_dir
 from salience.data.records import Utterance
 from salience.data.tables import write_table
 from salience.errors import InputError
-from salience.files import visible, whole_file, write_json
+from salience.files import visible, write_json, write_lines
 
 PAPER_NOISE = {"noise_train": 702, "noise_test": 175}
 """Pieces in the paper, each the first second of a recording."""
@@ -88,9 +88,9 @@ def write_lists(out: Path, sets: Members, inside: Noise, outside: Noise, notes: 
     """Write words, sizes.json, preparation.txt, and noise_train.txt and noise_test.txt: files and seconds."""
     words = sorted({utterance.text for utterance in sets["train"]})
     noise = {"noise_train": inside.train, "noise_test": inside.test}
-    _write_lines(out / "words", words)
+    write_lines(out / "words", words)
     for name, pieces in noise.items():
-        _write_lines(out / f"{name}.txt", [f"{p.audio} {p.start:.0f}" for p in sorted(pieces, key=lambda p: p.id)])
+        write_lines(out / f"{name}.txt", [f"{p.audio} {p.start:.0f}" for p in sorted(pieces, key=lambda p: p.id)])
     sizes = {
         "words": len(words),
         **{name: len(members) for name, members in {**sets, **noise}.items()},
@@ -102,12 +102,7 @@ def write_lists(out: Path, sets: Members, inside: Noise, outside: Noise, notes: 
     write_json(out / "sizes.json", {**sizes, "official": official | of_recordings})
     lines = [*_differences(sizes, official), "", *_tables(sets, words), "", f"In-domain noise: {inside.told}."]
     lines.append(f"Out-of-domain noise: {outside.told}, {sizes['noise_other_seconds']:,.1f} s.")
-    _write_lines(out / "preparation.txt", [*lines, *notes])
-
-
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    with whole_file(path) as handle:
-        handle.writelines(f"{line}\n" for line in lines)
+    write_lines(out / "preparation.txt", [*lines, *notes])
 
 
 def _differences(sizes: Mapping[str, float], official: Mapping[str, int]) -> list[str]:

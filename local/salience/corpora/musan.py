@@ -14,19 +14,9 @@ from salience.corpora.recordings import recordings as recordings_in
 from salience.data.records import Utterance
 from salience.files import visible
 
-RELEASE = download.release("musan")
+CORPUS = download.Corpus("musan", "musan", ("noise/*/*.wav",), download.release("musan"))
+find_root, fetch = CORPUS.find_root, CORPUS.fetch
 RATE = 16000
-
-
-def find_root(folder: Path) -> Path:
-    """The folder with `noise/*/*.wav`: `folder` or one in it."""
-    missing = f"noise/*/*.wav; {download.give('musan')}"
-    return download.root_in(folder, lambda path: visible((path / "noise").glob("*/*.wav")), missing)
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive`, or download it, into `target`/musan; returns the corpus root."""
-    return download.fetch(RELEASE, Path(target) / "musan", archive, "musan", find_root)
 
 
 def noises(root: Path, bad: BadClips | None = None) -> list[Utterance]:

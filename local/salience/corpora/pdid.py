@@ -21,7 +21,7 @@ from salience.data.records import Utterance
 from salience.data.tables import number as parse_number
 from salience.data.text import clean
 from salience.errors import InputError
-from salience.files import whole_file
+from salience.files import write_lines
 
 METADATA = "metadata.tsv"
 LANGUAGE = "fa"
@@ -66,10 +66,8 @@ SEPARATORS = "-+#!"
 def write_metadata(root: Path, clips: Iterable[Clip]) -> int:
     """Write `root`/metadata.tsv, sorted by utterance id; returns the number of clips."""
     ordered = sorted(clips, key=lambda clip: clip.utt.encode())
-    with whole_file(Path(root) / METADATA) as handle:
-        handle.write("\t".join(COLUMNS) + "\n")
-        for clip in ordered:
-            handle.write("\t".join(_written(name, getattr(clip, name)) for name in COLUMNS) + "\n")
+    rows = ([_written(name, getattr(clip, name)) for name in COLUMNS] for clip in ordered)
+    write_lines(Path(root) / METADATA, map("\t".join, [COLUMNS, *rows]))
     return len(ordered)
 
 
@@ -171,16 +169,12 @@ def find_root(folder: Path) -> Path:
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive` into `target`/pdid; returns the root.  PDID cannot be downloaded."""
-    if archive is None:
-        raise InputError(
-            "PDID has no public copy; give yours with --pdid-root or --pdid-archive, or recordings to collect it "
-            "from with --recordings-root"
-        )
-    with download.whole_folder(Path(target) / "pdid") as folder:
-        download.unpack(Path(archive), folder)
-        find_root(folder)
-    return find_root(Path(target) / "pdid")
+    """Unpack the user's `archive` into `target`/pdid; returns the root."""
+    refusal = (
+        "PDID has no public copy; give yours with --pdid-root or --pdid-archive, or recordings to collect it "
+        "from with --recordings-root"
+    )
+    return download.fetch(refusal, Path(target) / "pdid", archive, "pdid", find_root)
 
 
 def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:

@@ -14,7 +14,7 @@ from salience.data.directories import write_data_dir
 from salience.data.leakage import sentence_key
 from salience.data.records import Utterance
 from salience.data.tables import write_table
-from salience.files import whole_file
+from salience.files import write_lines
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +93,7 @@ class Sets:
         left_out = [f"{count:>8}  {why}" for why, count in sorted(self.excluded.items()) if count]
         lines += ["", "Left out:", *(left_out or ["       0  utterances"])]
         lines += ["", "Notes:", *(f"- {note}" for note in self.notes)]
-        with whole_file(out / "preparation.txt") as handle:
-            handle.write("\n".join(lines) + "\n")
+        write_lines(out / "preparation.txt", lines)
         logger.info("wrote %s to %s; preparation.txt says what was left out", ", ".join(self.found), out)
 
     def combine(

@@ -46,19 +46,13 @@ def find_root(folder: Path) -> Path:
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive` into `target`/speech_accent_archive; returns the corpus root.
-
-    Without one this is an InputError: the Archive offers its recordings one by one.
-    """
-    if archive is None:
-        raise InputError(
-            "the Speech Accent Archive (https://accent.gmu.edu) is not offered as one download; "
-            f"{download.give('speech-accent-archive')}"
-        )
-    with download.whole_folder(Path(target) / "speech_accent_archive") as folder:
-        download.unpack(archive, folder)
-        find_root(folder)
-    return find_root(Path(target) / "speech_accent_archive")
+    """Unpack the user's `archive` into `target`/speech_accent_archive; returns the corpus root."""
+    refusal = (
+        "the Speech Accent Archive (https://accent.gmu.edu) is not offered as one download; "
+        f"{download.give('speech-accent-archive')}"
+    )
+    folder = Path(target) / "speech_accent_archive"
+    return download.fetch(refusal, folder, archive, "speech-accent-archive", find_root)
 
 
 def passage(root: Path) -> str:

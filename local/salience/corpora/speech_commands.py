@@ -19,8 +19,6 @@ from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import visible
 
-RELEASE = download.release("speech_commands")
-
 WORDS = (
     "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go",
     "happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right", "seven",
@@ -32,27 +30,17 @@ COUNTS = {"train": 84843, "dev": 9981, "test": 11005}
 """Clips of the whole corpus."""
 
 LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
+CORPUS = download.Corpus(
+    "speech_commands", "speech-commands", tuple(LISTS.values()), download.release("speech_commands")
+)
+find_root, fetch = CORPUS.find_root, CORPUS.fetch
+
 RATE = 16000
 SHORTEST = 257
 """Samples: a window of 512 reflects 256 of them about its first, which is not among those."""
 
 NAME = re.compile(r"(?P<speaker>[0-9A-Za-z]+)_nohash_(?P<number>[0-9]+)\.wav")
 PATH = re.compile(rf"(?P<word>[^/\s]+)/{NAME.pattern}")
-
-
-def find_root(folder: Path) -> Path:
-    """The folder with both lists: `folder` or one in it."""
-
-    def is_root(path: Path) -> bool:
-        return all((path / name).is_file() for name in LISTS.values())
-
-    missing = f"{' beside '.join(LISTS.values())}; {download.give('speech-commands')}"
-    return download.root_in(folder, is_root, missing)
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive`, or download it, into `target`/speech_commands; returns the corpus root."""
-    return download.fetch(RELEASE, Path(target) / "speech_commands", archive, "speech-commands", find_root)
 
 
 def background(root: Path) -> Path:

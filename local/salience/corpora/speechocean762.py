@@ -19,27 +19,14 @@ from salience.data.tables import number, read_table, split_row, write_table
 from salience.errors import InputError
 from salience.files import read_json
 
-RELEASE = download.release("speechocean762")
+CORPUS = download.Corpus(
+    "speechocean762", "speechocean762", ("WAVE/", "train/wav.scp", "test/wav.scp"), download.release("speechocean762")
+)
+find_root, fetch = CORPUS.find_root, CORPUS.fetch
 PARTS = ("train", "test")
 ADULT = 16
 """Years from which a speaker is an adult."""
 SCORES = Path("resource/scores.json")
-
-
-def find_root(folder: Path) -> Path:
-    """The folder with `train`, `test` and `WAVE`: `folder` or one in it."""
-
-    def is_root(path: Path) -> bool:
-        return (path / "WAVE").is_dir() and all((path / part / "wav.scp").is_file() for part in PARTS)
-
-    return download.root_in(
-        folder, is_root, f"train/wav.scp and test/wav.scp beside WAVE/; {download.give('speechocean762')}"
-    )
-
-
-def fetch(target: Path, archive: Path | None = None) -> Path:
-    """Unpack the user's `archive`, or download the release, into `target`/speechocean762; returns the corpus root."""
-    return download.fetch(RELEASE, Path(target) / "speechocean762", archive, "speechocean762", find_root)
 
 
 def utterances(root: Path, parts: Sequence[str] = PARTS, bad: BadClips | None = None) -> Iterator[Utterance]:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from salience.data.vocabulary import BOUNDARY, PAD, UNKNOWN, read_vocabulary, write_vocabulary
+from salience.data.vocabulary import BOUNDARY, PAD, UNKNOWN, read_vocabulary
+from salience.files import write_lines
 
 SILENT = ("<s>", "</s>")
 """Symbols that some vocabularies hold and no text has."""
@@ -43,4 +44,4 @@ class Symbols:
 
     def write(self, path: Path) -> None:
         """Write tokens.txt."""
-        write_vocabulary(path, self.symbols)
+        write_lines(path, self.symbols)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from salience.data.normalisers import squeeze
 from salience.errors import RERUN, InputError
-from salience.files import foreign, whole_file
+from salience.files import foreign
 
 BLANK, UNKNOWN, SPACE, END = "<blank>", "<unk>", "<space>", "<sos/eos>"
 WORD_START = "\u2581"
@@ -66,12 +66,6 @@ def subword_tokens(model: bytes) -> list[str]:
         *(p for p in map(pieces.id_to_piece, range(pieces.get_piece_size())) if p not in special),
         END,
     ]
-
-
-def write_tokens(path: Path, tokens: Iterable[str]) -> None:
-    """Write tokens.txt, one token a line; a token's line is its number, from 0."""
-    with whole_file(path) as handle:
-        handle.writelines(f"{token}\n" for token in tokens)
 
 
 def read_tokens(path: Path) -> list[str]:

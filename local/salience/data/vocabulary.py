@@ -5,12 +5,11 @@ list is what transformers' Wav2Vec2CTCTokenizer takes as its vocabulary.
 """
 
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 from string import ascii_lowercase
 
 from salience.errors import RERUN, InputError
-from salience.files import foreign, whole_file
+from salience.files import foreign
 
 PAD, UNKNOWN, BOUNDARY = "[PAD]", "[UNK]", "|"
 """[PAD] is the blank of CTC."""
@@ -33,12 +32,6 @@ for which a model with as many outputs as symbols has none.
 
 READ_ALOUD = frozenset("%&@#§°‰")
 """Signs that are words when read; the normaliser removes them as it does all signs, so the text lacks a word."""
-
-
-def write_vocabulary(path: Path, symbols: Iterable[str]) -> None:
-    """Write tokens.txt."""
-    with whole_file(path) as handle:
-        handle.writelines(f"{symbol}\n" for symbol in symbols)
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:

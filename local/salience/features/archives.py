@@ -11,9 +11,9 @@ import kaldiio
 import numpy as np
 from kaldiio.matio import read_matrix_or_vector
 
-from salience.data.tables import read_table
+from salience.data.tables import read_table, write_table
 from salience.errors import RERUN, InputError, stale
-from salience.files import foreign, publish, room_for, temporary_name, whole_file
+from salience.files import foreign, publish, room_for, temporary_name
 from salience.specifiers import Range, parse_specifier
 
 ONE_BYTE = 5
@@ -70,9 +70,7 @@ class ArchiveWriter:
             temporary_name(self.ark).unlink(missing_ok=True)
         if kind is not None:
             return
-        with whole_file(self.scp) as handle:
-            for key in sorted(self._lines, key=str.encode):
-                handle.write(f"{key} {self._lines[key]}\n")
+        write_table(self.scp, self._lines)
 
 
 class Archive(Mapping[str, np.ndarray]):
@@ -201,7 +199,5 @@ def merge_scps(parts: list[Path], target: Path) -> int:
                 fault = f"repeats {key}, which is in another part"
                 raise InputError(f"{part} {fault}; remove {target.parent} and {RERUN}", part)
             merged[key] = specifier
-    with whole_file(target) as handle:
-        for key in sorted(merged, key=str.encode):
-            handle.write(f"{key} {merged[key]}\n")
+    write_table(target, merged)
     return len(merged)

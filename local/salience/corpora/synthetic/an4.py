@@ -9,6 +9,7 @@ from salience.corpora import digits, download
 from salience.corpora.an4 import RATE
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import speak
+from salience.files import write_lines
 from salience.randomness import generator
 
 FOLDER = "an4"
@@ -72,19 +73,15 @@ def synthesise(root: Path, seed: int = 0, test: int = 16) -> None:
             # Who spells or counts pauses between the words.
             jobs.append((spelled.replace(" ", ", "), voice))
     with download.whole_folder(Path(root)) as folder:
-        (folder / "etc").mkdir()
         for split, own in lists.items():
             begin, end = ("<s> ", " </s>") if split == "train" else ("", "")
-            (folder / "etc" / f"an4_{split}.fileids").write_text("".join(f"{path}\n" for path, _ in own))
-            (folder / "etc" / f"an4_{split}.transcription").write_text(
-                "".join(f"{begin}{text}{end} ({Path(path).name})\n" for path, text in own)
-            )
+            write_lines(folder / "etc" / f"an4_{split}.fileids", (path for path, _ in own))
+            lines = (f"{begin}{text}{end} ({Path(path).name})" for path, text in own)
+            write_lines(folder / "etc" / f"an4_{split}.transcription", lines)
         spoken = speak(jobs, RATE)
         for (path, _), samples in zip((*lists["train"], *lists["test"]), spoken, strict=True):
-            destination = folder / "wav" / f"{path}.sph"
-            destination.parent.mkdir(parents=True, exist_ok=True)
             audio = voices.as_audio(_with_silence(samples, seed, path), seed, "an4", path)
-            write_audio(destination, audio, RATE, subtype="PCM_16", format="NIST")
+            write_audio(folder / "wav" / f"{path}.sph", audio, RATE, subtype="PCM_16", format="NIST")
         spoken_by = {
             f"{name} ({speaker.description})": speaker.accent for name, speaker in zip(speakers, cast, strict=True)
         }

@@ -10,6 +10,7 @@ from salience.corpora.common_voice import COLUMNS, COMMON_ACCENT_TABLE, LISTS
 from salience.corpora.labels import read_labels
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import Voice, speak
+from salience.files import write_lines
 from salience.randomness import generator
 
 FOLDER = "cv-corpus-0.0-mini/en"
@@ -41,27 +42,25 @@ def write_release(
     with_durations: bool = True,
 ) -> None:
     """Write a release of spoken clips, numbered from `first`, with these tables of these columns."""
-    (folder / "clips").mkdir(parents=True)
-    lines: dict[str, list[str]] = {name: ["\t".join(columns) + "\n"] for name in tables}
-    lengths = ["clip\tduration[ms]\n"]
+    lines = {f"{name}.tsv": ["\t".join(columns)] for name in tables}
+    lines |= {"reported.tsv": ["sentence_id\tsentence\tlocale\treason"], "README.md": ["Synthetic; see SYNTHETIC.txt."]}
+    lengths = ["clip\tduration[ms]"]
     for number, (clip, samples) in enumerate(zip(script, speak([clip.line for clip in script], rate), strict=True)):
         name = f"common_voice_{language}_{first + number}.mp3"
         audio = voices.as_audio(samples, seed, name)
         write_audio(folder / "clips" / name, audio, rate, format="MP3", subtype="MPEG_LAYER_III")
-        lengths.append(f"{name}\t{round(1000 * len(audio) / rate)}\n")
+        lengths.append(f"{name}\t{round(1000 * len(audio) / rate)}")
         values = {
             "path": name, "sentence_id": f"{number:064x}", "age": "twenties", "locale": language,
             "up_votes": "0" if "other" in clip.tables else "2",
             "down_votes": "2" if "invalidated" in clip.tables else "0", **clip.values,
         }  # fmt: skip
         for table in clip.tables:
-            lines[table].append("\t".join(values.get(column, "") for column in columns) + "\n")
-    for table, written in lines.items():
-        (folder / f"{table}.tsv").write_text("".join(written), encoding="utf-8")
-    (folder / "reported.tsv").write_text("sentence_id\tsentence\tlocale\treason\n", encoding="utf-8")
+            lines[f"{table}.tsv"].append("\t".join(values.get(column, "") for column in columns))
     if with_durations:
-        (folder / "clip_durations.tsv").write_text("".join(lengths), encoding="utf-8")
-    (folder / "README.md").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        lines["clip_durations.tsv"] = lengths
+    for name, written in lines.items():
+        write_lines(folder / name, written)
 
 
 def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4, americans: int = 0) -> None:

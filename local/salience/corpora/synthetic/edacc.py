@@ -12,7 +12,7 @@ from salience.corpora import digits, download
 from salience.corpora.edacc import IGNORED, LONGEST, PARTS
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import speak
-from salience.files import read_yaml
+from salience.files import read_yaml, write_lines
 from salience.randomness import generator
 
 FOLDER = "edacc_v1.0"
@@ -45,9 +45,6 @@ def synthesise(root: Path, seed: int = 0, seen: tuple[int, int] = (20, 8), unsee
     conversations = [people[i : i + 2] for i in range(0, len(people), 2)]
     texts = digits.digit_strings(digits.TEST, seed, "edacc")
     with download.whole_folder(Path(root)) as folder:
-        (folder / "data").mkdir()
-        for part in PARTS:
-            (folder / part).mkdir()
         script = [_conversation(number, pair, texts, seed) for number, pair in enumerate(conversations, 1)]
         spoken = speak([turn.speaker.line(turn.said) for turns in script for turn in turns if turn.said], MINI_RATE)
         rows = []
@@ -138,6 +135,7 @@ def _write_recording(
         if not turn.control:
             lines["stm.filt"].append(line)
     write_audio(folder / "data" / f"{recording}.wav", np.concatenate(pieces), MINI_RATE, subtype="PCM_16")
+    (folder / part).mkdir(exist_ok=True)
     for name, rows in {**lines, "conv.list": [recording], "company.ctm": []}.items():
         with open(folder / part / name, "a", encoding="utf-8") as handle:
             handle.writelines(row + "\n" for row in rows)
@@ -153,5 +151,5 @@ def _write_side_files(folder: Path, rows: list[list[str]]) -> None:
         writer = csv.writer(handle)
         writer.writerow([QUESTIONS.get(column, f"Question {column}") for column in range(28)])
         writer.writerows(rows)
-    (folder / "glm").write_text(";; no rules\n", encoding="utf-8")
-    (folder / "evaluate.sh").write_text("#!/bin/sh\n# The real corpus scores with sclite here.\n", encoding="utf-8")
+    write_lines(folder / "glm", [";; no rules"])
+    write_lines(folder / "evaluate.sh", ["#!/bin/sh", "# The real corpus scores with sclite here."])

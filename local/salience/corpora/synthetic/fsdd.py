@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from salience.audio import write_audio
 from salience.corpora import digits, download
 from salience.corpora.fsdd import RATE
@@ -31,9 +29,8 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
         for name, digit, index in takes
     ]
     with download.whole_folder(Path(root)) as folder:
-        (folder / "recordings").mkdir()
         for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
-            audio = voices.as_audio(_trimmed(samples), seed, name, digit, index)
+            audio = voices.as_audio(voices.trimmed(samples), seed, name, digit, index)
             write_audio(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")
         genders = {"m": "male", "f": "female"}
         metadata = {
@@ -48,9 +45,3 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
             for name, accent in MINI_SPEAKERS.items()
         }
         voices.write_note(folder, "the Free Spoken Digit Dataset", spoken_by, others=["README.md"])
-
-
-def _trimmed(samples: np.ndarray) -> np.ndarray:
-    """Without silence at either end, as the corpus' recordings are."""
-    loud = np.flatnonzero(np.abs(samples) > 0.01)
-    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples

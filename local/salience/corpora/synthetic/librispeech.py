@@ -8,6 +8,7 @@ from salience.audio import write_audio
 from salience.corpora import digits, download
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import speak
+from salience.files import write_lines
 
 FOLDER = "LibriSpeech"
 
@@ -67,12 +68,12 @@ def _write(
         for reader, speaker in (next(roles) for _ in range(people)):
             name = "|CBW|Simon" if reader == 60 else speaker.description
             speaker_rows.append(
-                f"{reader:<4} | {speaker.gender.upper()} | {part:<16} | {each * 2.5 / 60:5.2f} | {name}\n"
+                f"{reader:<4} | {speaker.gender.upper()} | {part:<16} | {each * 2.5 / 60:5.2f} | {name}"
             )
             for number in range(each):
                 # Two chapters a reader, as books have them.
                 chapter = 100000 + 2 * reader + number * 2 // each
-                row = f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits\n"
+                row = f"{chapter} | {reader:<4} | {each * 1.25 / 60:5.2f} | {part} | 1 | 1 | Digits | Digits"
                 chapter_rows[place := f"{part}/{reader}/{chapter}"] = row
                 said.append((place, f"{reader}-{chapter}-{number % -(-each // 2):04d}", speaker, next(texts)))
     said = said[:limit]
@@ -85,16 +86,13 @@ def _write(
             recording = voices.as_audio(samples, seed, key)
             if varied and int(key.split("-")[0]) % 2:
                 recording = soxr.resample(soxr.resample(recording, 16000, 8000), 8000, 16000)
-            (folder / place).mkdir(parents=True, exist_ok=True)
             write_audio(folder / place / f"{key}.flac", recording, 16000, subtype="PCM_16")
             with open(folder / place / f"{key.rsplit('-', 1)[0]}.trans.txt", "a", encoding="utf-8") as transcript:
                 transcript.write(f"{key} {text.upper()}\n")
-        header = (
-            "; reader | sex | part | minutes | name (here the espeak-ng voice)\n;\n"
-            ";ID  |SEX| SUBSET           |MINUTES| NAME\n"
-        )
-        (folder / "SPEAKERS.TXT").write_text(header + "".join(speaker_rows), encoding="utf-8")
-        (folder / "CHAPTERS.TXT").write_text("".join(chapter_rows.values()), encoding="utf-8")
-        (folder / "BOOKS.TXT").write_text("; book | title\n1 | Digits\n", encoding="utf-8")
+        explained = "; reader | sex | part | minutes | name (here the espeak-ng voice)"
+        header = [explained, ";", ";ID  |SEX| SUBSET           |MINUTES| NAME"]
+        write_lines(folder / "SPEAKERS.TXT", header + speaker_rows)
+        write_lines(folder / "CHAPTERS.TXT", chapter_rows.values())
+        write_lines(folder / "BOOKS.TXT", ["; book | title", "1 | Digits"])
         standard = {f"Standard ({a.name})": a for a in voices.STANDARD}
         voices.write_note(folder, "LibriSpeech", standard, others=["README.TXT", "LICENSE.TXT"])

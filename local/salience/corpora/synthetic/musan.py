@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from salience.audio import write_audio
+from salience.audio import as_int16, write_audio
 from salience.corpora import download
 from salience.corpora.musan import RATE
 from salience.corpora.synthetic import noise
+from salience.files import write_lines
 from salience.randomness import generator
 
 FOLDER = "musan"
@@ -22,7 +23,7 @@ def synthesise(root: Path, seed: int = 0) -> None:
     music and speech is noise as well: nobody reads it.
     """
     with download.whole_folder(Path(root)) as folder:
-        (folder / "README").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+        write_lines(folder / "README", ["Synthetic; see SYNTHETIC.txt."])
         number = 0
         for source, count in MINI_NOISES.items():
             for index in range(count):
@@ -36,13 +37,12 @@ def synthesise(root: Path, seed: int = 0) -> None:
         _write(folder / "music" / "fma" / "music-fma-0000.wav", "tones", 5, seed)
         _write(folder / "speech" / "librivox" / "speech-librivox-0000.wav", "coloured", 5, seed)
         for path in sorted(folder.glob("*/*")):
-            (path / "LICENSE").write_text("Synthetic; see SYNTHETIC.txt.\n", encoding="utf-8")
+            write_lines(path / "LICENSE", ["Synthetic; see SYNTHETIC.txt."])
             if path.parent.name != "noise":
-                (path / "ANNOTATIONS").write_text(f"{next(path.glob('*.wav')).stem} none\n", encoding="utf-8")
+                write_lines(path / "ANNOTATIONS", [f"{next(path.glob('*.wav')).stem} none"])
         noise.write_note(folder, "MUSAN")
 
 
 def _write(path: Path, kind: str, seconds: float, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     sound = noise.noise(kind, seconds, RATE, seed, "musan", path.stem)
-    write_audio(path, noise.as_int16(sound), RATE, subtype="PCM_16")
+    write_audio(path, as_int16(sound), RATE, subtype="PCM_16")

@@ -52,11 +52,6 @@ def _coloured(count: int, slope: float, random: np.random.Generator) -> np.ndarr
     return np.fft.irfft(spectrum * bins ** (-slope / 2), count)
 
 
-def as_int16(sound: np.ndarray) -> np.ndarray:
-    """Float samples as 16-bit ones."""
-    return np.clip(np.round(sound * 32768), -32768, 32767).astype(np.int16)
-
-
 def write_note(root: Path, corpus: str) -> None:
     """Write SYNTHETIC.txt: what this folder is."""
     (root / "SYNTHETIC.txt").write_text(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.audio import write_audio
+from salience.audio import as_int16, write_audio
 from salience.corpora import download
 from salience.corpora.qut_noise import LIVING_ROOM, RATE
 from salience.corpora.synthetic import noise
@@ -21,7 +21,6 @@ def synthesise(root: Path, seed: int = 0) -> None:
             noise.noise(kind, seconds, RATE, seed, "qut_noise", number)
             for number, kind in enumerate(("hum", "clicks", "coloured", "coloured"))
         )
-        sound = noise.as_int16(np.stack([hum + clicks + left, hum + clicks + right], axis=1) / 2)
-        (folder / "QUT-NOISE").mkdir()
+        sound = as_int16(np.stack([hum + clicks + left, hum + clicks + right], axis=1) / 2)
         write_audio(folder / "QUT-NOISE" / LIVING_ROOM, sound, RATE, subtype="PCM_16")
         noise.write_note(folder, "QUT-NOISE")

@@ -16,6 +16,7 @@ from salience.audio import write_audio
 from salience.corpora import digits, download
 from salience.corpora.synthetic import noise, persian, voices
 from salience.corpora.synthetic.espeak import speak
+from salience.files import write_lines
 from salience.randomness import generator
 
 RATE = 22050
@@ -97,13 +98,12 @@ def synthesise(root: Path, seed: int = 0, seen: int = 4, unseen: int = 2) -> Non
             scene = _record(_script(count), spoken, words, seed, label, number)
             ending, rate, channels = FORMATS[count % len(FORMATS)]
             path = folder / "audio" / label / f"programme{number}.{ending}"
-            path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, scene, rate, channels, seed)
             for start, end, speaker, text in scene.lines:
                 name = speaker if speaker == MUSIC else f"{label}-{number}-{speaker}"
-                rows.append(f"{label}-{path.stem}\t{start:.3f}\t{end:.3f}\t{name}\t{text}\n")
+                rows.append(f"{label}-{path.stem}\t{start:.3f}\t{end:.3f}\t{name}\t{text}")
         _write_useless(folder / "audio" / next(iter(persian.SEEN)), seed)
-        (folder / REFERENCE).write_text("recording\tstart\tend\tspeaker\ttext\n" + "".join(rows), encoding="utf-8")
+        write_lines(folder / REFERENCE, ["recording\tstart\tend\tspeaker\ttext", *rows])
         voices.write_note(folder, "broadcast", persian.SEEN, persian.UNSEEN)
 
 
@@ -128,10 +128,7 @@ def _record(
         part = _Scene()
         part.pause(0.8 if turn.over else 0.0)
         for sentence in range(turn.sentences):
-            sound = next(spoken)
-            # espeak-ng leaves a little silence around what it says.
-            heard = np.flatnonzero(np.abs(sound) > 0.01)
-            sound = sound[heard[0] : heard[-1] + 1]
+            sound = voices.trimmed(next(spoken))
             start = part.now
             part.add(sound * 10 ** (LEVEL / 20) / np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
             part.lines.append((start, part.now, str(turn.speaker), next(words)))

@@ -8,12 +8,13 @@ from salience.corpora import digits, download
 from salience.corpora.speech_accent_archive import PASSAGES, SPEAKERS
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import speak
+from salience.files import write_lines
 
 FOLDER = "speech_accent_archive"
 RATE = 8000
 NUMBERS = {"english": 14, "arabic": 12, "spanish": 12, "mandarin": 12, "korean": 4, "portuguese": 4}
-HEADER = "age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?,,,\n"
-MISSING = '24,12,"koussi, senegal",balanta,balanta,male,788,senegal,TRUE,,,\n'
+HEADER = "age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?,,,"
+MISSING = '24,12,"koussi, senegal",balanta,balanta,male,788,senegal,TRUE,,,'
 
 
 def synthesise(root: Path, seed: int = 0, numbers: Mapping[str, int] = NUMBERS, with_table: bool = False) -> None:
@@ -38,11 +39,10 @@ def synthesise(root: Path, seed: int = 0, numbers: Mapping[str, int] = NUMBERS, 
         for (language, number, speaker), samples in zip(people, spoken, strict=True):
             name = f"{language}{number}.mp3" if with_table else f"{language}/{language}_{number:03d}.wav"
             path = folder / "recordings" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_audio(path, voices.as_audio(samples, seed, "archive", language, number), RATE)
             sex = {"m": "male", "f": "female"}[speaker.gender]
-            rows.append(f'30,10,"a town, a country",{language}{number},{language},{sex},{len(rows)},x,FALSE,,,\n')
-        (folder / PASSAGES[with_table]).write_text(f"{passage.capitalize()}.\n", encoding="utf-8")
+            rows.append(f'30,10,"a town, a country",{language}{number},{language},{sex},{len(rows)},x,FALSE,,,')
+        write_lines(folder / PASSAGES[with_table], [f"{passage.capitalize()}."])
         if with_table:
-            (folder / SPEAKERS).write_text(HEADER + "".join(rows), encoding="utf-8")
+            write_lines(folder / SPEAKERS, [HEADER, *rows])
         voices.write_note(folder, "the Speech Accent Archive", voices.ARCHIVE)

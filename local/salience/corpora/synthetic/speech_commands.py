@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.audio import write_audio
+from salience.audio import as_int16, write_audio
 from salience.corpora import download
 from salience.corpora.speech_commands import LISTS, RATE
 from salience.corpora.synthetic import noise, voices
 from salience.corpora.synthetic.espeak import speak
+from salience.files import write_lines
 from salience.randomness import generator
 
 FOLDER = "speech_commands"
@@ -39,19 +40,16 @@ def synthesise(root: Path, seed: int = 0) -> None:
                 lists[split].append(f"{word}/{name}_nohash_{take}.wav")
                 jobs.append(speaker.take(word, random))
     with download.whole_folder(Path(root)) as folder:
-        for word in MINI_WORDS:
-            (folder / word).mkdir()
         paths = [path for own in lists.values() for path in own]
         for path, samples in zip(paths, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(_clip(samples, seed, path), seed, "speech_commands", path)
             write_audio(folder / path, audio, RATE, subtype="PCM_16")
         for split, file in LISTS.items():
-            (folder / file).write_text("".join(f"{path}\n" for path in lists[split]))
-        (folder / "_background_noise_").mkdir()
+            write_lines(folder / file, lists[split])
         for kind, name in (("coloured", "pink_noise"), ("clicks", "running_tap")):
             sound = noise.noise(kind, 20.3, RATE, seed, "speech_commands", name)
             path = folder / "_background_noise_" / f"{name}.wav"
-            write_audio(path, noise.as_int16(sound), RATE, subtype="PCM_16")
+            write_audio(path, as_int16(sound), RATE, subtype="PCM_16")
         others = ("README.md", "LICENSE", "_background_noise_/README.md", ".DS_Store")
         voices.write_note(folder, "Speech Commands", spoken_by, others=others)
 
@@ -59,8 +57,7 @@ def synthesise(root: Path, seed: int = 0) -> None:
 def _clip(samples: np.ndarray, *names: object) -> np.ndarray:
     """The word somewhere within a second, or less."""
     random = generator("speech_commands", "clip", *names)
-    loud = np.flatnonzero(np.abs(samples) > 0.01)
-    word = samples[loud[0] : loud[-1] + 1][:RATE] if len(loud) else samples[:RATE]
+    word = voices.trimmed(samples)[:RATE]
     length = RATE if random.random() > 1 / 6 else int(random.integers(max(len(word), RATE // 2), RATE + 1))
     before = int(random.integers(length - len(word) + 1))
     return np.pad(word, (before, length - len(word) - before))

@@ -1,6 +1,5 @@
 """A mini speechocean762."""
 
-import json
 from pathlib import Path
 
 from salience.audio import write_audio
@@ -8,6 +7,7 @@ from salience.corpora import digits, download
 from salience.corpora.speechocean762 import SCORES
 from salience.corpora.synthetic import voices
 from salience.corpora.synthetic.espeak import speak
+from salience.files import write_json, write_lines
 from salience.randomness import generator
 
 FOLDER = "speechocean762"
@@ -30,21 +30,18 @@ def synthesise(root: Path, seed: int = 0) -> None:
             for place in range(people):
                 number += 1
                 speaker, name = next(cast), f"{number:04d}"
-                tables["spk2age"].append(f"{name}\t{20 + place if place % 2 else 6 + place}\n")
-                tables["spk2gender"].append(f"{name}\t{speaker.gender}\n")
+                tables["spk2age"].append(f"{name}\t{20 + place if place % 2 else 6 + place}")
+                tables["spk2gender"].append(f"{name}\t{speaker.gender}")
                 said += [(name, f"{name}{take:05d}", speaker, next(texts)) for take in range(1, each + 1)]
             spoken = speak(speaker.line(text) for _, _, speaker, text in said)
             for (name, key, _, text), samples in zip(said, spoken, strict=True):
                 path = Path("WAVE") / f"SPEAKER{name}" / f"{key}.WAV"
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 write_audio(folder / path, voices.as_audio(samples, seed, key), 16000)
-                tables["wav.scp"].append(f"{key}\t{path}\n")
-                tables["text"].append(f"{key}\t{text.upper()}\n")
-                tables["utt2spk"].append(f"{key} {name}\n")
+                tables["wav.scp"].append(f"{key}\t{path}")
+                tables["text"].append(f"{key}\t{text.upper()}")
+                tables["utt2spk"].append(f"{key} {name}")
                 judged[key] = {"text": text.upper(), "total": int(generator(seed, "score", key).integers(3, 11))}
-            (folder / part).mkdir()
             for name, lines in tables.items():
-                (folder / part / name).write_text("".join(lines), encoding="utf-8")
-        (folder / SCORES).parent.mkdir()
-        (folder / SCORES).write_text(json.dumps(judged, indent=1), encoding="utf-8")
+                write_lines(folder / part / name, lines)
+        write_json(folder / SCORES, judged)
         voices.write_note(folder, "speechocean762", {"Mandarin": accent}, others=["README.md"])

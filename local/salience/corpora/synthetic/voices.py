@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from salience.audio import as_int16
 from salience.corpora.synthetic.espeak import Voice
 from salience.files import read_yaml
 from salience.randomness import generator
@@ -107,6 +108,12 @@ def write_note(root: Path, corpus: str, *groups: dict[str, AccentVoice], others:
     )
 
 
+def trimmed(samples: np.ndarray) -> np.ndarray:
+    """Without the silence at either end."""
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
+
+
 def as_audio(samples: np.ndarray, *names: object) -> np.ndarray:
     """A recording of synthetic speech: level and faint noise of its own, as 16-bit samples.
 
@@ -120,4 +127,4 @@ def as_audio(samples: np.ndarray, *names: object) -> np.ndarray:
     loudness = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) or 1.0
     spoken = samples * min(level / loudness, 0.95 / (float(np.abs(samples).max()) or 1.0))
     noisy = spoken + noise * random.standard_normal(len(samples), dtype=np.float32)
-    return np.clip(np.round(noisy * 32768), -32768, 32767).astype(np.int16)
+    return as_int16(noisy)
