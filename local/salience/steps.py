@@ -286,28 +286,26 @@ def commit() -> str:
     """The commit the programs run from, with `+` when the working tree differs from it."""
     # Results are data: a recipe rewrites its own RESULTS while it runs, which changes no program.
     watched = [f":(top){path}" for path in ("local", "utils", "conf", "egs/*/conf", "egs/*/local", "egs/*/run.sh")]
-    said = []
-    for words in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "--", *watched]):
-        try:
-            done = subprocess.run(
-                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return "unknown"
-        said.append(done.stdout.strip())
-    return said[0] + ("+" if said[1] else "")
+    here = Path(__file__).parent
+    found, changes = _git(here, "rev-parse", "--short=10", "HEAD"), _git(here, "status", "--porcelain", "--", *watched)
+    return "unknown" if found is None or changes is None else found + ("+" if changes else "")
 
 
 def last_change(path: Path) -> str:
     """The commit that last changed a file and its date, or what keeps it from being known."""
-    said = []
-    for words in (["log", "-1", "--format=%cs, commit %h", "--abbrev=10"], ["status", "--porcelain"]):
-        try:
-            command = ["git", *words, "--", path.name]
-            said.append(subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=True).stdout)
-        except (OSError, subprocess.CalledProcessError):
-            return "unknown"
-    return said[0].strip() if said[0] and not said[1] else "not committed"
+    found = _git(path.parent, "log", "-1", "--format=%cs, commit %h", "--abbrev=10", "--", path.name)
+    changes = _git(path.parent, "status", "--porcelain", "--", path.name)
+    if found is None or changes is None:
+        return "unknown"
+    return found if found and not changes else "not committed"
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git answers in a folder; None where it cannot."""
+    try:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 @functools.cache

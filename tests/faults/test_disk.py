@@ -1,6 +1,7 @@
 """Full disks: every way in which programs write, and the first stages of a recipe."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -142,7 +143,19 @@ def test_a_submitted_job_is_cancelled_when_its_number_finds_no_room(disk, tmp_pa
     assert (tmp_path / "fake/cancelled").read_text() == "77\n"
 
 
+SMALLER = {
+    "speech_commands.py": ("MINI_SPEAKERS = ", '{"train": 3, "dev": 2, "test": 2}'),
+    "musan.py": ("MINI_NOISES = ", '{"free-sound": 8, "sound-bible": 2}'),
+}
+"""Sizes of the mini corpora: a full disk takes no more clips to be met, and each is spoken four times."""
+
+
 def test_the_first_stages_of_a_recipe_go_on_when_there_is_room_again(tmp_path):
     with small_disk(tmp_path / "disk") as folder:
         project = copy_of_the_project(folder / "project")
+        for name, (setting, value) in SMALLER.items():
+            path = project / "local/salience/corpora/synthetic" / name
+            text, found = re.subn(f"^{setting}.*$", setting + value, path.read_text(), flags=re.MULTILINE)
+            assert found == 1
+            path.write_text(text)
         assert list(faults_of(folder, project, "gsc_v2", {}, 1, range(3))) == []

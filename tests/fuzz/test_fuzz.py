@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from more_itertools import divide
 
 HERE = Path(__file__).resolve().parent
 SEED = 1
@@ -66,7 +67,8 @@ GROUPS = 4
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_no_reader_does_anything_but_read_or_refuse(tmp_path, group):
-    chosen = names()[group::GROUPS]
+    # Neighbours, so that only one process loads what reads models.
+    chosen = [list(part) for part in divide(GROUPS, names())][group]
     reports = fuzzed(tmp_path, *chosen)
     for name in chosen:
         counts = reports[name]["counts"]

@@ -30,11 +30,6 @@ class Stretch:
     speaker: int
     pauses: tuple[Span, ...]
 
-    @property
-    def span(self) -> Span:
-        """From where to where."""
-        return self.start, self.end
-
 
 def stretches(
     turns: Sequence[Turn], edges: Sequence[int], longest_pause: float, pad: float, length: int
@@ -101,7 +96,7 @@ def cut(stretch: Stretch, samples: np.ndarray, min_seconds: float, max_seconds: 
             if cost < best[last]:
                 best[last], come_from[last] = cost, first
     if not np.isfinite(best[-1]):
-        return [stretch.span]
+        return [(stretch.start, stretch.end)]
     pieces = []
     last = len(points) - 1
     while last > 0:

@@ -12,8 +12,6 @@ FRAME = RATE // 50
 """20 ms."""
 FULL_SCALE = 0.985
 """Samples from here on count as clipped; resampling moves them a little."""
-REASONS = ("music", "short", "long", "speech", "clipping", "loudness", "snr")
-"""Why a clip is rejected; the first that holds is the one that is told."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def _snr(samples: np.ndarray, clip: Span, speech: Sequence[Span], music: Sequenc
 
 
 def rejection(clip: Span, found: Measures, limits: Limits) -> tuple[str, str] | None:
-    """None for a good clip, else one of REASONS and a sentence that says how far off it is."""
+    """None for a good clip, else why it is rejected, in a word and in a sentence that says how far off it is."""
     length = seconds(clip)
     if found.music > limits.music:
         return "music", f"there is music in {100 * found.music:.0f} % of it, more than {100 * limits.music:g} %"

@@ -162,7 +162,7 @@ def remove_others(folder: Path, keys: set[str]) -> None:
 
 
 def _nothing(source: Source, found: Found, reason: str, sentence: str) -> Outcome:
-    return Outcome([], [Rejected.whole(source.key, source.accent, reason, sentence)], found)
+    return Outcome([], [Rejected(source.key, source.accent, reason, sentence)], found)
 
 
 def _collect(
@@ -197,7 +197,7 @@ def _collect(
             start, end = span[0] / RATE, span[1] / RATE
             bad = quality.rejection(span, measures, limits)
             if bad:
-                rejected.append(Rejected(source.key, source.accent, start, end, *bad))
+                rejected.append(Rejected(source.key, source.accent, *bad, start, end))
                 continue
             kept.append(span)
             speaker, utt = ids(source, stretch.speaker, len(kept))

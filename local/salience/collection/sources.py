@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from more_itertools import map_reduce
+
 from salience.corpora.download import checksum
 from salience.corpora.labels import text_lines
 from salience.errors import InputError
@@ -49,15 +51,10 @@ class Rejected:
 
     recording: str
     accent: str
-    start: float | None
-    end: float | None
     reason: str
     sentence: str
-
-    @classmethod
-    def whole(cls, recording: str, accent: str, reason: str, sentence: str) -> "Rejected":
-        """A whole recording."""
-        return cls(recording, accent, None, None, reason, sentence)
+    start: float | None = None
+    end: float | None = None
 
 
 class _Named(NamedTuple):
@@ -102,7 +99,7 @@ def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
             f"{root} holds no <accent>/<recording>; put the recordings in a folder an accent, or give --recordings-list"
         )
     loose = [
-        Rejected.whole(key_of(path, root), "", "list", f"{path} lies in no accent's folder; move it into one")
+        Rejected(key_of(path, root), "", "list", f"{path} lies in no accent's folder; move it into one")
         for path in found
         if path.parent == root
     ]
@@ -132,7 +129,7 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
         fields = [field.strip() for field in line.split("\t")]
         if len(fields) not in (2, 3) or not all(fields[:2]):
             fault = f"{table}:{number} is not a path, an accent and perhaps a speaker, separated by tabs; fix the line"
-            rejected.append(Rejected.whole(shown(fields[0] or "?"), "", "list", fault))
+            rejected.append(Rejected(shown(fields[0] or "?"), "", "list", fault))
             continue
         speaker = plain(fields[2]) if len(fields) == 3 and fields[2] else None
         rows.append(_Named(base / fields[0], fields[1], speaker, f"{table}:{number}"))
@@ -147,18 +144,18 @@ def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tu
     for row in rows:
         if fault := _fault(row, base):
             sentence = f"{shown(row.place)}: {fault}"
-            rejected.append(Rejected.whole(shown(key_of(row.path, base)), shown(row.accent), "name", sentence))
+            rejected.append(Rejected(shown(key_of(row.path, base)), shown(row.accent), "name", sentence))
     for said in _by_file([row for row in rows if not _fault(row, base)]):
         path, key = said[0].path, key_of(said[0].path, base)
         accents = list(dict.fromkeys(one.accent for one in said))
         if len(accents) > 1:
             places = ", ".join(one.place for one in said)
             sentence = f"{path} has the accents {' and '.join(accents)} ({places}); keep one of them"
-            rejected.append(Rejected.whole(key, "", "two accents", sentence))
+            rejected.append(Rejected(key, "", "two accents", sentence))
             continue
         for other in dict.fromkeys(one.path for one in said if one.path != path):
             sentence = f"{other} is the same recording as {path}; keep one of them"
-            rejected.append(Rejected.whole(key_of(other, base), accents[0], "list", sentence))
+            rejected.append(Rejected(key_of(other, base), accents[0], "list", sentence))
         speakers = {one.speaker for one in said}
         source = Source(key, path, accents[0], said[0].speaker if len(speakers) == 1 else None)
         by_name.setdefault(plain(key), []).append(source)
@@ -166,7 +163,7 @@ def _checked(rows: Sequence[_Named], base: Path, rejected: list[Rejected]) -> tu
         if len(own) > 1:
             names = " and ".join(str(source.path) for source in own)
             sentence = f"{names} would both be called {name}; rename one of them"
-            rejected.append(Rejected.whole(own[0].key, own[0].accent, "list", sentence))
+            rejected.append(Rejected(own[0].key, own[0].accent, "list", sentence))
     sources = [own[0] for own in by_name.values() if len(own) == 1]
     return sorted(sources, key=lambda source: source.key.encode()), sorted(rejected, key=lambda r: r.recording)
 
@@ -192,10 +189,7 @@ def _by_file(rows: Sequence[_Named]) -> list[list[_Named]]:
     first_of = {path: path for path in real.values()}
     for group in copies(sorted(path for path in first_of if os.path.isfile(path))):
         first_of |= dict.fromkeys(group, group[0])
-    groups: dict[Path, list[_Named]] = {}
-    for row in rows:
-        groups.setdefault(first_of[real[row.path]], []).append(row)
-    return list(groups.values())
+    return list(map_reduce(rows, lambda row: first_of[real[row.path]]).values())
 
 
 def copies(paths: Collection[Path]) -> list[list[Path]]:
@@ -207,15 +201,8 @@ def copies(paths: Collection[Path]) -> list[list[Path]]:
     looks: tuple[Callable[[Path], Hashable], ...] = (_size, _beginning, partial(checksum, algorithm="sha256"))
     groups = [[path for path in paths if _size(path)]]
     for look in looks:
-        groups = [alike for group in groups for alike in _grouped(group, look) if len(alike) > 1]
+        groups = [alike for group in groups for alike in map_reduce(group, look).values() if len(alike) > 1]
     return groups
-
-
-def _grouped(paths: Collection[Path], look: Callable[[Path], Hashable]) -> list[list[Path]]:
-    found: dict[Hashable, list[Path]] = {}
-    for path in paths:
-        found.setdefault(look(path), []).append(path)
-    return list(found.values())
 
 
 def _size(path: Path) -> int:

@@ -33,11 +33,6 @@ class Turn:
     end: int
     speaker: int
 
-    @property
-    def span(self) -> Span:
-        """From where to where."""
-        return self.start, self.end
-
 
 def diarise(samples: np.ndarray, speech: Sequence[Span], name: str, distance: float) -> list[Turn]:
     """The spans of `speech`, cut where the speaker changes, with a speaker each.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from more_itertools import chunked
 
-from salience.audio import BadAudio, audio_duration, audio_info
+from salience.audio import TOLERANCE, BadAudio, audio_duration, audio_info
 from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.files import shown, write_lines
@@ -20,9 +20,6 @@ TABLE = "bad_clips.tsv"
 """Beside the data directories: a path and its reason on each line, separated by a tab."""
 
 LEFT_OUT = f"clips that cannot be used ({TABLE} says which and why)"
-
-TOLERANCE = 0.1
-"""Seconds by which a clip may be shorter or longer than a table of the corpus says."""
 
 SHOWN = 10
 BATCH = 10_000

@@ -27,6 +27,8 @@ from operator import attrgetter
 from pathlib import Path
 from sys import intern
 
+from more_itertools import map_reduce
+
 from salience.corpora import download
 from salience.corpora.clips import BadClips
 from salience.corpora.labels import fields_of, read_labels
@@ -409,9 +411,7 @@ def add_accent_sets(
         raise InputError(
             f"no clip of Common Voice can have the accent {unknown[0]!r}; choose from {known}, {UNLABELLED}"
         )
-    clips_of: dict[str, list[Utterance]] = {}
-    for clip in utterances(root, "validated", labels, sets.excluded, sets.bad):
-        clips_of.setdefault(clip.speaker, []).append(clip)
+    clips_of = map_reduce(utterances(root, "validated", labels, sets.excluded, sets.bad), attrgetter("speaker"))
     stated = {speaker: {clip.accent for clip in own} - {None} for speaker, own in clips_of.items()}
     label = {speaker: found.pop() if len(found) == 1 else UNLABELLED for speaker, found in stated.items()}
     parted = {speaker: accent for speaker, accent in label.items() if accent in {*standard, *asked} - {UNLABELLED}}

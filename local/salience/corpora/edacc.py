@@ -19,11 +19,11 @@ from pathlib import Path
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
-from salience.corpora.labels import fields_of, read_labels, text_lines
+from salience.corpora.labels import fields_of, keyed, read_labels, text_lines
 from salience.corpora.sets import Sets
 from salience.corpora.splits import split_speakers
 from salience.data.records import Utterance
-from salience.data.tables import number, split_row
+from salience.data.tables import number
 from salience.errors import InputError
 from salience.files import files_below, visible, write_lines
 
@@ -170,12 +170,10 @@ def utterances(
     excluded = Counter() if excluded is None else excluded
     for part in parts:
         folder = root / part
-        text = _table(folder / "text")
-        speaker_of = _table(folder / "utt2spk")
+        text = keyed(folder / "text")
+        speaker_of = keyed(folder / "utt2spk")
         control = _control_passages(folder / "stm")
-        segments = {
-            key: _segment(folder / "segments", key, value) for key, value in _table(folder / "segments").items()
-        }
+        segments = {key: _segment(folder / "segments", key, value) for key, value in keyed(folder / "segments").items()}
         names = dict.fromkeys(recording for recording, _, _ in segments.values())
         lengths = bad.durations(root / "data" / f"{name}.wav" for name in names)
         found = []
@@ -307,16 +305,6 @@ def rekeyed(key: str, recording: str, speaker: str) -> str:
         raise InputError(f"utterance {key} does not begin with its recording {recording}; unpack the corpus again")
     part = RECORDING.fullmatch(recording)[2]  # type: ignore[index]
     return "-".join(filter(None, (speaker, part, key[len(recording) + 1 :])))
-
-
-def _table(path: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for row, line in text_lines(path):
-        key, value = split_row(line)
-        if not key or key in found:
-            raise InputError(f"{path}:{row} is empty or repeats its id; unpack the corpus again")
-        found[key] = value
-    return found
 
 
 def _segment(path: Path, key: str, value: str) -> tuple[str, float, float]:

@@ -65,7 +65,7 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
     """
     root, bad = find_root(root), bad or BadClips()
     known = speakers(root)
-    found = []
+    found = {}
     for path in visible((root / "recordings").glob("*.wav")):
         parts = NAME.fullmatch(path.name)
         if parts is None:
@@ -75,21 +75,16 @@ def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:
             raise InputError(
                 f"{root / 'metadata.py'} says nothing of {speaker}, who speaks {path.name}; add the speaker"
             )
-        found.append((speaker, digit, index, path))
+        about = known[speaker]
+        found[speaker, digit, index, path] = Utterance.file(
+            f"{speaker}-{digit}-{index:02d}", speaker, path, digits.DIGITS[digit],
+            accent=ACCENTS.get(about.get("accent", "")),
+            gender={"male": "m", "female": "f"}.get(about.get("gender", "")),
+            split="test" if index < 5 else "train", language="en",
+        )  # fmt: skip
     if not found:
         raise InputError(f"{root / 'recordings'} holds no .wav file; unpack the corpus again")
-    records = []
-    for speaker, digit, index, path in sorted(found):
-        about = known[speaker]
-        records.append(
-            Utterance.file(
-                f"{speaker}-{digit}-{index:02d}", speaker, path, digits.DIGITS[digit],
-                accent=ACCENTS.get(about.get("accent", "")),
-                gender={"male": "m", "female": "f"}.get(about.get("gender", "")),
-                split="test" if index < 5 else "train", language="en",
-            )
-        )  # fmt: skip
-    yield from bad.usable(records, measure=partial(mono_duration, rate=RATE))
+    yield from bad.usable([found[key] for key in sorted(found)], measure=partial(mono_duration, rate=RATE))
 
 
 def index_of(utterance: Utterance) -> int:

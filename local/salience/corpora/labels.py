@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from os.path import isfile
 from pathlib import Path
 
+from salience.data.tables import split_row
 from salience.errors import InputError
 
 ABSENT = "unpack the corpus again, or correct the path"
@@ -64,6 +65,17 @@ def rows_of(
         if len(fields) != len(header):
             raise InputError(f"{path}:{number} has {len(fields)} fields instead of {len(header)}; correct the line")
         yield number, dict(zip(header, fields, strict=True))
+
+
+def keyed(path: Path) -> dict[str, str]:
+    """Read a publisher's table of a key and the rest of the line; an empty line or a key that repeats is an error."""
+    found: dict[str, str] = {}
+    for number, line in text_lines(path):
+        key, value = split_row(line)
+        if not key or key in found:
+            raise InputError(f"{path}:{number} is empty or repeats its id; unpack the corpus again")
+        found[key] = value.strip()
+    return found
 
 
 def read_labels(path: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from salience.corpora.clips import BadClips
@@ -52,16 +53,8 @@ def of_a_second(found: Sequence[Utterance], folder: Path, option: str) -> list[U
 def piece(recording: Utterance, second: int) -> Utterance:
     """The second that begins `second` seconds into a recording."""
     key = f"{recording.id}-{second:04d}"
-    return Utterance(
-        id=key,
-        speaker=key,
-        audio=recording.audio,
-        text="",
-        duration=1.0,
-        recording=recording.id,
-        start=float(second),
-        end=float(second + 1),
-    )
+    place = {"start": float(second), "end": float(second + 1), "duration": 1.0}
+    return replace(recording, id=key, speaker=key, recording=recording.id, **place)
 
 
 def whole_seconds(recording: Utterance) -> list[Utterance]:

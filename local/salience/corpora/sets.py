@@ -2,11 +2,13 @@
 
 import logging
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
+
+from more_itertools import map_reduce
 
 from salience.corpora.clips import LEFT_OUT, BadClips
 from salience.corpora.splits import spread
@@ -126,7 +128,4 @@ class Sets:
 
 def at_most(utterances: Iterable[Utterance], count: int | None, seed: int) -> list[Utterance]:
     """At most `count` utterances (None: all), shared evenly among the speakers."""
-    by_speaker: dict[str, list[Utterance]] = defaultdict(list)
-    for utterance in utterances:
-        by_speaker[utterance.speaker].append(utterance)
-    return spread(by_speaker, count, seed, attrgetter("id"))
+    return spread(map_reduce(utterances, attrgetter("speaker")), count, seed, attrgetter("id"))

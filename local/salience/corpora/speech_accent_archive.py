@@ -13,7 +13,10 @@ On disk in either of two layouts, which name the same speakers: `arabic_001` of 
 import re
 from collections import Counter
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
+
+from more_itertools import map_reduce
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
@@ -125,9 +128,7 @@ def add_sets(
     corpus and the seed, not on lengths, so both layouts agree.
     """
     found = list(utterances(root, sets.excluded, sets.bad))
-    people: dict[str, list[str]] = {}
-    for utterance in found:
-        people.setdefault(utterance.accent or "", []).append(utterance.speaker)
+    people = map_reduce(found, lambda utterance: utterance.accent or "", attrgetter("speaker"))
     if absent := [language for language in (native, *unseen) if language not in people]:
         sets.notes.append(f"Speech Accent Archive: nobody here has the first language {' or '.join(absent)}")
     classes = [name for name in sorted(people) if len(people[name]) >= min_speakers and name not in unseen]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from salience.corpora import download
 from salience.corpora.clips import BadClips
-from salience.corpora.labels import text_lines
+from salience.corpora.labels import keyed
 from salience.corpora.sets import Sets, at_most
 from salience.data.records import Utterance
-from salience.data.tables import number, read_table, split_row, write_table
+from salience.data.tables import number, read_table, write_table
 from salience.errors import InputError
 from salience.files import read_json
 
@@ -40,7 +40,7 @@ def utterances(root: Path, parts: Sequence[str] = PARTS, bad: BadClips | None = 
     root, bad = find_root(root), bad or BadClips()
     for part in parts:
         wav, text, speakers, ages, genders = (
-            _table(root / part / name) for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")
+            keyed(root / part / name) for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")
         )
         found = []
         for key, path in wav.items():
@@ -95,17 +95,7 @@ def scores(root: Path) -> dict[str, float]:
     return found
 
 
-def _table(path: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for row, line in text_lines(path):
-        key, value = split_row(line)
-        if not value or key in found:
-            raise InputError(f"{path}:{row} has no value or repeats its id; unpack the corpus again")
-        found[key] = value.strip()
-    return found
-
-
 def _value(table: dict[str, str], key: str, path: Path) -> str:
-    if key not in table:
+    if not table.get(key):
         raise InputError(f"{path} has no line for {key}; unpack the corpus again")
     return table[key]

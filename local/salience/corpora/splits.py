@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TypeVar
+
+from more_itertools import map_reduce
 
 from salience.randomness import generator
 
@@ -33,9 +36,7 @@ def groups_of(heard: Iterable[tuple[str, str]]) -> dict[str, str]:
     Who is heard in a recording is in one group with all who are heard in it,
     and so with all who share any other recording with one of them.
     """
-    met: dict[str, list[str]] = {}
-    for speaker, recording in sorted(set(heard)):
-        met.setdefault(recording, []).append(speaker)
+    met = map_reduce(sorted(set(heard)), itemgetter(1), itemgetter(0))
     group = {speaker: speaker for speakers in met.values() for speaker in speakers}
     for speakers in met.values():
         old = {group[speaker] for speaker in speakers}
@@ -54,9 +55,7 @@ def split_speakers(
     who share a recording go to the same set where the numbers of their accents
     allow it.
     """
-    people: dict[str, list[str]] = {}
-    for speaker in sorted(accents):
-        people.setdefault(accents[speaker], []).append(speaker)
+    people = map_reduce(sorted(accents), accents.__getitem__)
     room: dict[str, dict[str, int]] = {}
     for accent, members in people.items():
         in_test = max(1, round(test * len(members))) if len(members) > 1 else 0

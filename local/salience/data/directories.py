@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
+from more_itertools import map_reduce
+
 from salience.data.records import Utterance
 from salience.data.tables import number, read_speakers, read_table, write_table
 from salience.errors import InputError
@@ -68,24 +70,19 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
             f"{folder}: the utterance {first} comes before {second}, but their speakers the other way round; "
             "Kaldi wants both sorted: put a - behind the speaker in each id, and in no speaker"
         )
-    spk2utt: dict[str, list[str]] = {}
-    for key in sorted(utt2spk):
-        spk2utt.setdefault(utt2spk[key], []).append(key)
+    spk2utt = map_reduce(sorted(utt2spk), utt2spk.__getitem__)
     tables = {"wav.scp": wav, "text": text, "utt2spk": utt2spk, "utt2dur": utt2dur}
     tables["spk2utt"] = {speaker: " ".join(keys) for speaker, keys in spk2utt.items()}
-    if segments:
-        # With the file, every utterance needs its line, also one that is a whole recording.
-        tables["segments"] = segments | whole
-    else:
-        (folder / "segments").unlink(missing_ok=True)
+    # With the file, every utterance needs its line, also one that is a whole recording.
+    tables["segments"] = segments | whole if segments else {}
     for name, table in optional.items():
         complete = len(table) == (len(spk2utt) if name == "spk2gender" else len(text))
-        if table and complete:
-            tables[name] = table
+        tables[name] = table if complete else {}
+    for name, table in tables.items():
+        if table:
+            write_table(folder / name, table)
         else:
             (folder / name).unlink(missing_ok=True)
-    for name, table in tables.items():
-        write_table(folder / name, table)
     return len(text)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from salience.audio import audio_info
+from salience.audio import TOLERANCE, audio_info
 from salience.data.directories import read_data_dir
 from salience.data.records import Utterance
-from salience.data.signals import TOLERANCE, read_utterance
+from salience.data.signals import read_utterance
 from salience.data.tables import read_table, write_table
 from salience.errors import RERUN, InputError
 from salience.files import foreign, publish, room_for, temporary_name
@@ -44,6 +44,11 @@ class Packed:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def signal(self, row: int) -> np.ndarray:
+        """One utterance's signal, (samples,) float32 between -1 and 1."""
+        signal = self.signals[self.starts[row] : self.starts[row] + self.samples[row]]
+        return np.float32(signal) / (np.float32(INT16) if signal.dtype == np.int16 else np.float32(1))
 
     def rows(self, width: int) -> np.ndarray:
         """The signals as (utterances, width), zeros behind each one's end; of a set that was packed in that width."""
@@ -194,12 +199,7 @@ def open_signals(folder: Path, rate: int) -> Signals:
     """The signals of a data directory, or of a folder that `pack` wrote, at `rate` Hz."""
     if (folder / "signals.npy").exists():
         packed = read_packed(folder)
-
-        def unpacked(row: int) -> np.ndarray:
-            signal = packed.signals[packed.starts[row] : packed.starts[row] + packed.samples[row]]
-            return np.float32(signal) / (np.float32(INT16) if signal.dtype == np.int16 else np.float32(1))
-
-        return Signals(packed.ids, packed.samples.tolist(), unpacked, [folder / "step.json"])
+        return Signals(packed.ids, packed.samples.tolist(), packed.signal, [folder / "step.json"])
     utterances = read_data_dir(folder)
     return Signals(
         [u.id for u in utterances],

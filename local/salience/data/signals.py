@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from salience.audio import change_speed, limit_band, read_audio
+from salience.audio import TOLERANCE, change_speed, limit_band, read_audio
 from salience.data.records import Utterance
 from salience.errors import InputError
-
-TOLERANCE = 0.1
-"""Seconds by which a signal may be shorter or longer than utt2dur says."""
 
 
 def read_utterance(

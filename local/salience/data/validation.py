@@ -109,11 +109,9 @@ def validate(
             option = f"--no-{name.partition('.')[0]}"
             findings.add(folder / name, f"there is no such file (if that is by design, give {option})")
     duration_of = _check_utterance_tables(folder, speaker_of, findings)
-    if (folder / "text").exists():
-        _check_text(folder / "text", count_tokens, max_tokens, findings)
+    _check_text(folder / "text", count_tokens, max_tokens, findings)
     for name in PER_SPEAKER:
-        if (folder / name).exists():
-            _check_keys(folder / name, speakers, "speaker", findings)
+        _check_keys(folder / name, speakers, "speaker", findings)
     _check_genders(folder / "spk2gender", findings)
     recordings = set(speaker_of)
     if (folder / "segments").exists():
@@ -122,13 +120,13 @@ def validate(
         if (folder / "reco2dur").exists() or (wav and (folder / "wav.scp").exists()):
             _check_ends(folder, lasts, findings)
     for name in PER_RECORDING:
-        if (folder / name).exists():
-            _check_keys(folder / name, recordings, "recording", findings)
+        _check_keys(folder / name, recordings, "recording", findings)
     _check_wav(folder / "wav.scp", findings)
     for name in other_tables(folder):
         deque(iterate_table(folder / name, findings.tell), maxlen=0)
     if max_duration is not None:
-        _check_durations(folder, duration_of or _measured(folder, findings), max_duration, findings)
+        # Where neither utt2dur nor segments has them, utterances are whole recordings.
+        _check_durations(folder, duration_of or dict(_recording_lengths(folder, findings)), max_duration, findings)
     for other in disjoint_speakers:
         shared = sorted(speakers & speakers_of(other))
         if shared:
@@ -151,11 +149,13 @@ def require_valid(folder: Path, **options: object) -> None:
 
 
 def _lines(path: Path, findings: _Findings) -> Iterator[tuple[int, str, str]]:
-    """Line number, key and value of each readable line, which is what every check looks at.
+    """Line number, key and value of each readable line, which is what every check looks at; none of an absent file.
 
     Whoever reads a table to its end first finds what is wrong with its form,
     too: its characters, and keys that are not sorted and unique as bytes.
     """
+    if not path.exists():
+        return
     first = findings.is_new(path)
     # A path may hold any character, and tabs may part the fields of all but a transcript.
     printable = findings.printable or path.name != "text"
@@ -174,11 +174,6 @@ def _lines(path: Path, findings: _Findings) -> Iterator[tuple[int, str, str]]:
                     if not (is_printable(character) or character in allowed) and (printable or character.isspace()):
                         findings.add(path, f"has the character {character_name(character)} in it", number, key)
         yield number, key, value
-
-
-def _check_form(path: Path, findings: _Findings) -> None:
-    """Find what is wrong with a table whatever it holds."""
-    deque(_lines(path, findings), maxlen=0)
 
 
 def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> dict[str, str]:
@@ -203,7 +198,7 @@ def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> d
     if not path.exists():
         findings.add(path, "there is no such file (utils/fix_data_dir.sh makes it)")
         return speaker_of
-    _check_form(path, findings)
+    deque(_lines(path, findings), maxlen=0)
     lists = ((number, speaker, tuple(keys.split())) for number, speaker, keys in _lines(path, findings))
     ordered = sorted(speaker_of.items(), key=lambda item: (item[1], item[0]))
     groups = groupby(ordered, key=lambda item: item[1])
@@ -219,7 +214,9 @@ def _check_speakers(folder: Path, speaker_order: bool, findings: _Findings) -> d
 
 
 def _check_keys(path: Path, wanted: Iterable[str], what: str, findings: _Findings) -> None:
-    """The table has exactly the wanted keys, each with a value."""
+    """The table, where it is there, has exactly the wanted keys, each with a value."""
+    if not path.exists():
+        return
     wanted = wanted if isinstance(wanted, (set, dict)) else set(wanted)
     found = set()
     for number, key, value in _lines(path, findings):
@@ -237,16 +234,13 @@ def _check_utterance_tables(folder: Path, speaker_of: dict[str, str], findings: 
     """Check the keys of all tables by utterance.  Returns durations in seconds, where `utt2dur` has them."""
     durations: dict[str, float] = {}
     for name in PER_UTTERANCE:
-        if name != "utt2spk" and (folder / name).exists():
+        if name != "utt2spk":
             _check_keys(folder / name, speaker_of, "utterance", findings)
     for name in ("utt2dur", "utt2num_frames", "reco2dur"):
-        path = folder / name
-        if not path.exists():
-            continue
-        for number, key, value in _lines(path, findings):
+        for number, key, value in _lines(folder / name, findings):
             length = parse_number(value)
             if length is None or length <= 0:
-                findings.add(path, "has values that are not lengths above 0", number, key)
+                findings.add(folder / name, "has values that are not lengths above 0", number, key)
             elif name == "utt2dur":
                 durations[key] = length
     return durations
@@ -266,10 +260,9 @@ def _check_text(path: Path, count_tokens: Callable[[str], int] | None, max_token
 
 
 def _check_genders(path: Path, findings: _Findings) -> None:
-    if path.exists():
-        for number, key, value in _lines(path, findings):
-            if value not in ("m", "f"):
-                findings.add(path, "has values other than m and f", number, key)
+    for number, key, value in _lines(path, findings):
+        if value not in ("m", "f"):
+            findings.add(path, "has values other than m and f", number, key)
 
 
 def _check_segments(path: Path, duration_of: dict[str, float], findings: _Findings) -> dict[str, _Last]:
@@ -331,16 +324,10 @@ def _recording_lengths(folder: Path, findings: _Findings) -> Iterator[tuple[str,
             findings.add(path, "names audio that is missing or cannot be read", number, f"{key}, {value}")
 
 
-def _measured(folder: Path, findings: _Findings) -> dict[str, float]:
-    """Durations where neither `utt2dur` nor `segments` has them: utterances are whole recordings."""
-    return dict(_recording_lengths(folder, findings)) if (folder / "wav.scp").exists() else {}
-
-
 def _check_wav(path: Path, findings: _Findings) -> None:
-    if path.exists():
-        for number, key, value in _lines(path, findings):
-            if re.match(r"~|.*\s~", value):
-                findings.add(path, "has paths that begin with ~, which only a shell expands", number, key)
+    for number, key, value in _lines(path, findings):
+        if re.match(r"~|.*\s~", value):
+            findings.add(path, "has paths that begin with ~, which only a shell expands", number, key)
 
 
 def _check_durations(folder: Path, duration_of: dict[str, float], longest: float, findings: _Findings) -> None:
@@ -352,6 +339,6 @@ def _check_durations(folder: Path, duration_of: dict[str, float], longest: float
 
 def _check_new_sentences(path: Path, other: Path, findings: _Findings) -> None:
     known = sentences_of(other)
-    for number, key, value in _lines(path, findings) if path.exists() else ():
+    for number, key, value in _lines(path, findings):
         if sentence_key(value) in known:
             findings.add(path, f"shares sentences with {other}, which must be disjoint", number, key)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from more_itertools import chunked
+from more_itertools import chunked, map_reduce
 
 from salience.audio import audio_duration
 from salience.data.directories import read_data_dir
-from salience.data.packed import INT16, read_packed
+from salience.data.packed import read_packed
 from salience.data.signals import read_utterance
 from salience.errors import InputError, stale
 from salience.steps import audio_fingerprint
@@ -72,12 +72,9 @@ class Waveforms(Mapping[str, np.ndarray]):
 
     def __getitem__(self, key: str) -> np.ndarray:
         if self._packed is not None:
-            start, count = self._packed.starts[self._rows[key]], self._packed.samples[self._rows[key]]
-            signal = np.array(self._packed.signals[start : start + count])
-            signal = signal / np.float32(INT16) if signal.dtype == np.int16 else signal
+            signal = self._packed.signal(self._rows[key])
         else:
-            utterance = self.utterances[key]
-            signal = read_utterance(utterance, RATE)
+            signal = read_utterance(self.utterances[key], RATE)
         if len(signal) < SHORTEST:
             raise InputError(
                 f"{self.data}: {key} has {len(signal)} samples at {RATE} Hz, too few for one frame; remove it from"
@@ -113,9 +110,7 @@ def padded_samples(samples: int, grid: int = GRID) -> int:
 
 def batches_of_equals(samples: Mapping[str, int], batch_size: int) -> Iterator[list[str]]:
     """Utterances that share a padded length, so that neither batch size nor neighbours change a result."""
-    groups: dict[int, list[str]] = {}
-    for key in sorted(samples, key=lambda k: (samples[k], k)):
-        groups.setdefault(padded_samples(samples[key]), []).append(key)
+    groups = map_reduce(sorted(samples, key=lambda k: (samples[k], k)), lambda key: padded_samples(samples[key]))
     for length in sorted(groups):
         yield from chunked(groups[length], batch_size)
 
