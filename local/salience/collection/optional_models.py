@@ -7,7 +7,7 @@ it reads nothing but weights all the same.
 import functools
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,17 +25,39 @@ FORCES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOA
 
 
 @contextmanager
-def _weights_alone(model: str, plain: list[Any], instead: str) -> Iterator[None]:
-    """Have torch.load refuse all but weights and these `plain` classes, in one sentence, whatever it is asked for."""
+def _fetching(
+    package: str, model: str, task: str, first: str, instead: str, newer: str = "", plain: Sequence[Any] = ()
+) -> Iterator[None]:
+    """Import a package of the user's and fetch a model with it; whatever goes wrong is one sentence.
+
+    torch.load refuses all but weights, whatever it is asked for.
+
+    Args:
+        package: what must be installed
+        model: the model, in words
+        task: what it is for
+        first: what helps when the model cannot be fetched
+        instead: the option that needs no model
+        newer: what helps where there is more than weights
+        plain: harmless classes beside the weights
+    """
     import torch
 
     before = {name: os.environ.get(name) for name in FORCES}
     os.environ |= FORCES
     try:
-        with torch.serialization.safe_globals(plain):
+        with torch.serialization.safe_globals(list(plain)):
             yield
     except pickle.UnpicklingError as error:
-        raise InputError(f"{model} holds {beside_weights(error)}; name another model, or take {instead}") from None
+        fault = f"{model} holds {beside_weights(error)}"
+        raise InputError(f"{fault}; name another model, or take {newer}{instead}") from None
+    except ImportError as error:
+        raise InputError(
+            f"{task} needs the package {package}, which cannot be imported ({error}); install it, or take {instead}"
+        ) from None
+    # Whatever goes wrong in a hub's client: no network, no token, terms not accepted.
+    except Exception as error:
+        raise InputError(f"{model} cannot be fetched ({_first_line(error)}); {first}, or take {instead}") from None
     finally:
         for name, value in before.items():
             del os.environ[name]
@@ -52,48 +74,15 @@ def _pyannotes_settings() -> list[Any]:
     return [Problem, Resolution, Specifications]
 
 
-def _load(
-    package: str,
-    model: str,
-    task: str,
-    fetch: Callable[[], Any],
-    first: str,
-    instead: str,
-    plain: list[Any],
-    newer: str = "",
-) -> Any:
-    """What `fetch` returns, which imports a `package` of the user's; whatever goes wrong is one sentence.
-
-    `first` is what helps when the model cannot be fetched, `instead` the
-    option that needs none.  `plain` are harmless classes beside the weights; `newer`
-    says what helps against others.
-    """
-    try:
-        with _weights_alone(model, plain, newer + instead):
-            return fetch()
-    except InputError:
-        raise
-    except ImportError as error:
-        raise InputError(
-            f"{task} needs the package {package}, which cannot be imported ({error}); install it, or take {instead}"
-        ) from None
-    # Whatever goes wrong in a hub's client: no network, no token, terms not accepted.
-    except Exception as error:
-        raise InputError(f"{model} cannot be fetched ({_first_line(error)}); {first}, or take {instead}") from None
-
-
 @functools.cache
 def load_pyannote(model: str, task: str, instead: str) -> Any:
     """A pipeline of pyannote.audio by its name or path; `instead` is the option that needs no download."""
-
-    def fetch() -> Any:
+    name, local = f"pyannote's {model}", "name a local pipeline"
+    first, plain = f"log in to its hub, {local}", _pyannotes_settings()
+    with _fetching("pyannote.audio", name, f"{task} by pyannote", first, instead, plain=plain):
         from pyannote.audio import Pipeline
 
-        return Pipeline.from_pretrained(model)
-
-    name, local = f"pyannote's {model}", "name a local pipeline"
-    task, first = f"{task} by pyannote", f"log in to its hub, {local}"
-    pipeline = _load("pyannote.audio", name, task, fetch, first, instead, _pyannotes_settings())
+        pipeline = Pipeline.from_pretrained(model)
     if pipeline is None:
         raise InputError(f"{name} cannot be fetched without accepting its terms; do so, {local}, or take {instead}")
     return pipeline
@@ -102,23 +91,11 @@ def load_pyannote(model: str, task: str, instead: str) -> Any:
 @functools.cache
 def load_demucs(model: str, instead: str) -> Any:
     """A separation model of Demucs by name."""
-
-    def fetch() -> Any:
+    first, newer = "fetch it where there is a network", "a newer Demucs, which fetches weights alone, or "
+    with _fetching("demucs", f"Demucs' {model}", "separation by Demucs", first, instead, newer):
         from demucs.pretrained import get_model
 
         return get_model(model)
-
-    name, first = f"Demucs' {model}", "fetch it where there is a network"
-    return _load(
-        "demucs",
-        name,
-        "separation by Demucs",
-        fetch,
-        first,
-        instead,
-        [],
-        "a newer Demucs, which fetches weights alone, or ",
-    )
 
 
 def _first_line(error: Exception) -> str:
