@@ -10,6 +10,9 @@
 check_options "a number" "$whole" standard_train
 check_options "numbers separated by spaces" "$decimals" speed_factors
 check_options "a number of hertz" "($whole)?" bandwidth
+check_options "a number" "($whole)?" faithfulness_limit
+check_options "numbers separated by spaces" "$wholes" faithfulness_seeds
+faithfulness_limit=${faithfulness_limit:-$([ "$mini" = true ] && echo 3 || echo 12)}
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
@@ -70,15 +73,25 @@ start_from() { # start_from: the model that recognisers start from, made first i
     OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
 }
 
+classifier_options() { # classifier_options <kind>: what trains it
+    local settings=$conf/classifier_$1.yaml
+    echo "--classifier $1 --model $(quoted "$model")$([ ! -e "$settings" ] || echo " --config $(quoted "$settings")")"
+}
+
 classifier_trainings() { # classifier_trainings: the arguments of each classifier and control, one a line; its folder is the last
-    local kind settings
+    local kind
     for kind in $classifiers; do
-        settings=$conf/classifier_$kind.yaml
-        settings="--classifier $kind --model $(quoted "$model")$([ ! -e "$settings" ] || echo " --config $(quoted "$settings")")"
-        echo "$settings --out $exp/classifier/$kind"
-        ! is_in quietest "$controls" || echo "$settings --quietest 0.2 --out $exp/classifier/$kind-quietest"
+        echo "$(classifier_options "$kind") --seed $seed --out $exp/classifier/$kind"
+        ! is_in quietest "$controls" || echo "$(classifier_options "$kind") --seed $seed --quietest 0.2 --out $exp/classifier/$kind-quietest"
     done
-    ! is_in durations "$controls" || echo "--classifier durations --out $exp/classifier/durations"
+    ! is_in durations "$controls" || echo "--classifier durations --seed $seed --out $exp/classifier/durations"
+}
+
+trainings_of_seeds() { # trainings_of_seeds: likewise of the classifiers with further seeds, whose maps stage 4 compares
+    local kind s
+    for kind in $classifiers; do
+        for s in $faithfulness_seeds; do echo "$(classifier_options "$kind") --seed $s --out $exp/classifier/$kind-seed$s"; done
+    done
 }
 
 train_classifier() { # stage 3: the accent classifiers, one after the other, and their controls
@@ -88,9 +101,9 @@ train_classifier() { # stage 3: the accent classifiers, one after the other, and
     needs "$dump/cls_train/feats.scp" 2
     start_from
     # shellcheck disable=SC2086
-    OMP_NUM_THREADS=$all_threads run_array "$exp/classifier/log/train" "$(classifier_trainings)" \
+    OMP_NUM_THREADS=$all_threads run_array "$exp/classifier/log/train" "$(classifier_trainings; trainings_of_seeds)" \
         $gpu $spread --num-threads "$all_threads" --max-jobs-run 1 -- \
-        $launcher train_classifier.py --data "$data" --features "$dump" --seed "$seed" --ngpu "$ngpu"
+        $launcher train_classifier.py --data "$data" --features "$dump" --ngpu "$ngpu"
     grep -h ' on cls_' "$exp"/classifier/log/train.*.log | sed 's/^[^)]*) //' || true
 }
 
@@ -99,12 +112,17 @@ compare_corpora() { # stage 3: a control: can corpora be told apart by the featu
     compare_corpora.py --data "$data" --features "$dump" --sets "$compared" --out "$exp/classifier/corpora" --seed "$seed"
 }
 
+methods_of() { # methods_of <classifier>: the methods whose maps of it the systems, or --methods, need
+    local method
+    for method in $methods; do [ "${method%/*}" != "$1" ] || echo "${method#*/}"; done | xargs
+}
+
 map_saliency() { # stage 4: maps by every method that the systems, or --methods, need, of each classifier
     local kind method wanted
     if [ -z "$methods" ]; then passed "no maps are needed for --systems '$systems'"; return; fi
     split_sets "$map_sets"
     for kind in $classifiers; do
-        wanted=$(for method in $methods; do [ "${method%/*}" != "$kind" ] || echo "${method#*/}"; done | xargs)
+        wanted=$(methods_of "$kind")
         [ -n "$wanted" ] || continue
         needs "$exp/classifier/$kind/model.safetensors" 3
         # shellcheck disable=SC2086
@@ -115,6 +133,21 @@ map_saliency() { # stage 4: maps by every method that the systems, or --methods,
     done
     for method in $methods; do
         merge_archives.py --folder "$exp/saliency/$method" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"
+    done
+}
+
+measure_saliency() { # stage 4: how faithful the maps are to each classifier, on a few utterances of its test set
+    local kind s others wanted
+    [ "$faithfulness_limit" -gt 0 ] || return 0
+    for kind in $classifiers; do
+        wanted=$(methods_of "$kind")
+        [ -n "$wanted" ] || continue
+        others=$(for s in $faithfulness_seeds; do echo "$exp/classifier/$kind-seed$s"; done | xargs)
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu "$exp/faithfulness/log/measure_$kind.log" \
+            measure_saliency.py --model "$exp/classifier/$kind" --others "$others" --methods "$wanted" --data "$data" \
+            --features "$dump" --sets cls_test --out "$exp/faithfulness/$kind" --target "$target" \
+            --limit "$faithfulness_limit" --seed "$seed" --device "$device"
     done
 }
 
@@ -196,6 +229,8 @@ report_results() { # stage 9: report_results <corpus> [<folder of each fold, wit
         --values.example "$example" --values.systems_config "$systems_config" --values.normaliser "$normaliser"
         --values.mask_seed "$seed" --values.default_classifier "$default_classifier" ${compared:+--values.compared corpora}
         ${methods:+--values.classified cls_test --values.classifiers "$(classifier_trainings | sed 's#.*/##' | xargs)"})
+    [ "$faithfulness_limit" -eq 0 ] || [ -z "$methods" ] ||
+        places+=(--values.measured "$classifiers" --values.measured_methods "$(xargs -n 1 basename <<< "$methods" | xargs)")
     only=$(trained_models "$systems" | sed 's#/seed#/#' | xargs)
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$1" --synthetic "$mini" \
         --command "$command" --recogniser "$recogniser-$(basename "$model" .pt)" ${paper:+--paper "$paper"} \

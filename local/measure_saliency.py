@@ -2,6 +2,7 @@
 """Stage 4: how faithful a model's saliency maps are to it, on a few utterances of each set."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -11,8 +12,7 @@ from salience.data.directories import read_data_dir
 from salience.files import write_json
 from salience.registry import plugins_of
 from salience.saliency.base import CONTROLS, METHODS
-from salience.saliency.explained import Target, load_explained
-from salience.saliency.faithfulness import SHARES
+from salience.saliency.explained import Batch, Explained, Target, load_explained
 from salience.saliency.measurement import measure, spread
 from salience.steps import Step
 
@@ -76,13 +76,25 @@ def measure_saliency(
         if step.is_done():
             continue
         with step:
-            speakers = {u.id: u.speaker for u in read_data_dir(data / name) if u.id in source.frames}
-            source.keep(u.id for u in spread((u for u in read_data_dir(data / name) if u.id in speakers), limit))
-            found = measure(explained, list(source.batches(batch_size)), names, seeds, SHARES, seed)
+            spoken = spread((u for u in read_data_dir(data / name) if u.id in source.frames), limit)
+            speakers = {utterance.id: utterance.speaker for utterance in spoken}
+            place = data / name, features and features / name
+            others_of = {of: (one, batches_of(one, *place, speakers, batch_size)) for of, one in seeds.items()}
+            batches = batches_of(explained, *place, speakers, batch_size)
+            found = measure(explained, batches, names, others_of, seed=seed)
             for method, each in found.items():
                 each["speakers"] = [speakers[key] for key in each["utterances"]]
                 write_json(out / f"{method}.{name}.json", each)
-            logger.info("measured %s on %d utterances of %s, wrote %s", ", ".join(names), len(source.frames), name, out)
+            logger.info("measured %s on %d utterances of %s, wrote %s", ", ".join(names), len(speakers), name, out)
+
+
+def batches_of(
+    model: Explained, data: Path, features: Path | None, keys: Iterable[str], batch_size: int
+) -> list[Batch]:
+    """The batches of these utterances of a set, as the model reads them."""
+    source = model.open(data, features)
+    source.keep(keys)
+    return list(source.batches(batch_size))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ starts=                  # where recognisers start (default: random own spanish 
                          # own, the model that stage 3 pretrains, or a name in conf/starts.yaml
 variants=                # how recognisers from variant_start are masked, names in conf/systems.yaml (default: plain specaugment
                          # random-mask gradcam; mini: plain gradcam); those from other starts are plain
+faithfulness_limit=      # at most this many utterances tell how faithful maps are to the classifier; 0: none (default: 12; mini: 3)
 methods="gradcam gradcam++" # saliency methods whose maps of the accent classifier are written, with those that the variants need
 variant_start=own        # the start of the classifiers, too; nothing is pretrained if neither this nor starts has own
 chunk=0                  # unlabelled clips on the disk at a time, decoded and trained on in chunks; 0 decodes all
@@ -103,7 +104,7 @@ if begin 3 "wav2vec 2.0: pretraining; classifiers of accent and gender"; then
     fi
 fi
 
-if begin 4 "saliency maps of the accent classifier"; then
+if begin 4 "saliency maps of the accent classifier, and how faithful they are"; then
     if [ -z "$mapped_variants$(all_of accent)" ]; then
         passed "there are no accents, so there is nothing to map"
     else
@@ -112,6 +113,7 @@ if begin 4 "saliency maps of the accent classifier"; then
         # shellcheck disable=SC2086
         $cuda_cmd $gpu "$exp/saliency/log/accent.log" map_saliency.py --model "$classifier" --methods "$methods" \
             --data "$data" --features "$dump" --sets "labelled_train labelled_test" --out "$exp/saliency" --task accent --device "$device" --check-space "$check_space"
+        measure_saliency
     fi
 fi
 
@@ -168,6 +170,7 @@ if begin 9 "report"; then
         --values.exp "$exp" --values.classified_starts "$variant_start" --values.classifier_seeds "$classifier_seeds"
         --values.explained "$([ -z "$(all_of accent)" ] || echo "accent ")ctc ctc-characters")
     ! $pretrained || places+=(--values.pretrained "$first_seed")
+    [ "$faithfulness_limit" -eq 0 ] || places+=(--values.measured_methods "$methods")
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "Common Voice Catalan" \
         --synthetic "$mini" --command "$command" --recogniser wav2vec2 "${places[@]}" --settings "{settings: $conf}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \

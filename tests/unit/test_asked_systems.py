@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,10 @@ def test_systems_are_checked_before_anything_is_computed(project: Project, optio
     assert project.run("fsdd", "09", *options, code=1) == [] and words in project.said
 
 
+def _pairs(call: list[str]) -> set[str]:
+    return {f"{name}={value}" for name, value in pairwise(call)}
+
+
 def test_classifiers_side_by_side_and_their_maps(project: Project) -> None:
     """No system needs these: --methods takes maps of the first classifier, or of the one that it names."""
     exp = "exp/mini/german"
@@ -225,12 +230,24 @@ def test_classifiers_side_by_side_and_their_maps(project: Project) -> None:
     assert [option(call, "--out") for call in trained] == [
         f"{exp}/classifier/{kind}-quietest" for kind in ("cnn", "whisper-encoder")
     ]
-    calls = project.run("fsdd", "4", *words)
-    mapped = [(option(c, "--model"), option(c, "--methods"), option(c, "--out")) for c in calls if "--methods" in c]
-    assert mapped == [
-        (f"{exp}/classifier/cnn", "gradcam random", f"{exp}/saliency/cnn"),
-        (f"{exp}/classifier/whisper-encoder", "gradient-input", f"{exp}/saliency/whisper-encoder"),
+    seeds = [
+        call for call in project.run("fsdd", "3", *words, "--faithfulness-seeds", "2") if "--seed=2" in _pairs(call)
     ]
+    assert [option(call, "--out") for call in seeds] == [
+        f"{exp}/classifier/{kind}-seed2" for kind in ("cnn", "whisper-encoder")
+    ]
+    calls = project.run("fsdd", "4", *words, "--faithfulness-seeds", "2")
+    explained = [("cnn", "gradcam random"), ("whisper-encoder", "gradient-input")]
+    for program, folder in (("map_saliency.py", "saliency"), ("measure_saliency.py", "faithfulness")):
+        own = [call for call in calls if program in call]
+        assert [(option(c, "--model"), option(c, "--methods"), option(c, "--out")) for c in own] == [
+            (f"{exp}/classifier/{kind}", methods, f"{exp}/{folder}/{kind}") for kind, methods in explained
+        ]
+    assert [(option(c, "--others"), option(c, "--sets"), option(c, "--limit")) for c in own] == [
+        (f"{exp}/classifier/{kind}-seed2", "cls_test", "3") for kind in ("cnn", "whisper-encoder")
+    ]
+    without = project.run("fsdd", "4", *words, "--faithfulness-limit", "0")
+    assert not [call for call in without if "measure_saliency.py" in call]
     assert [option(call, "--folder") for call in calls if call[0] == "merge_archives.py"] == [
         f"{exp}/saliency/{method}" for method in ("cnn/gradcam", "cnn/random", "whisper-encoder/gradient-input")
     ]

@@ -33,10 +33,13 @@ TRAINED = {
 }
 """Programs of each recipe that learn, each GPU with a process of its own."""
 ON_A_GPU = {
-    **{key: {"map_saliency.py", "decode.py"} for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid", "cv_en_saa")},
+    **{
+        key: {"map_saliency.py", "measure_saliency.py", "decode.py"}
+        for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid", "cv_en_saa")
+    },
     "an4": {"estimate_noise_masks.py"},
     "gsc_v2": {"estimate_noise_masks.py", "decode.py"},
-    "cv_ca": {"map_saliency.py", "decode.py"},
+    "cv_ca": {"map_saliency.py", "measure_saliency.py", "decode.py"},
 }
 """Programs that a GPU makes faster: maps and hypotheses."""
 

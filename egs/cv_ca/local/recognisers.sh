@@ -10,6 +10,8 @@ else
     variants=${variants:-plain specaugment random-mask gradcam}
 fi
 check_options "a number" "$whole" chunk
+check_options "a number" "($whole)?" faithfulness_limit
+faithfulness_limit=${faithfulness_limit:-$([ "$mini" = true ] && echo 3 || echo 12)}
 check_options "a number" "$decimal" max_disk_gb
 check_options "numbers separated by spaces" "$wholes" classifier_seeds
 
@@ -70,6 +72,16 @@ needs_accents() { # masks come from a classifier of accents
 needs_maps() { # those that the masks of the asked variants come from
     local method
     for method in $mask_methods; do needs "$exp/saliency/$method/accent/labelled_train/saliency.scp" 4; done
+}
+
+measure_saliency() { # how faithful the maps are to the accent classifier, on a few utterances of its test set
+    local s others
+    [ "$faithfulness_limit" -gt 0 ] || return 0
+    others=$(for s in ${classifier_seeds#"${classifier_seeds%% *}"}; do echo "${classifier%/*}/seed$s"; done | xargs)
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu "$exp/faithfulness/log/accent.log" measure_saliency.py --model "$classifier" --others "$others" \
+        --methods "$methods" --data "$data" --features "$dump" --sets "$(present accent_test)" --out "$exp/faithfulness/accent" \
+        --limit "$faithfulness_limit" --seed "$first_seed" --device "$device"
 }
 
 classifier_trainings() { # classifier_trainings <labels> <"" or _random>: a line of arguments for each seed

@@ -92,6 +92,11 @@ def _paper(rows: Sequence[Row], column: Column) -> str:
     return _number(rows[0].get("paper"), column)
 
 
+@CELLS.register("control")
+def _control(rows: Sequence[Row], column: Column) -> str:
+    return _number(rows[0].get("control"), column)
+
+
 def _number(value: float | None, column: Column) -> str:
     return NONE if value is None else f"{value:,.{column.digits}f}"
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import altair
@@ -272,7 +273,15 @@ def weights(drawing: Drawing, where: Mapping[str, Any], title: str) -> Iterator[
 
 
 @FIGURES.register("row-curves")
-def row_curves(drawing: Drawing, metrics: Mapping[str, str], xlabel: str, ylabel: str) -> Iterator[Chart]:
+def row_curves(
+    drawing: Drawing,
+    metrics: Mapping[str, str],
+    xlabel: str,
+    ylabel: str,
+    line: str = "{system}",
+    kinds: Mapping[str, str] = MappingProxyType({"curve": ""}),
+    note: str = "",
+) -> Iterator[Chart]:
     """Draw rows that have a `curve`, [[x, y], ...], such as deletion and insertion: a chart for each metric and set.
 
     Args:
@@ -280,11 +289,19 @@ def row_curves(drawing: Drawing, metrics: Mapping[str, str], xlabel: str, ylabel
         metrics: Title of the chart of each metric, in which {set} is the set.
         xlabel: What x is.
         ylabel: What y is.
+        line: What a row's line is called, in fields of the row.
+        kinds: What lines are called by the field of the row that has them; each but the first is dashed.
+        note: What a reader must know of it.
     """
     for metric, title in metrics.items():
         for names, rows in drawing.groups({"metric": metric, "curve": "any"}, "set"):
-            points = [{"x": x, "y": y, "name": row["system"]} for row in rows for x, y in row["curve"]]
-            yield Chart(title.format(**names), line_chart(points, xlabel, ylabel))
+            points = [
+                {"x": x, "y": y, "name": line.format(**row)} | ({"kind": kind} if kind else {})
+                for row in rows
+                for field, kind in kinds.items()
+                for x, y in row.get(field) or ()
+            ]
+            yield Chart(title.format(**names), line_chart(points, xlabel, ylabel), note)
 
 
 # Trainings

@@ -62,7 +62,8 @@ class Sentence:
 
 
 RULES: Registry[Callable[[Part], list[str]]] = Registry(
-    "rule for sentences", dict.fromkeys(("claim", "gaps"), "salience.report.claims")
+    "rule for sentences",
+    dict.fromkeys(("claim", "gaps"), "salience.report.claims") | {"faithfulness": "salience.report.faithfulness"},
 )
 
 

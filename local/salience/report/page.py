@@ -16,7 +16,19 @@ from salience.scoring.specification import Row
 
 SWITCHES = ("metric", "set", "normaliser", "accent", "gender", "snr")
 """Fields by which the rows of the first chart are chosen, in this order."""
-ELSEWHERE = ("weight", "sweep", "band", "recording", "reason", "tolerance", "hertz", "speaker", "leave", "curve")
+ELSEWHERE = (
+    "weight",
+    "sweep",
+    "band",
+    "recording",
+    "reason",
+    "tolerance",
+    "hertz",
+    "speaker",
+    "leave",
+    "curve",
+    "against",
+)
 """A row with one of these fields is no rate of a system on a set: a table or a chart of its own has it."""
 SHOWN = ("system", *SWITCHES, "value", "low", "high", "n", "seeds", "values", "paper")
 

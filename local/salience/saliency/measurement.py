@@ -128,11 +128,11 @@ def randomised(explained: Explained, seed: int) -> Iterator[Iterator[str]]:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The maps of a set by one model or another, compared with those of the model that is measured.
+    """A model on a set: its maps, their ranks, and how its score goes down and up by them.
 
     Args:
-        explained: The model that is measured.
-        batches: All batches of the set, with what this model explains of each utterance.
+        explained: The model.
+        batches: All batches of the set, with what is explained of each utterance.
         seed: Random seed of methods that draw, of ties and of controls.
     """
 
@@ -145,20 +145,26 @@ class Measurement:
         """Frames of each utterance."""
         return {key: count for batch in self.batches for key, count in zip(batch.keys, batch.lengths, strict=True)}
 
-    def maps(self, methods: Sequence[str], model: Explained | None = None, title: str = "maps") -> dict[str, Maps]:
-        """The maps by each method, of the model that is measured or of another."""
+    def maps(self, methods: Sequence[str], title: str = "maps") -> dict[str, Maps]:
+        """The maps by each method."""
         found: dict[str, dict[str, SaliencyMap]] = {method: {} for method in methods}
         for batch in bar(self.batches, title):
-            for method, maps in maps_of(model or self.explained, batch, methods, self.seed).items():
+            for method, maps in maps_of(self.explained, batch, methods, self.seed).items():
                 found[method] |= zip(batch.keys, maps, strict=True)
         return dict(found)
 
-    def ranks(self, maps: Maps, control: bool = False) -> dict[str, Ranks]:
-        """The ranks of each utterance's points; as a control, each map is moved round first."""
+    def ranks(self, maps: Maps, ties: str = "", control: bool = False) -> dict[str, Ranks]:
+        """The ranks of each utterance's points.
+
+        Args:
+            maps: The maps.
+            ties: What names the draw of ties; maps that are compared need different ones.
+            control: Whether each map is moved round first.
+        """
         bins = 1 if self.explained.latent else self.batches[0].features.shape[2]
         found = {}
         for key, count in self.frames.items():
-            random = generator(self.seed, key, "moved" if control else "ties")
+            random = generator(self.seed, key, "moved" if control else "ties", ties)
             one = moved(maps[key], random) if control else maps[key]
             found[key] = ranked(one.enlarged(count, bins), random)
         return found
@@ -182,7 +188,7 @@ class Measurement:
     def agreement(self, metric: str, against: str, first: Mapping[str, Ranks], maps: Maps) -> dict[str, Any]:
         """How far each utterance's ranks agree with other maps, and with these moved round: all ranks, and the top."""
         found: dict[str, Any] = {"metric": metric, "against": against}
-        for suffix, second in (("", self.ranks(maps)), ("_random", self.ranks(maps, control=True))):
+        for suffix, second in (("", self.ranks(maps, metric)), ("_random", self.ranks(maps, metric, control=True))):
             pairs = [(first[key], second[key]) for key in self.frames]
             found[f"rank{suffix}"] = [round(rank_correlation(*pair), 4) for pair in pairs]
             found[f"overlap{suffix}"] = [round(overlap(*pair), 4) for pair in pairs]
@@ -211,7 +217,7 @@ def measure(
     explained: Explained,
     batches: Sequence[Batch],
     methods: Sequence[str],
-    others: Mapping[str, Explained] = MappingProxyType({}),
+    others: Mapping[str, tuple[Explained, Sequence[Batch]]] = MappingProxyType({}),
     shares: Sequence[float] = SHARES,
     seed: int = 1,
 ) -> dict[str, dict[str, Any]]:
@@ -221,7 +227,7 @@ def measure(
         explained: The model that is measured.
         batches: All batches of the set, with what this model explains of each utterance.
         methods: Names of saliency methods.
-        others: The model trained with other seeds, by name.
+        others: The model trained with other seeds, by name, with the batches of the same utterances.
         shares: Shares of the points that are hidden or shown.
         seed: Random seed of methods that draw, of ties and of controls.
     """
@@ -237,14 +243,17 @@ def measure(
         for method, each in maps.items():
             found[method]["agreement"].append(of.agreement(metric, against, ranks[method], each))
 
-    for name, other in others.items():
-        compare("seed_agreement", name, of.maps(methods, other, f"maps, {name}"))
+    for name, (other, theirs) in others.items():
+        # What is explained is the same.
+        alike = [own._replace(features=batch.features) for own, batch in zip(batches, theirs, strict=True)]
+        compare("seed_agreement", name, Measurement(other, alike, seed).maps(methods, f"maps of {name}"))
     for first, second in combinations(methods, 2):
         compare("method_agreement", second, {first: own[second]})
     looking = [method for method in methods if next(iter(own[method].values())).of == explained.layer]
     for layer in explained.layers if looking else ():
-        compare("layer_agreement", layer, of.maps(looking, AtLayer(explained, layer), f"maps at {layer}"))
+        at = Measurement(AtLayer(explained, layer), batches, seed)
+        compare("layer_agreement", layer, at.maps(looking, f"maps at {layer}"))
     with randomised(explained, seed) as layers:
         for layer in layers:
-            compare("randomised_agreement", layer, of.maps(methods, title=f"maps, randomised from {layer}"))
+            compare("randomised_agreement", layer, of.maps(methods, f"maps, weights shuffled down to {layer}"))
     return found

@@ -75,5 +75,6 @@ KINDS = "facts steps classifiers task-classifiers masked-shares noise-proportion
 SOURCES: Registry[type[Source]] = Registry(
     "kind of score",
     dict.fromkeys(("error-rates", "accent-gaps", "sweep"), RATES)
-    | dict.fromkeys((*KINDS.split(), "frequency-importance", "collection"), OTHERS),
+    | dict.fromkeys((*KINDS.split(), "frequency-importance", "collection"), OTHERS)
+    | {"faithfulness": "salience.scoring.faithfulness"},
 )
