@@ -26,6 +26,7 @@ recogniser_config=       # settings of the recogniser (default: recogniser.yaml 
 estimator_config=        # settings of the estimators (default: estimator.yaml in --conf); conf/no_leak.yaml: masks that leak fewer words
 sweep_config=            # settings of the sweeps' estimators that differ from these (default: sweep.yaml in --conf)
 retrain_config=          # settings of retraining (default: retrain.yaml in --conf)
+bands=default            # of the band control, in Hz (default: bands in conf/bands.yaml; mini: 0-1000); "" for none
 examples=                # test utterances to draw (default: three of different speakers)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3']
@@ -45,6 +46,7 @@ setup.sh # returns immediately if already set up
 . stages.sh
 . local/settings.sh
 . local/functions.sh
+. local/run_bands.sh
 . local/run_rounds.sh
 . local/run_sweeps.sh
 . local/run_retraining.sh
@@ -101,9 +103,10 @@ if begin 5 "noise, through the masks and everywhere"; then
     # Noise alone is a control: the shape of a mask may tell more words than what it spares of the speech.
     mix "$noisy/log/mix" "
         $(through_masks_of "$rounds") --audio true --out $noisy/masked-noise/seed{seed}/noise{realisation}
-        $(through_masks_of "$rounds") --speech false --out $noisy/noise-alone/seed{seed}/noise{realisation}
+        $(through_masks_of "$rounds") --fill silence --out $noisy/noise-alone/seed{seed}/noise{realisation}
         --out $exp/noisy/full-noise/noise{realisation}" \
         --sets "dev test" --realisations "$realisations"
+    [ -z "$bands" ] || mix_bands
     [ -z "$retrained" ] || mix_for_retraining
 fi
 
@@ -132,7 +135,7 @@ if begin 9 "report"; then
     needs_scores "$(decodings; retrained_decodings)"
     places=(--values.exp "$exp" --values.scores "$scores" --values.noisy "$noisy" --values.masks "$masks" --values.sweep "$sweep"
         --values.dump "$dump" --values.data "$data" --values.decode "$decode" --values.estimators "$estimators" ${examples:+--values.examples "$examples"}
-        --values.seed "$seeds" --values.first_seed "$first_seed" --values.draw "0 $realisations" --values.snr "clean $snrs"
+        --values.seed "$seeds" --values.first_seed "$first_seed" --values.draw "0 $realisations" --values.first_draw "${realisations%% *}" --values.bands "$bands" --values.snr "clean $snrs"
         --values.retrained "${retrained:+baseline $retrained}" --values.sweeps "$sweeps"
         --values.weight_value "$(for weight in $sweeps; do values_of "$weight"; done | xargs)")
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \

@@ -153,6 +153,13 @@ def test_noise_everywhere_is_worse_than_none(projects):
         if r["metric"] == "noise_proportion" and r["set"] == "test" and not r.get("weight")
     }
     assert shares["clean"] == 0 and shares["full-noise"] == 100 and 0 < shares["masked-noise"] < 100
+    # Of the band control the mini run has one band, whose row says W, or that noise there costs too little.
+    (index,) = (r for r in rows if r["metric"] == "writing_index" and r["set"] == "test")
+    band = {r["fill"]: r["value"] for r in rows if r["metric"] == "band_cer" and r["set"] == "test"}
+    cost = band["noise"] - band["own"]
+    expected = (band["noise"] - band["exchanged"]) / cost if cost >= 2 else None
+    assert index["band"] == [0, 1000] and band["own"] == cer["masked-noise"]
+    assert index["value"] == (pytest.approx(expected, abs=0.002) if expected is not None else None)
 
 
 @of("an4")

@@ -276,7 +276,9 @@ def test_what_a_systems_file_says_of_classifiers(project: Project) -> None:
 
 def test_an4_without_sweeps_and_retraining(project: Project) -> None:
     scores = "exp/mini/score/round2"
-    for name in ("clean/seed1/noise0", *(f"{c}/seed1/noise1" for c in ("masked-noise", "noise-alone", "full-noise"))):
+    bands = [f"bands/0-1000/{fill}" for fill in ("exchanged", "noise")]
+    noisy = [f"{c}/seed1/noise1" for c in ("masked-noise", "noise-alone", "full-noise", *bands)]
+    for name in ("clean/seed1/noise0", *noisy):
         project.has("an4", f"{scores}/{name}/test/counts.json")
     options = ["--sweeps", "", "--retrained", ""]
     assert project.run("an4", "6", *options) == [] and project.passed() == ["6"]
@@ -332,9 +334,24 @@ def test_an4_decodes_and_scores_the_same(project: Project) -> None:
     assert {
         "clean/seed1/noise0",
         "noise-alone/seed1/noise1",
+        "bands/0-1000/exchanged/seed1/noise1",
+        "bands/0-1000/noise/seed1/noise1",
         "sweeps/asr/0.1/seed1",
         "snr/retrain-clean/seed1/5",
     } <= set(names)
+
+
+def test_the_bands_of_an4_are_those_of_its_settings_or_the_users(project: Project) -> None:
+    project.has("an4", "exp/masks/round1/seed1/test/mask.scp")
+    edges = ["0-1000", "1000-2000", "2000-4000", "4000-8000"]
+    for words, expected in (([], edges), (["--bands", "0-500 700-800"], ["0-500", "700-800"])):
+        options = ["--mini", "false", "--rounds", "1", "--seeds", "1", "--retrained", "", "--nj", "2", *words]
+        mixed = [c for c in project.run("an4", "5", *options) if c[0] == "mix_noise.py" and "--bands" in c]
+        assert [option(c, "--bands").split() for c in mixed] == [expected]
+        assert option(mixed[0], "--fill") == "exchanged noise" and option(mixed[0], "--realisations") == "1"
+    assert not [c for c in project.run("an4", "5", *options, "--bands", "") if "--bands" in c]
+    project.run("an4", "5", "--bands", "0-1k", code=1)
+    assert "--bands takes bands in Hz such as 0-1000 1000-2000, not '0-1k'" in project.said
 
 
 @pytest.mark.parametrize(

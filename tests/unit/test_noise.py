@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,11 +13,21 @@ from accent_helpers import run_program, write_set
 from bubble_helpers import SMALL, constant, estimator, speech
 from corpora_helpers import contents
 
+from salience.data.directories import read_data_dir
 from salience.data.tables import read_table, write_table
 from salience.features.archives import Archive, ArchiveWriter
 from salience.features.fbank import INT16, fbank, num_frames
 from salience.features.stft import istft, stft
-from salience.masking.noise import dithered, gain_for, masked_noise, noise_proportion, white_noise
+from salience.masking.bands import Band, Condition, Replacement, others
+from salience.masking.noise import (
+    NoiseSettings,
+    dithered,
+    gain_for,
+    masked_noise,
+    mixture,
+    noise_proportion,
+    white_noise,
+)
 from salience.models.mask_estimator import save_estimator
 
 SAMPLES = {"a-1": 4000, "a-2": 5333, "b-1": 6400}
@@ -217,7 +229,7 @@ def test_the_mixture_is_that_of_equation_2(recipe, monkeypatch):
 
 
 def test_the_noise_alone_is_the_same_mixture_without_the_speech(recipe, monkeypatch):
-    masked(monkeypatch, recipe, speech="false", out="exp/alone")
+    masked(monkeypatch, recipe, fill="silence", out="exp/alone")
     masks = Archive(recipe / "exp/masks/test/mask.scp")
     for key, samples in SAMPLES.items():
         noise = torch.from_numpy(white_noise(samples, "evaluation", key, "1"))[None]
@@ -374,3 +386,84 @@ def test_the_record_says_what_was_mixed(recipe, monkeypatch):
     record = json.loads((recipe / "exp/noisy/test/step.json").read_text())
     assert record["config"]["sizes"]["hop"] == SMALL.hop and record["config"]["noise"]["snr"] == "7"
     assert set(record["inputs"]) == {"data/test", "exp/masks/test/mask.scp"}
+
+
+def of_band(signals, low, high):
+    """Energy of a signal between two frequencies in Hz."""
+    spectrum = np.abs(np.fft.rfft(signals)) ** 2
+    hertz = np.fft.rfftfreq(len(signals), 1 / 16000)
+    return spectrum[(hertz >= low) & (hertz < high)].sum()
+
+
+def test_another_utterance_stands_in_a_band_and_the_own_around_it():
+    samples, other = speech(1, 6000), speech(2, 2500)
+    one = partial(mixture, "a", samples, noise=NoiseSettings(gain=0.0, dither=0.0))
+    own, instead = INT16 * samples, INT16 * np.resize(other, 6000)
+    found = one(Condition("1", Replacement("exchanged", Band(1000, 2000))), other=other)
+    assert of_band(found - instead, 1000, 2000) < 1e-6 * of_band(instead, 1000, 2000) < of_band(instead, 1000, 2000)
+    for low, high in ((0, 1000), (2000, 8001)):
+        assert of_band(found - own, low, high) < 1e-6 * of_band(own, low, high)
+    np.testing.assert_allclose(one(Condition("1", Replacement("exchanged")), other=other), instead)
+    np.testing.assert_allclose(one(Condition("1")), own)
+
+
+def test_noise_fills_a_band_and_takes_the_speech_away():
+    """The mask hides all but 1,000 to 3,000 Hz; noise in 2,000 to 4,000 Hz leaves it as it is below 2,000 Hz."""
+    samples, settings = speech(1, 6400), NoiseSettings(gain=GAIN, dither=0.0)
+    mask = np.ones((201, SMALL.bins), np.float32)
+    mask[:, 8:24] = 0
+    own = mixture("a", samples, Condition("1"), settings, mask, SMALL)
+    found = mixture("a", samples, Condition("1", Replacement("noise", Band(2000, 4000))), settings, mask, SMALL)
+    everywhere = GAIN * white_noise(6400, "evaluation", "a", "1")
+    assert of_band(found - everywhere, 2300, 3700) < 1e-3 * of_band(everywhere, 2300, 3700)
+    assert of_band(own - INT16 * samples, 2300, 2700) < 0.02 * of_band(everywhere, 2300, 2700)
+    for low, high in ((0, 1700), (4000, 8001)):
+        assert of_band(found - own, low, high) < 1e-3 * of_band(own, low, high)
+    assert mask[:, 8:24].sum() == 0
+    silent = mixture("a", samples, Condition("1", Replacement("silence", Band(0, 8000))), settings, mask, SMALL)
+    np.testing.assert_allclose(silent, own - INT16 * samples, atol=1)
+
+
+def test_bands_are_mixed_like_the_other_conditions(recipe, monkeypatch):
+    masked(monkeypatch, recipe, fill="exchanged noise", bands="0-2000 2000-8000", out="exp/{band}/{fill}")
+    masks, utterances = Archive(recipe / "exp/masks/test/mask.scp"), read_data_dir(recipe / "data/test")
+    other_of = others(utterances)
+    assert all(other_of[u.id].text != u.text for u in utterances) and len(utterances) == 3
+    for band, fill in product((Band(0, 2000), Band(2000, 8000)), ("exchanged", "noise")):
+        features = Archive(recipe / f"exp/{band}/{fill}/test/feats.scp")
+        for u in utterances:
+            own, other = (soundfile.read(f"audio/{x.id}.wav", dtype="float32")[0] for x in (u, other_of[u.id]))
+            condition = Condition("1", Replacement(fill, band))
+            expected = mixture(
+                u.id,
+                own,
+                condition,
+                NoiseSettings(GAIN),
+                masks[u.id],
+                SMALL,
+                other=other if fill == "exchanged" else None,
+            )
+            np.testing.assert_allclose(features[u.id], fbank(torch.from_numpy(expected)[None])[0].numpy(), atol=0.05)
+    for fill, band in (("exchanged", "2000-8000"), ("noise", "0-2000")):
+        one, other = (
+            Archive(recipe / f"exp/{b}/{f}/test/feats.scp")["a-1"] for b, f in ((band, fill), ("0-2000", "exchanged"))
+        )
+        assert np.abs(one - other).mean() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"fill": "exchanged", "bands": "0-1000 9-5"},
+            "a band is two frequencies from 0 to 8000 Hz such as 1000-2000, not '9-5'",
+        ),
+        ({"fill": "exchanged", "bands": "0-1000 1000-2000"}, r"with several bands --out needs \{band\} in it"),
+        ({"fill": "music"}, "there is no filling of a band 'music'; there are: exchanged, noise, silence"),
+        ({"bands": "0-1000"}, "--bands needs --fill, which says what stands in them"),
+        ({"realisations": ""}, "--realisations names no noise realisation"),
+    ],
+)
+def test_bad_bands_are_one_sentence(recipe, monkeypatch, options, sentence):
+    with pytest.raises(SystemExit, match=sentence):
+        mix(monkeypatch, **options)

@@ -40,6 +40,7 @@ decodings() { # what is decoded of dev and test: <recogniser> <features> <name>,
         done
         each_seed "$recogniser/seed{seed} $exp/noisy/full-noise/noise$n full-noise/seed{seed}/noise$n"
     done
+    band_decodings
     points | sed "s#.*#$recogniser/seed$first_seed $sweep/&/noisy sweeps/&#"
 }
 

@@ -4,10 +4,10 @@
 
 if [ "$mini" = true ]; then
     dev_utterances=12 seeds=${seeds:-1} realisations=${realisations:-1} snrs=${snrs:-10}
-    sweep_points=${sweep_points:-2} sweep_further=${sweep_further:-false} sweeps=${sweeps/#default/asr mask}
+    bands=${bands/#default/0-1000} sweep_points=${sweep_points:-2} sweep_further=${sweep_further:-false} sweeps=${sweeps/#default/asr mask}
 else
     dev_utterances=100 seeds=${seeds:-1 2} realisations=${realisations:-1 2 3} snrs=${snrs:-20 10 0}
-    sweep_points=${sweep_points:-3} sweep_further=${sweep_further:-true} sweeps=${sweeps/#default/asr mask entropy smoothness}
+    bands=${bands/#default/$(sed -n 's/^bands: //p' conf/bands.yaml)} sweep_points=${sweep_points:-3} sweep_further=${sweep_further:-true} sweeps=${sweeps/#default/asr mask entropy smoothness}
 fi
 rounds=${rounds:-$([ -n "$whisper" ] && echo 1 || echo 2)}
 recogniser_config=${recogniser_config:-$conf/recogniser.yaml}
@@ -20,6 +20,7 @@ check_options "a number" "$whole" "sweep_points rounds"
 check_options "numbers separated by spaces" "$wholes" realisations
 check_options "numbers separated by spaces" "$decimals" "snrs train_snr"
 check_options "char, or bpe and the number of subwords" "char|bpe[1-9][0-9]{0,6}" tokens
+takes bands "$bands" "[0-9]{1,4}-[0-9]{1,4}" "bands in Hz such as 0-1000 1000-2000"
 takes sweeps "$sweeps" "asr|mask|entropy|smoothness" "some of asr, mask, entropy and smoothness"
 takes retrained "$retrained" "retrain-clean|retrain-everywhere|retrain-spared" "some of retrain-clean, retrain-everywhere and retrain-spared"
 [ "$sweep_points" -ge 1 ] || fail "--sweep-points must be at least 1"

@@ -14,6 +14,7 @@ from torch import Tensor
 from salience.errors import RERUN, InputError
 from salience.features.fbank import INT16
 from salience.features.stft import istft, stft
+from salience.masking.bands import Condition
 from salience.models.mask_estimator import MaskEstimatorSizes
 from salience.randomness import generator
 
@@ -75,38 +76,40 @@ def masked_noise(noise: Tensor, mask: Tensor | None, window: int, hop: int, dept
 def mixture(
     key: str,
     signal: np.ndarray,
-    realisation: str,
+    condition: Condition,
     noise: NoiseSettings,
     mask: np.ndarray | None = None,
     sizes: MaskEstimatorSizes | None = None,
     snr: Sequence[float] = (),
-    speech: bool = True,
+    other: np.ndarray | None = None,
 ) -> np.ndarray:
     """Speech with noise as in equation 2, (samples,) on the scale of 16-bit integers, the same for the same names.
 
     Args:
         key: id of the utterance
         signal: its samples (samples,) at 16 kHz, between -1 and 1
-        realisation: name of the noise realisation
+        condition: the noise realisation, and what stands in a band, or everywhere, instead of the speech
         noise: gains of noise and dither
         mask: noise mask (frames, bins); None lets all noise through
         sizes: STFT and scale of the mask
         snr: instead of the gain, the two ends of a range of signal-to-noise ratios in dB, or one ratio, of the noise
             before the mask
-        speech: False for the noise only
+        other: another utterance's samples, which are repeated or cut to the length of the signal
     """
     clean = dithered(INT16 * signal, noise.dither, "evaluation", key)
+    realisation, replaced = condition.realisation, condition.replaced
     white = white_noise(len(clean), "evaluation", key, realisation)
     gain = noise.gain
     if snr:
         gain = gain_for(clean, white, float(generator("snr", key, realisation).uniform(min(snr), max(snr))))
+    if replaced:
+        instead = np.resize(other, len(signal)) if other is not None else np.zeros_like(signal)
+        clean = replaced.speech(clean, dithered(INT16 * instead, noise.dither, "evaluation", key))
     if mask is not None and sizes is not None:
         if mask.shape[0] != (frames := 1 + len(white) // sizes.hop):
             raise InputError(f"the mask of {key} has {mask.shape[0]} frames but its audio has {frames}; {RERUN}")
-        through = torch.tensor(mask)[None]
+        through = torch.tensor(replaced.mask(mask) if replaced else mask)[None]
         white = masked_noise(torch.from_numpy(white)[None], through, sizes.window, sizes.hop, sizes.depth)[0].numpy()
-    if not speech:
-        clean = dithered(np.zeros_like(clean), noise.dither, "evaluation", key)
     return clean + gain * white
 
 

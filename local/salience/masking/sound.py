@@ -1,10 +1,22 @@
 """What a mask keeps of an utterance, as sound."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from salience.audio import write_audio
 from salience.features.logmel import HOP, WINDOW, mel_filters
 from salience.features.stft import istft, stft
+
+PEAK = 0.9
+"""Of audio that is written to be listened to: 50,000 times unit noise is beyond full scale."""
+
+
+def write_scaled(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Write samples (samples,) of any scale as audio of 24 bits, in a folder that is made if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_audio(path, PEAK * samples / np.abs(samples).max(), rate, subtype="PCM_24")
 
 
 def masked_audio(samples: np.ndarray, keep: np.ndarray) -> np.ndarray:

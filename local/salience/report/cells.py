@@ -108,7 +108,9 @@ def _interval(rows: Sequence[Row], column: Column) -> str:
     return _spanned(row["value"], row.get("low"), row.get("high"), column)
 
 
-def _spanned(value: float, low: float | None, high: Any, column: Column, more: str = "") -> str:
+def _spanned(value: float | None, low: float | None, high: Any, column: Column, more: str = "") -> str:
+    if value is None:
+        return NONE
     text = rate(value, column.digits)
     return text if low is None else f"{text} ({rate(low, column.digits)} to {rate(high, column.digits)}{more})"
 
@@ -137,7 +139,8 @@ def _speakers(rows: Sequence[Row], column: Column) -> str:
 
 @CELLS.register("values")
 def _values(rows: Sequence[Row], column: Column) -> str:
-    return ", ".join(rate(value, column.digits) for value in rows[0].get("values", [])) or NONE
+    values = rows[0].get("values", [])
+    return ", ".join(NONE if value is None else rate(value, column.digits) for value in values) or NONE
 
 
 @CELLS.register("difference")

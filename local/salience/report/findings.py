@@ -63,7 +63,9 @@ class Sentence:
 
 RULES: Registry[Callable[[Part], list[str]]] = Registry(
     "rule for sentences",
-    dict.fromkeys(("claim", "gaps"), "salience.report.claims") | {"faithfulness": "salience.report.faithfulness"},
+    dict.fromkeys(("claim", "gaps"), "salience.report.claims")
+    | {"faithfulness": "salience.report.faithfulness"}
+    | {"writing": "salience.report.writing"},
 )
 
 

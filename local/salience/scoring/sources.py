@@ -76,5 +76,6 @@ SOURCES: Registry[type[Source]] = Registry(
     "kind of score",
     dict.fromkeys(("error-rates", "accent-gaps", "sweep"), RATES)
     | dict.fromkeys((*KINDS.split(), "frequency-importance", "collection"), OTHERS)
-    | {"faithfulness": "salience.scoring.faithfulness"},
+    | {"faithfulness": "salience.scoring.faithfulness"}
+    | {"writing-index": "salience.scoring.writing"},
 )
