@@ -30,7 +30,7 @@ def measure_saliency(
     task: str = "accent",
     target: Literal["predicted", "true", "greedy", "reference"] = "predicted",
     normaliser: str = "raw",
-    limit: int = 12,
+    limit: int = 10,
     batch_size: int = 4,
     seed: int = 1,
     device: str = "cpu",

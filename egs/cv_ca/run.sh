@@ -17,7 +17,7 @@ starts=                  # where recognisers start (default: random own spanish 
                          # own, the model that stage 3 pretrains, or a name in conf/starts.yaml
 variants=                # how recognisers from variant_start are masked, names in conf/systems.yaml (default: plain specaugment
                          # random-mask gradcam; mini: plain gradcam); those from other starts are plain
-faithfulness_limit=      # at most this many utterances tell how faithful maps are to the classifier; 0: none (default: 12; mini: 3)
+faithfulness_limit=      # at most this many utterances tell how faithful maps are to the classifier; 0: none (default: 10; mini: 3)
 methods="gradcam gradcam++" # saliency methods whose maps of the accent classifier are written, with those that the variants need
 variant_start=own        # the start of the classifiers, too; nothing is pretrained if neither this nor starts has own
 chunk=0                  # unlabelled clips on the disk at a time, decoded and trained on in chunks; 0 decodes all

@@ -92,7 +92,10 @@ OPTIONS = {
         "training.epochs": 2,
         "training.batch_size": 3,
     },
-    "map_saliency": {"data": "data", "features": "dump", "sets": "train", "model": "exp/classifier", "out": "new"},
+    **{
+        name: {"data": "data", "features": "dump", "sets": "train", "model": "exp/classifier", "out": "new"}
+        for name in ("map_saliency", "measure_saliency")
+    },
     "mask_features": {
         "data": "data",
         "features": "dump",
@@ -354,7 +357,7 @@ def spoil(key: str, how: str) -> None:
         )
 
 
-READERS = ("train_classifier", "map_saliency", "mask_features", "finetune", "decode")
+READERS = ("train_classifier", "map_saliency", "measure_saliency", "mask_features", "finetune", "decode")
 
 
 @pytest.mark.parametrize("program", READERS)

@@ -11,7 +11,7 @@ else
 fi
 check_options "a number" "$whole" chunk
 check_options "a number" "($whole)?" faithfulness_limit
-faithfulness_limit=${faithfulness_limit:-$([ "$mini" = true ] && echo 3 || echo 12)}
+faithfulness_limit=${faithfulness_limit:-$([ "$mini" = true ] && echo 3 || echo 10)}
 check_options "a number" "$decimal" max_disk_gb
 check_options "numbers separated by spaces" "$wholes" classifier_seeds
 
