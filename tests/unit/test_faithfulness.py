@@ -6,14 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from accent_helpers import classifier, noise
+from accent_helpers import classifier, noise, run_program
 from captum.attr import LayerGradCam
 from corpora_helpers import TOP
 from scipy.stats import spearmanr
 from torch import Tensor, nn
+from transformers import Wav2Vec2ForSequenceClassification
+from wav2vec_helpers import saved, sounds, tones
 
 from salience.data.records import Utterance
-from salience.files import write_json
+from salience.files import read_json, write_json
 from salience.report.findings import RULES
 from salience.report.frames import Part
 from salience.report.tables import tables
@@ -299,3 +301,20 @@ def test_the_chosen_utterances_are_of_as_many_speakers_and_accents_as_there_are(
     assert [u.id for u in spread(all_of, 4)] == ["a0-0", "b0-0", "c0-0", "a1-0"]
     assert len({u.speaker for u in spread(all_of, 9)}) == 9
     assert len(spread(all_of, 100)) == len(all_of)
+
+
+def test_wav2vec_is_measured_on_its_latent_frames(tmp_path, monkeypatch):
+    """The program on a classifier of signals, with another seed of it, whose feature encoder is its own."""
+    labels = {"num_labels": 2, "id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    models = [saved(tmp_path / f"seed{n}", Wav2Vec2ForSequenceClassification, n, **labels) for n in (1, 2)]
+    sounds(tmp_path, "test", {f"s{n}-u": tones(n, 1.0 + n / 5) for n in range(4)})
+    options = {"data": tmp_path / "data", "sets": "test", "out": tmp_path / "out", "limit": 3}
+    run_program(monkeypatch, "measure_saliency", model=models[0], others=models[1], methods="gradcam random", **options)
+    found = read_json(tmp_path / "out/gradcam.test.json")
+    assert not (tmp_path / "out/random.test.json").exists()  # a control
+    assert found["utterances"] == ["s0-u", "s1-u", "s2-u"] and found["speakers"] == ["s0", "s1", "s2"]
+    assert np.shape(found["curves"]["deletion"]["other"]) == (3, len(SHARES) + 2)
+    assert np.min(found["curves"]["insertion"]["map"]) > 0 and np.max(found["curves"]["insertion"]["map"]) < 100
+    layers = list(of_metric(found, "randomised_agreement"))
+    assert layers[:2] == ["classifier", "projector"] and layers[-1].startswith("wav2vec2.feature_projection")
+    assert list(of_metric(found, "seed_agreement")) == ["seed2"] and not of_metric(found, "layer_agreement")

@@ -87,12 +87,11 @@ class AtLayer(Explained):
 def layers_of(model: nn.Module, prefix: str = "") -> Iterator[str]:
     """The layers of a network in the order in which it has them, the members of a ModuleList as one each."""
     for name, child in model.named_children():
-        listed = isinstance(model, nn.ModuleList)
-        if listed or next(child.parameters(recurse=False), None) is not None:
-            if next(child.parameters(), None) is not None:
-                yield prefix + name
-        else:
+        own = {weight for weight, _ in child.named_parameters(recurse=False)}
+        if not (isinstance(model, nn.ModuleList) or own & {"weight", "bias"}):
             yield from layers_of(child, f"{prefix}{name}.")
+        elif next(child.parameters(), None) is not None:
+            yield prefix + name
 
 
 @contextmanager
