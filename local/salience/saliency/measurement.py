@@ -176,10 +176,9 @@ class Measurement:
             rankings[method, "random"] = self.ranks(own, control=True)
             rankings[method, "other"] = self.ranks(OtherUtterances(own, self.frames))
         found: dict[str, dict[str, Any]] = {method: {} for method in maps}
-        for number, batch in enumerate(self.batches, 1):
+        for batch in bar(self.batches, "curves"):
             parts = {name: [ranks[key] for key in batch.keys] for name, ranks in rankings.items()}
-            title = f"curves, batch {number} of {len(self.batches)}"
-            for (method, what), each in curves(parts, probabilities(self.explained, batch), shares, title).items():
+            for (method, what), each in curves(parts, probabilities(self.explained, batch), shares).items():
                 for kind, rows in each.items():
                     found[method].setdefault(kind, {}).setdefault(what, []).extend(rows.round(3).tolist())
         return found
