@@ -59,7 +59,7 @@ def label(name: str, value: Any) -> str:
 
 def rate(value: float, digits: int = 1) -> str:
     """A rate in percent, with as many decimals as its paper prints."""
-    return f"{value:.{digits}f}"
+    return f"{value:z.{digits}f}"
 
 
 def points(value: float) -> str:
@@ -82,19 +82,12 @@ def better_seeds(item: Row) -> int:
     return sum(difference < 0 for difference in item["differences"])
 
 
-@CELLS.register("value")
-def _value(rows: Sequence[Row], column: Column) -> str:
-    return _number(rows[0].get("value"), column)
+def _field(name: str) -> Cell:
+    return lambda rows, column: _number(rows[0].get(name), column)
 
 
-@CELLS.register("paper")
-def _paper(rows: Sequence[Row], column: Column) -> str:
-    return _number(rows[0].get("paper"), column)
-
-
-@CELLS.register("control")
-def _control(rows: Sequence[Row], column: Column) -> str:
-    return _number(rows[0].get("control"), column)
+for _name in ("value", "paper", "control", "overlap", "overlap_control"):
+    CELLS.register(_name)(_field(_name))
 
 
 def _number(value: float | None, column: Column) -> str:

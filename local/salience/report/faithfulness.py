@@ -10,8 +10,8 @@ from salience.scoring.specification import Row, select
 GAINS = {"deletion_gain": "deletion", "insertion_gain": "insertion"}
 JUDGEMENTS = {
     2: "better than random regions of the same area",
-    1: "better by one curve only",
-    0: "not shown to be better",
+    1: "better than random regions by one curve only",
+    0: "not shown to be better than random regions",
 }
 PLACE = ("system", "classifier", "set")
 

@@ -98,8 +98,9 @@ def layers_of(model: nn.Module, prefix: str = "") -> Iterator[str]:
 def randomised(explained: Explained, seed: int) -> Iterator[Iterator[str]]:
     """Give the names of a model's layers from the top; when one is given, its weights, and those above, are shuffled.
 
-    Shuffled weights have the distribution that they had; at the end all are
-    as before.  Layers that come before the input of the maps stay as they are.
+    Their signs are drawn as well: what is as large as it was, and zero in the
+    mean, silences no layer.  At the end all are as before.  Layers that come
+    before the input of the maps stay as they are.
     """
     names = list(layers_of(explained.model))
     if explained.latent:
@@ -110,9 +111,9 @@ def randomised(explained: Explained, seed: int) -> Iterator[Iterator[str]]:
         for name in reversed(names):
             random = torch.Generator().manual_seed(int(generator(seed, "randomised", name).integers(1 << 62)))
             for weight in explained.model.get_submodule(name).parameters():
-                weight.data.copy_(
-                    weight.data.flatten()[torch.randperm(weight.numel(), generator=random)].view_as(weight)
-                )
+                places = torch.randperm(weight.numel(), generator=random)
+                signs = 2.0 * torch.randint(2, (weight.numel(),), generator=random) - 1
+                weight.data.copy_((weight.data.flatten()[places] * signs.to(weight)).view_as(weight))
             explained.forget()
             yield name
 
