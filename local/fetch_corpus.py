@@ -15,7 +15,7 @@ from salience.steps import Step
 logger = logging.getLogger(__name__)
 
 NO_MINI = ("pdid",)
-ONLY_MINI = ("recordings",)
+ONLY_MINI = ("recordings", "custom")
 
 
 def main(
@@ -34,6 +34,7 @@ def main(
         "qut_noise",
         "pdid",
         "recordings",
+        "custom",
     ],
     target: Path,
     root: Path | None = None,
@@ -71,7 +72,7 @@ def main(
         raise InputError(f"there is no mini {corpus}: it is collected from the mini recordings")
     if not mini and corpus in ONLY_MINI:
         raise InputError(
-            "recordings to collect from cannot be downloaded; give yours with --recordings-root or --recordings-list"
+            f"{corpus} is of your own and cannot be downloaded; give yours with the recipe's options (--help)"
         )
     answer = target / "root.txt"
     config = {

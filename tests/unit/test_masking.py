@@ -262,7 +262,7 @@ def write_systems(tmp_path, text: str):
     return path
 
 
-@pytest.mark.parametrize("recipe", ["fsdd", "librispeech_edacc", "cv_fa_pdid", "cv_en_saa", "cv_ca"])
+@pytest.mark.parametrize("recipe", ["fsdd", "librispeech_edacc", "cv_fa_pdid", "cv_en_saa", "custom", "cv_ca"])
 def test_the_recipes_systems_can_be_read(recipe):
     systems = read_systems(TOP / f"egs/{recipe}/conf/systems.yaml")
     assert not systems["plain"].masked and systems["gradcam"].methods == ["gradcam"]

@@ -27,6 +27,7 @@ TRAINED = {
     "fsdd": {"train_classifier.py", "finetune.py"},
     "cv_fa_pdid": {"train_classifier.py", "finetune.py"},
     "cv_en_saa": {"train_classifier.py", "finetune.py"},
+    "custom": {"train_classifier.py", "finetune.py"},
     "an4": {"train_espnet.py", "train_mask_estimator.py"},
     "gsc_v2": {"finetune.py", "train_generator.py"},
     "cv_ca": {"pretrain_wav2vec.py", "train_wav2vec_classifier.py", "finetune.py"},
@@ -35,7 +36,7 @@ TRAINED = {
 ON_A_GPU = {
     **{
         key: {"map_saliency.py", "measure_saliency.py", "decode.py"}
-        for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid", "cv_en_saa")
+        for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid", "cv_en_saa", "custom")
     },
     "an4": {"estimate_noise_masks.py"},
     "gsc_v2": {"estimate_noise_masks.py", "decode.py"},

@@ -51,15 +51,15 @@ def split_speakers(
 
     `accents` is speaker to accent, `partners` speaker to those who share a
     recording, and so a channel, with them.  An accent of two speakers has one
-    in train and one in test, one of a single speaker has it in train.  Those
-    who share a recording go to the same set where the numbers of their accents
-    allow it.
+    in train and one in test, one of a single speaker has it in train; where the
+    share of dev or test is 0, nobody is in it.  Those who share a recording go
+    to the same set where the numbers of their accents allow it.
     """
     people = map_reduce(sorted(accents), accents.__getitem__)
     room: dict[str, dict[str, int]] = {}
     for accent, members in people.items():
-        in_test = max(1, round(test * len(members))) if len(members) > 1 else 0
-        in_dev = max(1, round(dev * len(members))) if len(members) > 2 else 0
+        in_test = max(1, round(test * len(members))) if test and len(members) > 1 else 0
+        in_dev = max(1, round(dev * len(members))) if dev and len(members) - in_test > 1 else 0
         room[accent] = {"train": len(members) - in_test - in_dev, "dev": in_dev, "test": in_test}
     chosen: dict[str, str] = {}
     for speaker in sorted(accents, key=lambda speaker: generator(seed, speaker).random()):

@@ -1,0 +1,3 @@
+# shellcheck shell=bash
+# shellcheck source=../../path.sh
+. ../../path.sh
