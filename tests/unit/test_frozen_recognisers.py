@@ -135,6 +135,20 @@ def test_the_loss_is_that_of_the_recogniser_itself_in_any_order(models, all_froz
     assert float(all_frozen[kind].loss(signals, samples, [other, *texts[1:]])) != pytest.approx(found, rel=1e-3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_log_probability_of_a_text_is_its_loss_alone(all_frozen, kind):
+    """In a batch of any order and texts of any length: the hybrid has them all at once, by a way of its own."""
+    signals, samples = batch((1, 2, 0))
+    texts = [SPOKEN[kind][n] for n in (1, 2, 0)]
+    found = all_frozen[kind].log_probabilities(signals, samples, texts)
+    losses = [
+        float(all_frozen[kind].loss(signals[row : row + 1, :own], samples[row : row + 1], [text]))
+        for row, (own, text) in enumerate(zip(samples.tolist(), texts, strict=True))
+    ]
+    assert found.tolist() == pytest.approx([-loss for loss in losses], rel=1e-4)
+    assert not found.requires_grad and max(losses) > 1.01 * min(losses)
+
+
 def test_a_hybrid_takes_white_space_of_any_kind_for_a_space(all_frozen):
     signals, samples = batch((0,))
     found, other = (float(all_frozen["espnet"].loss(signals, samples, [text])) for text in ("A B", "A\u00a0 B"))

@@ -122,9 +122,8 @@ class FrozenHybrid(FrozenRecogniser):
         lengths = torch.tensor([num_frames(n) for n in samples.tolist()], device=signals.device)
         return fbank(signals)[:, : int(lengths.max())], lengths
 
-    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """ESPnet's own: CTC and attention, weighted as the model was trained."""
-        # ESPnet wants its batches longest first.
+    def _sorted(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> tuple[list[int], dict[str, Tensor]]:
+        """Make ESPnet's batch, longest first, and the order of its rows."""
         order = samples.argsort(descending=True).tolist()
         ids = [
             torch.tensor(self._converter.tokens2ids(self._tokenizer.text2tokens(squeeze(texts[row])))) for row in order
@@ -132,11 +131,37 @@ class FrozenHybrid(FrozenRecogniser):
         padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=IGNORED).to(signals.device)
         lengths = torch.tensor([len(i) for i in ids], device=signals.device)
         features, frames = self._features(signals[order], samples[order])
+        return order, {"speech": features, "speech_lengths": frames, "text": padded, "text_lengths": lengths}
+
+    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """ESPnet's own: CTC and attention, weighted as the model was trained."""
+        _, batch = self._sorted(signals, samples, texts)
         # cuDNN differentiates recurrent layers in training mode only, which changes nothing without dropout.
         for layer in self._recurrent:
             layer.train()
         with padded_lstm():
-            return self.model(speech=features, speech_lengths=frames, text=padded, text_lengths=lengths)[0].squeeze()
+            return self.model(**batch)[0].squeeze()
+
+    @torch.no_grad()
+    def log_probabilities(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """Those of CTC and attention, weighted as the model was trained, of all texts at once."""
+        from espnet.nets.pytorch_backend.transformer.add_sos_eos import add_sos_eos
+
+        order, batch = self._sorted(signals, samples, texts)
+        model, weight, text, lengths = self.model, self.model.ctc_weight, batch["text"], batch["text_lengths"]
+        states, frames = model.encode(batch["speech"], batch["speech_lengths"])
+        found = torch.zeros(len(order), device=signals.device)
+        if weight:
+            paths = model.ctc.log_softmax(states).transpose(0, 1)
+            targets = text.clamp(min=0)
+            loss = nn.functional.ctc_loss(paths, targets, frames, lengths, blank=model.blank_id, reduction="none")
+            found[order] -= weight * loss
+        if weight < 1:
+            given, wanted = add_sos_eos(text, model.sos, model.eos, IGNORED)
+            logits = model.decoder(states, frames, given, lengths + 1)[0].transpose(1, 2)
+            loss = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none").sum(1)
+            found[order] -= (1 - weight) * loss
+        return found
 
     @torch.no_grad()
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from salience.errors import InputError
@@ -110,6 +111,12 @@ class FrozenRecogniser:
     def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
         """Mean loss of the utterances."""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def log_probabilities(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """Log-probability of each text in nats, (batch,)."""
+        alone = zip(signals, samples.tolist(), texts, strict=True)
+        return -torch.stack([self.loss(signal[None, :own], torch.tensor([own]), [text]) for signal, own, text in alone])
 
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
         """Transcribe each signal, by a decoding fast enough for every epoch."""
