@@ -27,6 +27,7 @@ estimator_config=        # settings of the estimators (default: estimator.yaml i
 sweep_config=            # settings of the sweeps' estimators that differ from these (default: sweep.yaml in --conf)
 retrain_config=          # settings of retraining (default: retrain.yaml in --conf)
 bands=default            # of the band control, in Hz (default: bands in conf/bands.yaml; mini: 0-1000); "" for none
+faithfulness_limit=      # test utterances on which masks are compared with random ones (default: 60; mini: 4); 0 for none
 examples=                # test utterances to draw (default: three of different speakers)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3']
@@ -96,6 +97,7 @@ if begin 4 "mask estimators, and the noise masks of all sets"; then
         train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data"
     estimate_masks "$(masks_of 1)/log/estimate" "train dev test" "$(estimators_of 1)/seed{seed}" "$(masks_of 1)/seed{seed}"
     for round in $(seq 2 "$rounds"); do run_round "$round"; done
+    [ "$faithfulness_limit" = 0 ] || measure_masks
 fi
 
 if begin 5 "noise, through the masks and everywhere"; then

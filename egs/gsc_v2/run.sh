@@ -22,6 +22,7 @@ seeds=                   # random seeds for the trainings (default: 1 2 3 4 5; m
 kind=paper               # of recogniser: paper, or bc-resnet-1, -1.5, -2, -3, -6, -8
 systems="continue-clean specaugment conventional null importantaug other-map binarised" # lines of conf/systems.yaml
 snrs=                    # of the noisy test sets, in dB (default: -12.5 -10 0 10 20 30 40; mini: 0 20)
+faithfulness_limit=      # test clips on which masks are compared with random ones (default: 500; mini: 20); 0 for none
 examples=                # test utterances to draw (default: three of different words)
 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3 4 5']
@@ -101,6 +102,7 @@ if begin 4 "mask generators, and the noise masks of all sets"; then
             estimate_noise_masks.py --kind generator --data "$dump" --sets "train dev test" --device "$device" \
             --check-space "$check_space"
     fi
+    [ "$faithfulness_limit" = 0 ] || measure_masks
 fi
 
 if begin 5 "conventional noise: which SNR is best on dev"; then

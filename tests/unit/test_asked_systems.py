@@ -302,6 +302,7 @@ def test_each_sweep_of_an4_has_logs_of_its_own(project: Project) -> None:
     assert {str(path.relative_to(exp)) for path in main} == {
         "estimator/round1/log/train.1.log",
         "masks/round1/log/estimate.1.log",
+        "faithfulness/round1/log/measure.1.log",
     }
     seen = dict(main)
     for sweeps in ("asr", "asr mask"):
@@ -384,6 +385,23 @@ def test_keywords_without_masks_or_training(project: Project) -> None:
     assert "exp/mini/masks/paper/seed1/train/mask.scp does not exist; stage 4 writes it" in project.said
     project.has("gsc_v2", "exp/mini/masks/paper/seed1/train/mask.scp")
     assert project.run("gsc_v2", "4", "--kind", "bc-resnet-1") == [] and project.passed() == ["4"]
+
+
+def test_masks_are_measured_with_the_recogniser_of_their_own_seed(project: Project) -> None:
+    models = "exp/mini/recogniser/paper"
+    project.has("gsc_v2", *(f"{models}/baseline/seed{seed}/model.safetensors" for seed in (1, 2)), "authors.pt")
+    file = str(project.top / "egs/gsc_v2/authors.pt")
+    options = ("--systems", "importantaug", "--seeds", "1 2", "--nj", "1", "--published-checkpoint", file)
+    measured = [call for call in project.run("gsc_v2", "4", *options) if call[0] == "measure_noise_masks.py"]
+    assert [(option(call, "--model"), option(call, "--recogniser"), option(call, "--out")) for call in measured] == [
+        ("exp/mini/generator/paper/seed1", f"{models}/baseline/seed1", "exp/mini/faithfulness/paper/seed1"),
+        ("exp/mini/generator/paper/seed2", f"{models}/baseline/seed2", "exp/mini/faithfulness/paper/seed2"),
+        ("exp/mini/published/generator", f"{models}/published/seed0", "exp/mini/faithfulness/paper/seed0"),
+    ]
+    assert option(measured[0], "--others") == "exp/mini/generator/paper/seed1 exp/mini/generator/paper/seed2"
+    assert "--snr=-12.5" in measured[2] and "--others" not in measured[2]
+    calls = project.run("gsc_v2", "4", *options, "--faithfulness-limit", "0")
+    assert "measure_noise_masks.py" not in [call[0] for call in calls]
 
 
 def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> None:

@@ -23,6 +23,15 @@ estimate_masks() { # estimate_masks <log name> <sets> <estimators> <folders>: th
     done
 }
 
+measure_masks() { # how faithful the masks of the last round are to the recognisers that they were trained with
+    # shellcheck disable=SC2086
+    run_array "$faithfulness/log/measure" \
+        "$(frozen_recogniser "$rounds") --model $estimators/seed{seed} --out $faithfulness/seed{seed}" \
+        $gpu --max-jobs-run "$train_jobs" -- \
+        measure_noise_masks.py --kind estimator --config "$conf/noise.yaml" --data "$data" --limit "$faithfulness_limit" \
+        --others "$(with_seeds "$estimators/seed{seed}" | xargs)" --device "$device"
+}
+
 max_seconds() { # of the longest utterance of the corpus, to which the paper pads all
     awk '{ print $2 }' "$data"/{train,dev,test}/utt2dur | sort -g | tail -n 1
 }

@@ -3,10 +3,10 @@
 # What run.sh's options mean: defaults, checks, and the names of all folders.
 
 if [ "$mini" = true ]; then
-    dev_utterances=12 seeds=${seeds:-1} realisations=${realisations:-1} snrs=${snrs:-10}
+    dev_utterances=12 seeds=${seeds:-1} realisations=${realisations:-1} snrs=${snrs:-10} faithfulness_limit=${faithfulness_limit:-4}
     bands=${bands/#default/0-1000} sweep_points=${sweep_points:-2} sweep_further=${sweep_further:-false} sweeps=${sweeps/#default/asr mask}
 else
-    dev_utterances=100 seeds=${seeds:-1 2} realisations=${realisations:-1 2 3} snrs=${snrs:-20 10 0}
+    dev_utterances=100 seeds=${seeds:-1 2} realisations=${realisations:-1 2 3} snrs=${snrs:-20 10 0} faithfulness_limit=${faithfulness_limit:-60}
     bands=${bands/#default/$(sed -n 's/^bands: //p' conf/bands.yaml)} sweep_points=${sweep_points:-3} sweep_further=${sweep_further:-true} sweeps=${sweeps/#default/asr mask entropy smoothness}
 fi
 rounds=${rounds:-$([ -n "$whisper" ] && echo 1 || echo 2)}
@@ -16,7 +16,7 @@ sweep_config=${sweep_config:-$conf/sweep.yaml}
 retrain_config=${retrain_config:-$conf/retrain.yaml}
 first_seed=${seeds%% *}
 
-check_options "a number" "$whole" "sweep_points rounds"
+check_options "a number" "$whole" "sweep_points rounds faithfulness_limit"
 check_options "numbers separated by spaces" "$wholes" realisations
 check_options "numbers separated by spaces" "$decimals" "snrs train_snr"
 check_options "char, or bpe and the number of subwords" "char|bpe[1-9][0-9]{0,6}" tokens
@@ -52,6 +52,6 @@ through_masks_of() { echo "--masks $(masks_of "$1")/seed{seed} --estimator $(est
 # Results are of the last round.
 last=${kind}round$rounds
 recogniser=$(recogniser_of "$rounds") estimators=$(estimators_of "$rounds") masks=$(masks_of "$rounds") noisy=$(noisy_of "$rounds")
-sweep=$exp/sweeps/$last decode=$exp/decode/$last scores=$exp/score/$last
+sweep=$exp/sweeps/$last decode=$exp/decode/$last scores=$exp/score/$last faithfulness=$exp/faithfulness/$last
 lm=()
 if $use_lm; then lm=(--lm "$exp/lm"); fi

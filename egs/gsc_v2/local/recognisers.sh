@@ -3,15 +3,16 @@
 # Which recognisers the asked systems are, and in which folders.
 
 if [ "$mini" = true ]; then
-    seeds=${seeds:-1} snrs=${snrs:-0 20}
+    seeds=${seeds:-1} snrs=${snrs:-0 20} faithfulness_limit=${faithfulness_limit:-20}
 else
-    seeds=${seeds:-1 2 3 4 5} snrs=${snrs:--12.5 -10 0 10 20 30 40}
+    seeds=${seeds:-1 2 3 4 5} snrs=${snrs:--12.5 -10 0 10 20 30 40} faithfulness_limit=${faithfulness_limit:-500}
 fi
+check_options "a number" "$whole" faithfulness_limit
 takes seeds "$seeds" "$whole" numbers
 # Such a number is in the names of folders, where each has one way to be written.
 takes snrs "$snrs" '-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?' "numbers of dB such as -12.5 0 20"
 first_seed=${seeds%% *}
-models=$exp/recogniser/$kind
+models=$exp/recogniser/$kind faithfulness=$exp/faithfulness/$kind
 systems_file=$(settings_of systems.yaml)
 noise_name=$(basename "$noise") other_name=$(basename "$other_noise")
 noisy_sets="test_$noise_name test_$other_name"
@@ -23,6 +24,22 @@ done
 
 list_further() { # a line for each recogniser that is trained on from a baseline: system, seed, stage, sets, generator, options
     local/list_systems.py --systems "$systems_file" --only "$systems" --seeds "$seeds" --models "$models" --kind "$kind"
+}
+
+measure_masks() { # how faithful masks are to the recognisers that they were trained with: ours, and the authors'
+    local lines='' generator="$exp/generator/$kind/seed{seed}" snr
+    snr=$(awk '$1 == "snr:" { print $2 }' "$(settings_of generator.yaml)")
+    if is_in "$kind" "$generators"; then
+        lines=$(each_seed "--model $generator --recogniser $models/baseline/seed{seed} --out $faithfulness/seed{seed} --others '$(each_seed "$generator" | xargs)'")
+    fi
+    if [ -n "$published_checkpoint" ]; then
+        lines+=$'\n'"--system published --model $exp/published/generator --recogniser $models/published/seed0 --out $faithfulness/seed0"
+    fi
+    [ -n "$lines" ] || return 0
+    # shellcheck disable=SC2086
+    run_array "$faithfulness/log/measure" "$lines" $gpu --max-jobs-run "$train_jobs" -- \
+        measure_noise_masks.py --kind generator --data "$data" --packed "$dump" --pieces "$dump/noise_test" --snr="$snr" \
+        --limit "$faithfulness_limit" --device "$device"
 }
 
 trained_in() { # trained_in <stage>: those lines of the recognisers that this stage trains

@@ -22,12 +22,14 @@ points of each utterance are kept.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from salience.progress import bar
+from salience.randomness import generator
 from salience.saliency.base import SaliencyMap
+from salience.saliency.controls import OtherUtterances
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of the points that are hidden, or shown, beside none and all of them."""
@@ -55,6 +57,42 @@ def ranked(values: np.ndarray, rng: np.random.Generator) -> Ranks:
 def moved(found: SaliencyMap, rng: np.random.Generator) -> SaliencyMap:
     """The map moved round in time and frequency by a random distance each: regions of the same shape, elsewhere."""
     return replace(found, values=np.roll(found.values, [rng.integers(size) for size in found.values.shape], (0, 1)))
+
+
+def ranks_of(
+    maps: Mapping[str, SaliencyMap],
+    shapes: Mapping[str, tuple[int, int]],
+    seed: int,
+    ties: str = "",
+    control: bool = False,
+) -> dict[str, Ranks]:
+    """The ranks of the points of each utterance.
+
+    Args:
+        maps: The maps.
+        shapes: Frames and bins of each utterance.
+        seed: Random seed of ties and moves.
+        ties: What names the draw of ties; maps that are compared need different ones.
+        control: Whether each map is moved round first.
+    """
+    found = {}
+    for key, shape in shapes.items():
+        random = generator(seed, key, "moved" if control else "ties", ties)
+        one = moved(maps[key], random) if control else maps[key]
+        found[key] = ranked(one.enlarged(*shape), random)
+    return found
+
+
+def with_controls(
+    maps: Mapping[str, SaliencyMap], shapes: Mapping[str, tuple[int, int]], seed: int
+) -> dict[str, dict[str, Ranks]]:
+    """The ranks of the maps (`map`), and of the controls `random` and `other`."""
+    borrowed = OtherUtterances({key: maps[key] for key in shapes}, {key: frames for key, (frames, _) in shapes.items()})
+    return {
+        "map": ranks_of(maps, shapes, seed),
+        "random": ranks_of(maps, shapes, seed, control=True),
+        "other": ranks_of(borrowed, shapes, seed),
+    }
 
 
 def deleted(ranks: Ranks, share: float) -> np.ndarray:
@@ -118,3 +156,21 @@ def overlap(first: Ranks, second: Ranks, top: float = TOP) -> float:
     """Share of one ranking's top that is in the top of the other; independent rankings share `top`."""
     a, b = (ranks < top for ranks in (first, second))
     return float((a & b).sum() / max(a.sum(), 1))
+
+
+def agreement(
+    metric: str,
+    against: str,
+    first: Mapping[str, Ranks],
+    maps: Mapping[str, SaliencyMap],
+    shapes: Mapping[str, tuple[int, int]],
+    seed: int,
+) -> dict[str, Any]:
+    """How far each utterance's ranks agree with other maps, and with these moved round: all ranks, and the top."""
+    found: dict[str, Any] = {"metric": metric, "against": against}
+    for suffix, control in (("", False), ("_random", True)):
+        second = ranks_of(maps, shapes, seed, metric, control)
+        pairs = [(first[key], second[key]) for key in shapes]
+        found[f"rank{suffix}"] = [round(rank_correlation(*pair), 4) for pair in pairs]
+        found[f"overlap{suffix}"] = [round(overlap(*pair), 4) for pair in pairs]
+    return found
