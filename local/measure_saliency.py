@@ -62,6 +62,9 @@ def measure_saliency(
     """
     chosen = Target(target, task, normaliser=normaliser)
     names = [name for name in dict.fromkeys(methods.split()) if name not in CONTROLS]
+    if not names:
+        logger.info("nothing to measure: %s knows nothing of the model", methods)
+        return
     explained = load_explained(model, chosen, device)
     seeds = {Path(other).name: load_explained(Path(other), chosen, device) for other in others.split()}
     for name in sets.split():

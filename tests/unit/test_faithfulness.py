@@ -311,6 +311,10 @@ def test_wav2vec_is_measured_on_its_latent_frames(tmp_path, monkeypatch):
     sounds(tmp_path, "test", {f"s{n}-u": tones(n, 1.0 + n / 5) for n in range(4)})
     options = {"data": tmp_path / "data", "sets": "test", "out": tmp_path / "out", "limit": 3}
     run_program(monkeypatch, "measure_saliency", model=models[0], others=models[1], methods="gradcam random", **options)
+    run_program(
+        monkeypatch, "measure_saliency", model=models[0], methods="random", **options | {"out": tmp_path / "none"}
+    )
+    assert not (tmp_path / "none").exists()
     found = read_json(tmp_path / "out/gradcam.test.json")
     assert not (tmp_path / "out/random.test.json").exists()  # a control
     assert found["utterances"] == ["s0-u", "s1-u", "s2-u"] and found["speakers"] == ["s0", "s1", "s2"]
