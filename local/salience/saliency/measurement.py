@@ -22,9 +22,8 @@ from salience.data.records import Utterance
 from salience.progress import bar
 from salience.randomness import generator
 from salience.saliency.base import SaliencyMap
-from salience.saliency.controls import OtherUtterances
 from salience.saliency.explained import Batch, Explained, ExplainedSet, maps_of
-from salience.saliency.faithfulness import SHARES, Ranks, Score, curves, ends, moved, overlap, rank_correlation, ranked
+from salience.saliency.faithfulness import SHARES, Score, agreement, curves, ends, ranks_of, with_controls
 
 Maps = Mapping[str, SaliencyMap]
 """Of each utterance."""
@@ -141,9 +140,10 @@ class Measurement:
     seed: int = 1
 
     @cached_property
-    def frames(self) -> dict[str, int]:
-        """Frames of each utterance."""
-        return {key: count for batch in self.batches for key, count in zip(batch.keys, batch.lengths, strict=True)}
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Frames and bins of each utterance."""
+        bins = 1 if self.explained.latent else self.batches[0].features.shape[2]
+        return {key: (n, bins) for batch in self.batches for key, n in zip(batch.keys, batch.lengths, strict=True)}
 
     def maps(self, methods: Sequence[str], title: str = "maps") -> dict[str, Maps]:
         """The maps by each method."""
@@ -153,44 +153,19 @@ class Measurement:
                 found[method] |= zip(batch.keys, maps, strict=True)
         return dict(found)
 
-    def ranks(self, maps: Maps, ties: str = "", control: bool = False) -> dict[str, Ranks]:
-        """The ranks of each utterance's points.
-
-        Args:
-            maps: The maps.
-            ties: What names the draw of ties; maps that are compared need different ones.
-            control: Whether each map is moved round first.
-        """
-        bins = 1 if self.explained.latent else self.batches[0].features.shape[2]
-        found = {}
-        for key, count in self.frames.items():
-            random = generator(self.seed, key, "moved" if control else "ties", ties)
-            one = moved(maps[key], random) if control else maps[key]
-            found[key] = ranked(one.enlarged(count, bins), random)
-        return found
-
     def curves(self, maps: Mapping[str, Maps], shares: Sequence[float] = SHARES) -> dict[str, dict[str, Any]]:
         """The curves of each method's maps and of their controls: {method: {kind: {map, random or other: rows}}}."""
-        rankings = {}
-        for method, own in maps.items():
-            rankings[method, "map"] = self.ranks(own)
-            rankings[method, "random"] = self.ranks(own, control=True)
-            rankings[method, "other"] = self.ranks(OtherUtterances(own, self.frames))
+        rankings = {
+            (method, what): ranks
+            for method, own in maps.items()
+            for what, ranks in with_controls(own, self.shapes, self.seed).items()
+        }
         found: dict[str, dict[str, Any]] = {method: {} for method in maps}
         for batch in bar(self.batches, "curves"):
             parts = {name: [ranks[key] for key in batch.keys] for name, ranks in rankings.items()}
             for (method, what), each in curves(parts, probabilities(self.explained, batch), shares).items():
                 for kind, rows in each.items():
                     found[method].setdefault(kind, {}).setdefault(what, []).extend(rows.round(3).tolist())
-        return found
-
-    def agreement(self, metric: str, against: str, first: Mapping[str, Ranks], maps: Maps) -> dict[str, Any]:
-        """How far each utterance's ranks agree with other maps, and with these moved round: all ranks, and the top."""
-        found: dict[str, Any] = {"metric": metric, "against": against}
-        for suffix, second in (("", self.ranks(maps, metric)), ("_random", self.ranks(maps, metric, control=True))):
-            pairs = [(first[key], second[key]) for key in self.frames]
-            found[f"rank{suffix}"] = [round(rank_correlation(*pair), 4) for pair in pairs]
-            found[f"overlap{suffix}"] = [round(overlap(*pair), 4) for pair in pairs]
         return found
 
 
@@ -232,15 +207,15 @@ def measure(
     """
     of = Measurement(explained, batches, seed)
     own = of.maps(methods)
-    ranks = {method: of.ranks(maps) for method, maps in own.items()}
+    ranks = {method: ranks_of(maps, of.shapes, seed) for method, maps in own.items()}
     found = {
-        method: {"utterances": list(of.frames), "shares": ends(shares), "curves": each, "agreement": []}
+        method: {"utterances": list(of.shapes), "shares": ends(shares), "curves": each, "agreement": []}
         for method, each in of.curves(own, shares).items()
     }
 
     def compare(metric: str, against: str, maps: Mapping[str, Maps]) -> None:
         for method, each in maps.items():
-            found[method]["agreement"].append(of.agreement(metric, against, ranks[method], each))
+            found[method]["agreement"].append(agreement(metric, against, ranks[method], each, of.shapes, seed))
 
     for name, (other, theirs) in others.items():
         # What is explained is the same.
