@@ -135,7 +135,7 @@ fi
 
 if begin 9 "report"; then
     needs_scores "$(decodings; retrained_decodings)"
-    places=(--values.exp "$exp" --values.scores "$scores" --values.noisy "$noisy" --values.masks "$masks" --values.sweep "$sweep"
+    places=(--values.exp "$exp" --values.scores "$scores" --values.noisy "$noisy" --values.masks "$masks" --values.faithfulness "$faithfulness" --values.sweep "$sweep"
         --values.dump "$dump" --values.data "$data" --values.decode "$decode" --values.estimators "$estimators" ${examples:+--values.examples "$examples"}
         --values.seed "$seeds" --values.first_seed "$first_seed" --values.draw "0 $realisations" --values.first_draw "${realisations%% *}" --values.bands "$bands" --values.snr "clean $snrs"
         --values.retrained "${retrained:+baseline $retrained}" --values.sweeps "$sweeps"

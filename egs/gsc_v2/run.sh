@@ -138,7 +138,7 @@ fi
 
 if begin 9 "report"; then
     only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
-    places=(--values.exp "$exp" --values.models "$models" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
+    places=(--values.exp "$exp" --values.models "$models" --values.faithfulness "$faithfulness" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
         --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name")
     for of in $generators; do
         for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
@@ -151,7 +151,7 @@ if begin 9 "report"; then
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
         --command "$command" --recogniser "$kind" --only "$only" "${places[@]}" \
         ${chosen:+--values.chosen="${chosen#conventional-}"} \
-        ${published_checkpoint:+--values.published "$exp/published/dev"} --settings "{settings: $conf}"
+        ${published_checkpoint:+--values.published "$exp/published/dev" --values.published_masks "$faithfulness/seed0"} --settings "{settings: $conf}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
         --html "$exp/report/report.html" --corpus "$corpus" --only "$only" "${places[@]}"
 fi

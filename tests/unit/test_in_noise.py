@@ -15,14 +15,19 @@ from salience.decoding.in_noise import KeywordsInNoise, SpeechInNoise, measure
 from salience.errors import InputError
 from salience.features.fbank import INT16
 from salience.features.keywords import BINS, FRAMES
+from salience.files import write_json
 from salience.masking.noise import NoiseSettings, dithered, masked_noise, white_noise
 from salience.models.keyword_network import KeywordNetwork, KeywordNetworkConfig
 from salience.models.keywords import save_recogniser
 from salience.models.mask_estimator import save_estimator
 from salience.models.mask_generator import MaskGenerator, save_generator
 from salience.models.recognisers import RecogniserChoice, frozen
+from salience.report.findings import RULES
+from salience.report.frames import Part
 from salience.saliency.base import SaliencyMap
 from salience.saliency.faithfulness import SHARES, area
+from salience.scoring.faithfulness import Faithfulness
+from salience.scoring.sources import Run
 from salience.steps import Step
 from salience.training.keywords import GeneratorTraining, ImportanceWeights, KeywordSet, NoisePieces
 
@@ -184,3 +189,57 @@ def test_the_program_measures_and_knows_when_it_is_done(recipe, monkeypatch):
             out="exp",
             **options | {"recogniser": "another"},
         )
+
+
+def planted(seed, key_of="u"):
+    """A file of masks better than random on four utterances, with curves that differ from seed to seed by 0.2."""
+    flat, early = [-1.0, -3, -3, -3, -3, -3, -5], [-1.0, -5, -5, -5, -5, -5, -5]
+    late, rising = [-5.0, -5, -5, -5, -5, -3, -1], [-5.0, -2, -2, -2, -2, -2, -1]
+    curves = {"deletion": {"map": early, "random": flat, "other": flat}, "insertion": {"map": rising, "random": late}}
+    curves["insertion"] |= {"other": rising, "noise_only": [-5.0] * 7}
+    errors = {"map": [0, 2, 3, 4, 4, 4, 4], "random": [0, 1, 1, 2, 3, 4, 4], "other": [0, 1, 1, 2, 3, 4, 4]}
+    moved = 0.2 * (seed - 1)
+    other = {"metric": "seed_agreement", "against": f"seed{3 - seed}", "rank": [0.6] * 4, "rank_random": [0.1] * 4}
+    return {
+        "utterances": [f"{key_of}{n}" for n in range(4)],
+        "speakers": ["a", "b", "c", "d"],
+        "shares": [0, *SHARES, 1],
+        "score": "the log-probability of the text in nats per character",
+        "unit": "nats per character",
+        "curves": {k: {what: [[y + moved for y in row]] * 4 for what, row in v.items()} for k, v in curves.items()},
+        "errors": {kind: {what: [row] * 4 for what, row in errors.items()} for kind in ("deletion", "insertion")},
+        "lengths": [5, 5, 5, 5],
+        "agreement": [other | {"overlap": [0.4 + seed / 10] * 4, "overlap_random": [0.1] * 4}],
+    }
+
+
+def test_rows_are_means_of_seeds_with_errors_and_a_sentence(tmp_path):
+    for seed in (1, 2):
+        write_json(tmp_path / f"seed{seed}/mask-estimator.test.json", planted(seed))
+    write_json(tmp_path / "seed0/published.test.json", planted(1))
+    run = Run({"corpus": "toy", "synthetic": False, "command": "c", "commit": "a", "date": "d"}, {"exp": str(tmp_path)})
+    Faithfulness("$exp/seed{seed}/{system}.{set}.json", seedless=["published"]).collect(run)
+    rows = {
+        (row["system"], row["metric"], row.get("against"), row.get("of"), row.get("share")): row for row in run.rows
+    }
+    own = rows["mask-estimator", "insertion_auc", None, None, None]
+    late, rising, shape = (
+        0.1 + np.trapezoid(row, [0, *SHARES, 1])
+        for row in ([-5, -5, -5, -5, -5, -3, -1], [-5, -2, -2, -2, -2, -2, -1], [-5] * 7)
+    )
+    assert [own[name] for name in ("value", "control", "other", "noise_only")] == pytest.approx(
+        [rising, late, rising, shape], abs=1e-3
+    )
+    assert own["seeds"] == [1, 2] and own["n"] == 4 and own["noise_only_curve"][1] == [0.1, -4.9]
+    assert rows["published", "insertion_auc", None, None, None]["seeds"] == []
+    error = rows["mask-estimator", "error_at_share", None, "deletion", 30.0]
+    assert [error[name] for name in ("value", "low", "high", "control", "other")] == [60, 60, 60, 20, 20]
+    assert len([key for key in rows if key[1] == "error_at_share"]) == 2 * 2 * len(SHARES)
+    agreed = rows["mask-estimator", "seed_agreement", "other seeds", None, None]
+    assert (agreed["value"], agreed["control"], agreed["overlap"]) == pytest.approx((0.6, 0.1, 0.55))
+    (said,) = RULES["faithfulness"](Part(run.rows, [], {}, "cer"))
+    assert "mask-estimator (deletion 1.80, insertion 2.40 nats per character; seeds agree by r = 0.60)" in said
+
+    write_json(tmp_path / "seed2/mask-estimator.test.json", planted(2, "v"))
+    with pytest.raises(InputError, match="other utterances"):
+        Faithfulness("$exp/seed{seed}/{system}.{set}.json").collect(run)

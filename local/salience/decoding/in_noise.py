@@ -46,6 +46,7 @@ class InNoise:
 
     Attributes:
         kind: Kind of the models of masks, in NOISE_MASKS.
+        unit: Unit of the log-probabilities.
         dither: Standard deviation of the dither of the signals that they read.
         ids: The utterances.
         texts: Their texts, and those of others.
@@ -53,6 +54,7 @@ class InNoise:
     """
 
     kind: ClassVar[str]
+    unit: ClassVar[str]
     dither = 0.0
 
     def files(self) -> list[Path]:
@@ -133,6 +135,7 @@ class SpeechInNoise(InNoise):
     noise: NoiseSettings = field(default_factory=NoiseSettings)
 
     kind: ClassVar = "estimator"
+    unit: ClassVar = "nats per character"
 
     def files(self) -> list[Path]:
         return self.recogniser.files
@@ -179,6 +182,7 @@ class KeywordsInNoise(InNoise):
     snr: float = -12.5
 
     kind: ClassVar = "generator"
+    unit: ClassVar = "nats per word"
 
     def files(self) -> list[Path]:
         return [self.recogniser / "model.safetensors", self.pieces / "step.json"]
@@ -228,7 +232,8 @@ def measure(
         seed: Random seed of ties and controls.
 
     Returns:
-        `utterances`, `speakers`, `shares`, `curves`, `errors`, `lengths` and `agreement`, values by utterance.
+        `utterances`, `speakers`, `shares`, `score`, `unit`, and, values by utterance, `curves`, `errors`, `lengths` and
+        `agreement`.
     """
     shapes = {key: own[key].values.shape for key in heard.ids}
     rankings = with_controls(own, shapes, seed)
@@ -242,6 +247,8 @@ def measure(
         "utterances": heard.ids,
         "speakers": list(heard.speakers.values()),
         "shares": ends(shares),
+        "score": f"the log-probability of the text in {heard.unit}",
+        "unit": heard.unit,
         "curves": told,
         "errors": {
             kind: {what: rows[..., 1].astype(int).tolist() for what, rows in each.items()}

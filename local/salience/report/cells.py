@@ -86,7 +86,7 @@ def _field(name: str) -> Cell:
     return lambda rows, column: _number(rows[0].get(name), column)
 
 
-for _name in ("value", "paper", "control", "overlap", "overlap_control"):
+for _name in ("value", "paper", "control", "other", "noise_only", "overlap", "overlap_control"):
     CELLS.register(_name)(_field(_name))
 
 

@@ -37,7 +37,9 @@ def _named(row: Row, with_set: bool) -> str:
 
 
 def _points(rows: Sequence[Row]) -> str:
-    return ", ".join(f"{GAINS[row['metric']]} {rate(row['value'])}" for row in rows) + " points"
+    unit = rows[0].get("unit")
+    gains = (f"{GAINS[row['metric']]} {rate(row['value'], 2 if unit else 1)}" for row in rows)
+    return f"{', '.join(gains)} {unit or 'points'}"
 
 
 def _agreed(seeds: Sequence[Row]) -> str:

@@ -28,6 +28,7 @@ ELSEWHERE = (
     "leave",
     "curve",
     "against",
+    "share",
 )
 """A row with one of these fields is no rate of a system on a set: a table or a chart of its own has it."""
 SHOWN = ("system", *SWITCHES, "value", "low", "high", "n", "seeds", "values", "paper")

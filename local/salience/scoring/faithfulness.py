@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from salience.errors import stale
+from salience.errors import RERUN, InputError, stale
 from salience.files import read_json
 from salience.scoring.bootstrap import interval, resampled_rates, resampling_units
 from salience.scoring.results import new_row, rounded
@@ -18,8 +18,10 @@ SIGNS = {"deletion": -1, "insertion": 1}
 SURVIVES = 0.1
 """A map survives randomised weights if the interval of its correlation, less that of random maps, is above this."""
 
-WHAT = {"map": "curve", "random": "control_curve", "other": "other_curve"}
-"""Fields of the curves of a map and of its controls."""
+WHAT = {"map": "curve", "random": "control_curve", "other": "other_curve", "noise_only": "noise_only_curve"}
+"""Fields of the curves of a map and of its controls, and of what noise masks say without speech."""
+NAMES = {"random": "control", "other": "other", "noise_only": "noise_only"}
+"""Fields of their areas, and of their rates of errors."""
 MEASURES = ("rank", "rank_random", "overlap", "overlap_random")
 
 
@@ -30,23 +32,52 @@ class Faithfulness:
 
     Args:
         measured: Pattern of the files of measure_saliency.py, with {system}, the method, and {set}; utterances of
-            several folds count together; what else it has, such as {classifier}, are fields of the rows.
+            several folds count together, and of several seeds the mean; what else it has, such as {classifier}, are
+            fields of the rows.
         what: What it is, for the sentence about what a run did not make.
+        seedless: Systems that no seed of ours belongs to.
     """
 
     measured: str
     what: str | None = None
+    seedless: Sequence[str] = ()
 
     def collect(self, run: Run) -> None:
         """Add the rows of each method."""
-        groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
+        groups: dict[tuple[tuple[str, str], ...], dict[int, list[Mapping[str, Any]]]] = {}
         for fields, path in run.found(self.measured, self.what):
             found = read_json(path)
             if not isinstance(found, dict) or not {"utterances", "speakers", "shares", "curves"} <= found.keys():
                 raise stale(path, "holds no curves of saliency maps")
-            groups.setdefault(tuple((k, v) for k, v in fields.items() if k != "fold"), []).append(found)
-        for place, parts in groups.items():
-            run.rows += [new_row(run.common, seeds=[], **dict(place), **row) for row in rows_of(parts)]
+            place = tuple((k, v) for k, v in fields.items() if k not in ("fold", "seed"))
+            groups.setdefault(place, {}).setdefault(int(fields.get("seed", 0)), []).append(found)
+        for place, seeds in groups.items():
+            parts = [mean_of_seeds(same) for same in zip(*seeds.values(), strict=True)]
+            known = sorted(seeds) if any(seeds) and dict(place).get("system") not in self.seedless else []
+            run.rows += [new_row(run.common, seeds=known, **dict(place), **row) for row in rows_of(parts)]
+
+
+def mean_of_seeds(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What was found of the same utterances with several seeds, as one; the agreement is that of all pairs of seeds."""
+    first = found[0]
+    if len(found) == 1:
+        return first
+    if any(one["utterances"] != first["utterances"] for one in found):
+        raise InputError(f"maps were measured on other utterances with one seed than with another; {RERUN}")
+
+    def mean(name: str) -> dict[str, Any]:
+        return {
+            kind: {what: np.mean([one[name][kind][what] for one in found], axis=0) for what in of_kind}
+            for kind, of_kind in first[name].items()
+        }
+
+    pairs = [entry for one in found for entry in one["agreement"]]
+    agreement = [
+        {"metric": metric, "against": "other seeds"}
+        | {name: np.mean([p[name] for p in pairs if p["metric"] == metric], axis=0).tolist() for name in MEASURES}
+        for metric in dict.fromkeys(pair["metric"] for pair in pairs)
+    ]
+    return {**first, **{name: mean(name) for name in ("curves", "errors") if name in first}, "agreement": agreement}
 
 
 def rows_of(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -55,7 +86,9 @@ def rows_of(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     `deletion_auc` and `insertion_auc` have the mean `curve`, the area of
     random regions as `control`, their `control_curve`, and `other_curve` of
     another utterance's maps.  `deletion_gain` and `insertion_gain` say how
-    much better the map is than what it is `against`.  Rows of agreement have
+    much better the map is than what it is `against`.  Where errors were
+    counted, `error_at_share` is their rate at a `share` of the points of the
+    curve `of`, beside those of the controls.  Rows of agreement have
     the correlation of ranks as `value`, that of random maps as `control`, and
     the `overlap` of the top decile; of the model with all weights randomised,
     whether the map `survives`.
@@ -73,19 +106,20 @@ def rows_of(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         low, high = interval(samples)
         return {"value": rounded(values.mean()), "low": rounded(low), "high": rounded(high), **about}
 
-    shares, score = parts[0]["shares"], parts[0].get("score")
-    found = []
+    shares, score = parts[0]["shares"], {name: parts[0].get(name) for name in ("score", "unit")}
+    found = error_rows(parts, units, about) if "errors" in parts[0] else []
     for kind, sign in SIGNS.items():
-        curves = {what: np.array(all_of([part["curves"][kind][what] for part in parts])) for what in WHAT}
+        there = [what for what in WHAT if what in parts[0]["curves"][kind]]
+        curves = {what: np.array(all_of([part["curves"][kind][what] for part in parts])) for what in there}
         areas = {what: np.trapezoid(rows, shares, axis=1) for what, rows in curves.items()}
         drawn = {
-            name: [[share, rounded(mean)] for share, mean in zip(shares, curves[what].mean(0), strict=True)]
-            for what, name in WHAT.items()
+            WHAT[what]: [[share, rounded(mean)] for share, mean in zip(shares, curves[what].mean(0), strict=True)]
+            for what in there
         }
-        control = {"control": rounded(areas["random"].mean()), "score": score}
-        found.append({"metric": f"{kind}_auc", **with_interval(areas["map"]), **control, **drawn})
+        means = {NAMES[what]: rounded(areas[what].mean()) for what in there if what in NAMES}
+        found.append({"metric": f"{kind}_auc", **with_interval(areas["map"]), **means, **score, **drawn})
         found += [
-            {"metric": f"{kind}_gain", "against": what, **with_interval(sign * (areas["map"] - areas[what]))}
+            {"metric": f"{kind}_gain", "against": what, **score, **with_interval(sign * (areas["map"] - areas[what]))}
             for what in ("random", "other")
         ]
     agreement: dict[tuple[str, str], dict[str, list[float]]] = {}
@@ -99,4 +133,28 @@ def rows_of(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         found.append(row | {"overlap": rounded(overlap.mean()), "overlap_control": rounded(overlap_chance.mean())})
         if (metric, against) == ("randomised_agreement", list(agreement)[-1][1]):
             found[-1]["survives"] = with_interval(rank - chance)["low"] > SURVIVES
+    return found
+
+
+def error_rows(
+    parts: Sequence[Mapping[str, Any]], units: Sequence[str], about: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rates of errors in percent at each share of the points, of maps and controls."""
+    lengths = np.concatenate([part["lengths"] for part in parts]).astype(float)
+    found = []
+    for kind in SIGNS:
+        errors = {
+            what: np.concatenate([part["errors"][kind][what] for part in parts]) for what in parts[0]["errors"][kind]
+        }
+        rates = {what: 100 * rows.sum(0) / lengths.sum() for what, rows in errors.items()}
+        for place, share in enumerate(parts[0]["shares"]):
+            if not 0 < share < 1:
+                continue
+            own = errors["map"][:, [place]].astype(float)
+            low, high = interval(resampled_rates(own, lengths[:, None], units, "faithfulness")[:, 0])
+            found.append(
+                {"metric": "error_at_share", "of": kind, "share": rounded(100 * share)}
+                | {"value": rounded(rates["map"][place]), "low": rounded(low), "high": rounded(high), **about}
+                | {NAMES[what]: rounded(each[place]) for what, each in rates.items() if what in NAMES}
+            )
     return found
