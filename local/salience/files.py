@@ -67,6 +67,12 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         handle.writelines(f"{line}\n" for line in lines)
 
 
+def read_lines(path: Path, written_by: str) -> list[str]:
+    """The lines of a text file that a program of ours wrote; other bytes are an InputError."""
+    with foreign(path, "is not UTF-8", f"write it with {written_by}", RERUN):
+        return Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON that reads well in a diff."""
     with whole_file(path) as handle:

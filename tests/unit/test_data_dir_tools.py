@@ -18,8 +18,7 @@ sys.path[:0] = [str(TOP / "local"), str(TOP / "utils")]
 from data_dir import TOOLS  # noqa: E402
 
 from salience.data import transforms  # noqa: E402
-from salience.data.validation import require_valid, validate  # noqa: E402
-from salience.errors import InputError  # noqa: E402
+from salience.data.validation import validate  # noqa: E402
 
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
@@ -168,12 +167,6 @@ def test_many_offending_lines_are_one_sentence(tmp_path):
     keys = tuple(f"a-{i:03}" for i in range(200))
     (fault,) = validate(make(tmp_path / "d", keys=keys, text="".join(f"{k}\n" for k in keys)), feats=False)
     assert fault.endswith("line 1 (a-000), line 2 (a-001), line 3 (a-002), line 4 (a-003), line 5 (a-004) and 195 more")
-
-
-def test_require_valid_raises_the_first(tmp_path):
-    make(tmp_path / "d", utt2lang="", utt2split="")
-    with pytest.raises(InputError, match=r"utt2lang: lacks .* \(and 1 more; utils/validate_data_dir lists them\)"):
-        require_valid(tmp_path / "d", feats=False)
 
 
 def test_maximal_duration(tmp_path):

@@ -27,15 +27,10 @@ def main(out: Path, an4: Path, dev_utterances: int = 100, skip_bad_clips: bool =
         skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
             stopping; bad_clips.tsv lists them
     """
+    config = {name: value for name, value in locals().items() if name != "out"}
     root = an4_corpus.find_root(an4.absolute())
     files = [path for part in ("etc", "wav") for path in files_below(root / part)]
-    config = {
-        "an4": an4,
-        "dev_utterances": dev_utterances,
-        "skip_bad_clips": skip_bad_clips,
-        "files": audio_fingerprint(files),
-    }
-    step = Step(out / "step.json", config, [], [out / "preparation.txt"])
+    step = Step(out / "step.json", config | {"files": audio_fingerprint(files)}, [], [out / "preparation.txt"])
     if step.is_done():
         return
     sets = Sets(BadClips(out, skip_bad_clips))

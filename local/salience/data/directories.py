@@ -96,28 +96,30 @@ def read_data_dir(folder: Path) -> list[Utterance]:
     folder = Path(folder)
     utt2spk = read_speakers(folder / "utt2spk")
     wav = read_table(folder / "wav.scp")
-    tables = {
-        name: _optional(folder / name) for name in ("segments", "text", "utt2dur", "spk2gender", "reco2dur", *OPTIONAL)
-    }
+    names = ("segments", "text", "utt2dur", "spk2gender", "reco2dur", *OPTIONAL)
+    tables = {name: read_table(folder / name) for name in names if (folder / name).exists()}
+
+    def known(table: str, key: str) -> str | None:
+        return tables.get(table, {}).get(key)
+
     records = []
     for key, speaker in utt2spk.items():
         recording, start, end = key, None, None
-        if tables["segments"] is not None:
-            recording, start, end = _segment(folder, key, tables["segments"], tables["reco2dur"] or {})
-        seconds = (tables["utt2dur"] or {}).get(key)
-        known = {attribute: (tables[name] or {}).get(key) for name, attribute in OPTIONAL.items()}
+        if "segments" in tables:
+            recording, start, end = _segment(folder, key, tables["segments"], tables.get("reco2dur", {}))
+        seconds = known("utt2dur", key)
         records.append(
             Utterance(
                 id=key,
                 speaker=speaker,
                 audio=Path(_value(wav, recording, folder / "wav.scp")),
-                text=_value(tables["text"], key, folder / "text") if tables["text"] is not None else "",
+                text=_value(tables["text"], key, folder / "text") if "text" in tables else "",
                 duration=_seconds(seconds, key, folder / "utt2dur") if seconds is not None else 0.0,
                 recording=recording,
                 start=start,
                 end=end,
-                gender=(tables["spk2gender"] or {}).get(speaker),
-                **known,
+                gender=known("spk2gender", speaker),
+                **{attribute: known(name, key) for name, attribute in OPTIONAL.items()},
             )
         )
     return records
@@ -146,10 +148,6 @@ def _seconds(text: str, key: str, path: Path) -> float:
     if value is None or not 0 <= value <= LONGEST:
         raise InputError(f"{path}: {key} has {text!r} where seconds should be; correct its line")
     return value
-
-
-def _optional(path: Path) -> dict[str, str] | None:
-    return read_table(path) if path.exists() else None
 
 
 def _value(table: dict[str, str], key: str, path: Path) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from salience.data.normalisers import squeeze
-from salience.errors import RERUN, InputError
-from salience.files import foreign
+from salience.errors import InputError
+from salience.files import foreign, read_lines
 
 BLANK, UNKNOWN, SPACE, END = "<blank>", "<unk>", "<space>", "<sos/eos>"
 WORD_START = "\u2581"
@@ -70,8 +70,7 @@ def subword_tokens(model: bytes) -> list[str]:
 
 def read_tokens(path: Path) -> list[str]:
     """Read tokens.txt; one without ESPnet's special tokens in their places is an InputError."""
-    with foreign(path, "is not UTF-8", "write it with prepare_tokens.py", RERUN):
-        tokens = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    tokens = read_lines(path, "prepare_tokens.py")
     if tokens[:2] != [BLANK, UNKNOWN] or tokens[-1] != END or len(tokens) != len(set(tokens)):
         raise InputError(
             f"{path} is not a list of different tokens from {BLANK} {UNKNOWN} to {END}; write it with prepare_tokens.py"

@@ -140,14 +140,6 @@ def validate(
     return findings.sentences()
 
 
-def require_valid(folder: Path, **options: object) -> None:
-    """Raise an InputError with the first fault that `validate` finds, if any."""
-    faults = validate(folder, **options)  # type: ignore[arg-type]
-    if faults:
-        more = f" (and {len(faults) - 1} more; utils/validate_data_dir lists them)" if len(faults) > 1 else ""
-        raise InputError(faults[0] + more)
-
-
 def _lines(path: Path, findings: _Findings) -> Iterator[tuple[int, str, str]]:
     """Line number, key and value of each readable line, which is what every check looks at; none of an absent file.
 

@@ -8,8 +8,8 @@ import unicodedata
 from pathlib import Path
 from string import ascii_lowercase
 
-from salience.errors import RERUN, InputError
-from salience.files import foreign
+from salience.errors import InputError
+from salience.files import read_lines
 
 PAD, UNKNOWN, BOUNDARY = "[PAD]", "[UNK]", "|"
 """[PAD] is the blank of CTC."""
@@ -36,8 +36,7 @@ READ_ALOUD = frozenset("%&@#§°‰")
 
 def read_vocabulary(path: Path) -> dict[str, int]:
     """Symbol to number; a list without [PAD] and [UNK], or with a symbol that appears twice, is an InputError."""
-    with foreign(path, "is not UTF-8", "write it with prepare_vocabulary.py", RERUN):
-        symbols = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    symbols = read_lines(path, "prepare_vocabulary.py")
     if not {PAD, UNKNOWN} <= set(symbols) or len(symbols) != len(set(symbols)):
         raise InputError(
             f"{path} is no list of different symbols with {PAD} and {UNKNOWN} among them; "

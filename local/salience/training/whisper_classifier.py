@@ -1,6 +1,5 @@
 """Training of the accent classifier on a frozen Whisper encoder, whose pooled states are computed once."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -19,8 +18,6 @@ from salience.training.accent_classifier import AccentSet, NetworkClassifier
 from salience.training.classifiers import CLASSIFIERS
 from salience.training.settings import TrainingSettings
 from salience.training.trainer import device_of
-
-logger = logging.getLogger(__name__)
 
 DEPTH = 0.75
 """Share of the encoder's blocks that is kept by default: of tiny's four three, after which accents are told best."""
