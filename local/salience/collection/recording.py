@@ -101,7 +101,6 @@ def collect(source: Source, folder: Path, settings: Settings) -> bool:
     when a finished outcome of the same file and settings was already there,
     with all its clips.
     """
-    folder = Path(folder)
     work = {
         "path": str(source.path), "accent": source.accent, "speaker": source.speaker, "settings": asdict(settings),
         "steps": steps_used(settings), "file": audio_fingerprint([source.path]),
@@ -134,7 +133,7 @@ def _is_done(folder: Path, work: dict[str, Any]) -> bool:
 
 def read_outcome(folder: Path) -> Outcome:
     """What `collect` left in a folder; an InputError where it left nothing, or a clip is gone."""
-    path = Path(folder) / OUTCOME
+    path = folder / OUTCOME
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         found = value["found"]
@@ -156,7 +155,7 @@ def read_outcome(folder: Path) -> Outcome:
 
 def remove_others(folder: Path, keys: set[str]) -> None:
     """Remove the outcomes of recordings that are not asked for any more."""
-    for old in Path(folder).iterdir() if Path(folder).is_dir() else ():
+    for old in folder.iterdir() if folder.is_dir() else ():
         if old.is_dir() and old.name not in keys and (old / OUTCOME).exists():
             shutil.rmtree(old)
 

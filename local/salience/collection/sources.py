@@ -82,7 +82,6 @@ def from_folder(root: Path) -> tuple[list[Source], list[Rejected]]:
     accents' folders, those of one key (`a.mp3` beside `a.wav`) all, and what
     stands in two places.
     """
-    root = Path(root)
     found, others = [], Counter[str]()
     for path in files_below(root):
         # What lies deeper than a path can be long may be recordings as well.
@@ -119,8 +118,7 @@ def from_list(table: Path, root: Path | None = None) -> tuple[list[Source], list
     signs are one (see `plain`).  A line with a column missing, and a file with
     two accents, are rejected; the rest is kept.
     """
-    table = Path(table)
-    base = Path(root) if root else table.parent
+    base = root or table.parent
     rows = []
     rejected = []
     for number, line in text_lines(table, "correct the path, or write the list of recordings there", "surrogateescape"):

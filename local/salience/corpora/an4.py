@@ -34,15 +34,15 @@ def with_headers(root: Path, target: Path) -> Path:
     """`root`, or for a headerless release a copy of it in `target`/an4 whose audio is WAV."""
     if not _headerless(root):
         return root
-    with download.whole_folder(Path(target) / "an4") as folder:
+    with download.whole_folder(target / "an4") as folder:
         hidden = shutil.ignore_patterns("._*")
         shutil.copytree(root, folder, ignore=hidden, ignore_dangling_symlinks=True, dirs_exist_ok=True)
         _write_headers(folder)
-    return Path(target) / "an4"
+    return target / "an4"
 
 
 def _headerless(root: Path) -> list[Path]:
-    return [path for path in files_below(Path(root) / "wav") if path.suffix == ".raw"]
+    return [path for path in files_below(root / "wav") if path.suffix == ".raw"]
 
 
 def _write_headers(root: Path) -> None:

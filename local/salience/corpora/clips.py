@@ -138,7 +138,7 @@ class BadClips:
 
 def bad_before(folder: Path) -> list[Path]:
     """The clips that were bad when the sets in `folder` were made: if one of them changes, these are out of date."""
-    table = Path(folder) / TABLE
+    table = folder / TABLE
     if not table.is_file():
         return []
     return [Path(line.partition("\t")[0]) for line in table.read_text(encoding="utf-8", errors="replace").splitlines()]

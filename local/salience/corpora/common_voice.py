@@ -117,7 +117,6 @@ def find_releases(folder: Path, language: str) -> list[Path]:
     any name that hold the language.  None, or one in another language, is an
     InputError.
     """
-    folder = Path(folder)
     hint = (
         f"give the folder cv-corpus-<version>-<date>/{language} with --common-voice-root or its archive "
         "with --common-voice-archive"
@@ -157,7 +156,7 @@ def find_root(folder: Path, language: str = "en", several: bool = True) -> Path:
     if len(releases) > 1 and not several:
         names = ", ".join(str(path.relative_to(folder)) for path in releases)
         raise InputError(f"{folder} holds {len(releases)} releases ({names}); give the folder of one of them")
-    return releases[0] if len(releases) == 1 else Path(folder)
+    return releases[0] if len(releases) == 1 else folder
 
 
 def fetch(target: Path, archive: Path | None = None, language: str = "en", several: bool = True) -> Path:
@@ -176,27 +175,27 @@ def fetch(target: Path, archive: Path | None = None, language: str = "en", sever
         found = visible(path for path in found[0].iterdir() if path.name.endswith(ARCHIVES))
         if not found:
             raise InputError(f"{archive} holds no archive; give the folder of cv-corpus-*-{language}.tar.gz")
-    with download.whole_folder(Path(target) / "common_voice") as folder:
+    with download.whole_folder(target / "common_voice") as folder:
         for path in found:
             download.unpack(path, folder)
         find_root(folder, language, several)
-    return find_root(Path(target) / "common_voice", language, several)
+    return find_root(target / "common_voice", language, several)
 
 
 def release_name(root: Path) -> str:
     """A release's name: that of the folder above the language."""
-    return Path(root).absolute().parent.name
+    return root.absolute().parent.name
 
 
 def table_paths(root: Path, table: str) -> list[Path]:
     """The files that hold a table of this name: one, or several of release 1, or none."""
     names = (f"{table}.tsv", *(f"{name}.csv" for name in FIRST_RELEASE.get(table, ())))
-    return [path for path in (Path(root) / name for name in names) if path.is_file()]
+    return [path for path in (root / name for name in names) if path.is_file()]
 
 
 def all_tables(root: Path) -> list[Path]:
     """All files that tell of the clips of a release, or of several: if one of them changes, so does the corpus."""
-    places = [Path(root)] if _is_release(Path(root)) else find_releases(root, "en")
+    places = [root] if _is_release(root) else find_releases(root, "en")
     return visible(path for place in places for end in ("*.tsv", "*.csv") for path in place.glob(end))
 
 
@@ -266,7 +265,7 @@ def rows(root: Path, table: str) -> Iterator[Clip]:
 
 def durations(root: Path) -> dict[str, float]:
     """Clip to seconds as `clip_durations.tsv` says; empty for releases without that file."""
-    path = Path(root) / "clip_durations.tsv"
+    path = root / "clip_durations.tsv"
     found: dict[str, float] = {}
     for number, fields in fields_of(path) if path.exists() else ():
         if number == 1:

@@ -77,7 +77,6 @@ def obtain(published: Archive | str, target: Path, own: Path | None, option: str
 
 def root_in(folder: Path, is_root: Callable[[Path], object], missing: str) -> Path:
     """The first of `folder` and the folders in it that `is_root`; else an InputError that ends in `missing`."""
-    folder = Path(folder)
     for candidate in (folder, *(visible(folder.iterdir()) if folder.is_dir() else ())):
         if is_root(candidate):
             return candidate
@@ -141,7 +140,7 @@ class Corpus:
 
     def fetch(self, target: Path, archive: Path | None = None) -> Path:
         """Unpack the user's `archive`, or download the release, below `target`; returns the corpus root."""
-        folder = Path(target) / self.folder
+        folder = target / self.folder
         return fetch(self.published, folder, archive, self.option, self.find_root, self.prepare)
 
 
@@ -151,7 +150,6 @@ def check_own(path: Path, published: Archive) -> None:
     Any other was packed by the user, perhaps with a part of the corpus, and is
     taken as it is.
     """
-    path = Path(path)
     if path.name == published.name or (path.is_file() and path.stat().st_size == published.size):
         verify(path, published, "fetch it again, or give it another name if you packed it yourself")
     elif path.is_file():
@@ -168,7 +166,6 @@ def download(archive: Archive, folder: Path, option: str, timeout: float = 30, p
     `option` names what the user can give instead, for the error when no mirror
     answers.  `timeout` and `pause` (between rounds) are seconds.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / archive.name
     record = path.with_name(f"{archive.name}.sha256")
@@ -268,7 +265,6 @@ def _continue_transfer(url: str, part: Path, archive: Archive, timeout: float) -
 
 def verify(path: Path, archive: Archive, remedy: str = "remove it and fetch it again") -> None:
     """Raise InputError unless `path` has the size and checksum of `archive`."""
-    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; give the path of {archive.name}")
     fault = _fault(path, archive)
@@ -314,10 +310,9 @@ def unpack(path: Path, folder: Path, max_bytes: int | None = None) -> None:
     hundred times the archive's own), and a truncated or unknown archive are
     InputErrors; then `folder` may hold a part, so unpack into a temporary one.
     """
-    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; give the path of an archive")
-    unpacked = _Unpacked(path, Path(folder), max_bytes or GROWTH * max(path.stat().st_size, BLOCK))
+    unpacked = _Unpacked(path, folder, max_bytes or GROWTH * max(path.stat().st_size, BLOCK))
     with foreign(path, "is truncated or not an archive", "fetch it again"):
         (_unpack_zip if zipfile.is_zipfile(path) else _unpack_tar)(path, unpacked)
 
@@ -481,7 +476,6 @@ def _zip_time(member: zipfile.ZipInfo) -> float:
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
     """An empty folder at `path` for the block, removed afterwards and before, if a killed run left it."""
-    path = Path(path)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     try:
@@ -500,7 +494,6 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     A folder that was not made here is never replaced: that is an InputError.
     """
-    path = Path(path)
     if path.exists() and any(path.iterdir()) and not (path / MARK).exists():
         raise InputError(
             f"{path} exists and was not made by this program; move it away, or choose another target folder"

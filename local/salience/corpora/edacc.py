@@ -60,7 +60,6 @@ class Background:
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive` (the release's zip, or its inner tar.gz) or download it; returns the root."""
-    target = Path(target)
     if archive is None:
         file = download.download(RELEASE, target, "--edacc-root or --edacc-archive")
     else:
@@ -99,7 +98,7 @@ def background(root: Path) -> dict[str, Background]:
     The header's names are whole questions, some with curly apostrophes or
     white space at the end, so a column is known by how its question begins.
     """
-    path = Path(root) / "linguistic_background.csv"
+    path = root / "linguistic_background.csv"
     rows = fields_of(path, commas=True)
     header = [" ".join(name.replace("\u2019", "'").split()).lower() for name in next(rows, (0, []))[1]]
     participant = _column(path, header, "participant_id")
@@ -252,7 +251,7 @@ def add_sets(
 
 def write_unmapped(folder: Path, unmapped: Mapping[str, Sequence[str]]) -> None:
     """Write UNMAPPED: what has no label, from the most frequent to the rarest; remove it where all have one."""
-    path = Path(folder) / UNMAPPED
+    path = folder / UNMAPPED
     if not unmapped:
         path.unlink(missing_ok=True)
         return

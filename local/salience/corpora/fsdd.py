@@ -41,7 +41,7 @@ def speakers(root: Path) -> dict[str, dict[str, str]]:
     The file is Python; its one assignment is read as a literal and nothing in
     it is run.
     """
-    path = Path(root) / "metadata.py"
+    path = root / "metadata.py"
     remedy = "unpack the corpus again"
     with foreign(path, "does not assign a plain dictionary to `metadata`", remedy, remedy):
         statements = ast.parse(path.read_text(encoding="utf-8")).body
@@ -149,7 +149,7 @@ def join(string: DigitString, folder: Path) -> Utterance:
         samples = as_int16(read_audio(digit.audio, RATE))
         pieces += [samples, np.zeros(round(gap * RATE), dtype=np.int16)]
     joined = np.concatenate(pieces)
-    path = Path(folder) / f"{string.id}.wav"
+    path = folder / f"{string.id}.wav"
     write_audio(path, joined, RATE, subtype="PCM_16")
     first, seconds = string.digits[0], len(joined) / RATE
     return replace(first, id=string.id, audio=path, text=string.text, duration=seconds, recording=string.id, split=None)

@@ -17,7 +17,6 @@ def text_lines(path: Path, absent: str = ABSENT, errors: str = "strict") -> Iter
     `absent` is the remedy for a file that is not there.  With `errors`
     "surrogateescape", other bytes stay what they are, as in names of files.
     """
-    path = Path(path)
     if not isfile(path):
         raise InputError(f"{path} is missing; {absent}")
     with open(path, "rb") as handle:

@@ -38,7 +38,7 @@ def find_root(folder: Path) -> Path:
 
 def parts_in(root: Path) -> list[str]:
     """The parts that `root` has, in the corpus' order."""
-    return [part for part in PARTS if (Path(root) / part).is_dir()]
+    return [part for part in PARTS if (root / part).is_dir()]
 
 
 def fetch(target: Path, archive: Path | None = None, parts: Sequence[str] = DEFAULT_PARTS) -> Path:
@@ -50,7 +50,6 @@ def fetch(target: Path, archive: Path | None = None, parts: Sequence[str] = DEFA
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise InputError(f"LibriSpeech has no part {unknown[0]}; choose from {', '.join(PARTS)}")
-    target = Path(target)
     root = target / "LibriSpeech"
     if archive is not None:
         files = visible(Path(archive).glob("*.tar*")) if Path(archive).is_dir() else [Path(archive)]
@@ -88,7 +87,7 @@ def genders(root: Path) -> dict[str, str]:
 
     Columns are separated by `|`; the last, the name, may contain that sign too.
     """
-    path = Path(root) / "SPEAKERS.TXT"
+    path = root / "SPEAKERS.TXT"
     found: dict[str, str] = {}
     if not path.exists():
         return found

@@ -31,7 +31,6 @@ class Timed:
 
 def audio_files(root: Path) -> dict[str, Path]:
     """Narrative id to its recording, for those of `texts.csv` whose recording is there."""
-    root = Path(root)
     files = [path for path in visible((root / "audio").glob("*")) if path.suffix.lower() in (".mp3", ".wav")]
     found = {}
     for _, row in rows_of(root / "texts.csv", TEXTS, commas=True):
@@ -47,7 +46,6 @@ def audio_files(root: Path) -> dict[str, Path]:
 
 def utterances(root: Path) -> Iterator[Timed]:
     """The timed utterances of all narratives, in the order of the table."""
-    root = Path(root)
     speakers = {row["ID"]: row["Speaker"] for _, row in rows_of(root / "texts.csv", TEXTS, commas=True)}
     path = root / "utterances.csv"
     for _, row in rows_of(path, UTTERANCES, commas=True):

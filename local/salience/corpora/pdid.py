@@ -67,7 +67,7 @@ def write_metadata(root: Path, clips: Iterable[Clip]) -> int:
     """Write `root`/metadata.tsv, sorted by utterance id; returns the number of clips."""
     ordered = sorted(clips, key=lambda clip: clip.utt.encode())
     rows = ([_written(name, getattr(clip, name)) for name in COLUMNS] for clip in ordered)
-    write_lines(Path(root) / METADATA, map("\t".join, [COLUMNS, *rows]))
+    write_lines(root / METADATA, map("\t".join, [COLUMNS, *rows]))
     return len(ordered)
 
 
@@ -84,7 +84,7 @@ def read_metadata(root: Path) -> list[Clip]:
     an invalid number, an id or a file that appears twice (a file with two
     accents, say): each is an InputError that names the line.
     """
-    path = Path(root) / METADATA
+    path = root / METADATA
     clips: list[Clip] = []
     by_utt: dict[str, int] = {}
     by_path: dict[str, tuple[int, str]] = {}
@@ -174,7 +174,7 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
         "PDID has no public copy; give yours with --pdid-root or --pdid-archive, or recordings to collect it "
         "from with --recordings-root"
     )
-    return download.fetch(refusal, Path(target) / "pdid", archive, "pdid", find_root)
+    return download.fetch(refusal, target / "pdid", archive, "pdid", find_root)
 
 
 def utterances(root: Path, bad: BadClips | None = None) -> Iterator[Utterance]:

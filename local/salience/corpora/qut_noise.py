@@ -32,12 +32,12 @@ def _living_room(folder: Path) -> Path:
 def find_root(folder: Path) -> Path:
     """`folder`, if the living room is anywhere below it."""
     _living_room(folder)
-    return Path(folder)
+    return folder
 
 
 def fetch(target: Path, archive: Path | None = None) -> Path:
     """Unpack the user's `archive`, or download that of recordings at home, into `target`/QUT-NOISE."""
-    return download.fetch(RELEASE, Path(target) / "QUT-NOISE", archive, "qut-noise", find_root)
+    return download.fetch(RELEASE, target / "QUT-NOISE", archive, "qut-noise", find_root)
 
 
 def noises(root: Path, bad: BadClips | None = None) -> list[Utterance]:

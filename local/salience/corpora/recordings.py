@@ -21,7 +21,7 @@ def recordings(folder: Path, paths: Iterable[Path] | None = None, bad: BadClips 
     are an InputError.  A file that cannot be read is left to `bad`; without
     it, that is an InputError, too.
     """
-    folder, bad = Path(folder), bad or BadClips()
+    bad = bad or BadClips()
     if paths is None:
         paths = (path for path in files_below(folder) if path.suffix.lower() in ENDINGS)
     found: dict[str, Utterance] = {}

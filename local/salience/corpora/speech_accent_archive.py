@@ -54,7 +54,7 @@ def fetch(target: Path, archive: Path | None = None) -> Path:
         "the Speech Accent Archive (https://accent.gmu.edu) is not offered as one download; "
         f"{download.give('speech-accent-archive')}"
     )
-    folder = Path(target) / "speech_accent_archive"
+    folder = target / "speech_accent_archive"
     return download.fetch(refusal, folder, archive, "speech-accent-archive", find_root)
 
 

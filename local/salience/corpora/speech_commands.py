@@ -53,7 +53,7 @@ def background(root: Path) -> Path:
 
 def words_in(root: Path) -> list[str]:
     """The words that have a folder, in the order of the alphabet."""
-    return [path.name for path in visible(Path(root).iterdir()) if path.is_dir() and path.name[0] != "_"]
+    return [path.name for path in visible(root.iterdir()) if path.is_dir() and path.name[0] != "_"]
 
 
 def utterance_id(path: str) -> str:

@@ -35,7 +35,6 @@ def write_data_dir(folder: Path, utterances: Iterable[Utterance]) -> int:
     with its speaker, and utterances that do not sort like their speakers, are
     InputErrors: Kaldi's two sorts would disagree.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wav, segments, text, utt2spk, utt2dur = {}, {}, {}, {}, {}
     optional: dict[str, dict[str, str]] = {name: {} for name in (*OPTIONAL, "spk2gender")}
@@ -93,7 +92,6 @@ def read_data_dir(folder: Path) -> list[Utterance]:
     lacks is an InputError, as is a segment that begins behind the end that
     `reco2dur` gives its recording.
     """
-    folder = Path(folder)
     utt2spk = read_speakers(folder / "utt2spk")
     wav = read_table(folder / "wav.scp")
     names = ("segments", "text", "utt2dur", "spk2gender", "reco2dur", *OPTIONAL)

@@ -34,7 +34,7 @@ class Overlap:
 
 def speakers_of(folder: Path) -> set[str]:
     """The speakers of a data directory."""
-    return set(read_speakers(Path(folder) / "utt2spk").values())
+    return set(read_speakers(folder / "utt2spk").values())
 
 
 def unknown_speakers(name: str, speakers: Iterable[tuple[str, str]]) -> list[str]:
@@ -58,7 +58,7 @@ def sentence_key(text: str) -> str:
 
 def sentences_of(folder: Path, key_of: Callable[[str], str] = sentence_key) -> Counter[str]:
     """Each sentence of a data directory with the number of its utterances; none without `text`."""
-    path = Path(folder) / "text"
+    path = folder / "text"
     if not path.exists():
         return Counter()
     return Counter(key for _, _, value in iterate_table(path) if (key := key_of(value)))
@@ -66,8 +66,8 @@ def sentences_of(folder: Path, key_of: Callable[[str], str] = sentence_key) -> C
 
 def recordings_of(folder: Path) -> set[str]:
     """What `utt2recording` says clips were cut from; without it, the audio files, or commands, of `wav.scp`, if any."""
-    path = Path(folder) / "utt2recording"
-    path = path if path.exists() else Path(folder) / "wav.scp"
+    path = folder / "utt2recording"
+    path = path if path.exists() else folder / "wav.scp"
     return {value for _, _, value in iterate_table(path)} if path.exists() else set()
 
 

@@ -82,7 +82,7 @@ class Tokenizer:
     """Texts to the tokens of a folder with tokens.txt and, for subwords, bpe.model."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+        self.folder = folder
         self.list = self.folder / "tokens.txt"
         self.tokens = read_tokens(self.list)
         self.model: Path | None = self.folder / "bpe.model"

@@ -25,7 +25,7 @@ Row = tuple[bytes, bytes]
 
 def utterance_speakers(folder: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
     """Read the `utt2spk` of a data directory."""
-    return read_utt2spk(Path(folder) / "utt2spk", tell)
+    return read_utt2spk(folder / "utt2spk", tell)
 
 
 def read_utt2spk(path: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
@@ -43,7 +43,7 @@ def read_utt2spk(path: Path, tell: Tell = refuse) -> dict[bytes, bytes]:
 
 def utterance_recordings(folder: Path, tell: Tell = refuse) -> Iterator[Row]:
     """Iterate over utterance and recording in `segments`, if there are any; a bad line is an InputError."""
-    path = Path(folder) / "segments"
+    path = folder / "segments"
     for key, value in iterate_rows(path, tell) if path.exists() else ():
         fields = value.split()
         if len(fields) != 3:
@@ -72,7 +72,6 @@ def fix(
     Nothing is changed when nothing would remain, or what cannot be mended is
     there.
     """
-    folder = Path(folder)
     with _replaced_tables(folder) as working:
         before, after = _write_consistent(folder, working, extra_per_utterance, extra_per_speaker)
         for name in other_tables(folder):
@@ -138,7 +137,6 @@ def choose(folder: Path, mode: str, number: int) -> list[bytes]:
     until at least `number` utterances are there) or `per-spk` (up to `number`
     of each speaker, at even distances).
     """
-    folder = Path(folder)
     speakers = utterance_speakers(folder)
     keys = sorted(speakers)
     if number < 1:
@@ -178,7 +176,6 @@ def split(folder: Path, parts: int, per_utterance: bool = False) -> Path:
     `per_utterance` they never need to, and the folder is `split<n>utt`.
     Returns the folder.
     """
-    folder = Path(folder)
     speakers = utterance_speakers(folder)
     keys = list(speakers)
     if any(a >= b for a, b in zip(keys, keys[1:])):
@@ -235,7 +232,6 @@ def combine(
     Returns the number of utterances before and after fixing, and the names of
     the files that were left out.
     """
-    target = Path(target)
     sources = [_two(source, target)[0] for source in sources]
     if not sources:
         raise InputError(f"nothing to combine into {target}; name at least one data directory")
@@ -346,7 +342,6 @@ def _number(path: Path, key: bytes, value: bytes) -> float:
 
 
 def _two(source: Path, target: Path) -> tuple[Path, Path]:
-    source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise InputError(f"{target} cannot be made from itself; give another folder")
     return source, target
@@ -368,7 +363,7 @@ def _replaced_tables(target: Path) -> Iterator[Path]:
     A table left over from earlier contents would contradict the new ones.
     """
     # Inside the target, and a link followed: nothing is renamed from one disk to another.
-    target = Path(target).resolve()
+    target = target.resolve()
     is_new = not target.exists()
     working = target / ".tables.tmp"
     shutil.rmtree(working, ignore_errors=True)

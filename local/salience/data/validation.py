@@ -97,7 +97,6 @@ def validate(
     bytes) free.  Returns one sentence for each fault, with the file and the
     first offending lines; none when all is well.
     """
-    folder = Path(folder)
     findings = _Findings(printable)
     path = folder / "utt2spk"
     if not path.is_file() or path.stat().st_size == 0:

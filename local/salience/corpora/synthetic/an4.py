@@ -72,7 +72,7 @@ def synthesise(root: Path, seed: int = 0, test: int = 16) -> None:
             spelled, voice = speaker.line(" ".join(words))
             # Who spells or counts pauses between the words.
             jobs.append((spelled.replace(" ", ", "), voice))
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         for split, own in lists.items():
             begin, end = ("<s> ", " </s>") if split == "train" else ("", "")
             write_lines(folder / "etc" / f"an4_{split}.fileids", (path for path, _ in own))

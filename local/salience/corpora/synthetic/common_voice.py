@@ -90,7 +90,7 @@ def synthesise(root: Path, seed: int = 0, speakers: int = 2, each: int = 4, amer
                 "gender": NEW_GENDERS[speaker.gender], "accents": accent,
             }  # fmt: skip
             script.append(MiniClip(("validated", LISTS[number % 3]), speaker.line(text), values))
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         write_release(folder, "en", script, 1000, seed)
         others = {MINI_FREE_TEXT: voices.STANDARD[0], "(none)": voices.STANDARD[1]}
         voices.write_note(folder, "Common Voice", voices.COMMON_ACCENT, others)

@@ -77,7 +77,7 @@ def synthesise(root: Path, seed: int = 0, clips: int = 3) -> None:
     Two more describe their accent in their own words, one says nothing.
     """
     full, delta = _script(seed, clips)
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         write_release(
             folder / MINI_FULL / LANGUAGE, LANGUAGE, _clips(full, with_lists=True), 1000, seed,
             columns=OLD_COLUMNS, rate=48000, with_durations=False,

@@ -89,7 +89,7 @@ def _write(
         for number, ((table, speaker, client, text), line) in enumerate(zip(script, lines, strict=True))
     ]
     tables = tuple(dict.fromkeys((*sizes, "validated")))
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         write_release(folder, LANGUAGE, clips, 3000, seed, tables=tables)
         standard = {f"Standard ({voice.name})": voice for voice in persian.STANDARD}
         voices.write_note(folder, "Common Voice", standard)

@@ -44,7 +44,7 @@ def synthesise(root: Path, seed: int = 0, seen: tuple[int, int] = (20, 8), unsee
     people = [people[i] for i in random.permutation(len(people))]
     conversations = [people[i : i + 2] for i in range(0, len(people), 2)]
     texts = digits.digit_strings(digits.TEST, seed, "edacc")
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         script = [_conversation(number, pair, texts, seed) for number, pair in enumerate(conversations, 1)]
         spoken = speak([turn.speaker.line(turn.said) for turns in script for turn in turns if turn.said], MINI_RATE)
         rows = []

@@ -28,7 +28,7 @@ def synthesise(root: Path, seed: int = 0, indices: int = 20) -> None:
         cast[name].take(digits.DIGITS[digit], generator(seed, "take", name, digit, index))
         for name, digit, index in takes
     ]
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         for (name, digit, index), samples in zip(takes, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(voices.trimmed(samples), seed, name, digit, index)
             write_audio(folder / "recordings" / f"{digit}_{name}_{index}.wav", audio, RATE, subtype="PCM_16")

@@ -77,7 +77,7 @@ def _write(
                 chapter_rows[place := f"{part}/{reader}/{chapter}"] = row
                 said.append((place, f"{reader}-{chapter}-{number % -(-each // 2):04d}", speaker, next(texts)))
     said = said[:limit]
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         spoken = speak(
             speaker.line(text.replace(" ", ", ") if varied and number % 2 else text)
             for number, (_, _, speaker, text) in enumerate(said)

@@ -22,7 +22,7 @@ def synthesise(root: Path, seed: int = 0) -> None:
     One recording of noise in eight is shorter than a second.  What stands for
     music and speech is noise as well: nobody reads it.
     """
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         write_lines(folder / "README", ["Synthetic; see SYNTHETIC.txt."])
         number = 0
         for source, count in MINI_NOISES.items():

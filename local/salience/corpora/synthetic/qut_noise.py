@@ -15,7 +15,7 @@ FOLDER = "QUT-NOISE"
 def synthesise(root: Path, seed: int = 0) -> None:
     """Write a mini QUT-NOISE at `root`: half a minute of a living room, 48 kHz, stereo."""
     seconds = 30
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         # Something steady, something that happens, and a little difference between the channels.
         hum, clicks, left, right = (
             noise.noise(kind, seconds, RATE, seed, "qut_noise", number)

@@ -93,7 +93,7 @@ def synthesise(root: Path, seed: int = 0, seen: int = 4, unseen: int = 2) -> Non
     spoken = speak([casts[label, number][who].line(text) for label, number, who, text in said], RATE)
     words = iter([text for *_, text in said])
     rows = []
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         for count, (label, _, number) in enumerate(plans):
             scene = _record(_script(count), spoken, words, seed, label, number)
             ending, rate, channels = FORMATS[count % len(FORMATS)]

@@ -34,7 +34,7 @@ def synthesise(root: Path, seed: int = 0, numbers: Mapping[str, int] = NUMBERS, 
     ]
     passage = next(digits.digit_strings(digits.TEST, seed, "archive", min_words=8, max_words=8))
     rows = [MISSING]
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         spoken = speak((speaker.line(passage) for _, _, speaker in people), RATE)
         for (language, number, speaker), samples in zip(people, spoken, strict=True):
             name = f"{language}{number}.mp3" if with_table else f"{language}/{language}_{number:03d}.wav"

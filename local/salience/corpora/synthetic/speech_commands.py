@@ -39,7 +39,7 @@ def synthesise(root: Path, seed: int = 0) -> None:
             for take in range(1 + (word in twice)):
                 lists[split].append(f"{word}/{name}_nohash_{take}.wav")
                 jobs.append(speaker.take(word, random))
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         paths = [path for own in lists.values() for path in own]
         for path, samples in zip(paths, speak(jobs, RATE), strict=True):
             audio = voices.as_audio(_clip(samples, seed, path), seed, "speech_commands", path)

@@ -21,7 +21,7 @@ def synthesise(root: Path, seed: int = 0) -> None:
     cast = iter(voices.cast([accent], sum(people for people, _ in PLAN.values()), seed, "speechocean"))
     texts = digits.digit_strings(digits.TEST, seed, "speechocean")
     number, judged = 0, {}
-    with download.whole_folder(Path(root)) as folder:
+    with download.whole_folder(root) as folder:
         for part, (people, each) in PLAN.items():
             tables: dict[str, list[str]] = {
                 name: [] for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")
