@@ -33,6 +33,10 @@ command="./run.sh --egs custom${*:+$(printf ' %q' "$@")}"
 . parse_options.sh
 setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
+if [ "$mini" = false ] && [ -z "$train_dir$test_dirs" ]; then
+    echo "custom/run.sh: no corpus is given: --test-dirs 'DIR ...' to test a model on, --train-dir DIR to train with (--help)" >&2
+    exit 1
+fi
 results=${results:-exp$([ "$mini" = false ] || echo /mini)${name:+/$name}}
 if [ "$mini" = true ]; then
     seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words}
@@ -50,6 +54,8 @@ check_options "a number" "$whole" min_speakers
 check_options "a number" "($whole)?" "train_limit test_limit"
 check_options "a name of letters, digits, - and _" "[A-Za-z0-9_-]*" name
 part+=${name:+/$name} data+=${name:+/$name} dump+=${name:+/$name} exp+=${name:+/$name}
+[ -z "$trained" ] || [ "$mini$train_dir" != false ] ||
+    fail "the systems $trained are trained: give --train-dir, or --systems zero-shot"
 
 if begin 0 "corpus"; then
     if [ "$mini" = true ]; then fetch custom; else echo "the given corpora are read where they are"; fi
@@ -60,9 +66,6 @@ if [ "$mini" = true ] && asked 1; then # its own corpus, one part in each format
     corpus=$(cat "$downloads/custom/root.txt")
     train_dir=$corpus/train test_dirs="$corpus/seen.csv $corpus/unseen"
 fi
-[ -n "$train_dir$test_dirs" ] || [ "$mini" = true ] || fail "no corpus is given: --test-dirs 'DIR ...' to test a model on, --train-dir DIR to train with (--help)"
-[ -z "$trained" ] || [ -n "$train_dir" ] || [ "$mini" = true ] ||
-    fail "the systems $trained are trained: give --train-dir, or --systems zero-shot"
 named_tests() { cat "$data/test_sets" 2> /dev/null || true; } # as stage 1 calls them, from the names of their folders
 given=()
 for option in train_dir dev_dir classifier_dir; do

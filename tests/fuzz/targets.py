@@ -5,6 +5,7 @@ from one input at CUT, in a fixed order.
 """
 
 import io
+import json
 import os
 import struct
 import sys
@@ -21,7 +22,7 @@ import soundfile
 
 from salience import program
 from salience.audio import audio_duration, read_audio
-from salience.corpora import an4, common_voice, download, edacc, fsdd, librispeech, pdid, speech_commands
+from salience.corpora import an4, common_voice, custom, download, edacc, fsdd, librispeech, pdid, speech_commands
 from salience.corpora.labels import read_labels
 from salience.data import transforms
 from salience.data.directories import read_data_dir, write_data_dir
@@ -261,6 +262,33 @@ def pdid_metadata(data: bytes, folder: Path) -> None:
 
 
 PDID = "\t".join(pdid.COLUMNS) + "\ns1-a\ta.wav\tx\tr\t0\t1\ts1\t-20\t10\t0\tone two\ttrain\n"
+
+
+def own_table(data: bytes, folder: Path) -> None:
+    (folder / "own.csv").write_bytes(data)
+    custom.name_alike([custom.read(folder / "own.csv", folder)])
+
+
+OWN = b'id,path,speaker,accent,text,start,end\na-1,a.wav,a,x,"one, two",0,1\nb 2,b.wav,b,y,three,,\n'
+
+
+def lhotse(data: bytes, folder: Path) -> None:
+    cut(data, folder, "recordings.jsonl", "supervisions.jsonl", "cuts.jsonl")
+    own = "cuts.jsonl" if (folder / "cuts.jsonl").exists() else "supervisions.jsonl"
+    custom.name_alike([custom.read(folder / own, folder)])
+
+
+def manifests() -> list[bytes]:
+    """Recordings and supervisions, and these with cuts."""
+    source = {"type": "file", "channels": [0], "source": "a.wav"}
+    recording = {"id": "r", "sources": [source], "sampling_rate": 16000, "num_samples": 16000, "duration": 1.0}
+    supervision = {"id": "s", "recording_id": "r", "start": 0.0, "duration": 0.5, "channel": 0, "text": "one",
+                   "speaker": "a", "gender": "f", "custom": {"accent": "x"}}  # fmt: skip
+    made = {"id": "c", "type": "MonoCut", "start": 0.1, "duration": 0.5, "channel": 0, "recording": recording,
+            "supervisions": [supervision]}  # fmt: skip
+    lines = [json.dumps(row).encode() + b"\n" for row in (recording, supervision, made)]
+    return [CUT.join(lines[:2]), CUT.join(lines)]
+
 
 # Archives, arrays.
 
@@ -699,6 +727,8 @@ TARGETS = {
         (b"/", b"a" * 300, CUT),
     ),
     "pdid": Target(pdid_metadata, lambda: [PDID.encode()], 6, (b"\t", b"nan", b"..", b"a" * 300)),
+    "own_table": Target(own_table, lambda: [OWN], 6, (b",", b'"', b"\n", b"nan", b"/", b"..", b"a" * 300)),
+    "lhotse": Target(lhotse, manifests, 6, (b"{", b"[", b"null", b"1e999", b'"MultiCut"', b"[0, 1]", b"-1", CUT)),
     "archive": Target(archive, matrices, 12, (b"\0B", b"FM ", b"CM ", b"PKL", b"NPY", b"\xff\xff\xff\x7f")),
     "scp": Target(
         scp,

@@ -55,11 +55,11 @@ def main(
         seed: random seed of who is held out and what is left out
     """
     config = {name: value for name, value in locals().items() if name not in ("out", "caller", "accents_for")}
+    limits = Limits(min_speakers, train_limit, test_limit, seed)
     tests = [Path(path) for path in test_dirs.split()]
+    names = custom.names_of_tests(tests)
     paths = {TRAIN: train_dir, DEV: dev_dir, CLASSIFIER: classifier_dir}
-    paths = {name: path for name, path in paths.items() if path} | dict(
-        zip(custom.names_of_tests(tests), tests, strict=True)
-    )
+    paths = {name: path for name, path in paths.items() if path} | dict(zip(names, tests, strict=True))
     if not tests and not train_dir:
         raise InputError("no corpus is given to test with; give --test-dirs, or --train-dir to hold out speakers of it")
     given = {name: custom.read(path, caller) for name, path in paths.items()}
@@ -80,12 +80,13 @@ def main(
     with step:
         sets = Sets(BadClips(out, skip_bad_clips))
         for name, part in given.items():
-            sets.found[name] = sets.bad.usable(part.utterances)
+            # Of a test set, nothing is measured but what is scored.
+            sets.found[name] = sets.bad.usable(limits.cut(name, part.utterances) if name in names else part.utterances)
             sets.notes += [part.told(name), *part.notes]
         custom.add_places(sets.bad.reasons, {a: place for part in given.values() for a, place in part.places.items()})
         sets.report_bad()
         sets.limit(min_seconds, max_seconds)
-        names = add_sets(sets, Limits(min_speakers, train_limit, test_limit, seed))
+        names = add_sets(sets, limits)
         sets.notes += notes
         for name in set(custom.OURS) - sets.found.keys():
             shutil.rmtree(out / name, ignore_errors=True)  # of an earlier run that was given more

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from os.path import exists
 from pathlib import Path
 
 from salience.corpora import lhotse_manifests
@@ -58,6 +59,10 @@ def read(path: Path, caller: Path) -> Given:
     Relative paths of audio count from `caller`, the folder the user is in, or
     from where the tables are or a folder above, whichever has the files.
     """
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist; correct the path, which counts from the folder that you call run.sh in"
+        )
     if (path / "wav.scp").is_file():
         given = _data_dir(path)
     elif path.suffix in (".csv", ".tsv"):
@@ -67,16 +72,15 @@ def read(path: Path, caller: Path) -> Given:
     ):
         given = _manifests(path)
     else:
-        there = "is" if path.exists() else "does not exist, so it is"
         raise InputError(
-            f"{path} {there} no data directory (with wav.scp, text and utt2spk), no lhotse manifest (.jsonl, .jsonl.gz)"
+            f"{path} is no data directory (with wav.scp, text and utt2spk), no lhotse manifest (.jsonl, .jsonl.gz)"
             " or folder of them, and no table (.csv, .tsv); correct the path"
         )
     if not given.utterances:
         raise InputError(f"{path} holds no utterance; correct the path")
     homes = [caller, *(folder for folder in (path, *path.parents) if folder.is_dir())]
     relative = [utterance.audio for utterance in given.utterances if not utterance.audio.is_absolute()]
-    home = next((h for h in homes for audio in islice(relative, TRIED) if (h / audio).exists()), caller)
+    home = next((h for h in homes for audio in islice(relative, TRIED) if exists(h / audio)), caller)
     given.utterances = [replace(u, audio=home / u.audio) for u in given.utterances]
     given.places = {home / audio: place for audio, place in given.places.items()}
     return given

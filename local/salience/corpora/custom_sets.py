@@ -127,7 +127,7 @@ def check_accents(path: Path, utterances: Sequence[Utterance], min_speakers: int
     )
     raise InputError(
         f"{path} {fault}, and {needed_for} need them: add them, give a corpus that has them with {CLASSIFIER}, or "
-        "choose systems that need none, for instance --systems zero-shot"
+        "choose systems that need none (--systems 'zero-shot plain specaugment', or zero-shot alone)"
     )
 
 
