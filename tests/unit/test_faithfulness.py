@@ -187,8 +187,11 @@ def test_utterances_of_several_folds_count_together():
         "curves": falls,
         "agreement": [],
     }
+    turned = {"metric": "randomised_agreement", "against": "all", "rank": [-0.9, 0.9] * 3, "rank_random": [0.1] * 6}
+    fold["agreement"] = [turned | {"overlap": [0.0] * 6, "overlap_random": [0.1] * 6}]
     found = rows_of([fold, fold])
     assert {row["n"] for row in found} == {12} and found[0]["value"] == 0.5
+    assert found[-1]["value"] == 0 and found[-1]["survives"]  # turned round, a map has the same edges
 
 
 def test_the_report_says_it_in_a_sentence(rows):

@@ -16,7 +16,8 @@ SIGNS = {"deletion": -1, "insertion": 1}
 """Whether a faithful map's area below a curve is lower or higher than that of its controls."""
 
 SURVIVES = 0.1
-"""A map survives randomised weights if the interval of its correlation, less that of random maps, is above this."""
+"""A map survives randomised weights if the size of its correlation, less that of random maps, is above this with its
+interval; a map that is turned round has the same edges."""
 
 WHAT = {"map": "curve", "random": "control_curve", "other": "other_curve", "noise_only": "noise_only_curve"}
 """Fields of the curves of a map and of its controls, and of what noise masks say without speech."""
@@ -132,7 +133,7 @@ def rows_of(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         row = {"metric": metric, "against": against, **with_interval(rank), "control": rounded(chance.mean())}
         found.append(row | {"overlap": rounded(overlap.mean()), "overlap_control": rounded(overlap_chance.mean())})
         if (metric, against) == ("randomised_agreement", list(agreement)[-1][1]):
-            found[-1]["survives"] = with_interval(rank - chance)["low"] > SURVIVES
+            found[-1]["survives"] = with_interval(abs(rank) - abs(chance))["low"] > SURVIVES
     return found
 
 
