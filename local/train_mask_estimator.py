@@ -9,11 +9,12 @@ import torch
 from salience import program
 from salience.data.alignment import character_error_rate
 from salience.files import write_json
-from salience.masking.noise import NoiseSettings
+from salience.masking.noise import NoiseLevels, NoiseSettings
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, load_estimator, save_estimator
 from salience.models.recognisers import RecogniserChoice, frozen
 from salience.steps import Step, is_first_process
-from salience.training.bubbles import BubbleNetwork, BubbleWeights, collate, dev_scorer, read_signals, statistics
+from salience.training import bubbles
+from salience.training.bubbles import BandExchange, BubbleNetwork, BubbleWeights
 from salience.training.settings import TrainingSettings
 from salience.training.trainer import device_of, remove_checkpoints, train
 
@@ -31,6 +32,8 @@ def train_mask_estimator(
     noise: NoiseSettings = NoiseSettings(),
     training: TrainingSettings = TrainingSettings(),
     leak: float = 0.0,
+    exchange: BandExchange = BandExchange(),
+    levels: NoiseLevels = NoiseLevels(),
     allowance: float = 3.0,
     init: Path | None = None,
     seed: int = 1,
@@ -55,6 +58,8 @@ def train_mask_estimator(
         training: settings of the training
         leak: weight, beside that of the recogniser's loss, of what it understands of a text when the noise through its
             mask lies over other speech; 0 is the paper's, and lets a mask write the words itself
+        exchange: the same by band
+        levels: levels of the training set's noise before the mask
         allowance: points of CER that the noise may cost
         init: folder of a trained estimator to start from, whose sizes and normalisation are kept
         seed: random seed for weights, order, dither and noise
@@ -71,6 +76,8 @@ def train_mask_estimator(
             "allowance": allowance,
             "seed": seed,
             **({"leak": leak} if leak else {}),
+            **({"exchange": exchange} if exchange.weight else {}),
+            **({"levels": levels} if levels.decibels else {}),
             **({"language": recogniser.language} if recogniser.kind == "whisper" else {}),
         },
         inputs=[data / train_set, data / dev_set, *recogniser.files, *([init / "model.safetensors"] if init else [])],
@@ -81,28 +88,20 @@ def train_mask_estimator(
         return
     device = device_of(ngpu)
     model = frozen(recogniser, device)
-    sets = {name: read_signals(data / name, model, noise.dither, seed) for name in (train_set, dev_set)}
+    train_data = bubbles.read_signals(data / train_set, model, noise.dither, seed, levels)
+    dev_data = bubbles.read_signals(data / dev_set, model, noise.dither, seed)
     with step:
         torch.manual_seed(seed)
         if init:
             estimator = load_estimator(init)
         else:
             estimator = MaskEstimator(sizes)
-            estimator.set_normalisation(*statistics(sets[train_set], sizes))
-        network = BubbleNetwork(estimator, model, weights, noise, leak).to(device)
-        score = dev_scorer(sets[dev_set], model, character_error_rate, training.batch_size, allowance)
+            estimator.set_normalisation(*bubbles.statistics(train_data, sizes))
+        network = BubbleNetwork(estimator, model, weights, noise, leak, exchange, seed).to(device)
+        score = bubbles.dev_scorer(dev_data, model, character_error_rate, training.batch_size, allowance)
+        lengths = [len(s) for s in train_data.signals]
         history = train(
-            network,
-            sets[train_set],
-            [len(s) for s in sets[train_set].signals],
-            collate,
-            score,
-            "eval_dev_choice",
-            True,
-            out,
-            training,
-            seed,
-            ngpu,
+            network, train_data, lengths, bubbles.collate, score, "eval_dev_choice", True, out, training, seed, ngpu
         )
         if not is_first_process():
             return

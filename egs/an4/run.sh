@@ -24,6 +24,7 @@ train_snr="0 20"         # range of that noise, in dB
 snrs=                    # of the noisy test sets that they are compared on, in dB (default: 20 10 0; mini: 10)
 recogniser_config=       # settings of the recogniser (default: recogniser.yaml in --conf); conf/full/recogniser_defaults.yaml: Table 1
 estimator_config=        # settings of the estimators (default: estimator.yaml in --conf); conf/no_leak.yaml: masks that leak fewer words
+estimator_options=       # some of bounded, levels and exchange: settings on top of these (conf/NAME.yaml), against masks that write
 sweep_config=            # settings of the sweeps' estimators that differ from these (default: sweep.yaml in --conf)
 retrain_config=          # settings of retraining (default: retrain.yaml in --conf)
 bands=default            # of the band control, in Hz (default: bands in conf/bands.yaml; mini: 0-1000); "" for none
@@ -94,7 +95,7 @@ fi
 if begin 4 "mask estimators, and the noise masks of all sets"; then
     needs_each_seed "$(recogniser_of 1)/seed{seed}/model.pth" 3
     train_array "$(estimators_of 1)/log/train" "$(frozen_recogniser 1) --seed {seed} --out $(estimators_of 1)/seed{seed}" \
-        train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --data "$data"
+        train_mask_estimator.py --config "$conf/noise.yaml" "${estimator_configs[@]}" --data "$data"
     estimate_masks "$(masks_of 1)/log/estimate" "train dev test" "$(estimators_of 1)/seed{seed}" "$(masks_of 1)/seed{seed}"
     for round in $(seq 2 "$rounds"); do run_round "$round"; done
     [ "$faithfulness_limit" = 0 ] || measure_masks
@@ -142,7 +143,7 @@ if begin 9 "report"; then
         --values.weight_value "$(for weight in $sweeps; do values_of "$weight"; done | xargs)")
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
         --command "$command" --recogniser "espnet-hybrid-$tokens" "${places[@]}" \
-        --settings "{settings: $conf, whisper: '$whisper', recogniser: $(basename "$recogniser_config"), estimator: $(basename "$estimator_config"), sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
+        --settings "{settings: $conf, whisper: '$whisper', recogniser: $(basename "$recogniser_config"), estimator: $(basename "$estimator_config")${estimator_options:+ $estimator_options}, sweeps: $(basename "$sweep_config"), sweeps go on from stage 4: $sweep_further, retraining: $(basename "$retrain_config"), robust: $robust, rounds: $rounds, language model: $use_lm}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
         --html "$exp/report/report.html" --corpus "$corpus" "${places[@]}"
 fi

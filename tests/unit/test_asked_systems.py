@@ -342,6 +342,21 @@ def test_an4_decodes_and_scores_the_same(project: Project) -> None:
     } <= set(names)
 
 
+def test_options_of_the_estimator_are_settings_on_top(project: Project) -> None:
+    project.has("an4", "exp/mini/recogniser/espnet/robust/seed1/model.pth")
+    for name in ("train", "dev", "test"):
+        project.has("an4", *(f"data/mini/{name}/{table}" for table in ("utt2spk", "spk2utt", "wav.scp", "text")))
+        (project.top / f"egs/an4/data/mini/{name}/utt2dur").write_text("a 1.000\n")
+    words = ["--rounds", "1", "--nj", "1", "--estimator-config", "conf/no_leak.yaml", "--estimator-options"]
+    train = project.run("an4", "4", *words, "bounded exchange")[0]
+    configs = [train[place + 1] for place, word in enumerate(train) if word == "--config"]
+    names = ["conf/mini/noise.yaml", "conf/no_leak.yaml", "conf/bounded.yaml", "conf/exchange.yaml"]
+    assert train[0] == "train_mask_estimator.py" and configs == names
+    assert option(train, "--out") == "exp/mini/estimator/no_leak-bounded-exchange-round1/seed1"
+    project.run("an4", "4", *words, "small", code=1)
+    assert "--estimator-options takes some of bounded, levels and exchange, not 'small'" in project.said
+
+
 def test_the_bands_of_an4_are_those_of_its_settings_or_the_users(project: Project) -> None:
     project.has("an4", "exp/masks/round1/seed1/test/mask.scp")
     edges = ["0-1000", "1000-2000", "2000-4000", "4000-8000"]

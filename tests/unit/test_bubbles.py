@@ -11,11 +11,15 @@ from bubble_helpers import SMALL, constant, estimator, speech
 from torch import nn
 
 from salience.data.alignment import character_error_rate
+from salience.errors import InputError
 from salience.features.fbank import INT16
 from salience.features.stft import stft
-from salience.masking.noise import NoiseSettings, dithered, white_noise
+from salience.masking.bands import Band, in_band
+from salience.masking.noise import NoiseLevels, NoiseSettings, dithered, white_noise
 from salience.models.mask_estimator import MaskEstimator
+from salience.training import bubbles
 from salience.training.bubbles import (
+    BandExchange,
     BubbleNetwork,
     BubbleWeights,
     NoisyUtterances,
@@ -407,17 +411,18 @@ class Reader:
         return torch.stack(losses).mean()
 
 
+def humming(n, samples):
+    """Speech with the hum of class A, where n is even, or of class B."""
+    hum = 2000 * np.cos(2 * np.pi * (44, 58)[n % 2] / SMALL.window * np.arange(samples))
+    return (INT16 * speech(n, samples) + hum).astype(np.float32)
+
+
 @pytest.mark.parametrize("weight", [0.0, 10.0])
 def test_a_leak_keeps_an_estimator_from_writing_what_it_has_heard(tmp_path, weight):
     """Without it the noise says over any speech which class its own was; with it only the own speech does."""
-
-    def signal(n, samples):
-        hum = 2000 * np.cos(2 * np.pi * (44, 58)[n % 2] / SMALL.window * np.arange(samples))
-        return (INT16 * speech(n, samples) + hum).astype(np.float32)
-
-    network = trained(tmp_path, Reader(), ["A", "B"] * 12, signal, BubbleWeights(asr=2.0), weight)
+    network = trained(tmp_path, Reader(), ["A", "B"] * 12, humming, BubbleWeights(asr=2.0), weight)
     texts = ["A", "B"] * 4
-    new = NoisyUtterances([f"v{n}" for n in range(8)], [signal(100 + n, 1500) for n in range(8)], texts, 6.25, seed=2)
+    new = NoisyUtterances([f"v{n}" for n in range(8)], [humming(100 + n, 1500) for n in range(8)], texts, 6.25, seed=2)
     batch = collate([new[0, n] for n in range(8)])
     with torch.no_grad():
         added = network.added(batch["noise"], batch["speech"], batch["samples"])[0]
@@ -427,6 +432,140 @@ def test_a_leak_keeps_an_estimator_from_writing_what_it_has_heard(tmp_path, weig
         )
     # Chance is 0.69.
     assert own < 0.4 and (other < 0.4 if weight == 0 else other > 1)
+
+
+class Levels:
+    """Finds the more in a signal the quieter it is within its band; records what it has heard."""
+
+    def __init__(self, band):
+        self.band, self.heard = band, []
+
+    def loss(self, signals, samples, texts):
+        self.heard.append(signals.detach())
+        return (in_band(signals, self.band).square().sum(dim=1) / samples).add(1.0).log().mean()
+
+
+BAND = Band(2000, 4000)
+
+
+def exchange_of(logits, band, listener):
+    """The term of the exchange in a band, from logits of the mask."""
+    batch = examples(900, 700, 800) | {"texts": ["THE FIRST", "ANOTHER", "THE LAST"]}
+    network = BubbleNetwork(
+        estimator(), listener, ALL, NoiseSettings(gain=3000.0), exchange=BandExchange(1.0, str(band))
+    ).eval()
+    frames = network.estimator.frames(batch["samples"])
+    shaped = logits.expand(3, int(frames.max()), SMALL.bins)
+    return batch, network.written(shaped, frames, *(batch[name] for name in ("speech", "noise", "samples", "texts")))
+
+
+@pytest.mark.parametrize("band", ["1000-3000", "3000-8000"])
+def test_the_exchange_counts_what_a_mask_writes_and_not_what_it_reveals(band):
+    texts = ["A", "B"] * 4
+    new = NoisyUtterances([f"v{n}" for n in range(8)], [humming(n, 1500) for n in range(8)], texts, 6.25, seed=2)
+    batch = collate([new[0, n] for n in range(8)])
+    network = BubbleNetwork(estimator(), Reader(), ALL, NoiseSettings(), exchange=BandExchange(1.0, band)).eval()
+    frames = network.estimator.frames(batch["samples"])
+    inputs = [batch[name] for name in ("speech", "noise", "samples", "texts")]
+    reveals = torch.full((8, int(frames.max()), SMALL.bins), 20.0)
+    writes = reveals.clone()
+    # The one spares both hums; the other's noise says A or B in 1,000 to 3,000 Hz.
+    reveals[..., 38:64] = -20.0
+    writes[::2, :, 16:24] = writes[1::2, :, 8:16] = -20.0
+    losses = [
+        float(
+            Reader().loss(
+                batch["speech"] + network._through(torch.sigmoid(logits), batch["noise"], batch["samples"], frames),
+                batch["samples"],
+                texts,
+            )
+        )
+        for logits in (reveals, writes)
+    ]
+    assert max(losses) < 0.2
+    found = [float(network.written(logits, frames, *inputs)) for logits in (reveals, writes)]
+    assert found[0] < 0.05 and (found[1] > 0.5 if band == "1000-3000" else found[1] < 0.05)
+
+
+def test_the_exchange_has_a_gradient_in_its_band_only():
+    logits = torch.linspace(-2, -1, SMALL.bins, requires_grad=True)
+    # Noise outside the band weighs with this listener, too.
+    found = exchange_of(logits, BAND, Levels(Band(0, 8000)))[1]
+    (slope,) = torch.autograd.grad(found, logits)
+    inside = torch.from_numpy(BAND.holds(SMALL.bins))
+    assert found > 0.1 and (slope[inside].abs() > 1e-5).all() and not slope[~inside].any()
+
+
+def test_the_exchange_compares_other_speech_with_noise_in_its_band():
+    logits = torch.full((1,), -2.0)
+    listener = Levels(BAND)
+    batch, found = exchange_of(logits, BAND, listener)
+    drowned, heard = listener.heard
+    expected = exchanged(batch["speech"], batch["samples"], batch["texts"])
+    around = Band(0, 1800)
+    noise = 3000 * batch["noise"]
+    mask = float(torch.sigmoid(logits))
+    for row, own in enumerate(batch["samples"].tolist()):
+        for signal, part, clean, level in (
+            (heard, Band(2200, 4000), expected, mask),
+            (heard, around, batch["speech"], mask),
+            (drowned, around, batch["speech"], mask),
+            (drowned, Band(2200, 3800), torch.zeros_like(expected), 1.0),
+        ):
+            wanted = in_band(clean[row, :own] + level * noise[row, :own], part)
+            error = in_band(signal[row, :own], part) - wanted
+            # Edges of bands and of utterances, which a batch pads, are not sharp.
+            assert error[100:-100].square().mean() < 0.03 * wanted[100:-100].square().mean(), (row, part)
+    assert found == pytest.approx(
+        float(listener.loss(drowned, batch["samples"], []) - listener.loss(heard, batch["samples"], []))
+    )
+    # Where noise fills the band anyway, other speech in it tells no more than noise.
+    assert exchange_of(torch.full((1,), 30.0), BAND, Levels(Band(0, 8000)))[1] == pytest.approx(0, abs=0.05)
+
+
+def test_the_band_of_an_update_is_drawn_by_seed(monkeypatch):
+    drawn = []
+
+    for seed in (1, 1, 2):
+        network = BubbleNetwork(estimator(), Deaf(), ALL, NoiseSettings(), 0.0, BandExchange(1.0), seed).train()
+        monkeypatch.setattr(bubbles, "in_band", lambda signals, band: drawn.append(str(band)) or in_band(signals, band))
+        batch = examples(300, 200)
+        with torch.no_grad():
+            for _ in range(12):
+                network(**batch)
+    one, again, other = drawn[:24], drawn[24:48], drawn[48:]
+    assert one == again != other and set(drawn) == {"0-1000", "1000-2000", "2000-4000", "4000-8000"}
+
+
+def test_levels_are_drawn_for_each_band_and_moment():
+    levels = NoiseLevels(decibels=20, erb=2, seconds=0.1)
+    first = 20 * torch.log10(levels.gains(400, 513, 256, 1, "a", 0))
+    assert torch.equal(first, 20 * torch.log10(levels.gains(400, 513, 256, 1, "a", 0)))
+    for names in ((2, "a", 0), (1, "b", 0), (1, "a", 1)):
+        other = 20 * torch.log10(levels.gains(400, 513, 256, *names))
+        assert abs(np.corrcoef(first.flatten(), other.flatten())[0, 1]) < 0.1
+    assert first.abs().max() <= 20.001 and first.min() < -15 and first.max() > 15 and abs(float(first.mean())) < 1
+    # Bins or frames within a bump are alike, those two bumps away are not.
+    bins, frames = first.T, first
+    assert np.corrcoef(bins[64], bins[65])[0, 1] > 0.95 and abs(np.corrcoef(bins[64], bins[160])[0, 1]) < 0.2
+    assert np.corrcoef(frames[100], frames[101])[0, 1] > 0.7 and abs(np.corrcoef(frames[100], frames[113])[0, 1]) < 0.5
+    noise = white_noise(400 * 256, "x")
+    found = levels.of(noise, 1, "a", 0)
+    power, white = (stft(torch.from_numpy(x)[None])[0].abs().square() for x in (found, noise))
+    measured = 10 * torch.log10(power / white)
+    assert np.corrcoef(measured[2:399].flatten(), first[2:399].flatten())[0, 1] > 0.8
+    assert NoiseLevels().of(noise, 1, "a", 0) is noise
+
+
+def test_the_noise_of_the_training_set_has_its_levels():
+    signals, levels = [INT16 * speech(1, 4000)], NoiseLevels(decibels=20)
+    one, other = (NoisyUtterances(["a"], signals, ["T"], 6.25, 1, given) for given in (levels, NoiseLevels()))
+    for epoch in (0, 1):
+        np.testing.assert_array_equal(one[epoch, 0].noise, levels.of(other[epoch, 0].noise, 1, "a", epoch))
+        np.testing.assert_array_equal(one[epoch, 0].speech, other[epoch, 0].speech)
+    assert not np.array_equal(one[0, 0].noise, other[0, 0].noise)
+    with pytest.raises(InputError, match="cannot be negative"):
+        NoiseLevels(decibels=-1.0)
 
 
 class Marked:

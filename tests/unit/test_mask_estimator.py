@@ -11,6 +11,7 @@ from bubble_helpers import SMALL, constant, estimator, speech
 from torch import nn
 
 from salience.errors import InputError
+from salience.features.bumps import bumps, erb_numbers
 from salience.models.mask_estimator import (
     FLOOR,
     MaskEstimator,
@@ -224,3 +225,68 @@ def test_the_second_class_is_noise():
     values, lengths = batch()
     logits = constant(3.0)(values, lengths)
     assert all(np.allclose(logits[row, :length], 3.0, atol=1e-5) for row, length in enumerate(LENGTHS))
+
+
+def modulation(values, step, cutoff):
+    """Share of the variance of curves (places, curves), `step` apart, at modulations of `cutoff` and above."""
+    window = np.hanning(len(values))[:, None]
+    power = np.abs(np.fft.rfft(window * (values - values.mean(axis=0)), axis=0)) ** 2
+    return power[np.fft.rfftfreq(len(values), step) >= cutoff].sum() / power[1:].sum()
+
+
+def test_bumps_add_up_to_one_and_end_where_they_should():
+    found = bumps(np.linspace(0, 5, 501), 0.8)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    assert found.shape[1] == 14 and found[40, 1] == 1 and found[20, 1] == pytest.approx(0.5)
+    assert found[0, 1] < 1e-12 and found[80, 1] < 1e-12 and (found >= 0).all()
+
+
+@torch.no_grad()
+def test_a_mask_of_bumps_has_no_detail_finer_than_they_are():
+    """Of a network whose logits are large and change from frame to frame and bin to bin."""
+    sizes = replace(SMALL, window=512, hop=128, hidden=6)
+    values = 3 * torch.randn(1, 400, sizes.bins, generator=torch.Generator().manual_seed(1))
+    masks = {}
+    for name, bounded in (("free", sizes), ("bumps", replace(sizes, erb=7.0, seconds=0.35))):
+        model = estimator(sizes=bounded)
+        model.dense.weight.data *= 60
+        masks[name] = torch.sigmoid(model(values, torch.tensor([400])))[0].double().numpy()
+        assert masks[name].std() > 0.1 and masks[name].min() >= 0 and masks[name].max() <= 1
+    erb = erb_numbers(sizes.bins)
+    even = np.linspace(0, erb[-1], 200)
+    fine = {}
+    for name, mask in masks.items():
+        across = np.stack([np.interp(even, erb, row) for row in mask], axis=1)
+        # A bump's modulations lie below 2 / width: 5.7 Hz, and 0.29 cycles per ERB.
+        fine[name] = modulation(mask, sizes.hop / 16000, 2 / 0.35), modulation(across, even[1], 2 / 7)
+    assert min(fine["free"]) > 0.1 and max(fine["bumps"]) < 0.005, fine
+
+
+@torch.no_grad()
+def test_a_mask_of_bumps_does_not_depend_on_padding():
+    model = estimator(sizes=replace(SMALL, erb=7.0, seconds=0.02))
+    values, frames = batch()
+    together = model(values, frames)
+    assert together.shape == values.shape and torch.isfinite(together).all()
+    for row, length in enumerate(LENGTHS):
+        alone = model(values[row : row + 1, :length], frames[row : row + 1])[0]
+        torch.testing.assert_close(together[row, :length], alone, atol=1e-4, rtol=1e-4)
+        assert not together[row, length:].any() and torch.sigmoid(alone).std() > 0.01
+
+
+def test_a_mask_of_bumps_is_saved_with_their_size(tmp_path):
+    model = estimator(sizes=replace(SMALL, erb=7.0, seconds=0.35))
+    assert model.dense.out_features == 2 * 11
+    save_estimator(model, tmp_path)
+    again = load_estimator(tmp_path)
+    values, frames = batch()
+    assert again.sizes == model.sizes and torch.equal(again(values, frames), model(values, frames))
+    values.requires_grad_()
+    (slope,) = torch.autograd.grad(model(values, frames).sum(), values)
+    assert torch.isfinite(slope).all() and slope[1].any()
+    # An estimator of before has neither.
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config.pop("erb") == 7.0 and config.pop("seconds") == 0.35
+    save_estimator(estimator(), tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_estimator(tmp_path).sizes == SMALL

@@ -146,7 +146,7 @@ def test_the_state_with_the_best_choice_is_kept(recipe, monkeypatch):
 
         return score
 
-    monkeypatch.setattr(program, "dev_scorer", scorer)
+    monkeypatch.setattr(program.bubbles, "dev_scorer", scorer)
     monkeypatch.setattr("accent_helpers.local_program", lambda name: program)
     learn(monkeypatch, out="exp/b")
     found = weights(recipe / "exp/b")
@@ -195,6 +195,9 @@ def test_an_interrupted_training_ends_with_the_same_weights(recipe, monkeypatch,
         ({"training.epochs": 1}, "training changed"),
         ({"allowance": 1.0}, "allowance changed"),
         ({"leak": 2.5}, "leak changed from None to 2.5"),
+        ({"exchange.weight": 1.0}, "exchange changed"),
+        ({"levels.decibels": 10}, "levels changed"),
+        ({"sizes.erb": 7}, "sizes changed"),
         ({"sizes.hidden": 9}, "sizes changed"),
         ("recogniser", "its input keywords/model.safetensors changed"),
         ("text", "its input data/train changed"),

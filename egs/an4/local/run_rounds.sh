@@ -19,7 +19,7 @@ run_round() { # run_round <round>: from the recognisers, estimators and masks of
     # At the full gain from the start: the estimator has found where to spare.
     train_array "$(estimators_of "$round")/log/train" \
         "$(frozen_recogniser "$round") --init $(estimators_of "$before")/seed{seed} --seed {seed} --out $(estimators_of "$round")/seed{seed}" \
-        train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --noise.rise 0 --data "$data"
+        train_mask_estimator.py --config "$conf/noise.yaml" "${estimator_configs[@]}" --noise.rise 0 --data "$data"
     estimate_masks "$(masks_of "$round")/log/estimate" "train dev test" "$(estimators_of "$round")/seed{seed}" \
         "$(masks_of "$round")/seed{seed}"
 }

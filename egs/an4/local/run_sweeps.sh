@@ -12,7 +12,7 @@ run_sweeps() {
     train_array "$logs/train" "$(for point in $(points); do
         IFS=/ read -r weight value _ <<< "$point"
         echo "--weights.$weight $value ${from//\{seed\}/$first_seed} --seed $first_seed --out $sweep/$point"
-    done)" train_mask_estimator.py --config "$conf/noise.yaml" --config "$estimator_config" --config "$sweep_config" --data "$data"
+    done)" train_mask_estimator.py --config "$conf/noise.yaml" "${estimator_configs[@]}" --config "$sweep_config" --data "$data"
     estimate_masks "$logs/estimate" "dev test" "$(points | sed "s#^#$sweep/#")" "$(points | sed "s#.*#$sweep/&/masks#")"
     mix "$logs/mix" "$(points | sed "s#.*#--masks $sweep/&/masks --estimator $sweep/& --out $sweep/&/noisy#")" --sets "dev test"
 }

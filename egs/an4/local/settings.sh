@@ -30,6 +30,11 @@ estimator=$(basename "$estimator_config" .yaml)
 case $estimator in
     *[!A-Za-z0-9_.-]* | *JOB*) fail "--estimator-config takes a file whose name has letters, figures, _, . and - only, and no JOB, because folders are called by it" ;;
 esac
+estimator_configs=(--config "$estimator_config")
+takes estimator-options "$estimator_options" "bounded|levels|exchange" "some of bounded, levels and exchange"
+for name in $estimator_options; do
+    estimator_configs+=(--config "conf/$name.yaml") estimator+=-$name
+done
 
 # Estimators by other settings or by Whisper have folders of their own, and so has what is made with their masks.
 corpus=AN4 kind=

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from salience.errors import RERUN, InputError
+from salience.features.bumps import over_frequency, over_time
 from salience.features.fbank import INT16
-from salience.features.stft import istft, stft
+from salience.features.stft import HOP, istft, stft
 from salience.masking.bands import Condition
 from salience.models.mask_estimator import MaskEstimatorSizes
 from salience.randomness import generator
@@ -39,6 +40,41 @@ class NoiseSettings:
     gain: float = 50_000.0
     dither: float = 6.25
     rise: int = 0
+
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """Levels of the noise before the mask, drawn for every band and moment, which smooth bumps are.
+
+    So the level in a band says little about the mask, and nothing that a mask could write into it is read for certain.
+
+    Args:
+        decibels: how far they are from that of white noise at most, either way; 0 leaves it white
+        erb: width of a band, in ERB
+        seconds: length of a moment
+    """
+
+    decibels: float = 0.0
+    erb: float = 2.0
+    seconds: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.decibels, self.erb, self.seconds) < 0:
+            raise InputError(f"decibels, erb and seconds of the noise's levels cannot be negative; correct {self}")
+
+    def gains(self, frames: int, bins: int, hop: int, *names: object) -> Tensor:
+        """Factors of amplitude (frames, bins) as float32, the same for the same names."""
+        along, across = over_time(frames, hop, self.seconds), over_frequency(bins, self.erb)
+        sizes = along.shape[1], across.shape[1]
+        drawn = generator("noise levels", *names).uniform(-self.decibels, self.decibels, sizes)
+        return torch.from_numpy(10 ** (along @ drawn.astype(np.float32) @ across.T / 20))
+
+    def of(self, noise: np.ndarray, *names: object) -> np.ndarray:
+        """The noise (samples,) at these levels."""
+        if not self.decibels:
+            return noise
+        spectrum = stft(torch.from_numpy(noise)[None])
+        return istft(spectrum * self.gains(*spectrum.shape[1:], HOP, *names), len(noise))[0].numpy()
 
 
 def white_noise(samples: int, *names: object) -> np.ndarray:

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from salience.errors import RERUN, InputError
+from salience.features.bumps import over_frequency, over_time
 from salience.features.stft import stft
 from salience.files import foreign, read_json
 from salience.models.checkpoints import build, save
 from salience.models.recurrent import padded_lstm
 
+EPSILON = 1e-6
+"""How near a mask of bumps comes to 0 and 1, so that its logit is finite."""
 FLOOR = 1e-3
 """Power below which a point counts as silence, on the scale of 16-bit samples: dither alone is far above it."""
 
@@ -35,6 +38,9 @@ class MaskEstimatorSizes:
         hidden: Units of the BLSTM, each way.
         depth: Decibels of noise between a mask of 0 and one of 1, which is then on a logarithmic scale; 0: the mask
             is the noise's amplitude, as the paper's (see `salience.masking.noise.amplitude`).
+        erb: Width in ERB of the bumps that a mask is made of (see `salience.features.bumps`); 0: each bin is free, as
+            the paper's.
+        seconds: How long a bump lasts; 0: each frame is free.
     """
 
     window: int = 1024
@@ -45,6 +51,8 @@ class MaskEstimatorSizes:
     stride_frequency: int = 16
     hidden: int = 512
     depth: float = 0.0
+    erb: float = 0.0
+    seconds: float = 0.0
 
     @property
     def bins(self) -> int:
@@ -64,6 +72,10 @@ class MaskEstimator(nn.Module):
     two classes of each point, noise and none, compete in a softmax; what the
     network returns is the difference of their logits, so the mask is its
     sigmoid.  Frames beyond the end of an utterance take part in nothing.
+
+    With bumps (`erb` or `seconds`), the classes are those of the points of a
+    grid, each a mean over its frames, and the mask is the bumps there, each as
+    high as the sigmoid of its point.  So its edges are no steeper than theirs.
     """
 
     mean: Tensor
@@ -89,7 +101,7 @@ class MaskEstimator(nn.Module):
         self.norm_convolution = nn.BatchNorm1d(sizes.kernels)
         self.recurrence = nn.LSTM(sizes.kernels * sizes.places, sizes.hidden, batch_first=True, bidirectional=True)
         self.norm_recurrence = nn.BatchNorm1d(2 * sizes.hidden)
-        self.dense = nn.Linear(2 * sizes.hidden, 2 * sizes.bins)
+        self.dense = nn.Linear(2 * sizes.hidden, 2 * over_frequency(sizes.bins, sizes.erb).shape[1])
         self.register_buffer("mean", torch.zeros(sizes.bins))
         self.register_buffer("deviation", torch.ones(sizes.bins))
         # "We initialized all the weights of the layers with a uniform distribution": Glorot and Bengio's.
@@ -109,7 +121,7 @@ class MaskEstimator(nn.Module):
 
         `frames` (batch,) are each utterance's own; the logits beyond are zero.
         """
-        batch, length, bins = log_power.shape
+        batch, length, _ = log_power.shape
         real = torch.arange(length, device=log_power.device) < frames[:, None]
         normal = ((log_power - self.mean) / self.deviation) * real[..., None]
         seen = self.convolution(normal[:, None]).transpose(1, 2)  # (batch, length, kernels, places)
@@ -123,9 +135,18 @@ class MaskEstimator(nn.Module):
                 pack_padded_sequence(inputs, packed_frames, batch_first=True, enforce_sorted=False)
             )[0]
         # Both further layers work on frames one by one, in whichever order the packing put them.
-        logits = self.dense(self.norm_recurrence(output.data)).unflatten(-1, (bins, 2))
+        logits = self.dense(self.norm_recurrence(output.data)).unflatten(-1, (-1, 2))
         packed = PackedSequence(logits[..., 1] - logits[..., 0], *output[1:])
-        return nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, total_length=length)[0]
+        padded = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, total_length=length)[0]
+        return self._smooth(padded, real) if self.sizes.erb or self.sizes.seconds else padded
+
+    def _smooth(self, logits: Tensor, real: Tensor) -> Tensor:
+        """The logits of the mask (batch, length, bins) from those of bumps in each frame, (batch, length, bumps)."""
+        along = torch.from_numpy(over_time(logits.shape[1], self.sizes.hop, self.sizes.seconds)).to(logits)
+        across = torch.from_numpy(over_frequency(self.sizes.bins, self.sizes.erb)).to(logits)
+        weights = (real.to(logits) @ along).clamp(min=EPSILON)[..., None]
+        heights = torch.sigmoid(along.T @ logits / weights)
+        return torch.logit(along @ heights @ across.T, EPSILON) * real[..., None]
 
     def log_power(self, waveforms: Tensor) -> Tensor:
         """What `forward` reads, (batch, frames, bins), from samples on the scale of 16-bit integers."""

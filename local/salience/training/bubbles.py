@@ -14,10 +14,12 @@ from salience.data.directories import read_data_dir
 from salience.data.signals import read_utterance
 from salience.errors import InputError
 from salience.features.fbank import INT16, RATE
-from salience.masking.noise import NoiseSettings, dithered, masked_noise, noise_proportion, white_noise
+from salience.masking.bands import bands, in_band
+from salience.masking.noise import NoiseLevels, NoiseSettings, dithered, masked_noise, noise_proportion, white_noise
 from salience.models.mask_estimator import MaskEstimator, MaskEstimatorSizes, log_power
 from salience.models.recognisers import FrozenRecogniser
 from salience.progress import bar
+from salience.randomness import generator
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,23 @@ def exchanged(speech: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
     return others
 
 
+@dataclass(frozen=True)
+class BandExchange:
+    """What is understood with another utterance's speech in a band, which only a mask that writes there can tell.
+
+    Args:
+        weight: of the nats by which that is more than with noise in the band; 0: no such term, as in the paper
+        bands: the bands in Hz, one of which is drawn for each batch
+    """
+
+    weight: float = 0.0
+    bands: str = "0-1000 1000-2000 2000-4000 4000-8000"
+
+    def __post_init__(self) -> None:
+        if not bands(self.bands):
+            raise InputError("the exchange of speech needs a band; correct exchange.bands")
+
+
 class BubbleNetwork(nn.Module):
     """Estimator and frozen recogniser as `transformers.Trainer` wants them: signals and texts in, loss out."""
 
@@ -110,8 +129,20 @@ class BubbleNetwork(nn.Module):
         weights: BubbleWeights,
         noise: NoiseSettings,
         leak: float = 0.0,
+        exchange: BandExchange = BandExchange(),
+        seed: int = 1,
     ) -> None:
-        """Leak: weight of what is understood through a mask with other speech under it; not in the paper."""
+        """Put together what is trained.
+
+        Args:
+            estimator: the mask estimator
+            recogniser: the frozen recogniser
+            weights: weights of the loss
+            noise: gains of noise and dither
+            leak: weight of what is understood through a mask with other speech under it; not in the paper
+            exchange: the same by band; not in the paper
+            seed: random seed of the bands
+        """
         super().__init__()
         self.estimator = estimator
         # In a tuple, so that the frozen recogniser is neither trained nor saved.
@@ -119,6 +150,7 @@ class BubbleNetwork(nn.Module):
         self.weights = weights
         self.noise = noise
         self.leak = leak
+        self.exchange, self.bands, self.seed = exchange, bands(exchange.bands), seed
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     @property
@@ -130,10 +162,13 @@ class BubbleNetwork(nn.Module):
 
     def added(self, noise: Tensor, speech: Tensor, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What equation 2 adds to the speech, (batch, samples), the mask's logits and each utterance's frames."""
-        sizes = self.estimator.sizes
         frames = self.estimator.frames(samples)
         logits = self.estimator(self.estimator.log_power(speech), frames)
-        masks = torch.sigmoid(logits)
+        return self._through(torch.sigmoid(logits), noise, samples, frames), logits, frames
+
+    def _through(self, masks: Tensor, noise: Tensor, samples: Tensor, frames: Tensor) -> Tensor:
+        """The noise that masks (batch, frames, bins) let through, at its gain."""
+        sizes = self.estimator.sizes
         # One by one: frames of the padding would reach into the end of the shorter utterances.
         added = [
             masked_noise(
@@ -141,7 +176,27 @@ class BubbleNetwork(nn.Module):
             )[0]
             for row, (own, count) in enumerate(zip(samples.tolist(), frames.tolist(), strict=True))
         ]
-        return self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True), logits, frames
+        return self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True)
+
+    def written(
+        self, logits: Tensor, frames: Tensor, speech: Tensor, noise: Tensor, samples: Tensor, texts: Sequence[str]
+    ) -> Tensor:
+        """By how many nats more is understood with others' speech in a band than with noise there, or 0.
+
+        The band is drawn by seed and update.  The gradient is of the mask in it only: outside, the own speech may be
+        understood.
+        """
+        band = self.bands[generator("exchanged band", self.seed, int(self.updates)).integers(len(self.bands))]
+        inside = torch.from_numpy(band.holds(logits.shape[2])).to(logits.device)
+        masks = torch.sigmoid(logits)
+        others = in_band(exchanged(speech, samples, texts), band)
+        outside = speech - in_band(speech, band)
+        kept = torch.where(inside, masks, masks.detach())
+        heard = outside + others + self._through(kept, noise, samples, frames)
+        with torch.no_grad():
+            drowned = outside + self._through(torch.where(inside, 1.0, masks), noise, samples, frames)
+            limit = self._recogniser[0].loss(drowned, samples, texts)
+        return torch.relu(limit - self._recogniser[0].loss(heard, samples, texts))
 
     def forward(self, speech: Tensor, noise: Tensor, samples: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
         """The loss; `speech` is dithered, `noise` has unit variance."""
@@ -150,6 +205,8 @@ class BubbleNetwork(nn.Module):
         if self.leak:
             others = exchanged(speech, samples, texts) + added
             loss = loss + self.leak * leak(self._recogniser[0].loss(others, samples, texts), texts)
+        if self.exchange.weight:
+            loss = loss + self.exchange.weight * self.written(logits, frames, speech, noise, samples, texts)
         if self.training:
             self.updates += 1
         return {"loss": loss}
@@ -165,23 +222,32 @@ class NoisyExample:
 
 
 class NoisyUtterances(Dataset[NoisyExample]):
-    """Utterances with new dither and noise in every epoch, by (epoch, index).
+    """Utterances with new dither and noise, and levels of this, in every epoch, by (epoch, index).
 
     `signals` are on the scale of 16-bit samples.
     """
 
     def __init__(
-        self, ids: Sequence[str], signals: Sequence[np.ndarray], texts: Sequence[str], dither: float, seed: int
+        self,
+        ids: Sequence[str],
+        signals: Sequence[np.ndarray],
+        texts: Sequence[str],
+        dither: float,
+        seed: int,
+        levels: NoiseLevels = NoiseLevels(),
     ) -> None:
         self.ids, self.signals, self.texts, self.dither, self.seed = ids, signals, texts, dither, seed
+        self.levels = levels
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, where: tuple[int, int]) -> NoisyExample:
         epoch, index = where
-        speech = dithered(self.signals[index], self.dither, self.seed, self.ids[index], epoch)
-        return NoisyExample(speech, white_noise(len(speech), self.seed, self.ids[index], epoch), self.texts[index])
+        names = (self.seed, self.ids[index], epoch)
+        speech = dithered(self.signals[index], self.dither, *names)
+        noise = self.levels.of(white_noise(len(speech), *names), *names)
+        return NoisyExample(speech, noise, self.texts[index])
 
 
 def collate(examples: Sequence[NoisyExample]) -> dict[str, object]:
@@ -195,7 +261,9 @@ def collate(examples: Sequence[NoisyExample]) -> dict[str, object]:
     return {"speech": speech, "noise": noise, "samples": samples, "texts": [e.text for e in examples]}
 
 
-def read_signals(folder: Path, recogniser: FrozenRecogniser, dither: float, seed: int) -> NoisyUtterances:
+def read_signals(
+    folder: Path, recogniser: FrozenRecogniser, dither: float, seed: int, levels: NoiseLevels = NoiseLevels()
+) -> NoisyUtterances:
     """Read a set's signals, all into memory (200 MB an hour); a text that cannot be a target is an InputError."""
     utterances = read_data_dir(folder)
     for utterance in utterances:
@@ -205,7 +273,7 @@ def read_signals(folder: Path, recogniser: FrozenRecogniser, dither: float, seed
                 " utils/fix_data_dir.sh or use another recogniser"
             )
     signals = [INT16 * read_utterance(u, RATE) for u in utterances]
-    return NoisyUtterances([u.id for u in utterances], signals, [u.text for u in utterances], dither, seed)
+    return NoisyUtterances([u.id for u in utterances], signals, [u.text for u in utterances], dither, seed, levels)
 
 
 def statistics(source: NoisyUtterances, sizes: MaskEstimatorSizes) -> tuple[torch.Tensor, torch.Tensor]:
