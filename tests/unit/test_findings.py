@@ -85,6 +85,12 @@ def test_own_texts_are_taken_by_the_verdict_and_the_paper_s_figures_where_it_has
     ]
 
 
+def test_where_no_set_is_named_the_first_that_is_compared_is():
+    other = [row | {"set": "dev"} for row in rates(a=1.0, b=2.0)]
+    (sentence,) = said(compared(), rows=[*other, *rates(a=18.0, b=20.0)], where={}, place="On {set}")
+    assert sentence.startswith("On test, masking (WER 18.0 %) is better than b")
+
+
 def test_what_is_not_there_is_not_said():
     assert said() == [] and said(compared("c")) == []
     assert said(missing="Nothing was measured.") == ["Nothing was measured."]

@@ -35,7 +35,7 @@ class Sentence:
         against: What it is compared with, one or several.
         corpus: Whose results count; those of the corpus that the report shows first.
         where: What else selects the comparisons and the rows of the systems, such as {set: test}.
-        place: Words that the sentence begins with, such as "On new speakers".
+        place: Words that the sentence begins with, such as "On new speakers", or "On {set}" for the name of the set.
         names: What systems are called in the sentence.
         values: Other rows by name: {noise: {metric: noise_proportion}} makes {noise} and {noise_paper}.
         better: The sentence if the system is better, without its full stop; by default it is made by rule.
@@ -133,7 +133,7 @@ def _said(wanted: Sentence, parts: Sequence[Part]) -> str | None:
     own = getattr(wanted, told[0]["verdict"].split()[0])
     if own is not None:
         return f"{filled(own, told[0]) or own}{_of_the_paper(wanted, told[0])}."
-    head = f"{wanted.place}, " if wanted.place else ""
+    head = f"{filled(wanted.place, told[0]) or wanted.place}, " if wanted.place else ""
     shown = [filled(SHOWN, fields) or "" for fields in told if fields["verdict"] != "open"]
     unshown = [filled(UNSHOWN if shown else OPEN, fields) or "" for fields in told if fields["verdict"] == "open"]
     said = [f"{told[0]['subject']} ({told[0]['metric']} {told[0]['value']} %) is {_joined(shown)}"] if shown else []
@@ -158,11 +158,13 @@ def _told(wanted: Sentence, rival: str, part: Part) -> dict[str, Any] | None:
         "verdict": verdict(item),
         "comparison": verdict(item),
         "metric": metric_name(part.metric),
+        "set": item["set"],
         "points": _points(abs(item["difference"]), item),
         "signed": _points(item["difference"], item),
         "certainty": certainty(item),
     }
-    rows = {"value": {**condition, "system": wanted.system}, "other": {**condition, "system": rival}}
+    same = {**condition, "set": item["set"]}
+    rows = {"value": {**same, "system": wanted.system}, "other": {**same, "system": rival}}
     return fields | _values({**rows, **wanted.values}, part)
 
 
