@@ -68,7 +68,7 @@ def test_planted_errors_make_rows_a_table_and_a_sentence(tmp_path):
         line for line in details.splitlines() if line.startswith("| 1,000 to 2,000 Hz |") and "1.00 (1.00" in line
     )
     assert line.endswith("| 1.00 (1.00 to 1.00) | 1.00, 1.00, 1.00 | 1, 2, 3 |")
-    assert "| – | –, –, – |" in details
+    assert "| undefined | –, –, – |" in details
     assert (
         "The masks' writing index (0: they reveal speech, 1: they write the words themselves) is 1.00 (1.00 to 1.00) at"
         f" 1,000 to 2,000 Hz at most, {both['value']:.2f} ({both['low']:.2f} to {both['high']:.2f}) at 2,000 to"

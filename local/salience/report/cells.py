@@ -101,9 +101,13 @@ def _interval(rows: Sequence[Row], column: Column) -> str:
     return _spanned(row["value"], row.get("low"), row.get("high"), column)
 
 
-def _spanned(value: float | None, low: float | None, high: Any, column: Column, more: str = "") -> str:
-    if value is None:
-        return NONE
+@CELLS.register("index")
+def _index(rows: Sequence[Row], column: Column) -> str:
+    """An index that may be undefined, and its 95 % interval."""
+    return "undefined" if rows[0]["value"] is None else _interval(rows, column)
+
+
+def _spanned(value: float, low: float | None, high: Any, column: Column, more: str = "") -> str:
     text = rate(value, column.digits)
     return text if low is None else f"{text} ({rate(low, column.digits)} to {rate(high, column.digits)}{more})"
 
