@@ -153,6 +153,8 @@ def test_noise_everywhere_is_worse_than_none(projects):
         if r["metric"] == "noise_proportion" and r["set"] == "test" and not r.get("weight")
     }
     assert shares["clean"] == 0 and shares["full-noise"] == 100 and 0 < shares["masked-noise"] < 100
+    deletion, insertion = (next(r for r in rows if r["metric"] == f"{kind}_auc") for kind in ("deletion", "insertion"))
+    assert deletion["curve"][0][1] == insertion["curve"][-1][1] > deletion["curve"][-1][1] and deletion["n"] == 4
     # Of the band control the mini run has one band, whose row says W, or that noise there costs too little.
     (index,) = (r for r in rows if r["metric"] == "writing_index" and r["set"] == "test")
     band = {r["fill"]: r["value"] for r in rows if r["metric"] == "band_cer" and r["set"] == "test"}

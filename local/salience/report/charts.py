@@ -169,7 +169,7 @@ def line_chart(
     kinds = list(dict.fromkeys(point["kind"] for point in points if "kind" in point))
     line = base.transform_filter("datum.kind != 'each seed'").encode(detail="line:N")
     if lined := [kind for kind in kinds if kind != "each seed"]:
-        dashes = altair.Scale(domain=lined, range=[[1, 0], [6, 4], [2, 2]][: len(lined)])
+        dashes = altair.Scale(domain=lined, range=[[1, 0], [6, 4], [2, 2], [8, 2, 2, 2]][: len(lined)])
         looks = {"symbolType": "stroke", "symbolFillColor": "transparent", "symbolStrokeColor": "#888888"}
         legend = altair.Legend(title=None, orient="top", symbolSize=300, **looks)
         line = line.encode(strokeDash=altair.StrokeDash("kind:N", scale=dashes, legend=legend))
