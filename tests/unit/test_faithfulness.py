@@ -204,6 +204,8 @@ def test_the_report_says_it_in_a_sentence(rows):
         said,
     )
     assert RULES["faithfulness"](Part([], [], {}, "wer")) == []
+    turned = [row | {"value": -row["value"], "low": -row["high"], "high": -row["low"]} for row in rows]
+    assert "; worse than random regions: " in RULES["faithfulness"](Part(turned, [], {}, "wer"))[0]
     shared = read_specification(TOP / "egs/fsdd/conf/report.yaml").shared
     faithfulness, agreement, randomised = (
         tables(shared[name], part, name)[0] for name in ("faithfulness", "agreement", "randomised")

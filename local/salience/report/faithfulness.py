@@ -12,6 +12,7 @@ JUDGEMENTS = {
     2: "better than random regions of the same area",
     1: "better than random regions by one curve only",
     0: "not shown to be better than random regions",
+    -1: "worse than random regions",
 }
 PLACE = ("system", "classifier", "set")
 
@@ -25,9 +26,14 @@ def faithfulness_sentences(part: Part) -> list[str]:
         own = select(gains, dict(zip(PLACE, place, strict=True)))
         seeds = select(part.rows, {"metric": "seed_agreement", **dict(zip(PLACE, place, strict=True))})
         named = _named(own[0], len(distinct(gains, "set")) > 1)
-        told.setdefault(sum(row["low"] > 0 for row in own), []).append(f"{named} ({_points(own)}{_agreed(seeds)})")
+        told.setdefault(_judged(own), []).append(f"{named} ({_points(own)}{_agreed(seeds)})")
     said = "; ".join(f"{JUDGEMENTS[count]}: {', '.join(told[count])}" for count in JUDGEMENTS if count in told)
     return [f"At finding what the model uses, maps are {said}."] if said else []
+
+
+def _judged(rows: Sequence[Row]) -> int:
+    """By how many curves maps are better, or -1 if they are worse by both."""
+    return -1 if all(row["high"] < 0 for row in rows) else sum(row["low"] > 0 for row in rows)
 
 
 def _named(row: Row, with_set: bool) -> str:
