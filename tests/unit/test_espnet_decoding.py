@@ -166,10 +166,7 @@ def test_several_recognisers_write_what_each_would_alone(recipe, monkeypatch):
 def test_bad_input_is_one_sentence(recipe, monkeypatch):
     write_features(recipe / "wide", "dev", {"s-a": noise(1, (20, 80))})
     for options, sentence in (
-        (
-            {"features": "wide/dump"},
-            f"has 80 values a frame but exp/location was trained on {DIMENSION}; give the features",
-        ),
+        ({"features": "wide/dump"}, f"has 80 values a frame but exp/location reads {DIMENSION}; give the features"),
         ({"features": "dump wide/dump"}, "--features names 2, and --out 1 folders; give one, or one for each"),
         ({"models": "exp/location exp/dot"}, "--models names 2, and --out 1 folders; give one, or one for each"),
         ({"models": "exp/absent"}, "exp/absent/config.yaml does not exist; train that model first"),

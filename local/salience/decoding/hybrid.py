@@ -5,22 +5,27 @@ ESPnet takes two seconds to import, so everything here imports it at its first u
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import yaml
+from more_itertools import chunked
 from torch import Tensor, nn
 
+from salience.data.normalisers import normaliser as normaliser_of
 from salience.data.normalisers import squeeze
 from salience.data.tokens import tokens_to_text
 from salience.errors import InputError
 from salience.features.archives import FeatureSet
 from salience.features.fbank import BINS, fbank, num_frames
-from salience.models.espnet import prepare_espnet, read_config
-from salience.models.recognisers import RECOGNISERS, FrozenRecogniser, Recogniser, RecogniserChoice
+from salience.files import whole_file
+from salience.models.espnet import new_hybrid, prepare_espnet, read_config
+from salience.models.recognisers import RECOGNISERS, Example, FrozenRecogniser, Recogniser, RecogniserChoice
 from salience.models.recurrent import padded_lstm
 
 logger = logging.getLogger(__name__)
@@ -55,9 +60,13 @@ class Search:
 class EspnetRecogniser(Recogniser):
     """ESPnet's hybrid CTC/attention model, which train_espnet.py trains.
 
+    finetune.py trains one further, or a new one: its model is then a YAML file
+    of ESPnet's settings, with a `token_list`.
+
     Args:
         search: Settings of the beam search; best given by --config.
         lm: Folder of the language model that train_espnet.py --task lm wrote.
+        normaliser: Normaliser of the texts that finetune.py trains on.
     """
 
     features: ClassVar = "fbank"
@@ -65,30 +74,93 @@ class EspnetRecogniser(Recogniser):
 
     search: Search = field(default_factory=Search)
     lm: Path | None = None
+    normaliser: str = "raw"
 
     def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
-        self.folder, self.dimension = model, read_config(Path(model))["input_size"]
-        self.model = BeamSearch(Path(model), self.search, self.lm, device)
+        self.folder, self.device, self.seed = Path(model), device, seed
+        self.new = self.folder.suffix == ".yaml"
+        self.dimension = self.training[1].input_size if self.new else read_config(self.folder)["input_size"]
+
+    @cached_property
+    def training(self) -> tuple[nn.Module, Namespace]:
+        """The model to be trained, and its configuration."""
+        return new_hybrid(self.folder, self.seed) if self.new else load_hybrid(self.folder, self.device)
+
+    @cached_property
+    def network(self) -> "HybridForTraining":
+        """What is trained."""
+        return HybridForTraining(self.training[0])
+
+    @cached_property
+    def model(self) -> "BeamSearch":
+        """What is decoded with."""
+        return BeamSearch(self.folder, self.search, self.lm, self.device)
 
     def files(self, model: str) -> list[Path]:
-        return [*(Path(model) / name for name in self.saved), *([self.lm / "model.pth"] if self.lm else [])]
+        return [*super().files(model), *([self.lm / "model.pth"] if self.lm else [])]
 
     def settings(self) -> dict[str, Any]:
-        return {"search": self.search}
+        return {"search": self.search} | ({} if self.normaliser == "raw" else {"normaliser": self.normaliser})
 
     def check(self, source: FeatureSet, training: bool = False) -> None:
         if source.columns not in (None, self.dimension):
             raise InputError(
-                f"{source.path} has {source.columns} values a frame but {self.folder} was trained on {self.dimension};"
-                " give the features that it was trained on"
+                f"{source.path} has {source.columns} values a frame but {self.folder} reads {self.dimension};"
+                " give the features that it is made for"
             )
 
-    def transcribe(self, source: FeatureSet, batch_size: int, truncated: list[str]) -> Iterator[tuple[str, str]]:
+    @cached_property
+    def encode(self) -> Callable[[str], list[int]]:
+        """From a text to its tokens' numbers."""
+        return encoder_of(self.training[1])
+
+    def target(self, text: str) -> list[int]:
+        tokens = self.encode(normaliser_of(self.normaliser)[0](text))
+        if not tokens:
+            raise InputError(f"{text!r} has no words after the normaliser {self.normaliser}; leave it out")
+        return tokens
+
+    def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        # ESPnet wants its batches longest first.
+        examples = sorted(examples, key=lambda example: -len(example.features))
+        features = [torch.from_numpy(np.array(example.features)) for example in examples]  # ESPnet may write into them
+        text, text_lengths = padded_tokens([example.tokens for example in examples])
+        return {
+            "speech": nn.utils.rnn.pad_sequence(features, batch_first=True),
+            "speech_lengths": torch.tensor([len(matrix) for matrix in features]),
+            "text": text,
+            "text_lengths": text_lengths,
+        }
+
+    def transcribe(
+        self, source: Mapping[str, np.ndarray], batch_size: int, truncated: list[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Search with a beam; while a model is trained, take the best path of CTC."""
+        return self._best_paths(source, batch_size) if "network" in vars(self) else self._searched(source)
+
+    def _searched(self, source: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str]]:
         for utterance, matrix in source.items():
             text = self.model(matrix)
             if not text:
-                logger.warning("%s: nothing was recognised in the %d frames of %s", source.path, len(matrix), utterance)
+                logger.warning("%s: nothing was recognised in the %d frames of %s", self.folder, len(matrix), utterance)
             yield utterance, text
+
+    def _best_paths(self, source: FeatureSet, batch_size: int) -> Iterator[tuple[str, str]]:
+        model = self.training[0]
+        device = next(model.parameters()).device
+        for batch in chunked(sorted(source.frames, key=source.frames.__getitem__), batch_size):
+            features = [torch.from_numpy(np.array(source[utterance])) for utterance in batch]
+            padded = nn.utils.rnn.pad_sequence(features, batch_first=True).to(device)
+            with padded_lstm():
+                found = ctc_greedy(model, padded, [len(matrix) for matrix in features])
+            yield from zip(batch, map(tokens_to_text, found), strict=True)
+
+    def save(self, folder: Path) -> None:
+        model, arguments = self.training
+        with whole_file(folder / "model.pth", "wb") as handle:
+            torch.save(model.state_dict(), handle)
+        with whole_file(folder / "config.yaml") as handle:
+            yaml.safe_dump(vars(arguments), handle, sort_keys=False)
 
     @classmethod
     def frozen(cls, choice: RecogniserChoice, device: str) -> "FrozenHybrid":
@@ -112,11 +184,7 @@ class FrozenHybrid(FrozenRecogniser):
             # ESPnet's projected recurrent layers drop units in evaluation mode too.
             if isinstance(getattr(module, "dropout", None), float):
                 module.dropout = 0.0
-        from espnet2.text.build_tokenizer import build_tokenizer
-        from espnet2.text.token_id_converter import TokenIDConverter
-
-        self._tokenizer = build_tokenizer(self.arguments.token_type, bpemodel=self.arguments.bpemodel)
-        self._converter = TokenIDConverter(self.arguments.token_list)
+        self._encode = encoder_of(self.arguments)
 
     def _features(self, signals: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
         lengths = torch.tensor([num_frames(n) for n in samples.tolist()], device=signals.device)
@@ -125,11 +193,9 @@ class FrozenHybrid(FrozenRecogniser):
     def _sorted(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> tuple[list[int], dict[str, Tensor]]:
         """Make ESPnet's batch, longest first, and the order of its rows."""
         order = samples.argsort(descending=True).tolist()
-        ids = [
-            torch.tensor(self._converter.tokens2ids(self._tokenizer.text2tokens(squeeze(texts[row])))) for row in order
-        ]
-        padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=IGNORED).to(signals.device)
-        lengths = torch.tensor([len(i) for i in ids], device=signals.device)
+        padded, lengths = (
+            part.to(signals.device) for part in padded_tokens([self._encode(texts[row]) for row in order])
+        )
         features, frames = self._features(signals[order], samples[order])
         return order, {"speech": features, "speech_lengths": frames, "text": padded, "text_lengths": lengths}
 
@@ -166,9 +232,36 @@ class FrozenHybrid(FrozenRecogniser):
     @torch.no_grad()
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
         """The best path of the CTC branch."""
-        return [
-            self._tokenizer.tokens2text(tokens) for tokens in ctc_greedy(self.model, *self._features(signals, samples))
-        ]
+        return [tokens_to_text(tokens) for tokens in ctc_greedy(self.model, *self._features(signals, samples))]
+
+
+class HybridForTraining(nn.Module):
+    """ESPnet's model as the trainer wants it: a batch in, the loss out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **batch: Tensor) -> dict[str, Tensor]:
+        """CTC and attention, weighted as the settings say; a mean over utterances."""
+        with padded_lstm():
+            return {"loss": self.model(**batch)[0].squeeze()}
+
+
+def encoder_of(arguments: Namespace) -> Callable[[str], list[int]]:
+    """From a text to the numbers of its tokens, as a model's configuration has them."""
+    from espnet2.text.build_tokenizer import build_tokenizer
+    from espnet2.text.token_id_converter import TokenIDConverter
+
+    tokenizer = build_tokenizer(arguments.token_type, bpemodel=arguments.bpemodel)
+    converter = TokenIDConverter(arguments.token_list)
+    return lambda text: converter.tokens2ids(tokenizer.text2tokens(squeeze(text)))
+
+
+def padded_tokens(tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Targets as ESPnet wants them: (batch, longest), and their lengths (batch,)."""
+    each = [torch.tensor(numbers) for numbers in tokens]
+    return nn.utils.rnn.pad_sequence(each, batch_first=True, padding_value=IGNORED), torch.tensor(list(map(len, each)))
 
 
 def load_hybrid(folder: Path, device: str = "cpu") -> tuple[torch.nn.Module, Namespace]:

@@ -1,9 +1,11 @@
 """ESPnet's trained models: their configurations, read with care, and what ESPnet needs before it is imported."""
 
 import logging
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import torch
 import typeguard
 
 from salience.errors import InputError
@@ -33,6 +35,33 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InputError(f"{folder / 'config.yaml'} holds no settings; {AGAIN}")
     return config
+
+
+def new_hybrid(path: Path, seed: int) -> tuple[torch.nn.Module, Namespace]:
+    """Build ESPnet's model with random weights, and its whole configuration.
+
+    Args:
+        path: YAML file of ESPnet's own settings, among them `token_list` and `input_size`.
+        seed: Random seed of the weights.
+    """
+    again = "give settings as in egs/fsdd/conf/hybrid.yaml"
+    settings = read_yaml(path, again)
+    for name in ("token_list", "token_type", "input_size", "encoder"):
+        if not isinstance(settings, dict) or not settings.get(name):
+            raise InputError(f"{path} has no {name}; {again}")
+    prepare_espnet()
+    from espnet2.tasks.asr import ASRTask
+
+    defaults = vars(ASRTask.get_parser().parse_args([]))
+    for name in settings:
+        if name not in defaults:
+            raise InputError(f"{path}: ESPnet has no setting {name!r} of a model; correct it")
+    arguments = Namespace(**defaults | settings)
+    torch.manual_seed(seed)
+    try:
+        return ASRTask.build_model(arguments), arguments
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: ESPnet cannot build this model: {' '.join(str(error).split())}; {again}") from None
 
 
 def prepare_espnet() -> None:
