@@ -18,6 +18,16 @@ asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with c
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
 [ ! -e "$conf/classifier.yaml" ] || fail "$conf/classifier.yaml is no longer read; it is now called classifier_cnn.yaml"
 systems_config=$(if [ -n "$systems_config" ]; then from_caller "$systems_config"; else settings_of systems.yaml; fi)
+if [ -n "$matrix" ]; then
+    [[ ! $command\  =~ \ --(systems|recogniser|model|finetune[-_]config)[\ =] ]] ||
+        fail "$matrix says what --${BASH_REMATCH[1]} does; leave that out, or --matrix"
+    expanded=$(expand_matrix.py --matrix "$(from_caller "$matrix")" --systems "$systems_config" --out "$exp/matrix/systems.yaml")
+    eval "$expanded" # systems, recognisers, cells, kind_of, model_of, finetune_of and size
+    systems_config=$exp/matrix/systems.yaml
+else
+    recognisers=$recogniser cells=$(for name in $systems; do echo "$recogniser/$name"; done | xargs)
+    declare -A kind_of=(["$recogniser"]=$recogniser) model_of=(["$recogniser"]=$model) finetune_of=(["$recogniser"]=$finetune_config)
+fi
 # Sets untrained, trained, masked and mapped (of these systems), classifiers, mask_methods and methods.
 default_classifier=${classifiers%% *}
 described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods" --classifiers "$classifiers")
@@ -25,33 +35,37 @@ eval "$described"
 
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
 
-bins=80 zero_shot=() collection=
-[ -z "$untrained" ] || zero_shot=(--decoding "$conf/decode.yaml")
-if [ "$recogniser" = whisper ] && [ "$model" != mini ]; then
-    [ ! -e "$(from_caller "$model")" ] || model=$(from_caller "$model")
-    # A model that cannot be opened is told now, not in stage 6.  Stage 2 makes features with as many bins as it reads.
-    if asked 2 || { [ -n "$trained" ] && asked 6; } || { [ ${#zero_shot[@]} -gt 0 ] && asked 7; }; then
-        bins=$(check_whisper.py --model "$model" --language "$language" "${zero_shot[@]}")
+bins=80 collection=
+check_start() { # check_start <recogniser>: a Whisper that cannot be opened is told now, not in stage 6; sets bins to what it reads
+    local zero_shot=()
+    [ ! -e "$(from_caller "${model_of[$1]}")" ] || model_of[$1]=$(from_caller "${model_of[$1]}")
+    [ "${kind_of[$1]}" = whisper ] && [ "${model_of[$1]}" != mini ] || return 0
+    [ -z "$untrained" ] || zero_shot=(--decoding "$conf/decode.yaml")
+    if asked 2 || { [ -n "$trained" ] && asked 6; } || { [ -n "$untrained" ] && asked 7; }; then
+        bins=$(check_whisper.py --model "${model_of[$1]}" --language "$language" "${zero_shot[@]}")
     fi
-fi
+}
+for name in $recognisers; do check_start "$name"; done
 
 needed_sets() { # needed_sets <test sets>: these, and what classifier and recognisers learn from where the systems need that
     echo "${methods:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} ${methods:+asr_train} $1" | xargs -n 1 | awk '!seen[$0]++' | xargs
 }
 
-trained_models() { # trained_models <systems>: "<system>/seed<n>" of each below $exp/recogniser/$recogniser; one that is not trained has no seeds
-    local system s
-    for system in $1; do
-        for s in $(is_in "$system" "$untrained" && echo 0 || echo "$seeds"); do echo "$system/seed$s"; done
+trained_models() { # trained_models <systems>: "<recogniser>/<system>/seed<n>" of each below $exp/recogniser; one that is not trained has no seeds
+    local cell s
+    for cell in $cells; do
+        is_in "${cell#*/}" "$1" || continue
+        for s in $(is_in "${cell#*/}" "$untrained" && echo 0 || echo "$seeds"); do echo "$cell/seed$s"; done
     done
 }
 
-recogniser_settings() { # recogniser_settings <finetune or decode>: the options that give a recogniser its settings, one word a line
-    local file
-    file=$conf/$1$([ "$recogniser" = whisper ] || echo "_$recogniser").yaml
-    [ "$1" = decode ] || file=${finetune_config:-$file}
-    [ ! -e "$file" ] || printf '%s\n' --config "$file"
-    [ "$recogniser" != whisper ] || printf '%s\n' --language "$language"
+[ -z "$matrix" ] || echo "$matrix: $size; with the systems beside them $(wc -w <<< "$cells") cells and $(trained_models "$trained" | wc -l) trainings of recognisers${folds:+ in each of $(wc -w <<< "$folds") folds}"
+
+recogniser_settings() { # recogniser_settings <finetune or decode> <recogniser>: the options that give it its kind and settings
+    local file kind=${kind_of[$2]}
+    file=$(settings_of "$1$([ "$kind" = whisper ] || echo "_$kind").yaml")
+    [ "$1" = decode ] || file=${finetune_of[$2]:-$file}
+    echo "--recogniser $kind$([ ! -e "$file" ] || echo " --config $(quoted "$file")")$([ "$kind" != whisper ] || echo " --language $language")"
 }
 
 extract_features() { # stage 2: log-mel archives of the sets that the systems need, by an array of jobs
@@ -67,15 +81,19 @@ extract_features() { # stage 2: log-mel archives of the sets that the systems ne
     merge_archives.py --folder "$dump" --sets "$sets" --name feats --jobs "$nj" --data "$data" --tables utt2num_frames
 }
 
-start_from() { # start_from: the model that recognisers start from, made first if it is the mini Whisper
-    if [ "$recogniser" != whisper ] || [ "$model" != mini ]; then return; fi
-    model=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
-    OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$model" "$language"
+start_from() { # start_from: what recognisers start from: makes the mini Whisper where that is it
+    local name start
+    start=${SALIENCE_CACHE:-../../.cache}/whisper-mini$([ "$language" = en ] || echo "-$language")/mini.pt
+    for name in $recognisers; do
+        [ "${kind_of[$name]}-${model_of[$name]}" = whisper-mini ] || continue
+        OMP_NUM_THREADS=$all_threads make_mini_whisper.sh "$start" "$language"
+        model_of[$name]=$start
+    done
 }
 
 classifier_options() { # classifier_options <kind>: what trains it
     local settings=$conf/classifier_$1.yaml
-    echo "--classifier $1 --model $(quoted "$model")$([ ! -e "$settings" ] || echo " --config $(quoted "$settings")")"
+    echo "--classifier $1 --model $(quoted "${model_of[${recognisers%% *}]}")$([ ! -e "$settings" ] || echo " --config $(quoted "$settings")")"
 }
 
 classifier_trainings() { # classifier_trainings: the arguments of each classifier and control, one a line; its folder is the last
@@ -172,38 +190,37 @@ mask_features() { # stage 5: the masked copies, and which share of each utteranc
 }
 
 finetune() { # stage 6: a recogniser for each system and seed, all from the same model and with as many updates
-    local folder=$exp/recogniser/$recogniser one settings
+    local folder=$exp/recogniser one of system
     if [ -z "$trained" ]; then passed "no training is needed for --systems '$systems'"; return; fi
     renamed_folders "whisper=recogniser/whisper"
     needs_set asr_train
     needs "$dump/$asr_train/feats.scp" 2
     needs_maps
     start_from
-    mapfile -t settings < <(recogniser_settings finetune)
     train_array "$folder/log/finetune" "$(for one in $(trained_models "$trained"); do
-        echo "--model $(quoted "$model") --system ${one%/*} --seed ${one##*seed} --out $folder/$one"
-    done)" finetune.py --recogniser "$recogniser" "${settings[@]}" --systems "$systems_config" --data "$data" --features "$dump" \
+        IFS=/ read -r of system _ <<< "$one"
+        echo "$(recogniser_settings finetune "$of") --model $(quoted "${model_of[$of]}") --system $system --seed ${one##*seed} --out $folder/$one"
+    done)" finetune.py --systems "$systems_config" --data "$data" --features "$dump" \
         --maps "$exp/saliency" --classifier "$default_classifier" --masked "$exp/masked" --masks "$masks" --train-set "$asr_train" --dev-set asr_dev
 }
 
 decode() { # stage 7: hypotheses of every recogniser for every test set
-    local folder=$exp/recogniser/$recogniser one settings
+    local folder=$exp/recogniser one of system
     renamed_folders "whisper=recogniser/whisper"
     for one in $(trained_models "$trained"); do needs "$folder/$one/history.json" 6; done
     mkdir -p "$folder/log"
     [ -z "$untrained" ] || start_from
     for one in $(trained_models "$systems"); do
-        echo "--models $(is_in "${one%/*}" "$untrained" && quoted "$(quoted "$model")" || echo "$folder/$one") --out $folder/$one/decode"
+        IFS=/ read -r of system _ <<< "$one"
+        echo "$(recogniser_settings decode "$of") --models $(is_in "$system" "$untrained" && quoted "$(quoted "${model_of[$of]}")" || echo "$folder/$one") --out $folder/$one/decode"
     done > "$folder/log/decodings"
-    mapfile -t settings < <(recogniser_settings decode)
     # shellcheck disable=SC2086
     $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$folder/log/decodings")" "$folder/log/decode.JOB.log" \
-        nth_line.sh "$folder/log/decodings" JOB decode.py --recogniser "$recogniser" "${settings[@]}" --features "$dump" \
-        --sets "$test_sets" --device "$device"
+        nth_line.sh "$folder/log/decodings" JOB decode.py --features "$dump" --sets "$test_sets" --device "$device"
 }
 
 score_words() { # stage 8: WER and CER, raw and normalised, for each set and accent, of what stage 7 decoded
-    local folder=$exp/recogniser/$recogniser
+    local folder=$exp/recogniser
     needs "$folder/log/decodings" 7
     sed 's#.*--out \(.*\)/decode$#--hyp \1/decode/{set}/text --out \1/score/{set}#' "$folder/log/decodings" > "$folder/log/scorings"
     $decode_cmd --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$folder/log/scorings")" "$folder/log/score.JOB.log" \
@@ -215,28 +232,33 @@ needs_scores() { # needs_scores <folder>: each recogniser is scored on each test
     local one set
     [ -n "$test_sets" ] || fail "there is no test set in $PWD/$data; stage 1 writes them"
     for one in $(trained_models "$systems"); do
-        for set in $test_sets; do needs "$1/recogniser/$recogniser/$one/score/$set/counts.json" "8, after stage 7,"; done
+        for set in $test_sets; do needs "$1/recogniser/$one/score/$set/counts.json" "8, after stage 7,"; done
     done
 }
 
 report_results() { # stage 9: report_results <corpus> [<folder of each fold, with {fold} in it>]
-    local folder=${2:-$part} fold=${folds:-} example only places
+    local corpus="$1${matrix:+, $(basename "$matrix" .yaml)}" folder=${2:-$part} fold=${folds:-} example only places
     example=${folder/\{fold\}/${fold%% *}}
     for fold in ${folds:-all}; do needs_scores "exp${folder/\{fold\}/$fold}"; done
     # Of what other folds, systems and seeds have left nothing is taken.
-    places=(--values.exp "exp$folder" --values.recogniser "$recogniser" --values.fold "${folds:-}" --values.sets "$test_sets"
+    places=(--values.exp "exp$folder" --values.fold "${folds:-}" --values.sets "$test_sets"
         --values.masked "$masked" --values.masked_set "$asr_train" --values.trained "$trained" --values.seeds "$seeds"
         --values.example "$example" --values.systems_config "$systems_config" --values.normaliser "$normaliser"
         --values.mask_seed "$seed" --values.default_classifier "$default_classifier" ${compared:+--values.compared corpora}
         ${methods:+--values.classified cls_test --values.classifiers "$(classifier_trainings | sed 's#.*/##' | xargs)"})
     [ "$faithfulness_limit" -eq 0 ] || [ -z "$methods" ] ||
         places+=(--values.measured "$classifiers" --values.measured_methods "$(xargs -n 1 basename <<< "$methods" | xargs)")
-    only=$(trained_models "$systems" | sed 's#/seed#/#' | xargs)
-    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$1" --synthetic "$mini" \
-        --command "$command" --recogniser "$recogniser-$(basename "$model" .pt)" ${paper:+--paper "$paper"} \
+    only=$(trained_models "$systems" | sed 's#/seed#/#' | cut -d / -f "$([ -n "$matrix" ] && echo 1- || echo 2-)" | xargs)
+    if [ -n "$matrix" ]; then
+        places+=(--values.matrix "$(from_caller "$matrix")" --values.recognisers "$recognisers")
+    else
+        places+=(--values.recogniser "$recogniser")
+    fi
+    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
+        --command "$command" --recogniser "$(for name in $recognisers; do echo "$name-$(basename "${model_of[$name]}" .pt)"; done | xargs)" ${paper:+--paper "$paper"} \
         --only "$only" "${places[@]}" \
         --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --corpus "$1" --only "$only" "${places[@]}" \
+        --html "$exp/report/report.html" --corpus "$corpus" --only "$only" "${places[@]}" \
         ${collection:+--values.collection "$collection"}
 }

@@ -34,7 +34,7 @@ class Project:
         # What says which recognisers are asked for, and what they need, is no stub.
         (top / "local/salience").symlink_to(TOP / "local/salience")
         for path in [*top.glob("local/*.py"), *top.glob("egs/*/local/[!l]*.py"), top / "local/make_mini_whisper.sh"]:
-            if path.name != "describe_systems.py":
+            if path.name not in ("describe_systems.py", "expand_matrix.py"):
                 path.write_text(STUB)
                 path.chmod(0o755)
         (top / "utils/split_data.sh").write_text("#!/bin/sh\n")  # there is no data to split
@@ -152,6 +152,47 @@ def test_a_stage_that_no_system_needs_is_passed(
         call for call in project.run(recipe, "2", "--systems", systems, "--nj", "1") if call[0] == "extract_features.py"
     ]
     assert option(extract, "--sets").split() == [*(["cls_train"] if "gradcam++" in systems else []), "asr_train", "ls"]
+
+
+def test_a_matrix_trains_and_reports_each_recogniser(project: Project) -> None:
+    recipe, exp = "fsdd", "exp/mini/german"
+    data = [f"data/mini/german/{name}/utt2spk" for name in ("cls_train", "asr_train", "seen", "unseen")]
+    archives = [f"dump/mini/german/{name}/feats.scp" for name in ("cls_train", "asr_train")]
+    maps = [f"{exp}/saliency/cnn/{name}/asr_train/saliency.scp" for name in ("gradcam", "random")]
+    project.has(recipe, *data, *archives, *maps, f"{exp}/classifier/cnn/model.safetensors")
+    options = ["--matrix", "egs/fsdd/conf/mini/matrix.yaml", "--seeds", "1 2"]
+    calls = project.run(recipe, "36", *options)
+    said = "2 methods x 2 policies x 2 recognisers; with the systems beside them 11 cells and 20 trainings"
+    assert f"egs/fsdd/conf/mini/matrix.yaml: {said}" in project.said
+    (mapping,) = {option(call, "--methods") for call in calls if call[0] == "map_saliency.py"}
+    assert mapping == "gradcam random"
+    trainings = [call for call in calls if call[0] == "finetune.py"]
+    cells = [f"{method}.{policy}" for method in ("gradcam", "random") for policy in ("probabilistic", "top-share")]
+    trained = [f"{of}/{system}/seed{s}" for of in ("whisper", "hybrid") for system in ["plain", *cells] for s in (1, 2)]
+    assert sorted(option(call, "--out") for call in trainings) == sorted(f"{exp}/recogniser/{one}" for one in trained)
+    for call in trainings:
+        hybrid = "/hybrid/" in option(call, "--out")
+        assert option(call, "--recogniser") == ("espnet" if hybrid else "whisper")
+        assert option(call, "--config") == f"conf/mini/finetune{'_espnet' if hybrid else ''}.yaml"
+        assert option(call, "--model").endswith("/conf/mini/hybrid.yaml" if hybrid else "whisper-mini/mini.pt")
+        assert option(call, "--out").endswith(f"{option(call, '--system')}/seed{option(call, '--seed')}")
+        assert ("--language" in call) != hybrid
+    scores = ["whisper/zero-shot/seed0", *trained]
+    project.has(recipe, *(f"{exp}/recogniser/{one}/history.json" for one in trained))
+    calls = project.run(recipe, "78", *options)
+    assert sorted(option(call, "--out") for call in calls if call[0] == "decode.py") == sorted(
+        f"{exp}/recogniser/{one}/decode" for one in scores
+    )
+    counts = [f"{exp}/recogniser/{one}/score/{name}/counts.json" for one in scores for name in ("seen", "unseen")]
+    project.has(recipe, *counts)
+    collect, report = project.run(recipe, "9", *options)
+    assert option(collect, "--only").split() == [one.replace("seed", "") for one in scores]
+    assert option(collect, "--corpus") == option(report, "--corpus") == "Free Spoken Digit Dataset, matrix"
+    assert "--values.recogniser" not in collect and option(collect, "--values.recognisers") == "whisper hybrid"
+    project.run(recipe, "6", *options, "--systems", "plain", code=1)
+    assert "matrix.yaml says what --systems does; leave that out, or --matrix" in project.said
+    project.run(recipe, "6", "--matrix", "egs/fsdd/conf/matrx.yaml", code=1)
+    assert "egs/fsdd/conf/matrx.yaml does not exist; give a file such as egs/fsdd/conf/matrix.yaml" in project.said
 
 
 @pytest.mark.parametrize("recipe", ACCENTS)

@@ -9,6 +9,7 @@ from typing import Any
 
 from salience.data.tables import read_table
 from salience.errors import InputError
+from salience.masking.matrix import read_matrix
 from salience.scoring.gaps import Gaps
 from salience.scoring.patterns import fill, matches, names, number, only_seeds, split
 from salience.scoring.rates import MEASURES, Scores, comparisons, mean_over, rate_rows, read_scores
@@ -200,6 +201,36 @@ class ErrorRates:
             found = rate_rows(name, grouped, run.common)
             rows += [{**row, "accent": None, group: row["accent"]} for row in found if row["accent"] is not None]
         return rows
+
+
+@SOURCES.register("matrix")
+@dataclass(frozen=True)
+class MatrixRates:
+    """Error rates of a matrix's cells, whose rows say of which recogniser, method and policy they are.
+
+    Args:
+        matrix: The matrix's file.
+        scores: Pattern of the folders that scoring wrote, with {recogniser}, {system}, {set} and {seed}.
+        sets: Sets to read, separated by spaces; all, if empty.
+        beside: The system that every other is compared with, within each recogniser.
+    """
+
+    matrix: str
+    scores: str
+    sets: str = ""
+    beside: str = "plain"
+
+    def collect(self, run: Run) -> None:
+        """Add the cells' rates, and their differences from the system beside."""
+        path, before = run.named(self.matrix), len(run.rows)
+        if path is None:
+            return
+        name = "{recogniser} + {system}"
+        pairs = [[name, f"{{recogniser}} + {self.beside}"]]
+        ErrorRates(self.scores, name=name, sets=self.sets, pairs=pairs, required=True).collect(run)
+        cells = read_matrix(Path(path)).cells
+        for row in run.rows[before:]:
+            row |= cells[row["recogniser"], row["system"].removeprefix(f"{row['recogniser']} + ")]
 
 
 @SOURCES.register("accent-gaps")

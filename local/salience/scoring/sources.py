@@ -74,7 +74,7 @@ RATES, OTHERS = "salience.scoring.rate_sources", "salience.scoring.other_sources
 KINDS = "facts steps classifiers task-classifiers masked-shares noise-proportions generators pretraining"
 SOURCES: Registry[type[Source]] = Registry(
     "kind of score",
-    dict.fromkeys(("error-rates", "accent-gaps", "sweep"), RATES)
+    dict.fromkeys(("error-rates", "accent-gaps", "matrix", "sweep"), RATES)
     | dict.fromkeys((*KINDS.split(), "frequency-importance", "collection"), OTHERS)
     | {"faithfulness": "salience.scoring.faithfulness"}
     | {"writing-index": "salience.scoring.writing"},
