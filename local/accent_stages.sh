@@ -38,8 +38,9 @@ asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
 bins=80 collection=
 check_start() { # check_start <recogniser>: a Whisper that cannot be opened is told now, not in stage 6; sets bins to what it reads
     local zero_shot=()
+    [ "${model_of[$1]}" != mini ] || return 0
     [ ! -e "$(from_caller "${model_of[$1]}")" ] || model_of[$1]=$(from_caller "${model_of[$1]}")
-    [ "${kind_of[$1]}" = whisper ] && [ "${model_of[$1]}" != mini ] || return 0
+    [ "${kind_of[$1]}" = whisper ] || return 0
     [ -z "$untrained" ] || zero_shot=(--decoding "$conf/decode.yaml")
     if asked 2 || { [ -n "$trained" ] && asked 6; } || { [ -n "$untrained" ] && asked 7; }; then
         bins=$(check_whisper.py --model "${model_of[$1]}" --language "$language" "${zero_shot[@]}")

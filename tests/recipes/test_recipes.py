@@ -513,28 +513,42 @@ def test_masks_of_the_control_have_the_same_area(projects):
 
 
 @of("fsdd")
-def test_plugins_add_a_method_a_policy_and_a_recogniser(projects, tmp_path, monkeypatch):
-    """From a file outside the library, by registration alone: maps, masks, training, hypotheses, scores and report."""
+def test_a_matrix_crosses_what_plugins_add_with_what_there_is(projects, tmp_path, monkeypatch):
+    """A method, a policy and a recogniser from a file outside the library, by registration alone, in every stage."""
     project = copy_with_a_run(projects("fsdd")[0], "fsdd", tmp_path / "p")
-    plugin, systems = Path(__file__).with_name("toy_plugin.py"), tmp_path / "systems.yaml"
-    systems.write_text("plain: {}\nloud: {map: energy, policy: {above: 0.6}, fill: floor}\n")
-    options = f"--mini true --stage 4 --recogniser toy --plugins {plugin} --systems-config {systems}".split()
-    done = run(project, "--egs", "fsdd", *options, "--systems", "plain loud", "--seeds", "1")
+    plugin, matrix = Path(__file__).with_name("toy_plugin.py"), tmp_path / "crossed.yaml"
+    hybrid = {"kind": "espnet", "model": str(project / "egs/fsdd/conf/mini/hybrid.yaml")}
+    axes = {"methods": ["energy", "gradcam"], "policies": {"loud": {"above": 0.6}}}
+    recognisers = {"toy": {"model": "new", "beside": ["plain"]}, "hybrid": hybrid}
+    matrix.write_text(yaml.safe_dump({**axes, "recognisers": recognisers}))
+    options = ["--stage", "4", "--plugins", str(plugin), "--matrix", str(matrix), "--faithfulness-limit", "0"]
+    done = run(project, "--egs", "fsdd", "--mini", "true", *options, "--seeds", "1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "2 methods x 1 policies x 2 recognisers" in done.stdout and "5 cells and 5 trainings" in done.stdout
     monkeypatch.chdir(project / "egs/fsdd")  # which the paths in archives' tables begin at
     exp = Path("exp/mini/german")
-    maps, masked = read_maps(exp / "saliency/cnn/energy/asr_train"), Archive(exp / "masked/loud/asr_train/feats.scp")
+    maps, masked = (
+        read_maps(exp / "saliency/cnn/energy/asr_train"),
+        Archive(exp / "masked/energy.loud/asr_train/feats.scp"),
+    )
     clean = Archive(Path("dump/mini/german/asr_train/feats.scp"))
     for key, found in list(maps.items())[:10]:
         assert (found.frames_per_column, found.bins_per_row) == (5, 20)
         hidden = found.unit(*clean[key].shape) > 0.6
         assert hidden.any() and (masked[key][~hidden] == clean[key][~hidden]).all()
         assert len(set(masked[key][hidden])) == 1
-    for step in ("saliency/cnn/energy/asr_train/saliency.1", "masked/loud/asr_train/feats.1"):
+    for step in ("saliency/cnn/energy/asr_train/saliency.1", "masked/energy.loud/asr_train/feats.1"):
         assert str(plugin) in json.loads((exp / f"{step}.step.json").read_text())["inputs"], step
-    rows = json.loads(Path("exp/mini/results.json").read_text())["rows"]
-    found = {(row["system"], row["set"]) for row in rows if row["recogniser"] == "toy-mini" and row["metric"] == "wer"}
-    assert found == {(system, name) for system in ("plain", "loud") for name in ("seen", "unseen")}
+    rows = [
+        row
+        for row in json.loads(Path("exp/mini/results.json").read_text())["rows"]
+        if row["corpus"] == "Free Spoken Digit Dataset, crossed" and row["metric"] == "wer" and row["accent"] is None
+    ]
+    found = {(row["recogniser"], row["method"], row["policy"], row["set"]) for row in rows}
+    cells = [(name, method, "loud") for name in ("toy", "hybrid") for method in ("energy", "gradcam")]
+    assert found == {(*cell, name) for cell in [("toy", "plain", None), *cells] for name in ("seen", "unseen")}
+    for page in ("RESULTS_details.md", "report/report.html"):
+        assert "of each method with each policy" in Path("exp/mini", page).read_text()
 
 
 @of("fsdd")
