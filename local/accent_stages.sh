@@ -60,7 +60,7 @@ trained_models() { # trained_models <systems>: "<recogniser>/<system>/seed<n>" o
     done
 }
 
-[ -z "$matrix" ] || echo "$matrix: $size; with the systems beside them $(wc -w <<< "$cells") cells and $(trained_models "$trained" | wc -l) trainings of recognisers${folds:+ in each of $(wc -w <<< "$folds") folds}"
+[ -z "$matrix" ] || echo "$matrix: $size; with the systems beside them, cells: $(wc -w <<< "$cells"), trainings of recognisers: $(trained_models "$trained" | wc -l)${folds:+, in each fold of: $folds}"
 
 recogniser_settings() { # recogniser_settings <finetune or decode> <recogniser>: the options that give it its kind and settings
     local file kind=${kind_of[$2]}

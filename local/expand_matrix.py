@@ -37,13 +37,12 @@ def expand_matrix(matrix: Path, systems: Path, out: Path) -> None:
         handle.write(systems.read_text(encoding="utf-8") + "\n")
         handle.writelines(f"{name}: {json.dumps(line)}\n" for name, line in wanted.systems.items())
     read_systems(out)
-    axes = (wanted.methods, wanted.policies, wanted.recognisers)
-    size = " x ".join(f"{len(axis)} {what}" for axis, what in zip(axes, ("methods", "policies", "recognisers")))
+    size = " x ".join(str(len(axis)) for axis in (wanted.methods, wanted.policies, wanted.recognisers))
     variables = {
         "systems": dict.fromkeys(system for _, system in wanted.cells),
         "recognisers": wanted.recognisers,
         "cells": ["/".join(cell) for cell in wanted.cells],
-        "size": [size],
+        "size": [f"methods x policies x recognisers = {size}"],
     }
     for name, words in variables.items():
         print(f"{name}={shlex.quote(' '.join(words))}")

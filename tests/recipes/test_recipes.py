@@ -524,7 +524,7 @@ def test_a_matrix_crosses_what_plugins_add_with_what_there_is(projects, tmp_path
     options = ["--stage", "4", "--plugins", str(plugin), "--matrix", str(matrix), "--faithfulness-limit", "0"]
     done = run(project, "--egs", "fsdd", "--mini", "true", *options, "--seeds", "1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "2 methods x 1 policies x 2 recognisers" in done.stdout and "5 cells and 5 trainings" in done.stdout
+    assert "= 2 x 1 x 2; " in done.stdout and "cells: 5, trainings of recognisers: 5" in done.stdout
     monkeypatch.chdir(project / "egs/fsdd")  # which the paths in archives' tables begin at
     exp = Path("exp/mini/german")
     maps, masked = (

@@ -162,8 +162,8 @@ def test_a_matrix_trains_and_reports_each_recogniser(project: Project) -> None:
     project.has(recipe, *data, *archives, *maps, f"{exp}/classifier/cnn/model.safetensors")
     options = ["--matrix", "egs/fsdd/conf/mini/matrix.yaml", "--seeds", "1 2"]
     calls = project.run(recipe, "36", *options)
-    said = "2 methods x 2 policies x 2 recognisers; with the systems beside them 11 cells and 20 trainings"
-    assert f"egs/fsdd/conf/mini/matrix.yaml: {said}" in project.said
+    assert "matrix.yaml: methods x policies x recognisers = 2 x 2 x 2; " in project.said
+    assert "cells: 11, trainings of recognisers: 20, in each fold of: german" in project.said
     (mapping,) = {option(call, "--methods") for call in calls if call[0] == "map_saliency.py"}
     assert mapping == "gradcam random"
     trainings = [call for call in calls if call[0] == "finetune.py"]

@@ -42,7 +42,9 @@ def test_each_method_with_each_policy_is_a_system(tmp_path, monkeypatch, capsys)
     assert systems["other.top"].policy == TopSharePolicy(0.2)
     assert systems["other.top"].borrowed and systems["other.top"].map == "gradcam"
     said = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
-    assert said["recognisers"] == "'whisper hybrid'" and said["size"] == "'2 methods x 2 policies x 2 recognisers'"
+    assert (
+        said["recognisers"] == "'whisper hybrid'" and said["size"] == "'methods x policies x recognisers = 2 x 2 x 2'"
+    )
     cells = said["cells"].strip("'").split()
     assert len(cells) == 9 and "whisper/plain" in cells and "hybrid/plain" not in cells
     assert said["declare -A model_of"] == f"([whisper]=tiny [hybrid]={tmp_path}/h.yaml)"
