@@ -25,7 +25,7 @@ if [ -n "$matrix" ]; then
     eval "$expanded" # systems, recognisers, cells, kind_of, model_of, finetune_of and size
     systems_config=$exp/matrix/systems.yaml
 else
-    recognisers=$recogniser cells=$(for name in $systems; do echo "$recogniser/$name"; done | xargs)
+    recognisers=$recogniser cells=$(for one in $systems; do echo "$recogniser/$one"; done | xargs)
     declare -A kind_of=(["$recogniser"]=$recogniser) model_of=(["$recogniser"]=$model) finetune_of=(["$recogniser"]=$finetune_config)
 fi
 # Sets untrained, trained, masked and mapped (of these systems), classifiers, mask_methods and methods.
@@ -46,7 +46,7 @@ check_start() { # check_start <recogniser>: a Whisper that cannot be opened is t
         bins=$(check_whisper.py --model "${model_of[$1]}" --language "$language" "${zero_shot[@]}")
     fi
 }
-for name in $recognisers; do check_start "$name"; done
+for of in $recognisers; do check_start "$of"; done
 
 needed_sets() { # needed_sets <test sets>: these, and what classifier and recognisers learn from where the systems need that
     echo "${methods:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} ${methods:+asr_train} $1" | xargs -n 1 | awk '!seen[$0]++' | xargs
@@ -256,7 +256,7 @@ report_results() { # stage 9: report_results <corpus> [<folder of each fold, wit
         places+=(--values.recogniser "$recogniser")
     fi
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
-        --command "$command" --recogniser "$(for name in $recognisers; do echo "$name-$(basename "${model_of[$name]}" .pt)"; done | xargs)" ${paper:+--paper "$paper"} \
+        --command "$command" --recogniser "$(for one in $recognisers; do echo "$one-$(basename "${model_of[$one]}" .pt)"; done | xargs)" ${paper:+--paper "$paper"} \
         --only "$only" "${places[@]}" \
         --settings "{masks: $masks, settings: $conf, classifier seed: $seed}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
