@@ -77,6 +77,8 @@ class EspnetRecogniser(Recogniser):
     normaliser: str = "raw"
 
     def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
+        for made in ("training", "network", "model", "encode"):  # of the model that was loaded before
+            vars(self).pop(made, None)
         self.folder, self.device, self.seed = Path(model), device, seed
         self.new = self.folder.suffix == ".yaml"
         self.dimension = self.training[1].input_size if self.new else read_config(self.folder)["input_size"]
