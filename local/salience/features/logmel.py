@@ -40,6 +40,17 @@ def mel_filters(bins: int = BINS, device: torch.device | str = "cpu") -> torch.T
     return audio.mel_filters(device, bins)
 
 
+def bin_centres(bins: int = BINS) -> np.ndarray:
+    """The mean frequency of each filter in hertz, (bins,)."""
+    filters = mel_filters(bins).cpu().numpy().astype(np.float64)
+    return filters @ np.linspace(0, RATE / 2, filters.shape[1]) / filters.sum(axis=1)
+
+
+def frame_levels(features: np.ndarray) -> np.ndarray:
+    """How loud each frame of log-mel features (frames, bins) is, in dB."""
+    return 10 * np.log10(np.power(10.0, 4 * features.astype(np.float64) - 4).sum(axis=1))
+
+
 def log_mel(audios: Sequence[np.ndarray], bins: int = BINS, device: str = "cpu") -> list[np.ndarray]:
     """Log-mel spectrograms of 16 kHz signals, each float32 of shape (frames, bins).
 

@@ -50,6 +50,10 @@ class AccentClassifier(nn.Module, ABC):
     def padded_frames(self, frames: int) -> int:
         """The frames to which an utterance of so many is padded; of a batch, the most of its utterances count."""
 
+    def heard_frames(self, frames: int) -> int:
+        """The frames that it reads of an utterance of so many, padding included."""
+        return self.padded_frames(frames)
+
     def group(self, frames: int) -> int:
         """A number that utterances have in common which may share a batch without changing each other's logits."""
         return 0

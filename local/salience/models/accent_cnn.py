@@ -166,6 +166,10 @@ class AccentCNN(AccentClassifier):
         """One frame more if there is room: the model goes on with the last frame, which is then padding."""
         return frames + (frames < self.settings.frames)
 
+    def heard_frames(self, frames: int) -> int:
+        """All that it has: the last frame is repeated to the end."""
+        return self.settings.frames
+
     def forward(self, features: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Logits, and the cross entropy when labels (batch,) are given."""
         logits = self.head(self.feature_maps(features))

@@ -12,6 +12,7 @@ from salience.data.directories import read_data_dir
 from salience.data.tables import read_table
 from salience.errors import InputError
 from salience.features.archives import Archive
+from salience.features.logmel import frame_levels
 from salience.models.accent_classifier import AccentClassifier, load_classifier
 from salience.saliency.base import SaliencyMap
 from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSet, Target, first_of_each, maps_of
@@ -50,6 +51,12 @@ class ExplainedAccents(Explained):
             raise InputError("an accent classifier needs --features, the folder of the log-mel features")
         return AccentFeatures(self, data, features, max_per_accent)
 
+    def kept(self, columns: int) -> int | None:
+        return None if self.padded else columns
+
+    def heard(self, frames: int) -> int:
+        return self.model.heard_frames(frames)
+
     def about(self) -> dict[str, Any]:
         settings = self.model.settings
         return {"classes": list(settings.classes), "checkpoint": fingerprint(self.files[0])}
@@ -80,6 +87,9 @@ class AccentFeatures(ExplainedSet):
             else:
                 targets = self.explained.predicted(padded, lengths)
             yield Batch(keys, padded, lengths, targets)
+
+    def levels(self, key: str) -> np.ndarray:
+        return frame_levels(self.archive[key])
 
     def _classes(self) -> dict[str, int]:
         known = self.explained.model.settings.classes

@@ -20,9 +20,10 @@ def random(
     if rows == 1 and not model.latent:
         points = [torch.from_numpy(rng.random(tuple(features.shape[1:]), np.float32)) for rng in rngs]
         return model.input_maps(torch.stack(points), lengths, signed=False)
+    kept = [model.kept(columns_for(length, model.frames_per_column)) or columns for length in lengths]
     return [
-        model.layer_map(rng.random((min(columns_for(length, model.frames_per_column), columns), rows)), signed=False)
-        for rng, length in zip(rngs, lengths, strict=True)
+        model.layer_map(rng.random((min(own, columns), rows)), signed=False)
+        for rng, own in zip(rngs, kept, strict=True)
     ]
 
 

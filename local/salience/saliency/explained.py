@@ -17,6 +17,7 @@ from torch import Tensor
 from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.features.archives import archive_bytes
+from salience.features.logmel import FRAME_SHIFT
 from salience.files import read_json
 from salience.randomness import generator
 from salience.registry import Registry
@@ -63,6 +64,10 @@ class ExplainedSet(ABC):
     identity: str | None = None
 
     @abstractmethod
+    def levels(self, key: str) -> np.ndarray:
+        """How loud each frame of an utterance is, in dB."""
+
+    @abstractmethod
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All utterances, those of similar length together."""
 
@@ -80,20 +85,25 @@ class Explained(ABC):
 
     layer: its name.  frames_per_column, bins_per_row: its resolution.
     baseline: what a point is replaced by to hide it, broadcast to (bins,).
+    frame_shift: seconds between frames.
     window: frames and bins that occlusion hides at a time; 0 is all bins.
     latent: whether the features' last dimension is no frequency, so that
     maps of the input are summed over it.
     files: of the model, for a step's record.
     model: the network.
     layers: other layers that may divide it, with their resolution.
+    padded: whether maps go on where the utterance ends and its padding begins,
+    of models that the padding reaches.
     """
 
     layer: str
     frames_per_column: int
     bins_per_row: int
     baseline: Tensor
+    frame_shift: float = FRAME_SHIFT
     window: tuple[int, int]
     latent = False
+    padded = False
     files: list[Path]
     model: torch.nn.Module
     layers: Mapping[str, tuple[int, int]] = MappingProxyType({})
@@ -155,7 +165,7 @@ class Explained(ABC):
     def layer_maps(self, values: Tensor, lengths: Sequence[int]) -> list[SaliencyMap]:
         """Signed maps at the layer's resolution from values (batch, rows, columns), cut to the real frames."""
         return [
-            self.layer_map(native[:, : columns_for(length, self.frames_per_column)].T)
+            self.layer_map(native[:, : self.kept(columns_for(length, self.frames_per_column))].T)
             for native, length in zip(values.cpu().numpy(), lengths, strict=True)
         ]
 
@@ -170,9 +180,17 @@ class Explained(ABC):
         if self.latent:
             values, window = values.sum(2, keepdim=True), (window[0], 1)
         return [
-            SaliencyMap(native[: -(-length // window[0])], *window, signed, of="features")
+            SaliencyMap(native[: self.kept(-(-length // window[0]))], *window, signed, of="features")
             for native, length in zip(values.detach().cpu().numpy(), lengths, strict=True)
         ]
+
+    def kept(self, columns: int) -> int | None:
+        """How many of a map's columns are kept of those that cover the real frames; None is all there are."""
+        return columns
+
+    def heard(self, frames: int) -> int:
+        """The frames that the model reads of an utterance, with the padding that reaches it."""
+        return frames
 
     def join(self, maps: list[SaliencyMap], length: int) -> SaliencyMap:
         """What is archived for one utterance; several maps only if symbols are explained one by one."""

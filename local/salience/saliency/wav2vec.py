@@ -18,7 +18,7 @@ from transformers import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification
 
 from salience.data.normalisers import normaliser as normaliser_of
 from salience.data.symbols import Symbols, least_frames
-from salience.data.waveforms import Waveforms, batches_of_equals, labels_of_set, pad_signals, padded_samples
+from salience.data.waveforms import RATE, Waveforms, batches_of_equals, labels_of_set, pad_signals, padded_samples
 from salience.errors import InputError
 from salience.models.wav2vec import (
     FILES,
@@ -36,6 +36,9 @@ from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSe
 from salience.steps import fingerprint
 
 logger = logging.getLogger(__name__)
+
+FAINTEST = 1e-10
+"""Power of a frame at least, so that digital silence has a level."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class ExplainedWav2Vec(Explained):
         super().__init__(target)
         self.model, self.encoder = model, model.wav2vec2
         self.device = next(model.parameters()).device
+        self.frame_shift = int(np.prod(model.config.conv_stride)) / RATE
         self.layer = f"feature_extractor.conv_layers.{len(model.config.conv_dim) - 1}"
         self.baseline = torch.zeros(1, device=self.device)
         self.files = []
@@ -137,6 +141,13 @@ class Latents(ExplainedSet):
             key: frames_of(config, samples) * (max(len(utterances[key].text), 1) if target.per_character else 1)
             for key, samples in self.waveforms.samples.items()
         }
+
+    def levels(self, key: str) -> np.ndarray:
+        shift = round(RATE * self.explained.frame_shift)
+        power = self.waveforms[key].astype(np.float64) ** 2
+        count = frames_of(self.explained.model.config, len(power))
+        # The receptive field is a little longer than the shift, so that the last frames have all they need.
+        return 10 * np.log10(power[: count * shift].reshape(count, shift).mean(axis=1) + FAINTEST)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         # A symbol's batches are made of one utterance.

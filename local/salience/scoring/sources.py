@@ -76,6 +76,9 @@ SOURCES: Registry[type[Source]] = Registry(
     "kind of score",
     dict.fromkeys(("error-rates", "accent-gaps", "matrix", "sweep"), RATES)
     | dict.fromkeys((*KINDS.split(), "frequency-importance", "collection"), OTHERS)
-    | {"faithfulness": "salience.scoring.faithfulness"}
-    | {"writing-index": "salience.scoring.writing"},
+    | {
+        "faithfulness": "salience.scoring.faithfulness",
+        "location": "salience.scoring.location",
+        "writing-index": "salience.scoring.writing",
+    },
 )
