@@ -10,9 +10,10 @@
 check_options "a number" "$whole" standard_train
 check_options "numbers separated by spaces" "$decimals" speed_factors
 check_options "a number of hertz" "($whole)?" bandwidth
-check_options "a number" "($whole)?" faithfulness_limit
+check_options "a number" "($whole)?" "faithfulness_limit location_limit"
 check_options "numbers separated by spaces" "$wholes" faithfulness_seeds
 faithfulness_limit=${faithfulness_limit:-$([ "$mini" = true ] && echo 3 || echo 10)}
+location_limit=${location_limit:-$([ "$mini" = true ] && echo 12 || echo 100)}
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
@@ -47,6 +48,8 @@ check_start() { # check_start <recogniser>: a Whisper that cannot be opened is t
     fi
 }
 for of in $recognisers; do check_start "$of"; done
+
+[ "$lexicon" != cmudict ] || ! asked 0 || fetch_corpus.py --corpus cmudict --target "$downloads/cmudict"
 
 needed_sets() { # needed_sets <test sets>: these, and what classifier and recognisers learn from where the systems need that
     echo "${methods:+cls_train cls_dev cls_test} ${trained:+asr_train asr_dev} ${methods:+asr_train} $1" | xargs -n 1 | awk '!seen[$0]++' | xargs
@@ -167,6 +170,34 @@ measure_saliency() { # stage 4: how faithful the maps are to each classifier, on
             measure_saliency.py --model "$exp/classifier/$kind" --others "$others" --methods "$wanted" --data "$data" \
             --features "$dump" --sets cls_test --out "$exp/faithfulness/$kind" --target "$target" \
             --limit "$faithfulness_limit" --seed "$seed" --device "$device"
+    done
+}
+
+lexicon_file() { # the user's lexicon, CMUdict as stage 0 fetched it, or one among the settings, if there is one
+    case $lexicon in
+        cmudict) needs "$downloads/cmudict/root.txt" 0; cat "$downloads/cmudict/root.txt" ;;
+        ?*) from_caller "$lexicon" ;;
+        *) [ ! -e "$(settings_of lexicon.txt)" ] || settings_of lexicon.txt ;;
+    esac
+}
+
+locate_saliency() { # stage 4: where the maps of cls_test point: pauses, padding, words (whose times Whisper tells), phones, frequencies
+    local kind wanted phones words=()
+    [ -n "$methods" ] && [ "$location_limit" -gt 0 ] || return 0
+    if [ "$recogniser" = whisper ]; then
+        start_from
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu "$exp/located/log/words.log" align_words.py --model "$model" --language "$language" --data "$data" \
+            --features "$dump" --sets cls_test --out "$exp/located/words" --limit "$location_limit" --device "$device"
+        phones=$(lexicon_file)
+        words=(--words "$exp/located/words" ${phones:+--lexicon "$phones"})
+    fi
+    for kind in $classifiers; do
+        wanted=$(methods_of "$kind")
+        [ -n "$wanted" ] || continue
+        # shellcheck disable=SC2086
+        $cuda_cmd $gpu "$exp/located/log/$kind.log" locate_saliency.py --model "$exp/classifier/$kind" --methods "$wanted" --data "$data" \
+            --features "$dump" --sets cls_test --out "$exp/located/$kind" "${words[@]}" --limit "$location_limit" --seed "$seed" --device "$device"
     done
 }
 

@@ -14,7 +14,7 @@ from salience.steps import Step
 
 logger = logging.getLogger(__name__)
 
-NO_MINI = ("pdid",)
+NO_MINI = {"pdid": "it is collected from the mini recordings", "cmudict": "it is small enough"}
 ONLY_MINI = ("recordings", "custom")
 
 
@@ -35,6 +35,7 @@ def main(
         "pdid",
         "recordings",
         "custom",
+        "cmudict",
     ],
     target: Path,
     root: Path | None = None,
@@ -69,7 +70,7 @@ def main(
     if americans and not (corpus == "common_voice" and mini):
         raise InputError("--americans needs --corpus common_voice and --mini true")
     if mini and corpus in NO_MINI:
-        raise InputError(f"there is no mini {corpus}: it is collected from the mini recordings")
+        raise InputError(f"there is no mini {corpus}: {NO_MINI[corpus]}")
     if not mini and corpus in ONLY_MINI:
         raise InputError(
             f"{corpus} is of your own and cannot be downloaded; give yours with the recipe's options (--help)"

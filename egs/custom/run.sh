@@ -88,7 +88,7 @@ map_sets="$(present "$asr_train") $test_sets"
 
 if begin 2 "log-mel features";                                   then extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi
-if begin 4 "saliency maps, and how faithful they are";           then map_saliency; measure_saliency; fi
+if begin 4 "saliency maps, how faithful they are, where they point"; then map_saliency; measure_saliency; locate_saliency; fi
 if begin 5 "masked features";                                    then mask_features; fi
 if begin 6 "recognisers, one for each system and seed";          then finetune; fi
 if begin 7 "hypotheses";                                         then decode; fi

@@ -58,7 +58,7 @@ prepare_fold() { # prepare_fold <fold>
 if begin 1 "data directories of each fold, leakage";             then in_each_fold prepare_fold; fi
 if begin 2 "log-mel features";                                   then in_each_fold extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then in_each_fold train_classifier; fi
-if begin 4 "saliency maps, and how faithful they are";           then in_each_fold map_saliency; in_each_fold measure_saliency; fi
+if begin 4 "saliency maps, how faithful they are, where they point"; then in_each_fold map_saliency; in_each_fold measure_saliency; in_each_fold locate_saliency; fi
 if begin 5 "masked features";                                    then in_each_fold mask_features; fi
 if begin 6 "recognisers, one for each system and seed";          then in_each_fold finetune; fi
 if begin 7 "hypotheses";                                         then in_each_fold decode; fi

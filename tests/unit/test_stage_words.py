@@ -35,7 +35,7 @@ TRAINED = {
 """Programs of each recipe that learn, each GPU with a process of its own."""
 ON_A_GPU = {
     **{
-        key: {"map_saliency.py", "measure_saliency.py", "decode.py"}
+        key: {"align_words.py", "locate_saliency.py", "map_saliency.py", "measure_saliency.py", "decode.py"}
         for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid", "cv_en_saa", "custom")
     },
     "an4": {"estimate_noise_masks.py"},

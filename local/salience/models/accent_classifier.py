@@ -67,10 +67,14 @@ class AccentClassifier(nn.Module, ABC):
         for _, alike in groupby(sorted(frames, key=order), lambda key: self.group(frames[key])):
             yield from chunked(alike, size)
 
-    def padded(self, matrices: Sequence[np.ndarray]) -> tuple[Tensor, list[int]]:
-        """A batch of features (batch, frames, bins), each padded with its own floor, and the real frames of each."""
+    def padded(self, matrices: Sequence[np.ndarray], whole: bool = False) -> tuple[Tensor, list[int]]:
+        """A batch of features (batch, frames, bins), each padded with its own floor, and the real frames of each.
+
+        With `whole`, they have all the padding that the model reads, even
+        where it can do without.
+        """
         lengths = list(map(len, matrices))
-        longest = max(map(self.padded_frames, lengths))
+        longest = max(map(self.heard_frames if whole else self.padded_frames, lengths))
         batch = torch.from_numpy(np.stack([pad_frames(m, longest, floor_of(m)) for m in matrices]))
         return batch.to(self.mean.device), lengths
 

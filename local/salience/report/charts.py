@@ -62,10 +62,14 @@ class Drawing:
 
     def groups(self, where: Mapping[str, Any], each: str = "corpus") -> Iterator[tuple[dict[str, Any], list[Row]]]:
         """The run's rows that fit `where`, for each value of a field: (names for texts, rows)."""
+        for rows in self.parts(where, (each,)):
+            yield {**rows[0], "METRIC": str(rows[0]["metric"]).upper()}, rows
+
+    def parts(self, where: Mapping[str, Any], each: Sequence[str]) -> Iterator[list[Row]]:
+        """The run's rows that fit `where`, in groups that have the same values of some fields."""
         rows = select(self.rows, {"corpus": self.corpus, "synthetic": self.synthetic, **where})
-        for key in dict.fromkeys(row.get(each) for row in rows):
-            group = [row for row in rows if row.get(each) == key]
-            yield {**group[0], "METRIC": str(group[0]["metric"]).upper()}, group
+        for key in dict.fromkeys(tuple(row.get(name) for name in each) for row in rows):
+            yield [row for row in rows if tuple(row.get(name) for name in each) == key]
 
 
 @dataclass(frozen=True)
@@ -281,27 +285,72 @@ def row_curves(
     line: str = "{system}",
     kinds: Mapping[str, str] = MappingProxyType({"curve": ""}),
     note: str = "",
+    each: Sequence[str] = ("set",),
 ) -> Iterator[Chart]:
-    """Draw rows that have a `curve`, [[x, y], ...], such as deletion and insertion: a chart for each metric and set.
+    """Draw rows that have a `curve`, [[x, y], ...], such as deletion and insertion.
 
     Args:
         drawing: The run.
-        metrics: Title of the chart of each metric, in which {set} is the set.
+        metrics: Title of the charts of each metric, in which {set} is the set.
         xlabel: What x is.
         ylabel: What y is.
-        line: What a row's line is called, in fields of the row.
+        line: What a row's line is called, in fields of the row; an accent that it has not is `all`.
         kinds: What lines are called by the field of the row that has them; each but the first is dashed.
         note: What a reader must know of it.
+        each: Fields: there is a chart for each of their values.
     """
     for metric, title in metrics.items():
-        for names, rows in drawing.groups({"metric": metric, "curve": "any"}, "set"):
+        for rows in drawing.parts({"metric": metric, "curve": "any"}, each):
             points = [
-                {"x": x, "y": y, "name": line.format(**row)} | ({"kind": kind} if kind else {})
+                {"x": x, "y": y, "name": line.format(**row | {"accent": row.get("accent") or "all"})}
+                | ({"kind": kind} if kind else {})
                 for row in rows
                 for field, kind in kinds.items()
                 for x, y in row.get(field) or ()
             ]
-            yield Chart(title.format(**names), line_chart(points, xlabel, ylabel), note)
+            yield Chart(title.format(**rows[0]), line_chart(points, xlabel, ylabel), note)
+
+
+@FIGURES.register("heat")
+def heat(
+    drawing: Drawing,
+    where: Mapping[str, Any],
+    title: str,
+    x: str,
+    y: str,
+    note: str = "",
+    each: Sequence[str] = ("set",),
+    middle: float = 1.0,
+) -> Iterator[Chart]:
+    """Draw the values of rows as a grid of shades.
+
+    Args:
+        drawing: The run.
+        where: Which rows.
+        title: Title, with the row's fields in {braces}.
+        x: The field across; where it is null, the column is called `all`.
+        y: The field down.
+        note: What a reader must know.
+        each: Fields: there is a chart for each of their values.
+        middle: The value without a shade.
+    """
+    for rows in drawing.parts(where, each):
+        cells = [
+            {"x": row[x] or "all", "y": row[y], **{name: row[name] for name in ("value", "low", "high", "n")}}
+            for row in rows
+        ]
+        base = altair.Chart(altair.Data(values=cells)).encode(
+            x=altair.X("x:N", sort=None, title=x.replace("_", " "), axis=altair.Axis(labelAngle=-40)),
+            y=altair.Y("y:N", sort=None, title=y.replace("_", " ")),
+            tooltip=["x:N", "y:N", "value:Q", "low:Q", "high:Q", "n:Q"],
+        )
+        reach = max(abs(cell["value"] - middle) for cell in cells) or 1
+        scale = altair.Scale(scheme="blueorange", domain=[middle - reach, middle + reach])
+        shade = altair.Color("value:Q", scale=scale, legend=None)
+        text = base.mark_text().encode(text=altair.Text("value:Q", format=".2f"), color=altair.value("#1b2430"))
+        chart = altair.layer(base.mark_rect().encode(color=shade), text)
+        height = max(160, 24 * len({cell["y"] for cell in cells}))
+        yield Chart(title.format(**rows[0]), chart.properties(width="container", height=height), note)
 
 
 # Trainings

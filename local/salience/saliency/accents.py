@@ -81,7 +81,7 @@ class AccentFeatures(ExplainedSet):
         model = self.explained.model
         classes = self._classes() if self.explained.target.kind == "true" else {}
         for keys in model.batches(self.frames, batch_size):
-            padded, lengths = model.padded([self.archive[key] for key in keys])
+            padded, lengths = model.padded([self.archive[key] for key in keys], self.explained.padded)
             if classes:
                 targets = torch.tensor([classes[key] for key in keys], device=padded.device)
             else:

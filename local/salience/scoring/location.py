@@ -24,7 +24,7 @@ class Location:
     """Where maps point.
 
     Args:
-        located: Pattern of located.json, with {classifier}, {system} and {set}.
+        located: Pattern of located.json, with {classifier}, {system} and {set}, perhaps {fold}; folds count together.
         min_speakers: An accent with fewer speakers has no rows of its own; a word that fewer have said has none.
         words: How many words of each accent have rows.
     """
@@ -35,11 +35,16 @@ class Location:
 
     def collect(self, run: Run) -> None:
         """Add the rows of regions, phone classes, words and frequencies."""
+        found: dict[tuple[str | None, ...], dict[str, Any]] = {}
         for fields, path in run.found(self.located):
-            found = read_json(path)
-            same = {name: fields.get(name) for name in ("classifier", "system", "set")}
-            for row in location_rows(found, self.min_speakers, self.words):
-                run.rows.append(new_row(run.common, **same, seeds=[], **row))
+            key = tuple(fields.get(name) for name in ("classifier", "system", "set"))
+            told = read_json(path)
+            whole = found.setdefault(key, {"hertz": told["hertz"], "utterances": {}})
+            whole["utterances"] |= {f"{fields.get('fold', '')} {u}": own for u, own in told["utterances"].items()}
+        for (classifier, system, name), whole in found.items():
+            same = {"classifier": classifier, "system": system, "set": name, "seeds": []}
+            for row in location_rows(whole, self.min_speakers, self.words):
+                run.rows.append(new_row(run.common, **same, **row))
 
 
 def location_rows(found: Mapping[str, Any], min_speakers: int, words: int) -> Iterator[dict[str, Any]]:
