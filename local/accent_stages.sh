@@ -13,7 +13,7 @@ check_options "a number of hertz" "($whole)?" bandwidth
 check_options "a number" "($whole)?" "faithfulness_limit location_limit"
 check_options "numbers separated by spaces" "$wholes" faithfulness_seeds
 faithfulness_limit=${faithfulness_limit:-$([ "$mini" = true ] && echo 3 || echo 10)}
-location_limit=${location_limit:-$([ "$mini" = true ] && echo 12 || echo 100)}
+location_limit=${location_limit:-$([ "$mini" = true ] && echo 4 || echo 100)}
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
 
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"

@@ -84,6 +84,17 @@ def test_rows_with_a_curve_are_drawn(drawing: Drawing):
         "row-curves", replace(drawing, rows=rows), {"deletion_auc": "Deletion, {set}"}, "share", "accuracy (%)"
     )
     assert [(p["name"], p["x"], p["y"]) for p in found["Deletion, test"]][-1] == ("random", 1, 70)
+    rows = [
+        row(value, metric="phone_importance", accent=accent, phone_class=phones, system=system, n=9)
+        for system in ("gradcam", "occlusion")
+        for phones, accent, value in (("nasals", None, 1.5), ("nasals", "dutch", 0.5), ("stops", None, 0.9))
+    ]
+    where, run = {"metric": "phone_importance"}, replace(drawing, rows=rows)
+    found = drawn("heat", run, where, "{system}", "accent", "phone_class", each=["set", "system"])
+    assert list(found) == ["gradcam", "occlusion"]
+    assert [(p["x"], p["y"], p["value"]) for p in found["occlusion"]] == [
+        ("all", "nasals", 1.5), ("dutch", "nasals", 0.5), ("all", "stops", 0.9),
+    ]  # fmt: skip
 
 
 def history(*entries: dict, of: str) -> None:

@@ -1,5 +1,7 @@
 """Where maps point: one on a single word gives it all, pauses and padding take their share, rows tell accents apart."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,14 +14,20 @@ from salience.features.logmel import FRAME_SHIFT, bin_centres, frame_levels, log
 from salience.files import read_json
 from salience.models.accent_classifier import save_classifier
 from salience.models.whisper import new_model, save_model
+from salience.report.frames import Part
+from salience.report.tables import tables
 from salience.saliency.accents import ExplainedAccents
 from salience.saliency.base import SaliencyMap
 from salience.saliency.explained import Batch, maps_of
 from salience.saliency.location import frequency_shares, locate, phone_frames, silence
 from salience.saliency.word_times import WordAligner
 from salience.scoring.location import location_rows
+from salience.scoring.results import new_row
+from salience.scoring.specification import read_specification
 
 RATE = 16_000
+TOP = Path(__file__).parents[2]
+COMMON = {"corpus": "toy", "synthetic": True, "command": "c", "commit": "a", "date": "d"}
 LEXICON = b""";;; # CMUdict  --  Major Version: 0.07\r
 'CAUSE  K AH0 Z\r
 D\xc9J\xc0  D EY1 JH AA2\r
@@ -199,6 +207,20 @@ def test_rows_tell_what_an_accent_is_recognised_by():
     assert row(phone_class="dental fricatives", accent="english")["above_high"] < 0
     assert not any(each.get("word") == "things" for each in rows if each["accent"] == "english")
     assert sum("word" in each for each in rows) == 9
+    read = read_specification(TOP / "conf/report_accents.yaml")
+    told = Part(
+        [new_row(COMMON, set="cls_test", system="gradcam", classifier="cnn", **each) for each in rows], [], {}, "wer"
+    )
+    regions, phones, words = (
+        table
+        for name in ("importance_regions", "phone_classes", "top_words")
+        for table in tables(read.shared[name], told, "report_accents.yaml")
+    )
+    assert regions.headers == ["classifier", "map", "speech", "of time", "silence", "of time", "padding", "of time"]
+    assert regions.rows[0][5:] == ["25", "20.0 (20.0 to 20.0)", "25"]
+    assert phones.headers == ["phones", "% of time", "all", "english", "mandarin"]
+    assert [line[:2] for line in phones.rows] == [["dental fricatives", "10"], ["nasals", "90"]]
+    assert [line[0] for line in words.rows] == ["all", "english", "mandarin"] and words.rows[2][1] == "things"
     assert row(metric="frequency_importance", accent="english")["curve"] == [[100.0, 25.0], [200.0, 75.0]]
 
 
