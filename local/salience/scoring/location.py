@@ -99,11 +99,11 @@ def _place_rows(
             shares = resampled_rates(importance[:, [number]], np.ones((len(own), 1)), units, "location", DRAWS)
             low, high = interval(shares)
             row |= {"value": rounded(100 * importance[:, number].mean()), "low": rounded(low), "high": rounded(high)}
-            rows.append(row | {"n": len(own), "time": round(100 * taken / len(own), 1)})
+            rows.append(row | {"n": len(own), "time": round(float(100 * taken / len(own)), 1)})
         elif said[number] >= min(min_speakers, len(own)):
             value, (low, high) = importance[:, number].sum() / taken, interval(samples[:, number])
             row |= {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
-            row["time"] = round(100 * taken / np.count_nonzero(_spoken(own, kind)), 1)
+            row["time"] = round(float(100 * taken / np.count_nonzero(_spoken(own, kind))), 1)
             if rest is not None and place in rest:
                 control, draws = rest[place]
                 above = interval(samples[:, number] - draws)
