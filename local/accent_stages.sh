@@ -182,12 +182,13 @@ lexicon_file() { # the user's lexicon, CMUdict as stage 0 fetched it, or one amo
 }
 
 locate_saliency() { # stage 4: where the maps of cls_test point: pauses, padding, words (whose times Whisper tells), phones, frequencies
-    local kind wanted phones words=()
+    local kind name wanted phones aligner='' words=()
     [ -n "$methods" ] && [ "$location_limit" -gt 0 ] || return 0
-    if [ "$recogniser" = whisper ]; then
+    for name in $recognisers; do [ "${kind_of[$name]}" != whisper ] || aligner=${aligner:-$name}; done
+    if [ -n "$aligner" ]; then
         start_from
         # shellcheck disable=SC2086
-        $cuda_cmd $gpu "$exp/located/log/words.log" align_words.py --model "$model" --language "$language" --data "$data" \
+        $cuda_cmd $gpu "$exp/located/log/words.log" align_words.py --model "${model_of[$aligner]}" --language "$language" --data "$data" \
             --features "$dump" --sets cls_test --out "$exp/located/words" --limit "$location_limit" --device "$device"
         phones=$(lexicon_file)
         words=(--words "$exp/located/words" ${phones:+--lexicon "$phones"})

@@ -64,6 +64,7 @@ def add_validation(parser: argparse.ArgumentParser) -> None:
     for what in ("speaker", "sentence"):
         parser.add_argument(
             f"--disjoint-{what}s",
+            type=Path,
             action="append",
             default=[],
             metavar="DIR",
