@@ -339,7 +339,9 @@ def test_programs_from_scores_to_page_and_pictures(tmp_path: Path):
         r"Peaks of the mean importance, the highest first: 500 Hz",
     ):
         assert re.search(shown, page, re.M), shown
-    assert re.findall(r"Not in this run: (.*)\.", page) == ["the band control, faithfulness of masks"]  # test_writing.py and test_in_noise.py have them
+    assert re.findall(r"Not in this run: (.*)\.", page) == [
+        "the band control, faithfulness of masks"
+    ]  # test_writing.py and test_in_noise.py have them
     assert re.search(r"^clean speech +\d", printed, re.M) and "Noise over 9" in printed
     assert "Without the speech the same noise gives" in (tmp_path / "RESULTS.md").read_text()
 
@@ -357,7 +359,10 @@ def test_what_a_run_did_not_make_is_left_out_and_said(tmp_path: Path):
     conditions(tmp_path)
     run(tmp_path, ("collect_results.py", COLLECT), ("report_results.py", REPORT))
     page = (tmp_path / "RESULTS_details.md").read_text()
-    assert "**Not in this run: retrained recognisers, sweeps of the weights, the band control, masks, faithfulness of masks.**" in page
+    assert (
+        "**Not in this run: retrained recognisers, sweeps of the weights, the band control, masks, faithfulness of masks.**"
+        in page
+    )
     assert "| masked-noise |" in page and "recogniser |" not in page and "Weight of the loss" not in page
     assert charts_of(tmp_path / "report.html") == []
 

@@ -92,7 +92,9 @@ def test_rows_and_comparisons_hold_what_was_planted():
         item = found[system, "conventional", "test_qut", "mean"]
         assert (item["difference"], item["differences"], item["resampled"]) == (-10, [-10, -10, -10], "speaker")
     (run,) = results["runs"]
-    assert run["chosen"] == 10 and run["seeds"] == [1, 2, 3] and run["absent"] == ["faithfulness of masks"]  # test_in_noise.py has it
+    assert (
+        run["chosen"] == 10 and run["seeds"] == [1, 2, 3] and run["absent"] == ["faithfulness of masks"]
+    )  # test_in_noise.py has it
     assert run["sizes"]["official"]["train"] == 84843
     assert (
         run["training_snr"].items()
@@ -183,7 +185,9 @@ def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
     ):
         assert re.search(shown, page, re.M), shown
     assert [int(n) for n in re.findall(r"^### Table (\d)", page, re.M)] == [1, 2, 3, 4, 5]
-    assert re.findall(r"Not in this run: (.*)\.", page) == ["faithfulness of masks"] and "missing hypotheses" not in page
+    assert (
+        re.findall(r"Not in this run: (.*)\.", page) == ["faithfulness of masks"] and "missing hypotheses" not in page
+    )
     assert charts_of(Path("report.html")) == [
         "test_musan, with 95 % intervals",
         "test_qut, with 95 % intervals",
