@@ -359,10 +359,8 @@ def test_what_a_run_did_not_make_is_left_out_and_said(tmp_path: Path):
     conditions(tmp_path)
     run(tmp_path, ("collect_results.py", COLLECT), ("report_results.py", REPORT))
     page = (tmp_path / "RESULTS_details.md").read_text()
-    assert (
-        "**Not in this run: retrained recognisers, sweeps of the weights, the band control, masks, faithfulness of masks.**"
-        in page
-    )
+    absent = "retrained recognisers, sweeps of the weights, the band control, masks, faithfulness of masks"
+    assert f"**Not in this run: {absent}.**" in page
     assert "| masked-noise |" in page and "recogniser |" not in page and "Weight of the loss" not in page
     assert charts_of(tmp_path / "report.html") == []
 
