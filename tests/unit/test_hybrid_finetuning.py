@@ -57,11 +57,16 @@ def test_a_new_hybrid_learns_and_is_read_back(recipe, monkeypatch):
     )  # fmt: skip
     said, texts = read_table(recipe / "decode/dev/text"), read_table(recipe / "data/dev/text")
     assert sum(said[key] == text for key, text in texts.items()) >= 4
+    run_program(
+        monkeypatch, "decode", recogniser="espnet", models="plain", features="dump", sets="dev", out="best",
+        **{"search.beam_size": 0},
+    )  # fmt: skip
     # What training scored dev by are the weights that were saved: the greedy hypotheses of both are the same.
     again = load_recogniser("espnet", "plain")
     assert again.network is not None
     greedy = dict(again.transcribe(FeatureSet(recipe / "dump/dev"), 8, []))
     assert greedy == dict(again.transcribe(FeatureSet(recipe / "dump/dev"), 1, []))
+    assert greedy == read_table(recipe / "best/dev/text")
     right = sum(greedy[key] == text for key, text in texts.items())
     assert right >= 4, (greedy, texts)
 

@@ -39,7 +39,7 @@ class Search:
     """How hypotheses are searched for.
 
     Args:
-        beam_size: Hypotheses kept.
+        beam_size: Hypotheses kept; 0 takes the best path of CTC alone.
         ctc_weight: Share of CTC's score against the attention decoder's.
         lm_weight: Weight of the language model, where there is one.
         penalty: Added to the score for each token.
@@ -137,8 +137,10 @@ class EspnetRecogniser(Recogniser):
     def transcribe(
         self, source: Mapping[str, np.ndarray], batch_size: int, truncated: list[str]
     ) -> Iterator[tuple[str, str]]:
-        """Search with a beam; while a model is trained, take the best path of CTC."""
-        return self._best_paths(source, batch_size) if "network" in vars(self) else self._searched(source)
+        """Search with a beam; without one, and while a model is trained, take the best path of CTC."""
+        if "network" in vars(self) or not self.search.beam_size:
+            return self._best_paths(source, batch_size)
+        return self._searched(source)
 
     def _searched(self, source: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str]]:
         for utterance, matrix in source.items():
