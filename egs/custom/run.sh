@@ -61,10 +61,11 @@ if begin 0 "corpus"; then
     if [ "$mini" = true ]; then fetch custom; else echo "the given corpora are read where they are"; fi
 fi
 
+caller=$(from_caller .)
 if [ "$mini" = true ] && asked 1; then # its own corpus, one part in each format
     needs "$downloads/custom/root.txt" 0
-    corpus=$(cat "$downloads/custom/root.txt")
-    train_dir=$corpus/train test_dirs="$corpus/seen.csv $corpus/unseen"
+    caller=$(cat "$downloads/custom/root.txt")
+    train_dir=$caller/train test_dirs="seen.csv unseen"
 fi
 named_tests() { cat "$data/test_sets" 2> /dev/null || true; } # as stage 1 calls them, from the names of their folders
 given=()
@@ -73,8 +74,7 @@ for option in train_dir dev_dir classifier_dir; do
 done
 
 if begin 1 "data directories, speakers held out, leakage"; then
-    local/prepare_sets.py --out "$data" --caller "$(from_caller .)" "${given[@]}" \
-        --test-dirs "$(for folder in $test_dirs; do from_caller "$folder"; done | xargs)" \
+    local/prepare_sets.py --out "$data" --caller "$caller" "${given[@]}" --test-dirs "$test_dirs" \
         --accents-for "${mapped:-${methods:+maps by $methods}}" --min-speakers "$min_speakers" \
         ${train_limit:+--train-limit "$train_limit"} ${test_limit:+--test-limit "$test_limit"} \
         --skip-bad-clips "$skip_bad_clips" --seed "$seed"

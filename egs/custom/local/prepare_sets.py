@@ -40,7 +40,7 @@ def main(
 
     Args:
         out: folder for the data directories
-        caller: folder that relative paths of audio may count from, beside those of the tables and above
+        caller: folder that test-dirs count from; relative paths of audio may, too, or from where the tables are and above
         test_dirs: corpora to test with, separated by spaces
         train_dir: corpus to train the recogniser with
         dev_dir: corpus to choose the recogniser's best epoch with
@@ -56,7 +56,7 @@ def main(
     """
     config = {name: value for name, value in locals().items() if name not in ("out", "caller", "accents_for")}
     limits = Limits(min_speakers, train_limit, test_limit, seed)
-    tests = [Path(path) for path in test_dirs.split()]
+    tests = [caller / path for path in test_dirs.split()]
     names = custom.names_of_tests(tests)
     paths = {TRAIN: train_dir, DEV: dev_dir, CLASSIFIER: classifier_dir}
     paths = {name: path for name, path in paths.items() if path} | dict(zip(names, tests, strict=True))
