@@ -40,7 +40,7 @@ def main(
 
     Args:
         out: folder for the data directories
-        caller: folder that test-dirs count from; relative paths of audio may, too, or from where the tables are and above
+        caller: folder that test-dirs count from; relative paths of audio may, too, or from the tables and above
         test_dirs: corpora to test with, separated by spaces
         train_dir: corpus to train the recogniser with
         dev_dir: corpus to choose the recogniser's best epoch with
