@@ -42,14 +42,23 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+SHARES = re.compile(r"split\d+(utt)?")
+"""Folders that split_data.sh makes in a data directory."""
+
+
 def fingerprint(path: Path) -> str:
     """Identify a file by its content, a folder by its files' names and contents.
 
-    An scp file is identified together with the archives it points into.
+    An scp file is identified together with the archives it points into, a data
+    directory without the shares that jobs take of it: another number of jobs
+    changes nothing that is learnt from it.
     """
     path = Path(path)
     if path.is_dir():
-        return _digest("", ((file.relative_to(path), _file_identity(file)) for file in files_below(path)))
+        inner = ((file.relative_to(path), file) for file in files_below(path))
+        return _digest(
+            "", ((name, _file_identity(file)) for name, file in inner if not SHARES.fullmatch(name.parts[0]))
+        )
     return _digest(_file_identity(path), ((archive, _file_identity(archive)) for archive in _archives_of(path)))
 
 

@@ -253,3 +253,15 @@ def test_json_that_cannot_be_read_is_one_sentence(place):
     Path("bad.json").write_text("{")
     with pytest.raises(InputError, match=r"bad\.json is not JSON"):
         read_json(Path("bad.json"))
+
+
+def test_the_shares_of_jobs_are_no_part_of_a_data_directory(tmp_path):
+    """Else another --nj trains every recogniser again."""
+    (tmp_path / "text").write_text("a hello\n")
+    before = fingerprint(tmp_path)
+    for share in ("split2/1", "split4utt/3"):
+        (tmp_path / share).mkdir(parents=True)
+        (tmp_path / share / "text").write_text("a hello\n")
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "splits").write_text("a\n")
+    assert fingerprint(tmp_path) != before
