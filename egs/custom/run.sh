@@ -33,10 +33,6 @@ command="./run.sh --egs custom${*:+$(printf ' %q' "$@")}"
 . parse_options.sh
 setup.sh # returns immediately if already set up
 . "$SALIENCE_ROOT/conf/cmd.sh"
-if [ "$mini" = false ] && [ -z "$train_dir$test_dirs" ]; then
-    echo "custom/run.sh: no corpus is given: --test-dirs 'DIR ...' to test a model on, --train-dir DIR to train with (--help)" >&2
-    exit 1
-fi
 results=${results:-exp$([ "$mini" = false ] || echo /mini)${name:+/$name}}
 if [ "$mini" = true ]; then
     seeds=${seeds:-1} model=${model:-mini} normaliser=${normaliser:-digit-words}
@@ -50,6 +46,8 @@ fi
 # A corpus for the classifier and none to train recognisers with: its maps of the test sets are what is wanted.
 [ -z "$classifier_dir" ] || [ -n "$train_dir" ] || methods=${methods:-gradcam}
 . accent_stages.sh
+[ "$mini$train_dir$test_dirs" != false ] ||
+    fail "no corpus is given: --test-dirs 'DIR ...' to test a model on, --train-dir DIR to train with (--help)"
 check_options "a number" "$whole" min_speakers
 check_options "a number" "($whole)?" "train_limit test_limit"
 check_options "a name of letters, digits, - and _" "[A-Za-z0-9_-]*" name

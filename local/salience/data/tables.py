@@ -157,7 +157,7 @@ def check_speaker(path: Path, key: bytes, speaker: bytes) -> None:
 
 def id_fault(key: bytes) -> Fault | None:
     """Why this cannot be an id of a speaker; None if it can."""
-    return next(faults(key + b"\n"), None) if len(key.split()) == 1 else NO_SPEAKER
+    return next(faults(key + b"\n"), None) if key.split() == [key] else NO_SPEAKER
 
 
 def write_table(path: Path, table: Mapping[str, str]) -> None:
