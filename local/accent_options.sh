@@ -18,6 +18,7 @@ lexicon=                 # phones of words, for where maps point: a file as CMUd
 location_limit=          # at most this many utterances tell where maps point; 0: none (default: 100; mini: 4)
 target=predicted         # the class whose map is taken: predicted or true
 compress=true            # maps in 8 bits
+map_precision=float32    # or bf16, with which maps take half the time on a GPU or a processor with AMX
 speed_factors=           # for instance "0.9 1.1": copies of the training set at these speeds
 bandwidth=               # limit all audio to this many hertz before features, for corpora of which some are copies at 8 kHz: 4000
 finetune_config=         # settings of the training of the recogniser (default: finetune.yaml in the folder of settings)

@@ -12,6 +12,7 @@ check_options "numbers separated by spaces" "$decimals" speed_factors
 check_options "a number of hertz" "($whole)?" bandwidth
 check_options "a number" "($whole)?" "faithfulness_limit location_limit"
 check_options "numbers separated by spaces" "$wholes" faithfulness_seeds
+check_options "float32 or bf16" "float32|bf16" map_precision
 faithfulness_limit=${faithfulness_limit:-$([ "$mini" = true ] && echo 3 || echo 10)}
 location_limit=${location_limit:-$([ "$mini" = true ] && echo 4 || echo 100)}
 asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with copies at other speeds if asked for
@@ -151,7 +152,7 @@ map_saliency() { # stage 4: maps by every method that the systems, or --methods,
         $cuda_cmd $gpu JOB=1:"$nj" "$exp/saliency/log/map_$kind.JOB.log" \
             map_saliency.py --model "$exp/classifier/$kind" --methods "$wanted" --data "$data" --features "$dump" \
             --sets "$map_sets" --out "$exp/saliency/$kind" --job JOB --jobs "$nj" --target "$target" \
-            --compress "$compress" --seed "$seed" --device "$device" --check-space "$check_space"
+            --compress "$compress" --seed "$seed" --precision "$map_precision" --device "$device" --check-space "$check_space"
     done
     for method in $methods; do
         merge_archives.py --folder "$exp/saliency/$method" --sets "$map_sets" --name saliency --jobs "$nj" --data "$data"

@@ -167,6 +167,25 @@ def test_eight_bits_hardly_change_a_map(recipe, monkeypatch):
             assert np.abs(fine[key] - coarse[key]).max() <= np.ptp(fine[key]) / 255 * 0.51
 
 
+def test_bf16_changes_a_map_little(recipe, monkeypatch):
+    """The maps of either precision are alike, and steps of their own."""
+    common = {"data": "data", "features": "dump", "sets": "train", "model": "exp"}
+    methods = ("gradcam", "integrated-gradients", "gradient-input")
+    for precision in ("float32", "bf16"):
+        run_program(
+            monkeypatch, "map_saliency", out=precision, methods=" ".join(methods), precision=precision, **common
+        )
+        step = read_json(recipe / precision / "gradcam/train/saliency.step.json")
+        assert step["config"].get("precision", "float32") == precision
+    for method in methods:
+        full, lower = (
+            Archive(recipe / f"{precision}/{method}/train/saliency.scp") for precision in ("float32", "bf16")
+        )
+        assert any(not np.array_equal(full[key], lower[key]) for key in LENGTHS)
+        for key in LENGTHS:
+            assert np.corrcoef(full[key].ravel(), lower[key].ravel())[0, 1] > 0.9
+
+
 def test_the_random_control_depends_on_nothing_but_seed_and_utterance(recipe, monkeypatch):
     for out, batch, seed in (("one", 1, 1), ("two", 4, 1), ("three", 4, 2)):
         run_program(

@@ -40,6 +40,10 @@ class SaliencyMap:
     target: str | None = None
     of: str = ""
 
+    def about(self) -> dict[str, Any]:
+        """What saliency.json says of it."""
+        return {field: value for field, value in vars(self).items() if field != "values"}
+
     def unit(self, frames: int, bins: int) -> np.ndarray:
         """C of equation 1: the map rectified, enlarged to the features and scaled to [0, 1], (frames, bins) float32.
 

@@ -166,7 +166,7 @@ class Explained(ABC):
         """Signed maps at the layer's resolution from values (batch, rows, columns), cut to the real frames."""
         return [
             self.layer_map(native[:, : self.kept(columns_for(length, self.frames_per_column))].T)
-            for native, length in zip(values.cpu().numpy(), lengths, strict=True)
+            for native, length in zip(values.float().cpu().numpy(), lengths, strict=True)
         ]
 
     def layer_map(self, values: np.ndarray, signed: bool = True) -> SaliencyMap:
@@ -181,7 +181,7 @@ class Explained(ABC):
             values, window = values.sum(2, keepdim=True), (window[0], 1)
         return [
             SaliencyMap(native[: self.kept(-(-length // window[0]))], *window, signed, of="features")
-            for native, length in zip(values.detach().cpu().numpy(), lengths, strict=True)
+            for native, length in zip(values.detach().float().cpu().numpy(), lengths, strict=True)
         ]
 
     def kept(self, columns: int) -> int | None:
@@ -242,13 +242,19 @@ def maps_of(model: Explained, batch: Batch, methods: Sequence[str], seed: int = 
 
 
 def maps_of_set(
-    model: Explained, source: ExplainedSet, methods: Sequence[str], batch_size: int = 8, seed: int = 1
+    model: Explained,
+    source: ExplainedSet,
+    methods: Sequence[str],
+    batch_size: int = 8,
+    seed: int = 1,
+    bf16: bool = False,
 ) -> Iterator[tuple[str, dict[str, SaliencyMap], str]]:
     """Yield (utterance, its map by each method, names of the symbols that were explained one by one)."""
 
     def rows() -> Iterator[tuple[str, int, dict[str, SaliencyMap], str]]:
         for batch in source.batches(batch_size):
-            found = maps_of(model, batch, methods, seed)
+            with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=bf16):
+                found = maps_of(model, batch, methods, seed)
             for row, (key, length) in enumerate(zip(batch.keys, batch.lengths, strict=True)):
                 symbol = batch.symbols[row] if batch.symbols else ""
                 yield key, length, {name: maps[row] for name, maps in found.items()}, symbol
