@@ -62,6 +62,7 @@ launcher=${launcher:-$([ "$ngpu" -le 1 ] && [ "$nodes" = 1 ] || echo "launch.sh 
 # A training alone uses many processors; jobs of an array one each.
 all_threads=${OMP_NUM_THREADS:-$train_threads}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export NUMBA_NUM_THREADS=${NUMBA_NUM_THREADS:-$OMP_NUM_THREADS} # word times come from numba, which sets the threads of torch
 
 # Which stage fills which folder, for programs that miss something there.  What exp holds is known by its records.
 export SALIENCE_STAGES="$downloads=0 $data=1 $dump=2"

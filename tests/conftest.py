@@ -12,6 +12,7 @@ TOP = Path(__file__).resolve().parent.parent
 
 sys.path.insert(0, str(TOP / "local"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # otherwise numba raises the number of torch's threads
 os.environ.setdefault("SALIENCE_TEST_DATA", str(TOP.parent / "shared" / "data"))
 
 _skips: list[tuple[str, str]] = []
