@@ -32,8 +32,13 @@ else
 fi
 # Sets untrained, trained, masked and mapped (of these systems), classifiers, mask_methods and methods.
 default_classifier=${classifiers%% *}
+further=$methods
 described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods" --classifiers "$classifiers")
 eval "$described"
+if [ -n "$trained_dir" ]; then # neither masks nor training sets for these systems
+    trained_dir=$(from_caller "$trained_dir") trained='' masked='' mapped='' mask_methods='' methods=$further
+    [ -d "$trained_dir" ] || fail "--trained-dir $trained_dir is no folder; give the exp/recogniser of a recipe that ran to stage 6"
+fi
 
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
 
@@ -246,7 +251,7 @@ decode() { # stage 7: hypotheses of every recogniser for every test set
     [ -z "$untrained" ] || start_from
     for one in $(trained_models "$systems"); do
         IFS=/ read -r of system _ <<< "$one"
-        echo "$(recogniser_settings decode "$of") --models $(is_in "$system" "$untrained" && quoted "$(quoted "${model_of[$of]}")" || echo "$folder/$one") --out $folder/$one/decode"
+        echo "$(recogniser_settings decode "$of") --models $(is_in "$system" "$untrained" && quoted "$(quoted "${model_of[$of]}")" || quoted "$(quoted "${trained_dir:-$folder}/$one")") --out $folder/$one/decode"
     done > "$folder/log/decodings"
     # shellcheck disable=SC2086
     $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$folder/log/decodings")" "$folder/log/decode.JOB.log" \

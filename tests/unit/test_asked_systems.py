@@ -114,6 +114,30 @@ def test_zero_shot_needs_test_sets_and_a_model(project: Project, recipe: str) ->
     assert option(report, "--values.example") == f"/mini{fold}" and option(report, "--values.masked") == ""
 
 
+def test_recognisers_of_another_recipe_are_decoded_as_they_are(project: Project) -> None:
+    """Nothing is mapped, masked or trained for them; where they are counts from the caller."""
+    own, exp = "librispeech_edacc", "exp/mini/recogniser/whisper"
+    sets = ACCENTS[own][0].split()
+    project.has(own, *(f"data/mini/{name}/utt2spk" for name in sets))
+    places = [f"{exp}/{place}" for place in ("zero-shot/seed0", "gradcam/seed1", "gradcam/seed2")]
+    project.has(own, *(f"{place}/score/{name}/counts.json" for place in places for name in sets))
+    there = project.top / "egs/cv_en_saa/exp/of others"
+    there.mkdir(parents=True)
+    words = ["--systems", "zero-shot gradcam", "--seeds", "1 2", "--trained-dir"]
+    calls = project.run(own, "39", *words, "egs/cv_en_saa/exp/of others")
+    assert project.passed() == ["3", "4", "5", "6"]
+    decodings = [call for call in calls if call[0] == "decode.py"]
+    assert [option(call, "--out") for call in decodings] == [f"{place}/decode" for place in places]
+    assert [option(call, "--models") for call in decodings[1:]] == [
+        f"'{there}/whisper/gradcam/seed1'",
+        f"'{there}/whisper/gradcam/seed2'",
+    ]
+    (collect,) = (call for call in calls if call[0] == "collect_results.py")
+    assert option(collect, "--values.trained") == "" == option(collect, "--values.masked")
+    project.run(own, "39", *words, "nowhere", code=1)
+    assert "nowhere is no folder; give the exp/recogniser of a recipe that ran to stage 6" in project.said
+
+
 @pytest.mark.parametrize(
     ("systems", "passed", "programs"),
     [("zero-shot plain", "345", ["finetune.py"]), ("plain specaugment", "34", ["mask_features.py", "finetune.py"]),
