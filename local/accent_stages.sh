@@ -244,14 +244,15 @@ finetune() { # stage 6: a recogniser for each system and seed, all from the same
 }
 
 decode() { # stage 7: hypotheses of every recogniser for every test set
-    local folder=$exp/recogniser one of system
+    local folder=$exp/recogniser one of system from
     renamed_folders "whisper=recogniser/whisper"
     for one in $(trained_models "$trained"); do needs "$folder/$one/history.json" 6; done
     mkdir -p "$folder/log"
     [ -z "$untrained" ] || start_from
     for one in $(trained_models "$systems"); do
         IFS=/ read -r of system _ <<< "$one"
-        echo "$(recogniser_settings decode "$of") --models $(is_in "$system" "$untrained" && quoted "$(quoted "${model_of[$of]}")" || quoted "$(quoted "${trained_dir:-$folder}/$one")") --out $folder/$one/decode"
+        if is_in "$system" "$untrained"; then from=${model_of[$of]}; else from=${trained_dir:-$folder}/$one; fi
+        echo "$(recogniser_settings decode "$of") --models $(quoted "$(quoted "$from")") --out $folder/$one/decode"
     done > "$folder/log/decodings"
     # shellcheck disable=SC2086
     $decode_cmd $gpu --max-jobs-run "$train_jobs" JOB=1:"$(wc -l < "$folder/log/decodings")" "$folder/log/decode.JOB.log" \
