@@ -7,7 +7,7 @@ import pytest
 import torch
 import whisper
 from accent_helpers import TINY, noise, run_program, talkative, write_features
-from whisper.decoding import DecodingOptions
+from whisper.decoding import DecodingOptions, PyTorchInference
 from whisper.model import Conv1d, LayerNorm, Linear
 
 from salience.data.tables import read_table
@@ -15,7 +15,7 @@ from salience.decoding.whisper import transcribe
 from salience.errors import InputError
 from salience.features.logmel import FRAMES_30S, floor_of, pad_frames
 from salience.models.recognisers import RECOGNISERS, load_recogniser
-from salience.models.whisper import new_model, padded_frames, save_model
+from salience.models.whisper import new_model, padded_frames, save_model, tokenizer_of
 
 LENGTHS = {"a": 100, "b": 37, "c": 151, "d": 420, "e": 150, "f": 99, "g": 300}
 
@@ -40,6 +40,33 @@ def test_at_full_context_it_is_whisper_decode(model, features):
         assert ours[key] == " ".join(whisper.decode(model, padded, options).text.split())
     # A model that hears nothing would pass the rest of this file.
     assert len(set(ours.values())) == len(LENGTHS)
+
+
+def test_texts_that_end_leave_the_batch_and_change_nothing(monkeypatch):
+    """Equal to whisper.decode of each, and the last steps are computed for few."""
+    model = talkative(0)
+    end = tokenizer_of(model, "en").eot
+    with torch.no_grad():  # some hear the end early, some late, some never
+        model.decoder.token_embedding.weight[end] *= -1.5
+    features = {f"u{n}": noise(n, (100, 80)) for n in range(12)}
+    options = DecodingOptions(language="en", without_timestamps=True, sample_len=20, temperature=0.0, fp16=False)
+    expected = {}
+    for key, matrix in features.items():
+        padded = torch.from_numpy(pad_frames(matrix, FRAMES_30S, floor_of(matrix)).T.copy())
+        expected[key] = whisper.decode(model, padded, options)
+    rows, logits = [], PyTorchInference.logits
+    monkeypatch.setattr(
+        PyTorchInference,
+        "logits",
+        lambda self, tokens, *rest: [rows.append(len(tokens)), logits(self, tokens, *rest)][1],
+    )
+    truncated: list[str] = []
+    lengths = dict.fromkeys(features, 100)
+    found = dict(transcribe(model, features, lengths, "en", 12, True, max_tokens=20, truncated=truncated))
+    assert found == {key: " ".join(result.text.split()) for key, result in expected.items()}
+    assert sorted(truncated) == sorted(key for key, result in expected.items() if len(result.tokens) == 20)
+    assert len({len(result.tokens) for result in expected.values()}) > 3 and 0 < len(truncated) < 6
+    assert rows[0] == 12 and rows[-1] <= len(truncated) / 0.75 and sum(rows) < 0.7 * 12 * 20
 
 
 @pytest.mark.parametrize("full_context", [True, False])
