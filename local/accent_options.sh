@@ -6,7 +6,6 @@ seeds=                   # of the recognisers (default: 1 2 3; mini: 1)
 recogniser=whisper       # or another one, such as espnet, with settings in finetune_<name>.yaml and decode_<name>.yaml
 model=                   # model to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini
 systems="zero-shot plain specaugment random-mask gradcam gradcam++" # stages that none of them needs are passed
-trained_dir=             # recognisers that another recipe trained, decoded here in place of own ones: ../cv_en_saa/exp/recogniser
 matrix=                  # file that crosses methods, policies and recognisers, instead of --systems and --recogniser: conf/matrix.yaml
 systems_config=          # file that says what the systems are (default: systems.yaml in the folder of settings)
 classifiers=cnn          # accent classifiers: cnn, whisper-encoder; systems that name none take the maps of the first

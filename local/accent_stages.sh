@@ -35,7 +35,7 @@ default_classifier=${classifiers%% *}
 further=$methods
 described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods" --classifiers "$classifiers")
 eval "$described"
-if [ -n "$trained_dir" ]; then # neither masks nor training sets for these systems
+if [ -n "${trained_dir:-}" ]; then # neither masks nor training sets for these systems
     trained_dir=$(from_caller "$trained_dir") trained='' masked='' mapped='' mask_methods='' methods=$further
     [ -d "$trained_dir" ] || fail "--trained-dir $trained_dir is no folder; give the exp/recogniser of a recipe that ran to stage 6"
 fi

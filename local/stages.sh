@@ -190,8 +190,11 @@ split_sets() { # split_sets <names>: each set's utterances, shared among the job
     done
 }
 
-folders_of() { # folders_of <names>: the folders of those sets that stage 1 wrote
-    present "$1" | tr ' ' '\n' | sed "s#.#$data/&#" | xargs
+folders_of() { # folders_of <names>: the folders of those sets that stage 1 wrote; what has a slash in it is a folder already
+    local name
+    for name in $1; do
+        case $name in */*) echo "$name" ;; *) [ ! -e "$data/$name/utt2spk" ] || echo "$data/$name" ;; esac
+    done | xargs
 }
 
 check_sets() { # check_sets <train sets> <dev sets> <test sets> [option of check_leakage.py ...]: Kaldi's rules, and leakage

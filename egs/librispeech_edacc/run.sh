@@ -20,6 +20,8 @@ common_voice_archive=
 model=                   # Whisper to start from: a name, a file, a folder (Hugging Face, CTranslate2), or mini (default: tiny; mini: mini)
 standard_train=          # LibriSpeech utterances among the classifier's (default: 1000, as in the paper; mini: 80)
 asr_train_accents=false  # true: EdAcc's seen accents join the recogniser's training set
+trained_dir=             # recognisers that another recipe trained, decoded here in place of own ones: ../cv_en_saa/exp/recogniser
+learnt_dirs=             # what those were trained on; its speakers and sentences are not tested: "../cv_en_saa/data/asr_train ../cv_en_saa/data/asr_dev"
 language=en
 normaliser=              # of the second score (default: whisper-english; mini: digit-words)
 
@@ -39,6 +41,8 @@ else
     seeds=${seeds:-1 2 3} model=${model:-tiny} normaliser=${normaliser:-whisper-english} standard_train=${standard_train:-1000}
 fi
 . accent_stages.sh
+[ -z "$trained_dir" ] || [ -n "$learnt_dirs" ] || fail "--trained-dir needs --learnt-dirs, the data directories that those recognisers were trained on"
+learnt=$(for folder in $learnt_dirs; do realpath -m --relative-to=. "$(from_caller "$folder")"; done | xargs) # the checkout's own path may have blanks
 
 if begin 0 "corpora"; then
     given=$librispeech_root$librispeech_archive$edacc_root$edacc_archive$common_voice_root$common_voice_archive
@@ -55,8 +59,8 @@ fi
 if begin 1 "data directories, splits, leakage"; then
     roots_of "librispeech edacc common_voice"
     local/prepare_sets.py --out "$data" --standard-train "$standard_train" --asr-train-accents "$asr_train_accents" \
-        --skip-bad-clips "$skip_bad_clips" --seed "$seed" "${roots[@]}"
-    check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test ls accented unseen cma"
+        --learnt "$learnt" --skip-bad-clips "$skip_bad_clips" --seed "$seed" "${roots[@]}"
+    check_sets "cls_train asr_train $learnt" "cls_dev asr_dev" "cls_test ls accented unseen cma"
 fi
 
 test_sets=$(present "ls accented unseen cma")

@@ -118,12 +118,17 @@ def test_recognisers_of_another_recipe_are_decoded_as_they_are(project: Project)
     """Nothing is mapped, masked or trained for them; where they are counts from the caller."""
     own, exp = "librispeech_edacc", "exp/mini/recogniser/whisper"
     sets = ACCENTS[own][0].split()
-    project.has(own, *(f"data/mini/{name}/utt2spk" for name in sets))
     places = [f"{exp}/{place}" for place in ("zero-shot/seed0", "gradcam/seed1", "gradcam/seed2")]
     project.has(own, *(f"{place}/score/{name}/counts.json" for place in places for name in sets))
     there = project.top / "egs/cv_en_saa/exp/of others"
     there.mkdir(parents=True)
-    words = ["--systems", "zero-shot gradcam", "--seeds", "1 2", "--trained-dir"]
+    learnt = ["--learnt-dirs", "egs/cv_en_saa/data/asr_train"]
+    words = ["--systems", "zero-shot gradcam", "--seeds", "1 2", *learnt, "--trained-dir"]
+    project.has(own, "downloads/mini/edacc/root.txt")
+    prepare, check = project.run(own, "11", *words, "egs/cv_en_saa/exp/of others")
+    assert option(prepare, "--learnt") == "../cv_en_saa/data/asr_train"
+    assert "../cv_en_saa/data/asr_train" in option(check, "--train").split()
+    project.has(own, *(f"data/mini/{name}/utt2spk" for name in sets))
     calls = project.run(own, "39", *words, "egs/cv_en_saa/exp/of others")
     assert project.passed() == ["3", "4", "5", "6"]
     decodings = [call for call in calls if call[0] == "decode.py"]
@@ -136,6 +141,8 @@ def test_recognisers_of_another_recipe_are_decoded_as_they_are(project: Project)
     assert option(collect, "--values.trained") == "" == option(collect, "--values.masked")
     project.run(own, "39", *words, "nowhere", code=1)
     assert "nowhere is no folder; give the exp/recogniser of a recipe that ran to stage 6" in project.said
+    project.run(own, "39", *words[:4], "--trained-dir", "egs/cv_en_saa/exp/of others", code=1)
+    assert "--trained-dir needs --learnt-dirs" in project.said
 
 
 @pytest.mark.parametrize(

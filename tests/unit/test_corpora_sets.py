@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from salience.corpora.splits import split_speakers, spread
 from salience.corpora.synthetic import common_voice as mini_common_voice
 from salience.corpora.synthetic import edacc as mini_edacc
 from salience.corpora.synthetic import librispeech as mini_librispeech
-from salience.data.directories import read_data_dir
+from salience.data.directories import read_data_dir, write_data_dir
 from salience.errors import InputError
 
 ACCENT_RECIPE = "egs/librispeech_edacc/local/prepare_sets.py"
@@ -99,6 +100,26 @@ def test_with_one_corpus_what_is_possible(corpora: dict[str, Path], tmp_path: Pa
     main(tmp_path / "data", librispeech=corpora["librispeech"])
     assert sorted(p.name for p in (tmp_path / "data").iterdir() if p.is_dir()) == ["asr_dev", "asr_train", "ls"]
     assert "accented is left out" in (tmp_path / "data/preparation.txt").read_text()
+
+
+def test_what_given_recognisers_learnt_is_not_tested(corpora: dict[str, Path], tmp_path: Path) -> None:
+    """A speaker of their training set, and another's sentence that is in it, leave the test sets."""
+    main = program(ACCENT_RECIPE).main
+    main(tmp_path / "all", **corpora)
+    before = read_data_dir(tmp_path / "all/cma")
+    text_of = {u.id: u.text for u in before}
+    one, other = before[0], next(u for u in before if u.text != before[0].text and u.speaker != before[0].speaker)
+    learnt = [
+        replace(one, text="nobody says this"),
+        replace(other, id="x-1", recording="x-1", speaker="x", text=other.text.upper() + "."),
+    ]
+    write_data_dir(tmp_path / "learnt", learnt)
+    main(tmp_path / "apart", **corpora, learnt=str(tmp_path / "learnt"))
+    left = {u.id for u in read_data_dir(tmp_path / "apart/cma")}
+    gone = {u.id for u in before if u.speaker == one.speaker or u.text == other.text}
+    assert {one.id, other.id} <= gone and left == set(text_of) - gone
+    told = (tmp_path / "apart/preparation.txt").read_text()
+    assert f"{len(gone)}  utterances of cma whose speaker or sentence the given recognisers learnt" in told
 
 
 def test_common_voice_alone_of_release_1(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from salience.errors import InputError
 from salience.files import files_below
 from salience.steps import Step, audio_fingerprint
 
-SETS = ("cls_train", "cls_dev", "cls_test", "asr_train", "asr_dev", "ls", "accented", "unseen", "cma")
+TESTS = ("ls", "accented", "unseen", "cma")
+SETS = ("cls_train", "cls_dev", "cls_test", "asr_train", "asr_dev", *TESTS)
 SEEN = "Southern British English,Irish English,Italian,Egyptian,Vietnamese"
 """The five EdAcc accents of the paper's Table 2."""
 LIBRISPEECH = {"train": ("train-clean-100",), "dev": ("dev-clean",), "test": ("test-clean", "test-other")}
@@ -31,6 +32,7 @@ def main(
     seen: str = SEEN,
     speaker_accents: Path | None = None,
     asr_train_accents: bool = False,
+    learnt: str = "",
     standard_train: int = 1000,
     standard_dev: int = 200,
     standard_test: int = 200,
@@ -56,6 +58,8 @@ def main(
         speaker_accents: your own table, EdAcc speaker and label separated by a tab; it comes before our labels of
             what the speakers said
         asr_train_accents: add the seen accents' training speakers to asr_train
+        learnt: data directories, separated by spaces, that recognisers of another recipe were trained on; their
+            speakers and sentences are in no test set
         standard_train: at most this many LibriSpeech utterances in cls_train
         standard_dev: the same for cls_dev
         standard_test: the same for cls_test
@@ -77,7 +81,7 @@ def main(
         found = [file for root in (librispeech, edacc) if root for file in files_below(root)]
         return audio_fingerprint([*found, *tables, *bad_before(out)])
 
-    inputs = [edacc_corpus.ACCENT_TABLE, *([speaker_accents] if speaker_accents else [])]
+    inputs = [edacc_corpus.ACCENT_TABLE, *map(Path, learnt.split()), *([speaker_accents] if speaker_accents else [])]
     step = Step(out / "step.json", config | {"files": files()}, inputs, [out / "preparation.txt"])
     if step.is_done():
         return
@@ -111,6 +115,7 @@ def main(
         sets.found["cma"] = given.get("cma", [])
         for name, source in (("ls", "standard_test"), ("accented", "seen_test"), ("unseen", "unseen")):
             sets.found[name] = at_most(given.get(source, []), test_limit, seed)
+        sets.keep_apart_from([Path(folder) for folder in learnt.split()], TESTS)
         sets.write(out, SETS)
 
 

@@ -12,7 +12,7 @@ from more_itertools import map_reduce
 
 from salience.corpora.clips import LEFT_OUT, BadClips
 from salience.corpora.splits import spread
-from salience.data.directories import write_data_dir
+from salience.data.directories import read_data_dir, write_data_dir
 from salience.data.leakage import sentence_key
 from salience.data.records import Utterance
 from salience.data.tables import write_table
@@ -70,6 +70,17 @@ class Sets:
             dropped = len(own) - len(self.found[name])
             self.excluded[f"utterances of {name} whose sentence is in a test set or a later set"] += dropped
             taken |= {sentence_key(u.text) for u in own}
+
+    def keep_apart_from(self, learnt: Iterable[Path], tested: Sequence[str]) -> None:
+        """Drop utterances of `tested` whose speaker or sentence is in these data directories of another recipe."""
+        utterances = [utterance for folder in learnt for utterance in read_data_dir(folder)]
+        speakers = {utterance.speaker for utterance in utterances}
+        sentences = {sentence_key(utterance.text) for utterance in utterances}
+        for name in tested:
+            own = self.found.get(name, [])
+            self.found[name] = [u for u in own if u.speaker not in speakers and sentence_key(u.text) not in sentences]
+            dropped = len(own) - len(self.found[name])
+            self.excluded[f"utterances of {name} whose speaker or sentence the given recognisers learnt"] += dropped
 
     def write(self, out: Path, names: Sequence[str], recordings: Mapping[str, str] | None = None) -> None:
         """Write a data directory for each of `names` that has utterances, and preparation.txt.
