@@ -35,10 +35,11 @@ default_classifier=${classifiers%% *}
 further=$methods
 described=$(describe_systems.py --systems "$systems_config" --only "$systems" --methods "$methods" --classifiers "$classifiers")
 eval "$described"
-if [ -n "${trained_dir:-}" ]; then # neither masks nor training sets for these systems
-    trained_dir=$(from_caller "$trained_dir") trained='' masked='' mapped='' mask_methods='' methods=$further
-    [ -d "$trained_dir" ] || fail "--trained-dir $trained_dir is no folder; give the exp/recogniser of a recipe that ran to stage 6"
-fi
+elsewhere=
+take_recognisers_from() { # take_recognisers_from <folder>: another recipe trained them, so that neither masks nor training sets are needed
+    elsewhere=$1 trained='' masked='' mapped='' mask_methods='' methods=$further
+    [ -d "$1" ] || fail "--trained-dir $1 is no folder; give the exp/recogniser of a recipe that ran to stage 6"
+}
 
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; } # asked <stage>
 
@@ -251,7 +252,7 @@ decode() { # stage 7: hypotheses of every recogniser for every test set
     [ -z "$untrained" ] || start_from
     for one in $(trained_models "$systems"); do
         IFS=/ read -r of system _ <<< "$one"
-        if is_in "$system" "$untrained"; then from=${model_of[$of]}; else from=${trained_dir:-$folder}/$one; fi
+        if is_in "$system" "$untrained"; then from=${model_of[$of]}; else from=${elsewhere:-$folder}/$one; fi
         echo "$(recogniser_settings decode "$of") --models $(quoted "$(quoted "$from")") --out $folder/$one/decode"
     done > "$folder/log/decodings"
     # shellcheck disable=SC2086

@@ -41,7 +41,10 @@ else
     seeds=${seeds:-1 2 3} model=${model:-tiny} normaliser=${normaliser:-whisper-english} standard_train=${standard_train:-1000}
 fi
 . accent_stages.sh
-[ -z "$trained_dir" ] || [ -n "$learnt_dirs" ] || fail "--trained-dir needs --learnt-dirs, the data directories that those recognisers were trained on"
+if [ -n "$trained_dir" ]; then
+    [ -n "$learnt_dirs" ] || fail "--trained-dir needs --learnt-dirs, the data directories that those recognisers were trained on"
+    take_recognisers_from "$(from_caller "$trained_dir")"
+fi
 learnt=$(for folder in $learnt_dirs; do realpath -m --relative-to=. "$(from_caller "$folder")"; done | xargs) # the checkout's own path may have blanks
 
 if begin 0 "corpora"; then
