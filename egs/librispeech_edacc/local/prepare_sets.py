@@ -55,19 +55,16 @@ def main(
         edacc: root of EdAcc v1.0
         common_voice: an English Common Voice, a release or a delta segment, from which `cma` is drawn
         seen: the EdAcc accents to train with, separated by commas; `unseen` holds all others
-        speaker_accents: your own table, EdAcc speaker and label separated by a tab; it comes before our labels of
-            what the speakers said
+        speaker_accents: your own table, EdAcc speaker and label separated by a tab, which comes before our labels
         asr_train_accents: add the seen accents' training speakers to asr_train
-        learnt: data directories, separated by spaces, that recognisers of another recipe were trained on; their
-            speakers and sentences are in no test set
+        learnt: data directories that given recognisers were trained on; no test set has their speakers and sentences
         standard_train: at most this many LibriSpeech utterances in cls_train
         standard_dev: the same for cls_dev
         standard_test: the same for cls_test
         test_limit: at most this many utterances in each of ls, accented and unseen (default: all)
         min_seconds: leave out utterances shorter than this
         max_seconds: leave out utterances longer than this
-        skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
-            stopping; bad_clips.tsv lists them
+        skip_bad_clips: leave out clips that are missing, damaged or of the wrong length, which bad_clips.tsv then lists
         seed: random seed of every choice
     """
     if not (librispeech or edacc or common_voice):

@@ -166,7 +166,7 @@ class Explained(ABC):
         """Signed maps at the layer's resolution from values (batch, rows, columns), cut to the real frames."""
         return [
             self.layer_map(native[:, : self.kept(columns_for(length, self.frames_per_column))].T)
-            for native, length in zip(values.float().cpu().numpy(), lengths, strict=True)
+            for native, length in zip(_array(values), lengths, strict=True)
         ]
 
     def layer_map(self, values: np.ndarray, signed: bool = True) -> SaliencyMap:
@@ -181,7 +181,7 @@ class Explained(ABC):
             values, window = values.sum(2, keepdim=True), (window[0], 1)
         return [
             SaliencyMap(native[: self.kept(-(-length // window[0]))], *window, signed, of="features")
-            for native, length in zip(values.detach().float().cpu().numpy(), lengths, strict=True)
+            for native, length in zip(_array(values), lengths, strict=True)
         ]
 
     def kept(self, columns: int) -> int | None:
@@ -210,6 +210,11 @@ EXPLAINED: Registry[Callable[[Path, Target, str], Explained]] = Registry(
     },
 )
 """Loaders by the name of the model's class, as config.json has it in `architectures`."""
+
+
+def _array(values: Tensor) -> np.ndarray:
+    """The values for numpy, which has no bfloat16."""
+    return (values.float() if values.dtype == torch.bfloat16 else values).detach().cpu().numpy()
 
 
 def load_explained(folder: Path, target: Target = Target(), device: str = "cpu") -> Explained:
