@@ -107,6 +107,10 @@ def test_seeds_and_targets(recipe):
         ({"token_list": None}, "new.yaml has no token_list; give settings as in egs/fsdd/conf/hybrid.yaml"),
         ({"encodr_conf": {}}, "new.yaml: ESPnet has no setting 'encodr_conf' of a model; correct it"),
         ({"encoder_conf": {"layers": 3}}, "new.yaml: ESPnet cannot build this model: "),
+        (
+            {"encoder_conf": {"num_layers": 1, "subsample": [4]}},
+            "new.yaml: ESPnet miscounts frames where the last layer",
+        ),
         ({"input_size": 80}, "has 6 values a frame but "),
     ],
 )
