@@ -37,7 +37,9 @@ described=$(describe_systems.py --systems "$systems_config" --only "$systems" --
 eval "$described"
 elsewhere=
 take_recognisers_from() { # take_recognisers_from <folder>: another recipe trained them, so that neither masks nor training sets are needed
-    elsewhere=$1 trained='' masked='' mapped='' mask_methods='' methods=$further
+    local method
+    elsewhere=$1 trained='' masked='' mapped='' mask_methods=''
+    methods=$(for method in $further; do case $method in */*) echo "$method" ;; *) echo "$default_classifier/$method" ;; esac; done | xargs)
     [ -d "$1" ] || fail "--trained-dir $1 is no folder; give the exp/recogniser of a recipe that ran to stage 6"
 }
 

@@ -68,7 +68,7 @@ fi
 
 test_sets=$(present "ls accented unseen cma")
 all_sets=$(present "$(needed_sets "$test_sets")")
-map_sets="$asr_train $test_sets"
+map_sets="$(present "$asr_train") $test_sets"
 
 if begin 2 "log-mel features";                                   then extract_features; fi
 if begin 3 "accent classifier, and a control of durations";      then train_classifier; fi

@@ -139,6 +139,11 @@ def test_recognisers_of_another_recipe_are_decoded_as_they_are(project: Project)
     ]
     (collect,) = (call for call in calls if call[0] == "collect_results.py")
     assert option(collect, "--values.trained") == "" == option(collect, "--values.masked")
+    project.has(own, "data/mini/cls_train/utt2spk", "dump/mini/cls_train/feats.scp")
+    project.has(own, "exp/mini/classifier/cnn/model.safetensors")
+    further = ["--methods", "gradcam", "--faithfulness-limit", "0", "--location-limit", "0"]
+    calls = project.run(own, "44", *words, "egs/cv_en_saa/exp/of others", *further)
+    assert {option(call, "--methods") for call in calls if call[0] == "map_saliency.py"} == {"gradcam"}
     project.run(own, "39", *words, "nowhere", code=1)
     assert "nowhere is no folder; give the exp/recogniser of a recipe that ran to stage 6" in project.said
     project.run(own, "39", *words[:4], "--trained-dir", "egs/cv_en_saa/exp/of others", code=1)

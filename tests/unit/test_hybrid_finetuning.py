@@ -109,7 +109,7 @@ def test_seeds_and_targets(recipe):
         ({"encoder_conf": {"layers": 3}}, "new.yaml: ESPnet cannot build this model: "),
         (
             {"encoder_conf": {"num_layers": 1, "subsample": [4]}},
-            "new.yaml: ESPnet miscounts frames where the last layer",
+            "new.yaml: ESPnet miscounts frames where its last layer",
         ),
         ({"input_size": 80}, "has 6 values a frame but "),
     ],

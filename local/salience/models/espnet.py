@@ -49,18 +49,14 @@ def new_hybrid(path: Path, seed: int) -> tuple[torch.nn.Module, Namespace]:
     for name in ("token_list", "token_type", "input_size", "encoder"):
         if not isinstance(settings, dict) or not settings.get(name):
             raise InputError(f"{path} has no {name}; {again}")
-    sizes = settings.get("encoder_conf") or {}
-    layers, factors = sizes.get("num_layers", 4), sizes.get("subsample", [2, 2])
-    if (
-        settings["encoder"] == "rnn"
-        and isinstance(factors, list)
-        and len(factors) >= layers
-        and factors[layers - 1] > 2
-    ):
-        # ceil(n / 4) frames come out of it and (n + 1) // 4 are counted, and ESPnet stops at every other batch.
-        raise InputError(
-            f"{path}: ESPnet miscounts frames where the last layer of `subsample` keeps one of more than 2"
-        )
+    sizes = settings.get("encoder_conf")
+    if settings["encoder"] == "rnn" and isinstance(sizes, dict) and isinstance(factors := sizes.get("subsample"), list):
+        last = sizes.get("num_layers", 4) - 1
+        if factors[last:] and factors[last] not in (1, 2):
+            # Of n frames ceil(n / 4) come out and (n + 1) // 4 are counted; ESPnet stops where they differ.
+            raise InputError(
+                f"{path}: ESPnet miscounts frames where its last layer keeps one of {factors[last]}; take 2"
+            )
     prepare_espnet()
     from espnet2.tasks.asr import ASRTask
 
