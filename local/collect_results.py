@@ -8,7 +8,7 @@ from typing import Any
 from salience import program
 from salience.errors import InputError
 from salience.files import read_yaml
-from salience.scoring.claims import attach_claim, read_claim
+from salience.scoring.claims import attach_claim, read_claims
 from salience.scoring.results import provenance, read_results, replace, run_fields, write_results
 from salience.scoring.sources import SOURCES, Run
 from salience.scoring.specification import called_by_kind, read_specification
@@ -49,12 +49,12 @@ def collect_results(
         settings: What else a reader needs to know of the run.
     """
     wanted = read_specification(report)
-    claim = read_claim(wanted.beside(wanted.claim)) if wanted.claim else None
+    claims = read_claims([wanted.path.parent / name for name in wanted.claims])
     run = Run(
         provenance(corpus, synthetic, recogniser, command),
         values or {},
         only,
-        pairs=claim.pairs() if claim else (),
+        pairs=[pair for claim in claims for pair in claim.pairs()],
         gaps=wanted.gaps,
     )
     paper = paper or wanted.beside(wanted.paper)
@@ -66,8 +66,11 @@ def collect_results(
         raise InputError(f"there is nothing to collect: no file matches the scores of {report}; run the scoring stage")
     normalisers = [row["normaliser"] for row in run.rows if row["metric"] == wanted.metric]
     judged_by = {"metric": wanted.metric, "normaliser": normalisers[-1] if normalisers else None}
-    if claim:
-        run.rows += attach_claim(claim, run.comparisons, judged_by, run.common)
+    scored = {row["set"] for row in run.rows if row["metric"] == wanted.metric}
+    for claim in claims:
+        # A run on other sets, such as one that chooses settings, says nothing of the claim.
+        if not scored.isdisjoint(name for _, _, name in claim.triples()):
+            run.rows += attach_claim(claim, run.comparisons, judged_by, run.common)
     record = {
         **run_fields(run.common),
         "seeds": sorted({seed for row in run.rows if row["metric"] == wanted.metric for seed in row["seeds"]}),

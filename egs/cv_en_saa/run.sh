@@ -26,7 +26,7 @@ asr_train_accents=us,canada # accents of Common Voice to train the recogniser wi
 unseen=korean,portuguese # first languages that the classifier does not meet
 min_speakers=            # of a first language in the classifier (default: 45; mini: 6)
 test_limit=              # maximum number of utterances in each of mandarin_adult, mandarin_child and ls (default: 500)
-scored=                  # sets to decode (default: all tests; "asr_dev dev_accents" to choose settings by, with --results elsewhere)
+scored=                  # sets to decode (default: all tests); "asr_dev dev_accents" chooses settings, and local/run_search.sh those of masks
 bandwidth=4000           # the Archive's copies are at 8 kHz
 language=en
 normaliser=              # of the second score (default: whisper-english; mini: digit-words)
@@ -90,5 +90,5 @@ if begin 6 "recognisers, one for each system and seed";          then finetune; 
 if begin 7 "hypotheses";                                         then decode; fi
 if begin 8 "WER and CER";                                        then score_words; fi
 if begin 9 "report";                                             then
-    report_results "Common Voice and the Speech Accent Archive"
+    report_results "Common Voice and the Speech Accent Archive${scored:+, $scored}"
 fi

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from claim_helpers import COMMON, JUDGED, TEXT, compared
+from claim_helpers import COMMON, JUDGED, TEXT, compared, comparison
 
 from salience.report.claims import claim_sentences, gap_sentences
 from salience.report.frames import Part
@@ -16,8 +16,7 @@ def said(tmp_path):
     (tmp_path / "claim.yaml").write_text(TEXT)
 
     def of(items: list[dict]) -> list[str]:
-        rows = attach_claim(read_claim(tmp_path / "claim.yaml"), items, JUDGED, COMMON)
-        return claim_sentences(Part(rows, items, {}, "wer"))
+        return claim_sentences(Part(judged(tmp_path / "claim.yaml", items), items, {}, "wer"))
 
     return of
 
@@ -31,6 +30,23 @@ def test_a_claim_that_holds(said):
         "it is shown that it beats SpecAugment (gradcam is 1.00 points better than specaugment on seen and unseen, "
         "corrected p = 0.002, in 3 of 3 seeds)."
     ]
+
+
+def test_each_claim_is_a_sentence_of_its_own(tmp_path):
+    (tmp_path / "claim.yaml").write_text(TEXT)
+    (tmp_path / "second.yaml").write_text("statements: [{says: more helps, better: more, than: less, sets: seen}]")
+    items = [*compared(), comparison("more", "less", "seen")]
+    rows = [row for name in ("claim", "second") for row in judged(tmp_path / f"{name}.yaml", items)]
+    first, second = claim_sentences(Part(rows, items, {}, "wer"))
+    assert first.startswith("It is shown that the map matters (") and "more" not in first
+    assert second == (
+        "It is shown that more helps (more is 1.00 points better than less on seen, corrected p < 0.001, in 3 of 3 "
+        "seeds)."
+    )
+
+
+def judged(path, items):
+    return attach_claim(read_claim(path), items, JUDGED, COMMON)
 
 
 def test_what_fails_is_named_with_its_figures(said):

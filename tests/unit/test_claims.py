@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from claim_helpers import COMMON, JUDGED, SETS, TEXT, compared
+from claim_helpers import COMMON, JUDGED, SETS, TEXT, compared, comparison
 from collect_results import collect_results
 
 from salience.errors import InputError
 from salience.files import read_yaml, write_json
-from salience.scoring.claims import Claim, attach_claim, holm, read_claim
+from salience.scoring.claims import Claim, attach_claim, holm, read_claim, read_claims
 from salience.scoring.results import read_results
 
 
@@ -156,16 +156,39 @@ def test_what_is_wrong_in_a_claim_is_one_sentence(tmp_path: Path, text: str, mes
     assert message in str(error.value) and str(error.value).startswith(f"{tmp_path}/claim.yaml")
 
 
-def test_collecting_compares_what_is_claimed(tmp_path: Path):
-    (tmp_path / "claim.yaml").write_text(TEXT + "also: [[other-mask, random-mask]]")
-    (tmp_path / "report.yaml").write_text(
-        "claim: claim.yaml\nscores: [{kind: error-rates, scores: '$exp/{system}/seed{seed}/{set}'}]\n"
+SECOND = "statements: [{says: the second map matters, better: second, than: random-mask, sets: [seen, unseen]}]"
+
+
+def test_a_second_claim_is_judged_by_itself(claim: Claim, tmp_path: Path):
+    (tmp_path / "second.yaml").write_text(SECOND)
+    claims = read_claims([claim.path, tmp_path / "second.yaml"])
+    p = {"p": 0.02}  # shown of 2 comparisons only if it is below 0.025, of more than 2 not
+    items = [comparison("second", "random-mask", name, **p) for name in SETS] + compared()
+    rows = [row for one in claims for row in attach_claim(one, items, JUDGED, COMMON)]
+    assert [(row["file"], row["n"], row["value"]) for row in rows] == [
+        *[("claim.yaml", 10, True)] * 3, ("second.yaml", 2, True)
+    ]  # fmt: skip
+    assert {(i["file"], i["family"]) for i in items if "claim" in i} == {("claim.yaml", 10), ("second.yaml", 2)}
+
+
+def test_a_comparison_is_of_one_claim_only(claim: Claim, tmp_path: Path):
+    second = tmp_path / "second.yaml"
+    second.write_text(SECOND.replace("better: second", "better: gradcam"))
+    with pytest.raises(InputError, match="second.yaml compares gradcam with random-mask on seen, as claim.yaml does"):
+        read_claims([claim.path, second])
+
+
+def collect_of(folder: Path, sets: tuple[str, ...] = SETS) -> dict[str, list[dict]]:
+    """Collect made-up scores on some sets for the claim in the folder."""
+    (folder / "claim.yaml").write_text(TEXT + "also: [[other-mask, random-mask]]")
+    (folder / "report.yaml").write_text(
+        "claims: [claim.yaml]\nscores: [{kind: error-rates, scores: '$exp/{system}/seed{seed}/{set}'}]\n"
     )
     errors = {"zero-shot": 1, "plain": 3, "random-mask": 2, "other-mask": 2, "gradcam": 1}
     for system, wrong in errors.items():
-        for name in SETS:
-            folder = tmp_path / "exp" / system / "seed1" / name
-            folder.mkdir(parents=True)
+        for name in sets:
+            scores = folder / "exp" / system / "seed1" / name
+            scores.mkdir(parents=True)
             ids = [f"s{number:02}" for number in range(20)]
             kind = {"words": [10] * 20, "word_errors": [wrong] * 20}
             fields = {
@@ -175,11 +198,21 @@ def test_collecting_compares_what_is_claimed(tmp_path: Path):
                 "missing": [],
                 "normalisers": {"raw": "r", "n": "n"},
             }
-            write_json(folder / "counts.json", {**fields, "raw": kind, "n": kind})
+            write_json(scores / "counts.json", {**fields, "raw": kind, "n": kind})
     collect_results(
-        tmp_path / "report.yaml", tmp_path / "results.json", "toy", False, "./run.sh", values={"exp": f"{tmp_path}/exp"}
+        folder / "report.yaml", folder / "results.json", "toy", False, "./run.sh", values={"exp": f"{folder}/exp"}
     )
-    found = read_results(tmp_path / "results.json")
+    return read_results(folder / "results.json")
+
+
+def test_a_run_on_other_sets_says_nothing_of_the_claim(tmp_path: Path):
+    found = collect_of(tmp_path, ("dev",))
+    assert {row["metric"] for row in found["rows"]} == {"wer"}
+    assert not any("claim" in item for item in found["comparisons"])
+
+
+def test_collecting_compares_what_is_claimed(tmp_path: Path):
+    found = collect_of(tmp_path)
     rows = [row for row in found["rows"] if row["metric"] == "claim"]
     assert [(row["statement"], row["value"]) for row in rows] == [
         ("the map matters", True), ("masking matters", True), ("it beats SpecAugment", None)
@@ -193,7 +226,7 @@ def test_collecting_compares_what_is_claimed(tmp_path: Path):
 
 
 def test_the_claims_of_the_recipes_name_their_systems():
-    paths = sorted(Path(__file__).resolve().parents[2].glob("egs/*/conf/claim.yaml"))
+    paths = sorted(Path(__file__).resolve().parents[2].glob("egs/*/conf/claim*.yaml"))
     assert paths
     for path in paths:
         systems = read_yaml(path.parent / "systems.yaml", "")

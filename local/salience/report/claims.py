@@ -10,9 +10,11 @@ from salience.scoring.specification import Row, select
 
 @RULES.register("claim")
 def claim_sentences(part: Part) -> list[str]:
-    """Say which statements of the claim are shown, then where training did harm; nothing without a claim."""
-    claimed = "; ".join(_statement(row, part) for row in select(part.rows, {"metric": "claim"}))
-    said = [f"{claimed[0].upper()}{claimed[1:]}."] if claimed else []
+    """Say which statements of each claim are shown, then where training did harm; nothing without a claim."""
+    rows, said = select(part.rows, {"metric": "claim"}), []
+    for file in distinct(rows, "file"):
+        claimed = "; ".join(_statement(row, part) for row in select(rows, {"file": file}))
+        said.append(f"{claimed[0].upper()}{claimed[1:]}.")
     for items in _by_pair([item for item in select(part.comparisons, {"harm": True}) if item["low"] > 0]):
         what, system, against = _is(items), items[0]["system"], items[0]["against"]
         said.append(f"Fine-tuning does harm: {what}; what beats {system} there may be no better than {against}.")
@@ -21,7 +23,7 @@ def claim_sentences(part: Part) -> list[str]:
 
 def _statement(row: Row, part: Part) -> str:
     said = row["statement"]
-    items = [item for item in part.comparisons if said in item.get("claim", ())]
+    items = [item for item in select(part.comparisons, {"file": row["file"]}) if said in item["claim"]]
     if row["value"]:
         shown = [item for item in select(items, {"shown": True}) if item["system"] in row["by"]]
         found = " and ".join(_is(of_system) for of_system in _alike(shown))

@@ -136,6 +136,22 @@ def read_claim(path: Path) -> Claim:
     return claim
 
 
+def read_claims(paths: Sequence[Path]) -> list[Claim]:
+    """Read the claims of a recipe, in the order of their tests; a comparison may belong to one of them only."""
+    claims = [read_claim(path) for path in paths]
+    seen: dict[Triple, Path] = {}
+    for claim in claims:
+        for triple in claim.triples():
+            if triple in seen:
+                system, against, name = triple
+                raise InputError(
+                    f"{claim.path} compares {system} with {against} on {name}, as {seen[triple].name} does, so that"
+                    " its p value would be corrected in two ways; leave it out of one of them"
+                )
+        seen |= dict.fromkeys(claim.triples(), claim.path)
+    return claims
+
+
 def _statement(entry: Any, where: str) -> Statement:
     if isinstance(entry, Mapping):
         entry = {key: value if key == "says" else _names(value, f"{where}, {key}") for key, value in entry.items()}
@@ -157,12 +173,13 @@ def attach_claim(
     """Write into the comparisons what they say of the claim, and make a row for each of its statements.
 
     A comparison of the claim gets the statements that it belongs to as its
-    `claim`, its corrected p value, `p_adjusted`, and whether it is `shown`;
-    one of the pair `harm` is marked so.  A row of the metric `claim` has the
-    `statement`, whether it holds as its `value` (null if that cannot be said),
-    the systems `by` which it holds, how many of its comparisons there are,
-    `compared`, and are not shown, `failing`, those that are `lacking`, and
-    when the claim was `written`.
+    `claim`, its corrected p value, `p_adjusted`, whether it is `shown`, of how
+    many comparisons it is one, `family`, and the claim's `file`, when that was
+    `written`, its `alpha` and `correction`; one of the pair `harm` is marked
+    so.  A row of the metric `claim` has the `statement`, its `file`, whether
+    it holds as its `value` (null if that cannot be said), the systems `by`
+    which it holds, how many of its comparisons there are, `compared`, and are
+    not shown, `failing`, and those that are `lacking`.
 
     Args:
         claim: The claim.
@@ -171,6 +188,12 @@ def attach_claim(
         common: What all rows have in common.
     """
     wanted = claim.triples()
+    written = {
+        "file": claim.path.name,
+        "written": last_change(claim.path),
+        "alpha": claim.alpha,
+        "correction": claim.correction,
+    }
     items = {
         (item["system"], item["against"], item["set"]): item
         for item in select(compared, {**judged_by, "snr": None, "weight": None})
@@ -184,7 +207,7 @@ def attach_claim(
             item = known[triple]
             shown[triple] = p < claim.alpha and max(item["difference"], *item["differences"]) < 0
             item["claim"] = [one.says for one in claim.statements if triple in one.triples()]
-            item |= {"p_adjusted": round(p, 5), "shown": shown[triple]}
+            item |= {"p_adjusted": round(p, 5), "shown": shown[triple], "family": len(wanted), **written}
     for item in select(items.values(), dict(zip(("system", "against"), claim.harm, strict=True))):
         item["harm"] = True
     return [
@@ -199,10 +222,8 @@ def attach_claim(
             by=[name for name in one.better.names if one.judge(shown, Names((name,), True))],
             lacking=[list(triple) for triple in one.triples() if shown[triple] is None],
             n=len(wanted),
-            alpha=claim.alpha,
-            correction=claim.correction,
-            written=last_change(claim.path),
             seeds=[],
+            **written,
         )
         for one in claim.statements
     ]

@@ -30,7 +30,7 @@ class Specification:
         intro: Markdown file beside `path` whose text comes first in the details.
         metric: Error rate by which systems are compared.
         paper: YAML file beside `path` with the figures of the paper, which stand beside those of real speech.
-        claim: YAML file beside `path` with what is claimed, as `read_claim` reads it.
+        claims: YAML files beside `path` with what is claimed, as `read_claim` reads them, in the order of the tests.
         gaps: Accents that are compared: keyword arguments of salience.scoring.gaps.Gaps by the `set` of their rows.
         scores: What is collected: keyword arguments of a source and its `kind`.
         headline: The corpus that is shown first; by default the first that has a main table.
@@ -51,7 +51,7 @@ class Specification:
     intro: str | None = None
     metric: str = "wer"
     paper: str | None = None
-    claim: str | None = None
+    claims: tuple[str, ...] = ()
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     scores: tuple[dict[str, Any], ...] = ()
     headline: str | None = None
@@ -83,7 +83,7 @@ def read_specification(path: Path) -> Specification:
 
     found["details"] = tuple(table("details", entry) for entry in found.get("details", ()))
     found["main"] = table("main", found.get("main", {}))
-    for name in ("scores", "figures", "utterances", "finding", "departures"):
+    for name in ("scores", "figures", "utterances", "finding", "departures", "claims"):
         found[name] = tuple(found.get(name, ()))
     return called(Specification, {"path": path, **found}, f"{path}")
 
