@@ -64,7 +64,7 @@ def report_results(
             handle.write(page.html(found, collected["rows"], wanted.metric, intro, charts, gallery.shown()))
         logger.info("the report is %s", html.resolve())
     print("\n" + render.terminal(found, corpus))
-    print("\n" + "\n".join(str(path) for path in (out, details, *([html.resolve()] if html is not None else []))))
+    print("\n" + "\n".join(str(path.resolve()) for path in (out, details, *([html] if html is not None else []))))
 
 
 def _read(path: Path, option: str) -> str:

@@ -11,6 +11,8 @@ set -euo pipefail
 common_voice_root=
 common_voice_archive=
 labelled_tables=validated # of a delta segment, which has no train.tsv, dev.tsv, test.tsv: tables whose clips are used
+test_share=0.1           # of its speakers
+max_clips=               # at most this many Common Voice clips of a speaker in training (default: all)
 # The corpus of dialects: as its owner supplies it, or collected from long recordings, with an accent for each folder or
 # for each line of a list.  With neither of them, the sets of Common Voice are made alone.
 pdid_root=
@@ -52,6 +54,7 @@ size=$(basename "$model" .pt) # a file is called as its model is
 case $size in base) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-conf/paper_medium.yaml} ;; *) paper=${paper:-/dev/null} ;; esac
 corpora="Common Voice fa and PDID, Whisper $size$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
 . accent_stages.sh
+check_options "a number" "($whole)?" max_clips
 . local/collection_stage.sh
 
 if begin 0 "corpora, and the collection from recordings"; then
@@ -73,9 +76,9 @@ fi
 
 if begin 1 "data directories, splits, leakage"; then
     roots_of "common_voice_persian pdid"
-    local/prepare_sets.py --out "$data" --labelled-tables "$labelled_tables" --test-only "$test_only" \
-        --standard-train "$standard_train" --asr-train-accents "$asr_train_accents" --skip-bad-clips "$skip_bad_clips" \
-        --seed "$seed" "${roots[@]/#--common_voice_persian/--common-voice}"
+    local/prepare_sets.py --out "$data" --labelled-tables "$labelled_tables" --test-share "$test_share" \
+        ${max_clips:+--max-clips "$max_clips"} --test-only "$test_only" --standard-train "$standard_train" \
+        --asr-train-accents "$asr_train_accents" --skip-bad-clips "$skip_bad_clips" --seed "$seed" "${roots[@]/#--common_voice_persian/--common-voice}"
     check_sets "cls_train asr_train" "cls_dev asr_dev" "cls_test standard accented" \
         --forbid-shared-recordings true --normaliser persian
 fi

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -150,6 +150,39 @@ def test_a_delta_segment_is_split_by_speaker(release, tmp_path):
     shutil.copy(release / "test.tsv", delta)
     with pytest.raises(InputError, match="fa has no train.tsv, but others of .*; complete them, or remove them all"):
         prepare.main(tmp_path / "data", tmp_path)
+
+
+def test_a_delta_segment_teaches_no_tested_sentence_and_no_voice_too_often(release, tmp_path):
+    delta = tmp_path / "fa"
+    delta.mkdir()
+    (delta / "clips").symlink_to(release / "clips")
+    # Half of the clips are read once more, by another speaker.
+    header, *lines = (release / "validated.tsv").read_text().splitlines()
+    speaker = header.split("\t").index("client_id")
+    speakers = sorted({line.split("\t")[speaker] for line in lines})
+    again = {one: speakers[(n + 1) % len(speakers)] for n, one in enumerate(speakers)}
+    clips, path = {}, header.split("\t").index("path")
+    for line in lines[::2]:
+        cells = line.split("\t")
+        cells[speaker], clips[f"again_{cells[path]}"] = again[cells[speaker]], cells[path]
+        lines.append("\t".join([*cells[:path], f"again_{cells[path]}", *cells[path + 1 :]]))
+    (delta / "clips").unlink()
+    (delta / "clips").mkdir()
+    for one in (release / "clips").iterdir():
+        (delta / "clips" / one.name).symlink_to(one)
+    for new, old in clips.items():
+        (delta / "clips" / new).symlink_to(release / "clips" / old)
+    (delta / "validated.tsv").write_text("\n".join([header, *lines]) + "\n")
+    prepare.main(tmp_path / "data", tmp_path, test_share=0.4, max_clips=2, seed=4)
+    sets = {name: tmp_path / "data" / name for name in ("asr_train", "asr_dev", "standard")}
+    texts = {name: set(read_table(folder / "text").values()) for name, folder in sets.items()}
+    assert not texts["standard"] & (texts["asr_train"] | texts["asr_dev"]) and not texts["asr_train"] & texts["asr_dev"]
+    spoken = Counter(read_table(sets["asr_train"] / "utt2spk").values())
+    assert max(spoken.values()) == 2 and len(set(read_table(sets["standard"] / "utt2spk").values())) > 1
+    told = (tmp_path / "data/preparation.txt").read_text()
+    assert "clips of a speaker beyond 2" in told and "whose sentence is in a test set" in told
+    with pytest.raises(InputError, match="--test-share 1 is not between 0 and 1"):
+        prepare.main(tmp_path / "data", tmp_path, test_share=1.0)
 
 
 def test_speakers_of_the_pretraining_are_in_no_mini_corpus():

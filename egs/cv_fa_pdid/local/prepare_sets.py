@@ -24,6 +24,8 @@ def main(
     common_voice: Path | None = None,
     pdid: Path | None = None,
     labelled_tables: str = "validated",
+    test_share: float = 0.1,
+    max_clips: int | None = None,
     test_only: str = TEST_ONLY,
     asr_train_accents: bool = False,
     standard_train: int = 1000,
@@ -37,7 +39,8 @@ def main(
     """Write a data directory for each set that the given corpora allow, and <out>/preparation.txt.
 
     Common Voice keeps its official train, dev and test lists; a delta segment,
-    which has none, is split by speaker.  PDID keeps the split of its metadata,
+    which has none, is split by speaker, and sentences of its test
+    set, or in training of its dev set, are dropped elsewhere.  PDID keeps the split of its metadata,
     if that has one; else all that shares a recording or a speaker goes to one
     set, about half of each accent to train, a fifth to dev, the rest to test.
     Clips without text are in the classifier's sets alone.  utt2recording names
@@ -48,6 +51,8 @@ def main(
         common_voice: root of a Persian Common Voice release or delta segment
         pdid: root of PDID, as its owner supplies it or a collection leaves it
         labelled_tables: tables of a delta segment whose clips are used, separated by spaces
+        test_share: share of the speakers of a delta segment that are the test set
+        max_clips: at most this many Common Voice clips of a speaker in training
         test_only: PDID accents that are in the test set alone, separated by commas, in upper or lower case
         asr_train_accents: add PDID's training clips, which then need text, to asr_train
         standard_train: at most this many Common Voice clips in cls_train, as the class Standard; 0: no such class
@@ -61,6 +66,8 @@ def main(
     """
     if not (common_voice or pdid):
         raise InputError("no corpus is given; give --common-voice or --pdid, or both")
+    if not 0 < test_share < 1:
+        raise InputError(f"--test-share {test_share:g} is not between 0 and 1; 0.1 takes a tenth of the speakers")
     config = {name: value for name, value in locals().items() if name != "out"}
     common_voice = common_voice and common_voice_persian.find_root(common_voice.absolute())
 
@@ -78,9 +85,14 @@ def main(
         sets, recordings = Sets(BadClips(out, skip_bad_clips)), {}
         if common_voice:
             tables = labelled_tables.split()
-            found = common_voice_corpus.split_sets(common_voice, seed, tables, excluded=sets.excluded, bad=sets.bad)
+            found = common_voice_corpus.split_sets(
+                common_voice, seed, tables, test=test_share, excluded=sets.excluded, bad=sets.bad
+            )
             for name, clips in found.items():
                 sets.found[f"standard_{name}"] = [replace(clip, accent=STANDARD, split=None) for clip in clips]
+            if not common_voice_corpus.has_lists(common_voice):
+                sets.keep_sentences_apart(["standard_train", "standard_dev"], ["standard_test"])
+            sets.found["standard_train"] = sets.capped(sets.found["standard_train"], max_clips, seed)
             sets.notes.append(common_voice_corpus.about_split(common_voice, tables))
         if pdid:
             clips = list(pdid_corpus.utterances(pdid.absolute(), sets.bad))

@@ -423,8 +423,7 @@ def add_accent_sets(
         if part != "test" and accent not in asked:
             sets.excluded["Common Voice clips of accents that the recogniser is not trained with"] += len(own)
             continue
-        drawn = spread({speaker: own}, max_clips, seed, attrgetter("id"))
-        sets.excluded[f"Common Voice clips of a speaker beyond {max_clips}"] += len(own) - len(drawn)
+        drawn = sets.capped(own, max_clips, seed)
         new[name] += [replace(clip, accent=accent) for clip in drawn]
     sets.found |= new
 

@@ -61,6 +61,15 @@ class Sets:
         self.excluded[f"clips of {name} without text, for the recogniser"] += len(self.found.get(name, [])) - len(kept)
         return kept
 
+    def capped(self, utterances: Iterable[Utterance], most: int | None, seed: int) -> list[Utterance]:
+        """At most so many utterances of each speaker (None: all); the others are counted."""
+        if most is None:
+            return list(utterances)
+        by_speaker = map_reduce(utterances, attrgetter("speaker"))
+        kept = [u for one in sorted(by_speaker) for u in spread({one: by_speaker[one]}, most, seed, attrgetter("id"))]
+        self.excluded[f"clips of a speaker beyond {most}"] += sum(map(len, by_speaker.values())) - len(kept)
+        return kept
+
     def keep_sentences_apart(self, learnt: Sequence[str], tested: Collection[str]) -> None:
         """Drop utterances of `learnt` whose sentence is in a set of `tested`, or in one that follows in `learnt`."""
         taken = {sentence_key(u.text) for name in tested for u in self.found.get(name, [])}
