@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from corpora_helpers import TOP
+from more_itertools import consecutive_groups
+
+from salience.files import read_yaml
 
 NOTE = """#!/bin/bash
 line=$(printf '%q ' "${0##*/}" "$@")
@@ -83,6 +86,17 @@ def words_of(
     project: Path, recipe: str, submitter: str, *options: str, stages: tuple[int, ...], **own: str
 ) -> list[list[str]]:
     """The words of everything that was submitted or run by these stages, with `own` in the environment."""
+    runs = []
+    for some in consecutive_groups(stages):
+        first, *_, last = [*some] * 2
+        runs.append(["./run.sh", "--egs", recipe, "--stage", str(first), "--stop-stage", str(last), *options])
+    return words_of_commands(project, project, submitter, runs, **own)
+
+
+def words_of_commands(
+    project: Path, folder: Path, submitter: str, commands: list[list[str]], /, **own: str
+) -> list[list[str]]:
+    """The words of everything that was submitted or run by these commands, each with --mini true, in the folder."""
     notes = project / "notes"
     notes.unlink(missing_ok=True)
     environment = {
@@ -92,22 +106,30 @@ def words_of(
     }
     environment |= {"SUBMITTER": submitter, "NOTES": str(notes)} | own
     environment["PATH"] = f"{project}:{environment['PATH']}"
-    for stage in stages:
-        command = [
-            "./run.sh",
-            "--egs",
-            recipe,
-            "--mini",
-            "true",
-            "--stage",
-            str(stage),
-            "--stop-stage",
-            str(stage),
-            *options,
-        ]
-        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    for command in commands:
+        done = subprocess.run([*command, "--mini", "true"], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return [shlex.split(line) for line in notes.read_text().splitlines()]
+
+
+def test_the_search_trains_all_candidates_and_decodes_dev_sets_alone(project):
+    egs = project / "egs/cv_en_saa"
+    found = words_of_commands(project, egs, "run.pl", [["local/run_search.sh"]])
+    candidates = read_yaml(egs / "conf/search.yaml", "").keys() - {"zero-shot"}
+    trained = {
+        words[words.index("--system") + 1]: words[words.index("--masks") + 1]
+        for words in found
+        if words[0] == "finetune.py"
+    }
+    assert trained == dict.fromkeys(candidates, "redrawn") | {"drawn-once": "fixed"}
+    assert all(
+        words[words.index("--systems") + 1].endswith("conf/search.yaml") for words in found if "--system" in words
+    )
+    decoded = [words for words in found if words[0] == "decode.py"]
+    assert len(decoded) == len(candidates) + 1
+    assert {words[words.index("--sets") + 1] for words in decoded} == {"asr_dev dev_accents"}
+    (collected,) = [words for words in found if words[0] == "collect_results.py"]
+    assert collected[collected.index("--corpus") + 1].endswith("Archive, asr_dev dev_accents")
 
 
 @pytest.mark.parametrize(
