@@ -66,10 +66,10 @@ def collect_results(
         raise InputError(f"there is nothing to collect: no file matches the scores of {report}; run the scoring stage")
     normalisers = [row["normaliser"] for row in run.rows if row["metric"] == wanted.metric]
     judged_by = {"metric": wanted.metric, "normaliser": normalisers[-1] if normalisers else None}
-    scored = {row["set"] for row in run.rows if row["metric"] == wanted.metric}
+    compared = {(item["system"], item["against"], item["set"]) for item in run.comparisons}
     for claim in claims:
-        # A run on other sets, such as one that chooses settings, says nothing of the claim.
-        if not scored.isdisjoint(name for _, _, name in claim.triples()):
+        # A run of other systems, or on other sets, such as one that chooses settings, says nothing of the claim.
+        if not compared.isdisjoint(claim.triples()):
             run.rows += attach_claim(claim, run.comparisons, judged_by, run.common)
     record = {
         **run_fields(run.common),

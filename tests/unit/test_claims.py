@@ -156,6 +156,7 @@ def test_what_is_wrong_in_a_claim_is_one_sentence(tmp_path: Path, text: str, mes
     assert message in str(error.value) and str(error.value).startswith(f"{tmp_path}/claim.yaml")
 
 
+ERRORS = {"zero-shot": 1, "plain": 3, "random-mask": 2, "other-mask": 2, "gradcam": 1}
 SECOND = "statements: [{says: the second map matters, better: second, than: random-mask, sets: [seen, unseen]}]"
 
 
@@ -178,19 +179,20 @@ def test_a_comparison_is_of_one_claim_only(claim: Claim, tmp_path: Path):
         read_claims([claim.path, second])
 
 
-def collect_of(folder: Path, sets: tuple[str, ...] = SETS) -> dict[str, list[dict]]:
+def collect_of(
+    folder: Path, sets: tuple[str, ...] = SETS, systems: tuple[str, ...] = tuple(ERRORS)
+) -> dict[str, list[dict]]:
     """Collect made-up scores on some sets for the claim in the folder."""
     (folder / "claim.yaml").write_text(TEXT + "also: [[other-mask, random-mask]]")
     (folder / "report.yaml").write_text(
         "claims: [claim.yaml]\nscores: [{kind: error-rates, scores: '$exp/{system}/seed{seed}/{set}'}]\n"
     )
-    errors = {"zero-shot": 1, "plain": 3, "random-mask": 2, "other-mask": 2, "gradcam": 1}
-    for system, wrong in errors.items():
+    for system in systems:
         for name in sets:
             scores = folder / "exp" / system / "seed1" / name
             scores.mkdir(parents=True)
             ids = [f"s{number:02}" for number in range(20)]
-            kind = {"words": [10] * 20, "word_errors": [wrong] * 20}
+            kind = {"words": [10] * 20, "word_errors": [ERRORS[system]] * 20}
             fields = {
                 "ids": ids,
                 "speakers": ids,
@@ -205,8 +207,9 @@ def collect_of(folder: Path, sets: tuple[str, ...] = SETS) -> dict[str, list[dic
     return read_results(folder / "results.json")
 
 
-def test_a_run_on_other_sets_says_nothing_of_the_claim(tmp_path: Path):
-    found = collect_of(tmp_path, ("dev",))
+@pytest.mark.parametrize("chosen", [{"sets": ("dev",)}, {"systems": ("zero-shot",)}])
+def test_a_run_on_other_sets_or_of_other_systems_says_nothing_of_the_claim(tmp_path: Path, chosen: dict):
+    found = collect_of(tmp_path, **chosen)
     assert {row["metric"] for row in found["rows"]} == {"wer"}
     assert not any("claim" in item for item in found["comparisons"])
 
