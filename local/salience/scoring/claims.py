@@ -106,7 +106,8 @@ class Claim:
 
     def pairs(self) -> list[tuple[str, str]]:
         """List which systems are compared with which."""
-        return list(dict.fromkeys([*(triple[:2] for triple in self.triples()), self.harm, *self.also]))
+        harm = [self.harm] if any(self.harm) else []
+        return list(dict.fromkeys([*(triple[:2] for triple in self.triples()), *harm, *self.also]))
 
     def triples(self) -> list[Triple]:
         """List all comparisons, each once: what p values are corrected for."""
