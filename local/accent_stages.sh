@@ -291,6 +291,7 @@ report_results() { # stage 9: report_results <corpus> [<folder of each fold, wit
         ${methods:+--values.classified cls_test --values.classifiers "$(classifier_trainings | sed 's#.*/##' | xargs)"})
     [ "$faithfulness_limit" -eq 0 ] || [ -z "$methods" ] ||
         places+=(--values.measured "$classifiers" --values.measured_methods "$(xargs -n 1 basename <<< "$methods" | xargs)")
+    [ "$location_limit" -eq 0 ] || [ -z "$methods" ] || places+=(--values.located "$classifiers")
     only=$(trained_models "$systems" | sed 's#/seed#/#' | cut -d / -f "$([ -n "$matrix" ] && echo 1- || echo 2-)" | xargs)
     if [ -n "$matrix" ]; then
         places+=(--values.matrix "$(from_caller "$matrix")" --values.recognisers "$recognisers")

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 trained="plain gradcam low-thresholds high-thresholds share-0.1 share-0.3 fill-floor fill-mean"
-search() { ./run.sh "$@" --systems-config conf/search.yaml --scored "asr_dev dev_accents" --seeds 1; }
+search() { ./run.sh "$@" --systems-config conf/search.yaml --scored "asr_dev dev_accents" --seeds 1 --faithfulness-limit 0 --location-limit 0; }
 search "$@" --stage 5 --stop-stage 6 --systems "$trained"
 search "$@" --stage 5 --stop-stage 6 --systems drawn-once --masks fixed
 search "$@" --stage 7 --stop-stage 9 --systems "zero-shot $trained drawn-once"
