@@ -54,7 +54,6 @@ size=$(basename "$model" .pt) # a file is called as its model is
 case $size in base) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-conf/paper_medium.yaml} ;; *) paper=${paper:-/dev/null} ;; esac
 corpora="Common Voice fa and PDID, Whisper $size$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
 . accent_stages.sh
-check_options "a number" "($whole)?" max_clips
 . local/collection_stage.sh
 
 if begin 0 "corpora, and the collection from recordings"; then

@@ -183,6 +183,8 @@ def test_a_delta_segment_teaches_no_tested_sentence_and_no_voice_too_often(relea
     assert "clips of a speaker beyond 2" in told and "whose sentence is in a test set" in told
     with pytest.raises(InputError, match="--test-share 1 is not between 0 and 1"):
         prepare.main(tmp_path / "data", tmp_path, test_share=1.0)
+    with pytest.raises(InputError, match="--max-clips 0 leaves no clip in training"):
+        prepare.main(tmp_path / "data", tmp_path, max_clips=0)
 
 
 def test_speakers_of_the_pretraining_are_in_no_mini_corpus():

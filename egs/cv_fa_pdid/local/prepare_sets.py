@@ -38,13 +38,12 @@ def main(
 ) -> None:
     """Write a data directory for each set that the given corpora allow, and <out>/preparation.txt.
 
-    Common Voice keeps its official train, dev and test lists; a delta segment,
-    which has none, is split by speaker, and sentences of its test
-    set, or in training of its dev set, are dropped elsewhere.  PDID keeps the split of its metadata,
-    if that has one; else all that shares a recording or a speaker goes to one
-    set, about half of each accent to train, a fifth to dev, the rest to test.
-    Clips without text are in the classifier's sets alone.  utt2recording names
-    what each clip was cut from.
+    Common Voice keeps its official lists; a delta segment, which has none, is
+    split by speaker, and no sentence of its test set is in another.  PDID keeps
+    the split of its metadata, if that has one; else all that shares a recording
+    or a speaker goes to one set, about half of each accent to train, a fifth to
+    dev, the rest to test.  Clips without text are in the classifier's sets
+    alone.  utt2recording names what each clip was cut from.
 
     Args:
         out: folder for the data directories
@@ -60,14 +59,15 @@ def main(
         standard_test: the same for cls_test
         min_seconds: leave out clips shorter than this
         max_seconds: leave out clips longer than this
-        skip_bad_clips: leave out clips that are missing, damaged or of another length than the corpus says, instead of
-            stopping; bad_clips.tsv lists them
+        skip_bad_clips: leave out clips that are missing, damaged or of a wrong length (bad_clips.tsv), instead of stopping
         seed: random seed of every choice
     """
     if not (common_voice or pdid):
         raise InputError("no corpus is given; give --common-voice or --pdid, or both")
     if not 0 < test_share < 1:
         raise InputError(f"--test-share {test_share:g} is not between 0 and 1; 0.1 takes a tenth of the speakers")
+    if max_clips is not None and max_clips < 1:
+        raise InputError(f"--max-clips {max_clips} leaves no clip in training; give 1 or more, or leave the option out")
     config = {name: value for name, value in locals().items() if name != "out"}
     common_voice = common_voice and common_voice_persian.find_root(common_voice.absolute())
 
