@@ -59,7 +59,7 @@ def main(
         standard_test: the same for cls_test
         min_seconds: leave out clips shorter than this
         max_seconds: leave out clips longer than this
-        skip_bad_clips: leave out clips that are missing, damaged or of a wrong length (bad_clips.tsv), instead of stopping
+        skip_bad_clips: leave out clips that are missing, damaged or of a wrong length, which bad_clips.tsv lists
         seed: random seed of every choice
     """
     if not (common_voice or pdid):
