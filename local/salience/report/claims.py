@@ -11,10 +11,8 @@ from salience.scoring.specification import Row, select
 @RULES.register("claim")
 def claim_sentences(part: Part) -> list[str]:
     """Say which statements of each claim are shown, then where training did harm; nothing without a claim."""
-    rows, said = select(part.rows, {"metric": "claim"}), []
-    for file in distinct(rows, "file"):
-        claimed = "; ".join(_statement(row, part) for row in select(rows, {"file": file}))
-        said.append(f"{claimed[0].upper()}{claimed[1:]}.")
+    claimed = "; ".join(_statement(row, part) for row in select(part.rows, {"metric": "claim"}))
+    said = [f"{claimed[0].upper()}{claimed[1:]}."] if claimed else []
     for items in _by_pair([item for item in select(part.comparisons, {"harm": True}) if item["low"] > 0]):
         what, system, against = _is(items), items[0]["system"], items[0]["against"]
         said.append(f"Fine-tuning does harm: {what}; what beats {system} there may be no better than {against}.")
