@@ -55,6 +55,8 @@ case $size in base) paper=${paper:-conf/paper.yaml} ;; medium) paper=${paper:-co
 corpora="Common Voice fa and PDID, Whisper $size$([ "$asr_train_accents" = false ] || echo ", PDID in training")"
 . accent_stages.sh
 . local/collection_stage.sh
+check_options "a number" "$decimal" test_share
+check_options "a number" "($whole)?" max_clips
 
 if begin 0 "corpora, and the collection from recordings"; then
     if [ "$mini" = true ] || [ -n "$common_voice_root$common_voice_archive" ]; then
