@@ -19,11 +19,11 @@ asr_train=asr_train${speed_factors:+_sp} # the recognisers' training set, with c
 
 [ ! -e "$conf/masking.yaml" ] || fail "$conf/masking.yaml is no longer read; write its settings into systems.yaml, for instance gradcam: {map: gradcam, policy: {probabilistic: {low: 0.3}}, fill: zero}"
 [ ! -e "$conf/classifier.yaml" ] || fail "$conf/classifier.yaml is no longer read; it is now called classifier_cnn.yaml"
-systems_config=$(if [ -n "$systems_config" ]; then from_caller "$systems_config"; else settings_of systems.yaml; fi)
+systems_config=${systems_config:-$(settings_of systems.yaml)}
 if [ -n "$matrix" ]; then
     [[ ! $command\  =~ \ --(systems|recogniser|model|finetune[-_]config)[\ =] ]] ||
         fail "$matrix says what --${BASH_REMATCH[1]} does; leave that out, or --matrix"
-    expanded=$(expand_matrix.py --matrix "$(from_caller "$matrix")" --systems "$systems_config" --out "$exp/matrix/systems.yaml")
+    expanded=$(expand_matrix.py --matrix "$matrix" --systems "$systems_config" --out "$exp/matrix/systems.yaml")
     eval "$expanded" # systems, recognisers, cells, kind_of, model_of, finetune_of and size
     systems_config=$exp/matrix/systems.yaml
 else
@@ -294,7 +294,7 @@ report_results() { # stage 9: report_results <corpus> [<folder of each fold, wit
     [ "$location_limit" -eq 0 ] || [ -z "$methods" ] || places+=(--values.located "$classifiers")
     only=$(trained_models "$systems" | sed 's#/seed#/#' | cut -d / -f "$([ -n "$matrix" ] && echo 1- || echo 2-)" | xargs)
     if [ -n "$matrix" ]; then
-        places+=(--values.matrix "$(from_caller "$matrix")" --values.recognisers "$recognisers")
+        places+=(--values.matrix "$matrix" --values.recognisers "$recognisers")
     else
         places+=(--values.recogniser "$recogniser")
     fi

@@ -43,10 +43,19 @@ for option in nj nodes train_jobs; do
     [ "${!option:-1}" -ge 1 ] || fail "--${option//_/-} must be at least 1"
 done
 [ "$nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || fail "--nodes above 1 needs Slurm: --cmd-backend slurm"
+
+from_caller() { # a relative path counts from where the user called the top-level run.sh
+    case $1 in /*) echo "$1" ;; *) echo "${SALIENCE_CALLER:-$PWD}/$1" ;; esac
+}
+
+# Settings are the recipe's own, as in --conf conf/small, or the user's.
 for option in $own_options; do
+    [[ $option =~ ^(conf|matrix|paper|.*_config)$ && -n ${!option} ]] || continue
     # In the words of an array of jobs it would be taken for a job's number.
-    [[ $option != conf && $option != *_config || ${!option} != *JOB* ]] ||
-        fail "--${option//_/-} takes a path without JOB in it, not '${!option}'; rename or copy it"
+    [[ ${!option} != *JOB* ]] || fail "--${option//_/-} takes a path without JOB in it, not '${!option}'; rename or copy it"
+    [ -e "${!option}" ] || printf -v "$option" %s "$(from_caller "${!option}")"
+    [ -e "${!option}" ] ||
+        fail "--${option//_/-}: there is no ${!option}; a relative path counts from $PWD or from where run.sh was called"
 done
 
 part=$([ "$mini" = false ] || echo /mini)
@@ -143,10 +152,6 @@ fetch() { # fetch <corpus> [<option of fetch_corpus.py> ...]: stage 0 for one co
 
 is_in() { # is_in <word> <words>
     case " $2 " in *" $1 "*) ;; *) return 1 ;; esac
-}
-
-from_caller() { # a relative path counts from where the user called the top-level run.sh
-    case $1 in /*) echo "$1" ;; *) echo "${SALIENCE_CALLER:-$PWD}/$1" ;; esac
 }
 
 settings_of() { # settings_of <file>: where it is: in the folder of settings, or else among this recipe's
@@ -248,4 +253,3 @@ one_of() { # one_of <words>: them with | between, as placeholders of patterns ta
     echo "$*" | xargs | tr ' ' '|'
 }
 
-[ -d "$conf" ] || conf=$(from_caller "$conf")
