@@ -138,7 +138,8 @@ def test_a_model_has_its_own_settings_and_figures(tmp_path, options, finetune, p
 
 def test_a_collection_by_itself_goes_on_with_its_report(tmp_path):
     stages = (
-        'check_options() { :; }; decimal= whole=; data=. exp=. downloads=. asr_train=asr_train; present() { :; }; begin() { [ "$stage" -gt $1 ] || echo $1;'
+        "check_options() { :; }; decimal= whole=; "
+        'data=. exp=. downloads=. asr_train=asr_train; present() { :; }; begin() { [ "$stage" -gt $1 ] || echo $1;'
         " false; }\n"
     )
     assert run_with(tmp_path, stages, "--stage", "1").split() == list("123456789")
