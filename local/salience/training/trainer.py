@@ -13,6 +13,7 @@ import torch
 from torch import distributed, nn
 from torch.utils.data import Dataset
 
+from salience.models.precision import warn_of_slow_bf16
 from salience.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ def train(
 
     use_gpu = ngpu > 0 and torch.cuda.is_available()
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and use_gpu and torch.cuda.is_bf16_supported())
+    if bf16:
+        warn_of_slow_bf16(device_of(ngpu))
     checkpoints = folder / "checkpoints"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and use_gpu:
