@@ -280,7 +280,8 @@ needs_scores() { # needs_scores <folder>: each recogniser is scored on each test
 }
 
 report_results() { # stage 9: report_results <corpus> [<folder of each fold, with {fold} in it>]
-    local corpus="$1${matrix:+, $(basename "$matrix" .yaml)}" folder=${2:-$part} fold=${folds:-} example only places
+    local corpus folder=${2:-$part} fold=${folds:-} example only places
+    corpus=$(labelled "$1${matrix:+, $(basename "$matrix" .yaml)}")
     example=${folder/\{fold\}/${fold%% *}}
     for fold in ${folds:-all}; do needs_scores "exp${folder/\{fold\}/$fold}"; done
     # Of what other folds, systems and seeds have left nothing is taken.

@@ -16,6 +16,7 @@ skip_bad_clips=false     # true: leave out clips that are missing or damaged (da
 check_space=true         # false: skip the free-space check before features, maps or audio are written
 conf=                    # folder of settings (default: conf; mini: conf/mini)
 plugins=                 # Python files that add saliency methods, policies or recognisers, separated by spaces
+label=                   # tells this run in the results from others of the same corpus, which then stay beside it
 results=                 # folder of results.json and RESULTS.md (default: this one; mini: exp/mini)
 
 shared_options=("$SALIENCE_ROOT/local/options.sh") # files with options, beside the recipe's own

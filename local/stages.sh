@@ -150,6 +150,10 @@ fetch() { # fetch <corpus> [<option of fetch_corpus.py> ...]: stage 0 for one co
         ${!root:+--root "$(from_caller "${!root}")"} ${!archive:+--archive "$(from_caller "${!archive}")"} "${@:2}"
 }
 
+labelled() { # labelled <corpus>: what this run is called in the results
+    echo "$1${label:+, $label}"
+}
+
 is_in() { # is_in <word> <words>
     case " $2 " in *" $1 "*) ;; *) return 1 ;; esac
 }

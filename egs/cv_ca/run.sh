@@ -171,9 +171,9 @@ if begin 9 "report"; then
         --values.explained "$([ -z "$(all_of accent)" ] || echo "accent ")ctc ctc-characters")
     ! $pretrained || places+=(--values.pretrained "$first_seed")
     [ "$faithfulness_limit" -eq 0 ] || places+=(--values.measured_methods "$methods")
-    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "Common Voice Catalan" \
+    collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$(labelled "Common Voice Catalan")" \
         --synthetic "$mini" --command "$command" --recogniser wav2vec2 "${places[@]}" --settings "{settings: $conf}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \
-        --html "$exp/report/report.html" --corpus "Common Voice Catalan" "${places[@]}" \
+        --html "$exp/report/report.html" --corpus "$(labelled "Common Voice Catalan")" "${places[@]}" \
         --values.systems_config "$systems_config" --values.masked "$masked_variants" --values.mask_seed "$first_seed"
 fi

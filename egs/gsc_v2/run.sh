@@ -146,7 +146,7 @@ if begin 9 "report"; then
             --values.noise_masks "$exp/masks/$of" --values.first_seed "$first_seed" ${examples:+--values.examples "$examples"})
     done
     number=$(wc -l < "$data/words")
-    corpus="Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")"
+    corpus=$(labelled "Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")")
     chosen=$(chosen_systems)
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
         --command "$command" --recogniser "$kind" --only "$only" "${places[@]}" \

@@ -223,9 +223,9 @@ def test_a_matrix_trains_and_reports_each_recogniser(project: Project) -> None:
     )
     counts = [f"{exp}/recogniser/{one}/score/{name}/counts.json" for one in scores for name in ("seen", "unseen")]
     project.has(recipe, *counts)
-    collect, report = project.run(recipe, "9", *options)
+    collect, report = project.run(recipe, "9", *options, "--label", "my own")
     assert option(collect, "--only").split() == [one.replace("seed", "") for one in scores]
-    assert option(collect, "--corpus") == option(report, "--corpus") == "Free Spoken Digit Dataset, matrix"
+    assert option(collect, "--corpus") == option(report, "--corpus") == "Free Spoken Digit Dataset, matrix, my own"
     assert "--values.recogniser" not in collect and option(collect, "--values.recognisers") == "whisper hybrid"
     project.run(recipe, "6", *options, "--systems", "plain", code=1)
     assert "matrix.yaml says what --systems does; leave that out, or --matrix" in project.said

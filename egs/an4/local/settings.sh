@@ -41,6 +41,7 @@ corpus=AN4 kind=
 if [ -n "$whisper" ]; then corpus+=", masks by whisper" kind+=whisper-; fi
 if [ "$estimator" != estimator ]; then corpus+=", $estimator" kind+=$estimator-; fi
 [ "$rounds" = 1 ] || corpus+=", $rounds rounds" # as the results call it
+corpus=$(labelled "$corpus")
 
 renamed_folders "listener=recogniser/espnet/clean robust=recogniser/espnet/robust estimator/seed$first_seed=estimator/round1
     masks/seed$first_seed=masks/round1 decode/clean=decode/round1 sweeps/log=sweeps/round1 retrained=recogniser/espnet"
