@@ -4,11 +4,11 @@
 import logging
 import shlex
 from pathlib import Path
-from typing import Literal
 
 from salience import program
 from salience.data.tables import write_table
 from salience.errors import InputError
+from salience.models.precision import Precision, usable
 from salience.models.recognisers import RECOGNISERS, Recogniser
 from salience.progress import bar
 from salience.registry import plugins_of
@@ -26,7 +26,7 @@ def decode(
     features: str = "",
     data: Path = Path("data"),
     batch_size: int = 0,
-    precision: Literal["float32", "bf16"] = "float32",
+    precision: Precision = "float32",
     device: str = "cpu",
 ) -> None:
     """Write OUT/SET/text, one hypothesis an utterance, and OUT/SET/truncated, the ids of those that were cut off.
@@ -42,11 +42,12 @@ def decode(
         features: Folders of the features or packed signals, separated by spaces.
         data: Folder of the data directories.
         batch_size: Utterances decoded at a time; 0 is the recogniser's own choice.
-        precision: bf16 is twice as fast on a GPU or a processor with AMX, and now and then writes another word.
+        precision: bf16 is twice as fast on a GPU or a processor with AMX, and now and then writes another word; a
+            processor that could only emulate it takes float32.
         device: cpu or cuda.
     """
     loaded = None
-    lower = {} if precision == "float32" else {"precision": precision}  # earlier records have none
+    lower = {} if usable(precision, device) == "float32" else {"precision": precision}  # earlier records have none
     folders = words_of("out", out)
     for model, source, folder in zip(
         words_of("models", models, len(folders)), words_of("features", features, len(folders)), folders, strict=True

@@ -11,6 +11,7 @@ from salience import program
 from salience.data.tables import write_table
 from salience.features.archives import ArchiveWriter
 from salience.files import require_space, write_json
+from salience.models.precision import Precision, usable
 from salience.progress import bar
 from salience.registry import plugins_of
 from salience.saliency.base import METHODS
@@ -38,7 +39,7 @@ def map_saliency(
     compress: bool = True,
     batch_size: int = 8,
     seed: int = 1,
-    precision: Literal["float32", "bf16"] = "float32",
+    precision: Precision = "float32",
     device: str = "cpu",
     check_space: bool = True,
 ) -> None:
@@ -46,9 +47,8 @@ def map_saliency(
 
     A map is (columns, rows) at the method's own resolution, which saliency.json
     states.  Of wav2vec 2.0 it is (latent frames, 1), in [0, 1]; with
-    --per-character (frames, symbols), which the table `symbols` names.  An
-    utterance whose text has more symbols than CTC can write in its frames has
-    no map for --target reference.  Each job writes saliency.JOB for merge_archives.py.
+    --per-character (frames, symbols), which the table `symbols` names.  Texts
+    too long for CTC have no map of --target reference.  A job writes saliency.JOB.
 
     Args:
         model: Folder of an accent classifier, or of a classifier or CTC model of wav2vec 2.0.
@@ -68,12 +68,12 @@ def map_saliency(
         compress: Store one byte a value; float32 otherwise.
         batch_size: Utterances, or symbols of one, explained at a time.
         seed: Random seed of methods that draw.
-        precision: bf16 takes half the time on a GPU or a processor with AMX, and makes a map a little coarser.
+        precision: bf16 makes maps a little coarser in half the time; without instructions for it float32 is used.
         device: cpu or cuda.
         check_space: Refuse to start where the disk has no room for what all jobs will write.
     """
     chosen = Target(target, task or "accent", per_character, normaliser)
-    lower = {} if precision == "float32" else {"precision": precision}  # earlier records have none
+    lower = {} if usable(precision, device) == "float32" else {"precision": precision}  # earlier records have none
     names, suffix = list(dict.fromkeys(methods.split())), f".{job}" if jobs else ""
     explained = load_explained(model, chosen, device)
     if check_space:
@@ -103,7 +103,7 @@ def map_saliency(
                 stack.enter_context(steps[method])
                 writers[method] = stack.enter_context(ArchiveWriter(folders[method] / f"saliency{suffix}", compress))
             symbols, maps = {}, {}
-            rows = maps_of_set(explained, source, missing, batch_size, seed, precision == "bf16")
+            rows = maps_of_set(explained, source, missing, batch_size, seed, bool(lower))
             for key, maps, spoken in bar(rows, f"maps of {name}", len(source.frames)):
                 for method, found in maps.items():
                     writers[method].write(key, found.values)

@@ -165,6 +165,7 @@ def test_stage_7_writes_them_sorted_and_skips_what_is_done(model, features, tmp_
 
 def test_bf16_decodes_with_lower_precision(model, features, tmp_path, monkeypatch):
     """Norms stay in float32; a decoding in another precision is another decoding; some have one only."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     monkeypatch.chdir(tmp_path)
     write_features(tmp_path, "test", features)
     save_model(model, tmp_path / "model.pt")

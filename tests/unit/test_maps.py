@@ -169,6 +169,7 @@ def test_eight_bits_hardly_change_a_map(recipe, monkeypatch):
 
 def test_bf16_changes_a_map_little(recipe, monkeypatch):
     """The maps of either precision are alike, and steps of their own."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     common = {"data": "data", "features": "dump", "sets": "train", "model": "exp"}
     methods = ("gradcam", "integrated-gradients", "gradient-input")
     for precision in ("float32", "bf16"):

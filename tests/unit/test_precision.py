@@ -3,13 +3,19 @@
 import pytest
 import torch
 
-from salience.models.precision import warn_of_slow_bf16
+from salience.models.precision import usable
 
 
-@pytest.mark.parametrize(("device", "supported", "said"), [("cpu", False, 1), ("cpu", True, 0), ("cuda:0", False, 0)])
-def test_emulated_bf16_is_told(monkeypatch, caplog, device, supported, said):
+@pytest.mark.parametrize(
+    ("precision", "device", "supported", "used"),
+    [
+        ("bf16", "cpu", False, "float32"),
+        ("bf16", "cpu", True, "bf16"),
+        ("bf16", "cuda:0", False, "bf16"),
+        ("float32", "cpu", False, "float32"),
+    ],
+)
+def test_bf16_is_not_emulated(monkeypatch, caplog, precision, device, supported, used):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
-    warn_of_slow_bf16.cache_clear()
-    for _ in range(2):
-        warn_of_slow_bf16(device)
-    assert len(caplog.records) == said
+    assert usable(precision, device) == used
+    assert ("float32 is used" in caplog.text) == (used != precision)

@@ -19,7 +19,6 @@ from salience.data.text import clean
 from salience.features.archives import FeatureSet
 from salience.features.fbank import INT16
 from salience.features.logmel import DYNAMIC_RANGE, SILENCE, floor_of, log_mel_tensors, pad_frames
-from salience.models.precision import warn_of_slow_bf16
 from salience.models.recognisers import RECOGNISERS, Example, FrozenRecogniser, Recogniser, RecogniserChoice
 from salience.models.whisper import (
     MINI,
@@ -96,7 +95,6 @@ class WhisperRecogniser(Recogniser):
         )
 
     def use_bf16(self) -> None:
-        warn_of_slow_bf16(str(self.model.device))
         self.model.bfloat16()
         for module in self.model.modules():
             if isinstance(module, LayerNorm):

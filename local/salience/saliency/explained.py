@@ -19,7 +19,6 @@ from salience.errors import InputError
 from salience.features.archives import archive_bytes
 from salience.features.logmel import FRAME_SHIFT
 from salience.files import read_json
-from salience.models.precision import autocast
 from salience.randomness import generator
 from salience.registry import Registry
 from salience.saliency.base import METHODS, SaliencyMap, columns_for
@@ -259,7 +258,7 @@ def maps_of_set(
 
     def rows() -> Iterator[tuple[str, int, dict[str, SaliencyMap], str]]:
         for batch in source.batches(batch_size):
-            with autocast(batch.features.device.type, bf16):
+            with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=bf16):
                 found = maps_of(model, batch, methods, seed)
             for row, (key, length) in enumerate(zip(batch.keys, batch.lengths, strict=True)):
                 symbol = batch.symbols[row] if batch.symbols else ""

@@ -25,7 +25,7 @@ class TrainingSettings:
         gradient_clip: Norm to which gradients are clipped; 0 leaves them as they are.
         score_every: Epochs between two dev scores, each of which leaves a checkpoint.
         patience: Dev scores without a better one after which training stops; 0 never stops early.
-        precision: `auto` is bf16 on a GPU that has it, float32 elsewhere.
+        precision: `auto` is bf16 on a GPU that has it, else float32; `bf16` is float32 where it could only be emulated.
         gradient_checkpointing: Compute activations twice to save memory.
         workers: Loading processes; 0 loads in the training process.
     """

@@ -13,7 +13,7 @@ import torch
 from torch import distributed, nn
 from torch.utils.data import Dataset
 
-from salience.models.precision import warn_of_slow_bf16
+from salience.models.precision import usable
 from salience.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -74,9 +74,10 @@ def train(
     from salience.training.bucket_trainer import BucketTrainer, LogLines, Preemption, SomeEpochs
 
     use_gpu = ngpu > 0 and torch.cuda.is_available()
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and use_gpu and torch.cuda.is_bf16_supported())
-    if bf16:
-        warn_of_slow_bf16(device_of(ngpu))
+    if settings.precision == "auto":
+        bf16 = use_gpu and torch.cuda.is_bf16_supported()
+    else:
+        bf16 = usable(settings.precision, device_of(ngpu)) == "bf16"
     checkpoints = folder / "checkpoints"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and use_gpu:
