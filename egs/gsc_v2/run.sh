@@ -21,6 +21,7 @@ other_noise=qut          # in the second noisy test set: qut, or a folder
 seeds=                   # random seeds for the trainings (default: 1 2 3 4 5; mini: 1)
 kind=paper               # of recogniser: paper, or bc-resnet-1, -1.5, -2, -3, -6, -8
 systems="continue-clean specaugment conventional null importantaug other-map binarised" # lines of conf/systems.yaml
+methods="gradcam integrated-gradients" # saliency methods whose maps of the baseline are compared with random ones; "" for none
 snrs=                    # of the noisy test sets, in dB (default: -12.5 -10 0 10 20 30 40; mini: 0 20)
 faithfulness_limit=      # test clips on which masks are compared with random ones (default: 500; mini: 20); 0 for none
 examples=                # test utterances to draw (default: three of different words)
@@ -102,7 +103,7 @@ if begin 4 "mask generators, and the noise masks of all sets"; then
             estimate_noise_masks.py --kind generator --data "$dump" --sets "train dev test" --device "$device" \
             --check-space "$check_space"
     fi
-    [ "$faithfulness_limit" = 0 ] || measure_masks
+    [ "$faithfulness_limit" = 0 ] || { measure_masks; measure_maps; }
 fi
 
 if begin 5 "conventional noise: which SNR is best on dev"; then
@@ -140,6 +141,7 @@ if begin 9 "report"; then
     only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
     places=(--values.exp "$exp" --values.models "$models" --values.faithfulness "$faithfulness" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
         --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name")
+    [ "$faithfulness_limit" = 0 ] || places+=(--values.measured_methods "$methods")
     for of in $generators; do
         for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
         places+=(--values.generators "$exp/generator/$of" --values.generator_seeds "$seeds"

@@ -1,12 +1,14 @@
-"""Integrated gradients against captum's, on the accent CNN."""
+"""Integrated gradients against captum's, on the accent CNN and a keyword network."""
 
 import numpy as np
 import pytest
 import torch
 from accent_helpers import classifier, noise
 
+from salience.models.keywords import build_recogniser
 from salience.saliency.accents import ExplainedAccents
 from salience.saliency.explained import Batch, maps_of
+from salience.saliency.keywords import ExplainedKeywords
 
 captum_attr = pytest.importorskip("captum.attr")
 
@@ -31,3 +33,16 @@ def test_integrated_gradients_are_captums(given):
             baseline.expand(3, -1, -1), lengths, classes
         )
     torch.testing.assert_close(values.sum((1, 2)), gained, rtol=0.05, atol=0.05 * float(gained.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["paper", "bc-resnet-1"])
+def test_those_of_a_keyword_network_are_captums(name):
+    model = build_recogniser(name, ["yes", "no", "up"]).double().eval()
+    features = torch.from_numpy(20 * noise(1, (2, 126, 257)) - 40).double()
+    explained, words = ExplainedKeywords(model), torch.tensor([2, 0])
+    expected = captum_attr.IntegratedGradients(lambda x: model(x.transpose(1, 2))).attribute(
+        features, explained.baseline.double().expand(1, 126, 257), target=words, n_steps=50
+    )
+    found = maps_of(explained, Batch(["a", "b"], features, [126, 90], words), ["integrated-gradients"])
+    for values, each in zip(expected.numpy(), found["integrated-gradients"], strict=True):
+        assert np.abs(each.values - values[: len(each.values)]).max() <= 1e-6 * np.abs(values).max() > 0

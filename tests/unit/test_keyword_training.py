@@ -20,8 +20,10 @@ from salience.features.archives import Archive
 from salience.features.keywords import BINS, FRAMES, decibels, spectra
 from salience.files import read_json, write_json
 from salience.masking.importance import binarise
-from salience.models.keywords import load_recogniser
+from salience.models.keywords import build_recogniser, load_recogniser
 from salience.models.mask_generator import load_generator
+from salience.saliency.base import read_maps
+from salience.saliency.keywords import ExplainedKeywords
 from salience.training.keyword_systems import choose_member, read_keyword_systems, trainings
 from salience.training.keywords import (
     MASK_LEVELS,
@@ -461,3 +463,34 @@ def test_systems_are_trained_as_their_line_says(tmp_path):
     path.write_text("plain: {augmentation: {}, colour: red}\n")
     with pytest.raises(InputError, match=r"systems.yaml: the system plain cannot be read .*colour"):
         read_keyword_systems(path, ["plain"])
+
+
+def test_maps_of_the_baseline_are_faithful_to_it(recipe, monkeypatch):
+    """Its word is lost where the map is hidden first and found where it is shown first, random regions in between."""
+    where = {"model": "exp/baseline", "data": "data", "features": "dump", "sets": "test"}
+    run_program(monkeypatch, "map_saliency", out="maps", methods="gradcam integrated-gradients", **where)
+    over_time, fine = (read_maps(recipe / f"maps/{name}/test") for name in ("gradcam", "integrated-gradients"))
+    packed = read_packed(recipe / "dump/test")
+    for key, samples in zip(packed.ids, packed.samples, strict=True):
+        frames = 1 + samples // 128
+        assert over_time[key].values.shape in {(frames, 1), (frames + 1, 1)} and over_time[key].bins_per_row == BINS
+        assert fine[key].values.shape == (frames, BINS)
+    run_program(monkeypatch, "measure_saliency", out="measured", methods="integrated-gradients", limit=4, **where)
+    curves = read_json(recipe / "measured/integrated-gradients.test.json")["curves"]
+    assert np.mean(curves["deletion"]["map"]) < np.mean(curves["deletion"]["random"]) - 15
+    assert np.mean(curves["insertion"]["map"]) > np.mean(curves["insertion"]["random"]) + 15
+
+
+def test_an_explained_keyword_network_gives_its_own_logits(recipe):
+    features = torch.from_numpy(20 * np.random.default_rng(1).standard_normal((2, FRAMES, BINS), np.float32) - 40)
+    for model in (load_recogniser(recipe / "exp/baseline"), build_recogniser("bc-resnet-1", ["a", "b"]).eval()):
+        with torch.no_grad():
+            logits = ExplainedKeywords(model).forward(features, [FRAMES, 60])[1]
+            torch.testing.assert_close(logits, model(features.transpose(1, 2)))
+
+
+def test_the_true_word_must_be_one_of_the_network_s(recipe, monkeypatch, capsys):
+    write_table(recipe / "data/test/text", dict.fromkeys(read_table(recipe / "data/test/text"), "middle"))
+    where = {"model": "exp/baseline", "data": "data", "features": "dump", "sets": "test", "out": "maps"}
+    said = refused(capsys, lambda: run_program(monkeypatch, "map_saliency", target="true", **where))
+    assert "is the word 'middle', which the network does not know (high, low); use --target predicted" in said

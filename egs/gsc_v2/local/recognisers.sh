@@ -42,6 +42,17 @@ measure_masks() { # how faithful masks are to the recognisers that they were tra
         --limit "$faithfulness_limit" --device "$device"
 }
 
+measure_maps() { # how faithful saliency maps are to the first baseline, on a tenth as many clips, as each takes many maps
+    local others
+    [ -n "$methods" ] || return 0
+    needs "$models/baseline/seed$first_seed/model.safetensors" 3
+    others=$(for s in ${seeds#"$first_seed"}; do echo "$models/baseline/seed$s"; done | xargs)
+    # shellcheck disable=SC2086
+    $cuda_cmd $gpu "$faithfulness/log/maps.log" measure_saliency.py --model "$models/baseline/seed$first_seed" \
+        --others "$others" --methods "$methods" --data "$data" --features "$dump" --sets test --out "$faithfulness/baseline" \
+        --limit "$(((faithfulness_limit + 9) / 10))" --seed "$first_seed" --device "$device"
+}
+
 trained_in() { # trained_in <stage>: those lines of the recognisers that this stage trains
     awk -v stage="$1" '$3 == stage' <<< "$further"
 }

@@ -104,7 +104,7 @@ class BCResNet(nn.Module):
             for n in range(number):
                 blocks.append(_Block(channels_in, channels, stride if n == 0 else 1, dilation))
                 channels_in = channels
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks, self.channels = nn.Sequential(*blocks), channels_in
         self.tail = nn.Sequential(
             nn.Conv2d(channels_in, channels_in, 5, padding=(0, 2), groups=channels_in, bias=False),
             nn.Conv2d(channels_in, 4 * base, 1, bias=False),
@@ -118,8 +118,15 @@ class BCResNet(nn.Module):
         self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
 
     def forward(self, decibels: Tensor) -> Tensor:
-        maps = self.tail(self.blocks(self.head(self.log_mel(decibels)[:, None])))
-        return self.dense(maps.mean(dim=(2, 3)))
+        return self.logits(self.feature_maps(decibels))
+
+    def feature_maps(self, decibels: Tensor) -> Tensor:
+        """What the last block gives, (batch, channels, bands, frames)."""
+        return self.blocks(self.head(self.log_mel(decibels)[:, None]))
+
+    def logits(self, maps: Tensor) -> Tensor:
+        """From the feature maps to the logits of the words."""
+        return self.dense(self.tail(maps).mean(dim=(2, 3)))
 
     def log_mel(self, decibels: Tensor) -> Tensor:
         """Natural logarithm of the power in each mel band, (batch, 40, frames)."""

@@ -60,17 +60,25 @@ class KeywordNetwork(nn.Module):
     def __init__(self, config: KeywordNetworkConfig) -> None:
         super().__init__()
         self.config = config
-        bins = config.window // 2 + 1
+        self.channels = bins = config.window // 2 + 1
         self.convs = nn.ModuleList(_Block(bins, config.kernel) for _ in range(config.blocks))
         self.dense = nn.Sequential(
             nn.Linear(bins, bins), nn.SELU(), nn.Linear(bins, bins), nn.SELU(), nn.Linear(bins, len(config.words))
         )
 
     def forward(self, decibels: Tensor) -> Tensor:
+        return self.logits(self.feature_maps(decibels))
+
+    def feature_maps(self, decibels: Tensor) -> Tensor:
+        """What the last convolution gives, (batch, bins as channels, 1, frames)."""
         x = decibels.transpose(1, 2).contiguous()
         for block in self.convs:
             x = block(x)
-        return self.dense(x.mean(dim=1))
+        return x.transpose(1, 2)[:, :, None]
+
+    def logits(self, maps: Tensor) -> Tensor:
+        """From the feature maps to the logits of the words."""
+        return self.dense(maps[:, :, 0].transpose(1, 2).mean(dim=1))
 
     def decibels(self, waveforms: Tensor) -> Tensor:
         """What `forward` reads, from samples between -1 and 1, (batch, samples)."""

@@ -207,6 +207,7 @@ EXPLAINED: Registry[Callable[[Path, Target, str], Explained]] = Registry(
         **dict.fromkeys(("AccentCNN", "WhisperEncoderClassifier"), "salience.saliency.accents"),
         "Wav2Vec2ForSequenceClassification": "salience.saliency.wav2vec",
         "Wav2Vec2ForCTC": "salience.saliency.wav2vec",
+        "KeywordNetwork": "salience.saliency.keywords",
     },
 )
 """Loaders by the name of the model's class, as config.json has it in `architectures`."""
@@ -218,11 +219,16 @@ def _array(values: Tensor) -> np.ndarray:
 
 
 def load_explained(folder: Path, target: Target = Target(), device: str = "cpu") -> Explained:
-    """The model in a folder, as the methods see it; the accent CNN names no architecture in its config.json."""
+    """The model in a folder, as the methods see it.
+
+    Neither keyword networks nor the accent CNN name an architecture in their
+    config.json.
+    """
     about = read_json(folder / "config.json")
-    names = about.get("architectures") if isinstance(about, dict) else None
-    name = str(names[0]) if isinstance(names, list) and names else "AccentCNN"
-    return EXPLAINED[name](folder, target, device)
+    known = about if isinstance(about, dict) else {}
+    names = known.get("architectures")
+    unnamed = "KeywordNetwork" if "words" in known else "AccentCNN"
+    return EXPLAINED[str(names[0]) if isinstance(names, list) and names else unnamed](folder, target, device)
 
 
 def first_of_each(utterances: Iterable[Utterance], max_per_accent: int) -> Iterator[Utterance]:
