@@ -141,7 +141,7 @@ if begin 9 "report"; then
     only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
     places=(--values.exp "$exp" --values.models "$models" --values.faithfulness "$faithfulness" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
         --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name")
-    [ "$faithfulness_limit" = 0 ] || places+=(--values.measured_methods "$methods")
+    ! is_in "$kind" "$generators" || [ "$faithfulness_limit" = 0 ] || places+=(--values.measured_methods "$methods")
     for of in $generators; do
         for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
         places+=(--values.generators "$exp/generator/$of" --values.generator_seeds "$seeds"

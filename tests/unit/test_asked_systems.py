@@ -488,7 +488,11 @@ def test_masks_are_measured_with_the_recogniser_of_their_own_seed(project: Proje
     project.has("gsc_v2", *(f"{models}/baseline/seed{seed}/model.safetensors" for seed in (1, 2)), "authors.pt")
     file = str(project.top / "egs/gsc_v2/authors.pt")
     options = ("--systems", "importantaug", "--seeds", "1 2", "--nj", "1", "--published-checkpoint", file)
-    measured = [call for call in project.run("gsc_v2", "4", *options) if call[0] == "measure_noise_masks.py"]
+    calls = project.run("gsc_v2", "4", *options)
+    (maps,) = [call for call in calls if call[0] == "measure_saliency.py"]
+    assert option(maps, "--model") == f"{models}/baseline/seed1" and option(maps, "--limit") == "2"
+    assert option(maps, "--others") == f"{models}/baseline/seed2"
+    measured = [call for call in calls if call[0] == "measure_noise_masks.py"]
     assert [(option(call, "--model"), option(call, "--recogniser"), option(call, "--out")) for call in measured] == [
         ("exp/mini/generator/paper/seed1", f"{models}/baseline/seed1", "exp/mini/faithfulness/paper/seed1"),
         ("exp/mini/generator/paper/seed2", f"{models}/baseline/seed2", "exp/mini/faithfulness/paper/seed2"),
@@ -497,7 +501,7 @@ def test_masks_are_measured_with_the_recogniser_of_their_own_seed(project: Proje
     assert option(measured[0], "--others") == "exp/mini/generator/paper/seed1 exp/mini/generator/paper/seed2"
     assert "--snr=-12.5" in measured[2] and "--others" not in measured[2]
     calls = project.run("gsc_v2", "4", *options, "--faithfulness-limit", "0")
-    assert "measure_noise_masks.py" not in [call[0] for call in calls]
+    assert not {"measure_noise_masks.py", "measure_saliency.py"} & {call[0] for call in calls}
 
 
 def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> None:

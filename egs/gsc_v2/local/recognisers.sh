@@ -44,8 +44,7 @@ measure_masks() { # how faithful masks are to the recognisers that they were tra
 
 measure_maps() { # how faithful saliency maps are to the first baseline, on a tenth as many clips, as each takes many maps
     local others
-    [ -n "$methods" ] || return 0
-    needs "$models/baseline/seed$first_seed/model.safetensors" 3
+    [ -n "$methods" ] && is_in "$kind" "$generators" || return 0
     others=$(for s in ${seeds#"$first_seed"}; do echo "$models/baseline/seed$s"; done | xargs)
     # shellcheck disable=SC2086
     $cuda_cmd $gpu "$faithfulness/log/maps.log" measure_saliency.py --model "$models/baseline/seed$first_seed" \
