@@ -93,7 +93,9 @@ def test_rows_and_comparisons_hold_what_was_planted():
         assert (item["difference"], item["differences"], item["resampled"]) == (-10, [-10, -10, -10], "speaker")
     (run,) = results["runs"]
     assert (
-        run["chosen"] == 10 and run["seeds"] == [1, 2, 3] and run["absent"] == ["faithfulness of masks"]
+        run["chosen"] == 10
+        and run["seeds"] == [1, 2, 3]
+        and run["absent"] == ["faithfulness of masks", "faithfulness of saliency maps"]
     )  # test_in_noise.py has it
     assert run["sizes"]["official"]["train"] == 84843
     assert (
@@ -186,7 +188,8 @@ def test_the_page_has_the_papers_tables_with_its_figures_beside_ours():
         assert re.search(shown, page, re.M), shown
     assert [int(n) for n in re.findall(r"^### Table (\d)", page, re.M)] == [1, 2, 3, 4, 5]
     assert (
-        re.findall(r"Not in this run: (.*)\.", page) == ["faithfulness of masks"] and "missing hypotheses" not in page
+        re.findall(r"Not in this run: (.*)\.", page) == ["faithfulness of masks, faithfulness of saliency maps"]
+        and "missing hypotheses" not in page
     )
     assert charts_of(Path("report.html")) == [
         "test_musan, with 95 % intervals",
@@ -246,6 +249,7 @@ def test_what_a_run_did_not_make_is_left_out_and_said():
         "in-domain noise",
         "out-of-domain noise",
         "faithfulness of masks",
+        "faithfulness of saliency maps",
     ]
     section = shown(results)
     assert [table.title for table in section.tables][:1] == ["Table 2: error in % on the clean test set"]
@@ -314,6 +318,7 @@ def test_what_earlier_runs_left_is_not_in_the_tables():
         "the system specaugment",
         "the system other-map",
         "faithfulness of masks",
+        "faithfulness of saliency maps",
     ]
     with pytest.raises(InputError, match="--only has 'null'; give words such as baseline/1"):
         collect(only="null")
