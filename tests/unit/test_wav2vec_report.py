@@ -267,9 +267,13 @@ def test_health_is_that_of_the_end_and_of_the_kept_epoch():
         "pretraining_loss": 4.3,
         "updates": 30,
     }
-    assert {metric: value(results, metric=metric) for metric in expected} == expected
-    (row,) = [row for row in results["rows"] if row["metric"] == "code_perplexity"]
-    assert (row["least"], row["most"], row["seeds"]) == (2, 64, [1, 2])
+    assert {metric: value(results, metric=metric, epoch=None) for metric in expected} == expected
+    last, *_ = [row for row in results["rows"] if row["metric"] == "code_perplexity" and not row.get("epoch")]
+    assert (last["least"], last["most"], last["seeds"]) == (2, 64, [1, 2])
+    by_epoch = {
+        row["epoch"]: row["value"] for row in results["rows"] if row["metric"] == "updates" and row.get("epoch")
+    }
+    assert list(by_epoch) == list(range(1, len(by_epoch) + 1)) and list(by_epoch.values())[-1] == expected["updates"]
 
 
 def test_only_the_last_phase_counts_as_kept():
@@ -325,7 +329,7 @@ def test_synthetic_speech_has_no_figures_of_the_paper_and_no_empty_column():
 def test_a_run_of_pretraining_alone_has_a_report():
     pretrained(1, history([0.1, 0.2]))
     results = collect()
-    assert [one.title for one in shown(results).tables] == ["Pretraining, at its end"]
+    assert [one.title for one in shown(results).tables] == ["Pretraining, at its end", "Pretraining, after each epoch"]
     report_results(WANTED, Path("results.json"), Path("RESULTS.md"))
     assert results["runs"][0]["absent"] == ["recognisers", "accent classifiers", "gender classifiers"]
 

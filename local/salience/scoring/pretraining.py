@@ -17,18 +17,19 @@ def health_rows(
     common: Mapping[str, Any],
     paper: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Make rows of how healthy pretraining was at its end: the mean over seeds, and in `values` that of each.
+    """Make rows of how healthy pretraining was: the mean over seeds, and in `values` that of each.
 
-    The rows of `code_perplexity` say between which bounds it lies, `least` and
-    `most`.  `contrastive_accuracy_kept` is that of the epoch whose weights are
-    used.
+    Rows with an `epoch`, counted through all phases, are of the dev score
+    after it, all others of the last one.  The rows of `code_perplexity` say
+    between which bounds it lies, `least` and `most`.
+    `contrastive_accuracy_kept` is that of the epoch whose weights are used.
 
     Args:
         histories: {seed: (history, the model's configuration)}.
         common: What all rows have in common.
         paper: The paper's figure of a metric.
     """
-    found: dict[str, list[float]] = {}
+    found: dict[tuple[str, int | None], list[float]] = {}
     for seed, (history, _) in sorted(histories.items()):
         scored = [entry for entry in history if "eval_dev_accuracy" in entry]
         if not scored:
@@ -39,18 +40,12 @@ def health_rows(
             (entry for entry in scored if entry.get("phase") == last.get("phase")),
             key=lambda entry: (entry.get("kept", False), entry["eval_dev_accuracy"]),
         )
-        measured = {
-            "contrastive_accuracy": 100 * last["eval_dev_accuracy"],
-            "contrastive_accuracy_kept": 100 * kept["eval_dev_accuracy"],
-            "contrastive_chance": 100 * last["eval_dev_chance"],
-            "code_perplexity": last["eval_dev_perplexity"],
-            "frame_cosine": last["eval_dev_frame_cosine"],
-            "masked_frames": 100 * last["eval_dev_masked_share"],
-            "pretraining_loss": last["eval_train_loss"],
-            "updates": last.get("update", last["step"]),
-        }
-        for metric, value in measured.items():
-            found.setdefault(metric, []).append(value)
+        for epoch, entry in enumerate(scored, 1):
+            for metric, value in _health(entry).items():
+                found.setdefault((metric, epoch), []).append(value)
+        at_end = {**_health(last), "contrastive_accuracy_kept": 100 * kept["eval_dev_accuracy"]}
+        for metric, value in at_end.items():
+            found.setdefault((metric, None), []).append(value)
     config = next((config for _, config in histories.values()), {})
     books = config.get("num_codevector_groups")
     bounds = {"least": books, "most": books and books * config["num_codevectors_per_group"]}
@@ -60,12 +55,27 @@ def health_rows(
             system=PRETRAINED,
             start=PRETRAINED,
             recogniser=common["recogniser"],
-            paper=(paper or {}).get(metric),
+            paper=None if epoch else (paper or {}).get(metric),
             metric=metric,
             value=rounded(np.mean(values)),
             values=[rounded(value) for value in values],
             seeds=sorted(histories),
             **(bounds if metric == "code_perplexity" else {}),
+            **({"epoch": epoch} if epoch else {}),
         )
-        for metric, values in found.items()
+        for (metric, epoch), values in found.items()
+        if len(values) == len(histories)
     ]
+
+
+def _health(entry: Mapping[str, Any]) -> dict[str, float]:
+    """What a dev score says of the model."""
+    return {
+        "contrastive_accuracy": 100 * entry["eval_dev_accuracy"],
+        "contrastive_chance": 100 * entry["eval_dev_chance"],
+        "code_perplexity": entry["eval_dev_perplexity"],
+        "frame_cosine": entry["eval_dev_frame_cosine"],
+        "masked_frames": 100 * entry["eval_dev_masked_share"],
+        "pretraining_loss": entry["eval_train_loss"],
+        "updates": entry.get("update", entry["step"]),
+    }
