@@ -42,7 +42,7 @@ ON_A_GPU = {
         for key in ("librispeech_edacc", "fsdd", "cv_fa_pdid", "cv_en_saa", "custom")
     },
     "an4": {"estimate_noise_masks.py", "measure_noise_masks.py"},
-    "gsc_v2": {"estimate_noise_masks.py", "measure_noise_masks.py", "decode.py"},
+    "gsc_v2": {"estimate_noise_masks.py", "measure_noise_masks.py", "measure_saliency.py", "decode.py"},
     "cv_ca": {"map_saliency.py", "measure_saliency.py", "decode.py"},
 }
 """Programs that a GPU makes faster: maps and hypotheses."""
