@@ -14,7 +14,7 @@ from salience.features.archives import ArchiveWriter, archive_bytes
 from salience.features.fbank import RATE
 from salience.files import require_space
 from salience.masking.noise import NoiseSettings, noise_proportion
-from salience.masking.noise_masks import NOISE_MASKS
+from salience.masking.noise_masks import noise_mask_model
 from salience.progress import bar
 from salience.steps import Step
 
@@ -47,7 +47,8 @@ def estimate_noise_masks(
         sets: names of the sets, separated by spaces
         models: folders of mask estimators or generators, separated by spaces
         out: folder of the masks of each, separated by spaces
-        kind: what they are: estimator (train_mask_estimator.py) or generator (train_generator.py)
+        kind: what they are: estimator (train_mask_estimator.py), generator (train_generator.py), or keyword networks of
+            which this saliency method makes maps
         job: number of this job, which takes the utterances of split<jobs>/<job>; 0: all utterances
         jobs: number of jobs that share the work
         max_seconds: length to which utterances are padded for the second share
@@ -63,7 +64,7 @@ def estimate_noise_masks(
     for folder, place in zip(folders, places, strict=True):
         model = None
         if check_space:
-            model = NOISE_MASKS[kind](folder, device, noise.dither)
+            model = noise_mask_model(kind, folder, device, noise.dither)
             frames = [model.frames(n) for name in sets.split() for n in open_signals(data / name, RATE).samples]
             needed = archive_bytes(frames, model.bins, compress)
             require_space(place, (place / name for name in sets.split()), needed, "the masks")
@@ -86,7 +87,7 @@ def estimate_noise_masks(
             )
             if step.is_done():
                 continue
-            model = model or NOISE_MASKS[kind](folder, device, noise.dither)
+            model = model or noise_mask_model(kind, folder, device, noise.dither)
             shares = {}
             with step, ArchiveWriter(prefix, compress) as writer:
                 for rows in chunked(bar(range(len(source.ids)), f"masks of {name}"), model.batch):

@@ -29,7 +29,8 @@ examples=                # test utterances to draw (default: three of different 
 help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N] [--ngpu N] [--seeds '1 2 3 4 5']
     [--speech-commands-archive FILE] [--noise musan|background|DIR] [--other-noise qut|DIR] [--skip-bad-clips true]
     [any variable at the top of this file or of local/options.sh]
---systems 'null importantaug' takes some of the systems; a stage that none of them needs is passed
+--systems 'null importantaug' takes some of the systems; a stage that none of them needs is passed; gradcam,
+integrated-gradients and random-map put noise where a saliency map sees nothing
 parts of the corpus with some thousand clips: --conf conf/small; a few of its words: conf/data.yaml
 stages: 0 corpora, 1 data, 2 waveforms, 3 baselines, 4 mask generators and masks, 5 conventional noise by SNR,
         6 recognisers trained on, 7 predictions, 8 score, 9 report"
@@ -87,8 +88,11 @@ fi
 
 if begin 4 "mask generators, and the noise masks of all sets"; then
     for of in $generators; do [ "$of" = "$kind" ] || needs "$exp/masks/$of/seed$first_seed/train/mask.scp" "4 with --kind $of"; done
-    if [ -z "$generators" ]; then
+    masks_of_maps
+    if [ -z "$generators$mapped" ]; then
         passed "no masks are needed for --systems '$systems'"
+    elif [ -z "$generators" ]; then
+        echo "the masks are saliency maps: $mapped"
     elif [[ " $generators " != *" $kind "* ]]; then
         passed "the masks are those of --kind $generators"
     else

@@ -504,6 +504,21 @@ def test_masks_are_measured_with_the_recogniser_of_their_own_seed(project: Proje
     assert not {"measure_noise_masks.py", "measure_saliency.py"} & {call[0] for call in calls}
 
 
+def test_saliency_maps_make_masks_without_a_generator(project: Project) -> None:
+    models, options = "exp/mini/recogniser/paper", ("--systems", "gradcam", "--nj", "1")
+    project.has("gsc_v2", f"{models}/baseline/seed1/model.safetensors")
+    (call,) = project.run("gsc_v2", "4", *options)
+    assert call[0] == "estimate_noise_masks.py" and option(call, "--kind") == "gradcam"
+    assert option(call, "--models") == f"{models}/baseline/seed1"
+    masks = f"{option(call, '--out')}/train/mask.scp"
+    assert masks == "exp/mini/masks/paper/gradcam/seed1/train/mask.scp"
+    project.run("gsc_v2", "6", *options, code=1)
+    assert f"{masks} does not exist; stage 4 writes it" in project.said
+    project.has("gsc_v2", masks)
+    (training,) = project.run("gsc_v2", "6", *options)
+    assert option(training, "--masks") == masks
+
+
 def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> None:
     models, own = "exp/mini/recogniser/bc-resnet-1", "exp/mini/masks/bc-resnet-1/seed1/train/mask.scp"
     project.has(

@@ -494,3 +494,24 @@ def test_the_true_word_must_be_one_of_the_network_s(recipe, monkeypatch, capsys)
     where = {"model": "exp/baseline", "data": "data", "features": "dump", "sets": "test", "out": "maps"}
     said = refused(capsys, lambda: run_program(monkeypatch, "map_saliency", target="true", **where))
     assert "is the word 'middle', which the network does not know (high, low); use --target predicted" in said
+
+
+def test_masks_of_maps_spare_what_the_map_marks(recipe, monkeypatch):
+    """M = 1 - C of equation 1's C; behind a clip, where there is nothing to spare, M is 1."""
+    common = {"data": "dump", "sets": "test", "models": "exp/baseline", "compress": "false"}
+    for method in ("integrated-gradients", "gradcam"):
+        run_program(monkeypatch, "estimate_noise_masks", kind=method, out=f"exp/{method}", **common)
+        where = {"model": "exp/baseline", "data": "data", "features": "dump", "sets": "test", "compress": "false"}
+        run_program(monkeypatch, "map_saliency", out="maps", methods=method, **where)
+        masks, maps = Archive(recipe / f"exp/{method}/test/mask.scp"), read_maps(recipe / f"maps/{method}/test")
+        packed = read_packed(recipe / "dump/test")
+        for key, samples in zip(packed.ids, packed.samples, strict=True):
+            frames = 1 + samples // 128
+            assert masks[key].shape == (FRAMES, BINS) and (masks[key][frames:] == 1).all()
+            np.testing.assert_allclose(1 - masks[key][:frames], maps[key].unit(frames, BINS), atol=2e-3)
+
+
+def test_a_system_names_a_method_that_there_is(tmp_path):
+    (tmp_path / "systems.yaml").write_text("cam: {augmentation: {method: noise, masks: own}, map: gradcan}\n")
+    with pytest.raises(InputError, match="the system cam cannot be read .*there is no saliency method 'gradcan'"):
+        read_keyword_systems(tmp_path / "systems.yaml", ["cam"])

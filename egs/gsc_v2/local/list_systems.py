@@ -9,12 +9,12 @@ from salience.training.keyword_systems import read_keyword_systems, trainings
 
 
 def list_systems(systems: Path, only: str, seeds: str, models: Path, kind: str = "paper") -> None:
-    """Print `<system> <seed> <stage> <sets> <generator> <options>` a line.
+    """Print `<system> <seed> <stage> <sets> <masks> <options>` a line.
 
     The stage is 5 for families of which one member is chosen, else 6.  The
-    sets are `dev` for those that were not chosen, else `all`.  The generator
-    is the kind of recogniser that masks were generated for, or `-`.  The
-    options are those of the training.
+    sets are `dev` for those that were not chosen, else `all`.  The masks are
+    those that were generated for a kind of recogniser, of KIND/METHOD those of
+    a saliency method, or `-`.  The options are those of the training.
 
     Args:
         systems: The recipe's systems.yaml.
@@ -25,10 +25,9 @@ def list_systems(systems: Path, only: str, seeds: str, models: Path, kind: str =
     """
     known = read_keyword_systems(systems, only.split())
     for one in trainings(known, [int(seed) for seed in seeds.split()], models):
-        generator = "-" if not one.system.masked else kind if one.system.generator == "own" else one.system.generator
         sets = "dev" if one.system.choose and not one.chosen else "all"
         options = f"--augmentation '{json.dumps(one.augmentation)}'"
-        print(one.name, one.seed, 5 if one.swept else 6, sets, generator, options)
+        print(one.name, one.seed, 5 if one.swept else 6, sets, one.system.masks_of(kind), options)
 
 
 if __name__ == "__main__":

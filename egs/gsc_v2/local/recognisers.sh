@@ -22,8 +22,20 @@ for option in noise other_noise published_musan published_qut published_checkpoi
     [[ ${!option} =~ ^(|musan|background|qut)$ ]] || printf -v "$option" %s "$(from_caller "${!option}")"
 done
 
-list_further() { # a line for each recogniser that is trained on from a baseline: system, seed, stage, sets, generator, options
+list_further() { # a line for each recogniser that is trained on from a baseline: system, seed, stage, sets, masks, options
     local/list_systems.py --systems "$systems_file" --only "$systems" --seeds "$seeds" --models "$models" --kind "$kind"
+}
+
+masks_of_maps() { # the noise masks that are 1 - C, C a saliency map of each baseline
+    local method
+    for method in $mapped; do
+        needs_each_seed "$models/baseline/seed{seed}/model.safetensors" 3
+        # shellcheck disable=SC2086
+        run_array "$exp/masks/$kind/$method/log/estimate" \
+            "$(each_seed "--models $models/baseline/seed{seed} --out $exp/masks/$kind/$method/seed{seed}")" \
+            $gpu --max-jobs-run "$train_jobs" -- estimate_noise_masks.py --kind "$method" --data "$dump" --sets train \
+            --device "$device" --check-space "$check_space"
+    done
 }
 
 measure_masks() { # how faithful masks are to the recognisers that they were trained with: ours, and the authors'
@@ -61,11 +73,11 @@ chosen_systems() { # those that stand for their families
 }
 
 train_further() { # train_further <stage>: train these
-    local lines system s generator options
-    lines=$(trained_in "$1" | while read -r system s _ _ generator options; do
-        [ "$generator" = - ] || options+=" --masks $exp/masks/$generator/seed$s/train/mask.scp"
+    local lines system s masks options
+    lines=$(trained_in "$1" | while read -r system s _ _ masks options; do
+        [ "$masks" = - ] || options+=" --masks $exp/masks/$masks/seed$s/train/mask.scp"
         needs "$models/baseline/seed$s/model.safetensors" 3
-        [ "$generator" = - ] || needs "$exp/masks/$generator/seed$s/train/mask.scp" 4
+        [ "$masks" = - ] || needs "$exp/masks/$masks/seed$s/train/mask.scp" 4
         echo "--seed $s --model $models/baseline/seed$s --out $models/$system/seed$s $options"
     done)
     train_array "$models/log/stage$1" "$lines" finetune.py --recogniser keyword --config "$further_config" \
@@ -86,6 +98,7 @@ with_file() { # with_file <file> <stage> <words>: the words for each recogniser,
 }
 
 further=$(list_further)
-generators=$(awk '$5 != "" && $5 != "-" { print $5 }' <<< "$further" | sort -u | xargs)
+generators=$(awk '$5 != "" && $5 != "-" && $5 !~ "/" { print $5 }' <<< "$further" | sort -u | xargs)
+mapped=$(awk '$5 ~ "/" { sub(".*/", "", $5); print $5 }' <<< "$further" | sort -u | xargs) # methods whose maps make masks
 further_config=$conf/further.yaml # only in folders whose baselines are trained with other settings
 [ -e "$further_config" ] || further_config=$(settings_of training.yaml)

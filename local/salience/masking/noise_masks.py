@@ -14,9 +14,13 @@ from salience.features import keywords
 from salience.features.archives import Archive
 from salience.features.fbank import INT16
 from salience.masking.noise import dithered
+from salience.models.keywords import load_recogniser
 from salience.models.mask_estimator import load_estimator
 from salience.models.mask_generator import load_generator
 from salience.registry import Registry
+from salience.saliency.base import METHODS
+from salience.saliency.explained import Batch, maps_of
+from salience.saliency.keywords import ExplainedKeywords
 
 
 class NoiseMaskModel(Protocol):
@@ -78,10 +82,45 @@ class GeneratorMasks:
 
     @torch.no_grad()
     def masks(self, ids: Sequence[str], signals: Sequence[np.ndarray], length: int = 0) -> list[np.ndarray]:
-        waveforms = [pad(torch.from_numpy(signal), (0, keywords.SAMPLES - len(signal))) for signal in signals]
-        samples = torch.tensor([len(signal) for signal in signals], device=self.device)
-        levels = keywords.decibels(keywords.spectra(torch.stack(waveforms).to(self.device), samples))
-        return list(torch.sigmoid(self.model(levels)).transpose(1, 2).cpu().numpy())
+        return list(torch.sigmoid(self.model(_levels(signals, self.device))).transpose(1, 2).cpu().numpy())
+
+
+class MapMasks:
+    """M = 1 - C of a keyword network, C its map of the predicted word in [0, 1]; behind a clip M is 1."""
+
+    batch = 64
+    bins = keywords.BINS
+
+    def __init__(self, method: str, folder: Path, device: str, seed: int = 1) -> None:
+        self.explained = ExplainedKeywords(load_recogniser(folder, device))
+        self.method, self.device, self.seed = method, device, seed
+
+    def frames(self, samples: int) -> int:
+        return keywords.FRAMES
+
+    def masks(self, ids: Sequence[str], signals: Sequence[np.ndarray], length: int = 0) -> list[np.ndarray]:
+        features = _levels(signals, self.device).transpose(1, 2)
+        frames = [1 + len(signal) // keywords.HOP for signal in signals]
+        words = self.explained.forward(features, frames)[1].argmax(1)
+        found = maps_of(self.explained, Batch(list(ids), features, frames, words), [self.method], self.seed)
+        return [
+            np.pad(1 - each.unit(count, self.bins), ((0, keywords.FRAMES - count), (0, 0)), constant_values=1)
+            for each, count in zip(found[self.method], frames, strict=True)
+        ]
+
+
+def _levels(signals: Sequence[np.ndarray], device: str) -> torch.Tensor:
+    """What keyword networks and their generators read of clips, (batch, bins, frames)."""
+    waveforms = [pad(torch.from_numpy(signal), (0, keywords.SAMPLES - len(signal))) for signal in signals]
+    samples = torch.tensor([len(signal) for signal in signals], device=device)
+    return keywords.decibels(keywords.spectra(torch.stack(waveforms).to(device), samples))
+
+
+def noise_mask_model(kind: str, folder: Path, device: str, dither: float = 0.0) -> NoiseMaskModel:
+    """The model of a kind in NOISE_MASKS; the keyword network, of a saliency method."""
+    if kind not in NOISE_MASKS and kind in METHODS.names():
+        return MapMasks(kind, folder, device)
+    return NOISE_MASKS[kind](folder, device, dither)
 
 
 def open_noise_masks(folder: Path | None) -> Callable[[str], tuple[np.ndarray | None, str]]:

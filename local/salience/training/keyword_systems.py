@@ -9,6 +9,7 @@ import numpy as np
 
 from salience.errors import InputError, stale
 from salience.files import read_json, read_yaml
+from salience.saliency.base import METHODS
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,24 @@ class KeywordSystem:
         choose: Of a family, one member is chosen on dev, and stands for the family in the tables.
         max_seeds: At most this many of the seeds are trained (default: all).
         generator: Kind of recogniser that the generator of the masks was trained with, or `own`.
+        map: Saliency method whose maps of the baseline make the masks, instead of a generator: M = 1 - C.
     """
 
     augmentation: Mapping[str, Any]
     choose: bool = False
     max_seeds: int | None = None
     generator: str = "paper"
+    map: str = ""
 
     @property
     def masked(self) -> bool:
         return self.augmentation.get("masks", "none") != "none"
+
+    def masks_of(self, kind: str) -> str:
+        """Where its masks are found, in a recipe of this kind of recogniser: <kind>, or <kind>/<method>; or `-`."""
+        if not self.masked:
+            return "-"
+        return f"{kind}/{self.map}" if self.map else kind if self.generator == "own" else self.generator
 
     def members(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each member's name and augmentation; a system without a list is the only member of its family."""
@@ -73,7 +82,9 @@ def read_keyword_systems(path: Path, only: Sequence[str]) -> dict[str, KeywordSy
             raise InputError(f"the system {name} is asked for twice; leave one out")
         try:
             found[name] = KeywordSystem(**table[name])
-        except TypeError as error:
+            if found[name].map:
+                METHODS.check(found[name].map)
+        except (InputError, TypeError) as error:
             raise InputError(f"{path}: the system {name} cannot be read ({error}); correct it") from None
     return found
 
