@@ -1,5 +1,7 @@
 """Decoding with ESPnet: our batched scoring against its own search, greedy CTC, hypotheses as files, bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,14 @@ def test_a_greedy_batch_is_what_its_utterances_are(recipe):
 def test_a_few_frames_do_no_harm(recipe, frames):
     assert isinstance(BeamSearch(recipe / "exp/location", SEARCH)(noise(1, (frames, DIMENSION))), str)
     assert frames or BeamSearch(recipe / "exp/location", SEARCH)(np.zeros((0, DIMENSION), np.float32)) == ""
+
+
+@pytest.mark.parametrize("ratio", [-40.0, 3.0])
+def test_no_more_tokens_are_searched_for_than_there_are_frames(recipe, ratio):
+    """A hypothesis that never ends, as the penalty rewards length, ended with an error in CTC behind the last frame."""
+    search = replace(SEARCH, maxlenratio=ratio, penalty=50.0)
+    text = BeamSearch(recipe / "exp/location", search)(noise(1, (30, DIMENSION)))
+    assert 0 < len(text) <= 30
 
 
 def test_hypotheses_of_all_folders_are_written_and_then_skipped(recipe, monkeypatch, caplog):

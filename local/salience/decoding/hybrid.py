@@ -43,7 +43,7 @@ class Search:
         ctc_weight: Share of CTC's score against the attention decoder's.
         lm_weight: Weight of the language model, where there is one.
         penalty: Added to the score for each token.
-        maxlenratio: Most tokens a frame of the encoder; 0 lets the search find the end.
+        maxlenratio: Most tokens a frame of the encoder, or below 0 of an utterance; 0 lets the search find the end.
         minlenratio: Fewest tokens a frame of the encoder.
     """
 
@@ -304,6 +304,7 @@ class BeamSearch:
             minlenratio=search.minlenratio,
         )
         score_together(self._speech2text.beam_search)
+        search_within_frames(self._speech2text.beam_search)
 
     def __call__(self, features: np.ndarray) -> str:
         """The words heard in features (frames, dimension); none where there are too few frames to hear any."""
@@ -314,6 +315,16 @@ class BeamSearch:
         except TooShortUttError:
             results = []
         return tokens_to_text(results[0][1]) if results else ""
+
+
+def search_within_frames(search: Any) -> None:
+    """Let no hypothesis of ESPnet's beam search have more tokens than frames, where its CTC ends with an error."""
+    forward = search.forward
+
+    def limited(x: torch.Tensor, maxlenratio: float = 0.0, *others: Any, **options: Any) -> Any:
+        return forward(x, max(maxlenratio, -len(x)) if maxlenratio < 0 else min(maxlenratio, 1.0), *others, **options)
+
+    search.forward = limited
 
 
 def score_together(search: Any) -> None:
