@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 utils/setup.sh --tests
 . ./path.sh
 
-check() { python3 -m pytest --durations 15 "$@"; }
+check() { python3 -m pytest "$@"; }
 
 for word in "$@"; do
     if [ -e "${word%%::*}" ]; then

@@ -55,7 +55,10 @@ def test_a_prediction_does_not_depend_on_its_batch(tmp_path, hidden):
     save_classifier(model, tmp_path)
     loaded = load_classifier(tmp_path)
     assert read_json(tmp_path / "config.json")["architectures"] == ["WhisperEncoderClassifier"]
-    assert loaded.settings == model.settings and torch.equal(loaded.predict(features, frames, 4), together)
+    assert loaded.settings == model.settings
+    assert all(torch.equal(weights, model.state_dict()[name]) for name, weights in loaded.state_dict().items())
+    # On some processors the last bit depends on where the weights lie in memory.
+    torch.testing.assert_close(loaded.predict(features, frames, 4), together, rtol=1e-5, atol=1e-6)
 
 
 def maps(model, features: torch.Tensor, lengths: list[int], method: str) -> list:

@@ -157,7 +157,7 @@ def _told(wanted: Sentence, rival: str, part: Part) -> dict[str, Any] | None:
         "rival": wanted.names.get(rival, rival),
         "verdict": verdict(item),
         "comparison": verdict(item),
-        "metric": metric_name(part.metric),
+        "metric": metric_name(item["metric"]),
         "set": item["set"],
         "points": _points(abs(item["difference"]), item),
         "signed": _points(item["difference"], item),

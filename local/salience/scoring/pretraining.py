@@ -57,7 +57,7 @@ def health_rows(
             recogniser=common["recogniser"],
             paper=None if epoch else (paper or {}).get(metric),
             metric=metric,
-            value=rounded(np.mean(values)),
+            value=round(np.mean(values)) if metric == "updates" else rounded(np.mean(values)),
             values=[rounded(value) for value in values],
             seeds=sorted(histories),
             **(bounds if metric == "code_perplexity" else {}),
