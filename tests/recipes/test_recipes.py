@@ -565,6 +565,7 @@ def test_a_second_run_does_nothing(projects):
 
 def test_options_are_checked(tmp_path):
     project = copy_of_the_project(tmp_path / "p")
+    (project / "egs/an4/conf/my own.yaml").touch()
     for options, words in (
         (["--egs", "yesno"], "there is no recipe 'yesno'"),
         (["--egs", "fsdd", "--colour", "red"], "invalid option --colour"),
@@ -579,6 +580,7 @@ def test_options_are_checked(tmp_path):
             "--estimator-config takes a file whose name has letters, ",
         ),
         (["--egs", "fsdd", "--conf", "/JOB/conf"], "--conf takes a path without JOB in it"),
+        (["--egs", "an4", "--sweep-config", "conf/mine.yaml"], "--sweep-config: there is no /"),
         (["--egs", "gsc_v2", "--snrs", "0 x"], "--snrs takes numbers of dB such as -12.5 0 20, not 'x'"),
         (["--egs", "gsc_v2", "--snrs", "nan"], "--snrs takes numbers"),
         (["--egs", "gsc_v2", "--snrs", "15 0 15"], "--snrs has 15 twice"),
