@@ -105,6 +105,7 @@ class BCResNet(nn.Module):
                 blocks.append(_Block(channels_in, channels, stride if n == 0 else 1, dilation))
                 channels_in = channels
         self.blocks, self.channels = nn.Sequential(*blocks), channels_in
+        self.layer = f"blocks.{len(blocks) - 1}"  # what `feature_maps` gives
         self.tail = nn.Sequential(
             nn.Conv2d(channels_in, channels_in, 5, padding=(0, 2), groups=channels_in, bias=False),
             nn.Conv2d(channels_in, 4 * base, 1, bias=False),

@@ -61,6 +61,7 @@ class KeywordNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.channels = bins = config.window // 2 + 1
+        self.layer = f"convs.{config.blocks - 1}"  # what `feature_maps` gives
         self.convs = nn.ModuleList(_Block(bins, config.kernel) for _ in range(config.blocks))
         self.dense = nn.Sequential(
             nn.Linear(bins, bins), nn.SELU(), nn.Linear(bins, bins), nn.SELU(), nn.Linear(bins, len(config.words))

@@ -129,10 +129,7 @@ def saliency_map(
 @EXPLAINED.register("AccentCNN")
 def explained_accents(folder: Path, target: Target, device: str) -> ExplainedAccents:
     """The classifier in a folder."""
-    if target.kind not in ("predicted", "true") or target.per_character:
-        raise InputError(
-            f"{folder} holds a classifier, which has no symbols; give --target predicted or true, no --per-character"
-        )
+    target.check_classes(folder)
     explained = ExplainedAccents(load_classifier(folder, device), target)
     explained.files = [folder / "model.safetensors"]
     return explained

@@ -41,6 +41,14 @@ class Target:
     per_character: bool = False
     normaliser: str = "raw"
 
+    def check_classes(self, folder: Path) -> None:
+        """Raise an InputError unless this is a class, as of the classifier in `folder`, which has no symbols."""
+        if self.kind not in ("predicted", "true") or self.per_character:
+            raise InputError(
+                f"{folder} holds a classifier, which has no symbols; give --target predicted or true, no"
+                " --per-character"
+            )
+
 
 class Batch(NamedTuple):
     """Utterances that are explained together; one of which each symbol is explained stands there for each of them."""

@@ -14,7 +14,6 @@ from salience.data.packed import read_packed
 from salience.data.records import Utterance
 from salience.errors import InputError
 from salience.features import keywords
-from salience.models.bc_resnet import BCResNet
 from salience.models.keywords import Recogniser, load_recogniser
 from salience.saliency.explained import EXPLAINED, Batch, Explained, ExplainedSet, Target, first_of_each
 from salience.steps import fingerprint
@@ -39,8 +38,7 @@ class ExplainedKeywords(Explained):
         super().__init__(target)
         self.model = model
         self.device = next(model.parameters()).device
-        blocks = model.blocks if isinstance(model, BCResNet) else model.convs
-        self.layer = f"{'blocks' if isinstance(model, BCResNet) else 'convs'}.{len(blocks) - 1}"
+        self.layer = model.layer
         self.baseline = torch.full((1,), QUIET, device=self.device)
         self.files = []
 
@@ -114,10 +112,7 @@ class KeywordClips(ExplainedSet):
 @EXPLAINED.register("KeywordNetwork")
 def explained_keywords(folder: Path, target: Target, device: str) -> ExplainedKeywords:
     """The keyword network in a folder."""
-    if target.kind not in ("predicted", "true") or target.per_character:
-        raise InputError(
-            f"{folder} holds a classifier, which has no symbols; give --target predicted or true, no --per-character"
-        )
+    target.check_classes(folder)
     explained = ExplainedKeywords(load_recogniser(folder, device), target)
     explained.files = [folder / "model.safetensors", folder / "config.json"]
     return explained
