@@ -58,8 +58,12 @@ def hasten(project: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """A user's: nothing of the test runner's own set-up, but the mini Whisper of the tests made once for all."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS", "SALIENCE_ROOT")}
+    """A user's: nothing of the test runner's own set-up, but the mini Whisper of the tests made once for all.
+
+    OMP_NUM_THREADS stays 1, as tests/conftest.py sets it: runs share the processors, where two threads of one training,
+    which wait for each other, take longer than one.
+    """
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SALIENCE_ROOT")}
     return {"SALIENCE_CACHE": str(TOP / ".cache/tests"), **kept}
 
 

@@ -117,8 +117,8 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
 class Deaf:
     """A listener that hears the level of the whole signal, for networks in float64."""
 
-    def loss(self, signals, samples, texts):
-        return (signals.square().sum(dim=1) / samples).add(1.0).log().mean()
+    def losses(self, signals, samples, texts):
+        return (signals.square().sum(dim=1) / samples).add(1.0).log()
 
 
 def examples(*lengths):
@@ -252,13 +252,13 @@ class Planted:
     def __init__(self, bands, clean):
         self.bands, self.clean = bands, clean
 
-    def loss(self, signals, samples, texts):
+    def losses(self, signals, samples, texts):
         losses = []
         for signal, own, text in zip(signals, samples.tolist(), texts, strict=True):
             powers = stft(torch.stack([signal[:own], self.clean[text]]), SMALL.window, SMALL.hop).abs().square()
             noisy, clean = powers[..., self.bands[text]].sum(dim=-1).add(1.0).log()
             losses.append((noisy - clean).square().mean())
-        return torch.stack(losses).mean()
+        return torch.stack(losses)
 
 
 def planted_masks(folder, band_of, signal_of):
@@ -374,21 +374,21 @@ def test_the_leak_is_of_the_same_noise_over_other_speech():
     heard = []
 
     class Recording(Deaf):
-        def loss(self, signals, samples, texts):
-            heard.append((signals.detach(), list(texts)))
-            return super().loss(signals, samples, texts)
+        def losses(self, signals, samples, texts):
+            heard.append((signals.detach(), texts))
+            return super().losses(signals, samples, texts)
 
     batch = examples(900, 700, 800) | {"texts": ["THE FIRST OF ALL", "THE SECOND ONE", "THE THIRD AND LAST"]}
     model = estimator()
     plain = BubbleNetwork(model, Recording(), ALL, NoiseSettings(gain=300.0))(**batch)["loss"]
-    assert len(heard) == 1
     weighed = BubbleNetwork(model, Recording(), ALL, NoiseSettings(gain=300.0), leak=1.7)(**batch)["loss"]
-    (own, texts), (others, again) = heard[1:]
-    assert texts == again == batch["texts"]
+    (alone, texts), (both, twice) = heard
+    own, others = both.chunk(2)
+    assert texts == batch["texts"] and twice == 2 * texts and torch.equal(own, alone)
     torch.testing.assert_close(
         own - batch["speech"], others - exchanged(batch["speech"], batch["samples"], texts), atol=1e-2, rtol=0
     )
-    expected = 1.7 * leak(Deaf().loss(others, batch["samples"], texts), texts)
+    expected = 1.7 * leak(Deaf().losses(others, batch["samples"], texts).mean(), texts)
     assert expected > 1
     torch.testing.assert_close((weighed - plain).detach(), expected, rtol=1e-4, atol=0)
 
@@ -401,14 +401,14 @@ class Reader:
     to 16 and none in 16 to 24 says A to it too, and the opposite B.
     """
 
-    def loss(self, signals, samples, texts):
+    def losses(self, signals, samples, texts):
         losses = []
         for signal, own, text in zip(signals, samples.tolist(), texts, strict=True):
             power = stft(signal[None, :own], SMALL.window, SMALL.hop).abs().square()[0] + 1
             hums = [(power[:, place] / power[:, place - 4 : place + 5].mean(dim=1)).log().mean() for place in (44, 58)]
             written = (power[:, 8:16].mean() / power[:, 16:24].mean()).log()
             losses.append(nn.functional.softplus(-2 * (hums[0] - hums[1] + written) * (1 if text == "A" else -1)))
-        return torch.stack(losses).mean()
+        return torch.stack(losses)
 
 
 def humming(n, samples):
@@ -428,7 +428,7 @@ def test_a_leak_keeps_an_estimator_from_writing_what_it_has_heard(tmp_path, weig
         added = network.added(batch["noise"], batch["speech"], batch["samples"])[0]
         others = exchanged(batch["speech"], batch["samples"], texts)
         own, other = (
-            float(Reader().loss(below + added, batch["samples"], texts)) for below in (batch["speech"], others)
+            float(Reader().losses(below + added, batch["samples"], texts).mean()) for below in (batch["speech"], others)
         )
     # Chance is 0.69.
     assert own < 0.4 and (other < 0.4 if weight == 0 else other > 1)
@@ -440,12 +440,20 @@ class Levels:
     def __init__(self, band):
         self.band, self.heard = band, []
 
-    def loss(self, signals, samples, texts):
+    def losses(self, signals, samples, texts):
         self.heard.append(signals.detach())
-        return (in_band(signals, self.band).square().sum(dim=1) / samples).add(1.0).log().mean()
+        return (in_band(signals, self.band).square().sum(dim=1) / samples).add(1.0).log()
 
 
 BAND = Band(2000, 4000)
+
+
+def written(network, listener, *inputs):
+    """The term of the exchange, from logits, frames, speech, noise, samples and texts."""
+    heard, drowned = network.with_band(*inputs)
+    return torch.relu(
+        listener.losses(drowned, *inputs[-2:]).mean().detach() - listener.losses(heard, *inputs[-2:]).mean()
+    )
 
 
 def exchange_of(logits, band, listener):
@@ -456,7 +464,8 @@ def exchange_of(logits, band, listener):
     ).eval()
     frames = network.estimator.frames(batch["samples"])
     shaped = logits.expand(3, int(frames.max()), SMALL.bins)
-    return batch, network.written(shaped, frames, *(batch[name] for name in ("speech", "noise", "samples", "texts")))
+    inputs = (batch[name] for name in ("speech", "noise", "samples", "texts"))
+    return batch, written(network, listener, shaped, frames, *inputs)
 
 
 @pytest.mark.parametrize("band", ["1000-3000", "3000-8000"])
@@ -474,16 +483,18 @@ def test_the_exchange_counts_what_a_mask_writes_and_not_what_it_reveals(band):
     writes[::2, :, 16:24] = writes[1::2, :, 8:16] = -20.0
     losses = [
         float(
-            Reader().loss(
+            Reader()
+            .losses(
                 batch["speech"] + network._through(torch.sigmoid(logits), batch["noise"], batch["samples"], frames),
                 batch["samples"],
                 texts,
             )
+            .mean()
         )
         for logits in (reveals, writes)
     ]
     assert max(losses) < 0.2
-    found = [float(network.written(logits, frames, *inputs)) for logits in (reveals, writes)]
+    found = [float(written(network, Reader(), logits, frames, *inputs)) for logits in (reveals, writes)]
     assert found[0] < 0.05 and (found[1] > 0.5 if band == "1000-3000" else found[1] < 0.05)
 
 
@@ -499,7 +510,7 @@ def test_the_exchange_has_a_gradient_in_its_band_only():
 def test_the_exchange_compares_other_speech_with_noise_in_its_band():
     logits = torch.full((1,), -2.0)
     listener = Levels(BAND)
-    batch, found = exchange_of(logits, BAND, listener)
+    batch, _ = exchange_of(logits, BAND, listener)
     drowned, heard = listener.heard
     expected = exchanged(batch["speech"], batch["samples"], batch["texts"])
     around = Band(0, 1800)
@@ -516,11 +527,21 @@ def test_the_exchange_compares_other_speech_with_noise_in_its_band():
             error = in_band(signal[row, :own], part) - wanted
             # Edges of bands and of utterances, which a batch pads, are not sharp.
             assert error[100:-100].square().mean() < 0.03 * wanted[100:-100].square().mean(), (row, part)
-    assert found == pytest.approx(
-        float(listener.loss(drowned, batch["samples"], []) - listener.loss(heard, batch["samples"], []))
-    )
     # Where noise fills the band anyway, other speech in it tells no more than noise.
     assert exchange_of(torch.full((1,), 30.0), BAND, Levels(Band(0, 8000)))[1] == pytest.approx(0, abs=0.05)
+
+
+def test_the_loss_has_the_exchange_by_its_weight_beside_the_leak():
+    batch = examples(900, 700, 800) | {"texts": ["THE FIRST", "ANOTHER", "THE LAST"]}
+    model, listener, noise = estimator(), Levels(BAND), NoiseSettings(gain=3000.0)
+    plain = BubbleNetwork(model, listener, ALL, noise, leak=1.7).eval()
+    network = BubbleNetwork(model, listener, ALL, noise, 1.7, BandExchange(0.3, str(BAND))).eval()
+    inputs = [batch[name] for name in ("speech", "noise", "samples", "texts")]
+    frames = model.frames(batch["samples"])
+    term = written(network, listener, model(model.log_power(batch["speech"]), frames), frames, *inputs)
+    assert term > 0.1
+    difference = network(**batch)["loss"] - plain(**batch)["loss"]
+    torch.testing.assert_close(difference, 0.3 * term, rtol=1e-3, atol=1e-5)
 
 
 def test_the_band_of_an_update_is_drawn_by_seed(monkeypatch):

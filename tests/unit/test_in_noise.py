@@ -154,7 +154,7 @@ def test_speech_in_noise_is_the_mixture_of_equation_2(recipe):
         added = masked_noise(unit, torch.from_numpy(~kept)[None].float(), SMALL.window, SMALL.hop)[0]
         mixed = torch.from_numpy(dithered(INT16 * signal, NOISE.dither, "evaluation", key)) + NOISE.gain * added
         samples = torch.tensor([len(signal)])
-        loss = model.loss(mixed[None], samples, ["down"])
+        loss = model.losses(mixed[None], samples, ["down"])
         assert columns[0] == pytest.approx(-float(loss) / len("down"), rel=1e-4)
         assert (
             columns[1] == errors(character_counts(["down"], model.transcribe(mixed[None], samples))) and columns[2] == 4

@@ -203,35 +203,29 @@ class FrozenHybrid(FrozenRecogniser):
         features, frames = self._features(signals[order], samples[order])
         return order, {"speech": features, "speech_lengths": frames, "text": padded, "text_lengths": lengths}
 
-    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """ESPnet's own: CTC and attention, weighted as the model was trained."""
-        _, batch = self._sorted(signals, samples, texts)
-        # cuDNN differentiates recurrent layers in training mode only, which changes nothing without dropout.
-        for layer in self._recurrent:
-            layer.train()
-        with padded_lstm():
-            return self.model(**batch)[0].squeeze()
-
-    @torch.no_grad()
-    def log_probabilities(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """Those of CTC and attention, weighted as the model was trained, of all texts at once."""
+    def losses(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """ESPnet's own, but for each text: CTC and attention, weighted as the model was trained; no smoothed labels."""
         from espnet.nets.pytorch_backend.transformer.add_sos_eos import add_sos_eos
 
         order, batch = self._sorted(signals, samples, texts)
+        # cuDNN differentiates recurrent layers in training mode only, which changes nothing without dropout.
+        for layer in self._recurrent:
+            layer.train()
         model, weight, text, lengths = self.model, self.model.ctc_weight, batch["text"], batch["text_lengths"]
-        states, frames = model.encode(batch["speech"], batch["speech_lengths"])
-        found = torch.zeros(len(order), device=signals.device)
+        with padded_lstm():
+            states, frames = _encoded(model, batch["speech"], batch["speech_lengths"])
+        found = torch.zeros(len(order), dtype=states.dtype, device=signals.device)
         if weight:
             paths = model.ctc.log_softmax(states).transpose(0, 1)
-            targets = text.clamp(min=0)
-            loss = nn.functional.ctc_loss(paths, targets, frames, lengths, blank=model.blank_id, reduction="none")
-            found[order] -= weight * loss
+            # A text that is too long for its frames counts nothing, as with ESPnet.
+            ctc = nn.CTCLoss(model.blank_id, reduction="none", zero_infinity=True)
+            found = found + weight * ctc(paths, text.clamp(min=0), frames, lengths)
         if weight < 1:
             given, wanted = add_sos_eos(text, model.sos, model.eos, IGNORED)
             logits = model.decoder(states, frames, given, lengths + 1)[0].transpose(1, 2)
-            loss = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none").sum(1)
-            found[order] -= (1 - weight) * loss
-        return found
+            each = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
+            found = found + (1 - weight) * each.sum(1)
+        return found[torch.tensor(order, device=found.device).argsort()]
 
     @torch.no_grad()
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
@@ -400,9 +394,7 @@ def ctc_greedy(
     model.eval()
     longest = int(lengths[order[0]])
     # Indexing copies: ESPnet's normalisation works in place.  Its recurrent layers want falling lengths.
-    states, frames = model.encode(features[order, :longest], lengths[order].to(features.device))
-    if isinstance(states, tuple):
-        states = states[0]
+    states, frames = _encoded(model, features[order, :longest], lengths[order].to(features.device))
     best = model.ctc.argmax(states).cpu()
     model.train(training)
     silent = {model.blank_id, model.sos, model.eos}
@@ -410,3 +402,9 @@ def ctc_greedy(
         path = torch.unique_consecutive(best[row, : int(count)]).tolist()
         hypotheses[index] = [model.token_list[token] for token in path if token not in silent]
     return hypotheses
+
+
+def _encoded(model: torch.nn.Module, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """ESPnet's encoder states and their numbers, without those of intermediate layers."""
+    states, frames = model.encode(features, lengths)
+    return states[0] if isinstance(states, tuple) else states, frames

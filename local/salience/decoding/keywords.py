@@ -65,10 +65,10 @@ class FrozenKeywords(FrozenRecogniser):
         self.model = load_recogniser(Path(model), device)
         self.words = self.model.config.words
 
-    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """Cross-entropy of the word."""
+    def losses(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """Cross-entropy of each word."""
         truth = torch.tensor([self.words.index(text) for text in texts], device=signals.device)
-        return nn.functional.cross_entropy(self._logits(signals, samples), truth)
+        return nn.functional.cross_entropy(self._logits(signals, samples), truth, reduction="none")
 
     @torch.no_grad()
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from more_itertools import chunked
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.model import LayerNorm, Whisper
@@ -21,6 +21,7 @@ from salience.features.fbank import INT16
 from salience.features.logmel import DYNAMIC_RANGE, SILENCE, floor_of, log_mel_tensors, pad_frames
 from salience.models.recognisers import RECOGNISERS, Example, FrozenRecogniser, Recogniser, RecogniserChoice
 from salience.models.whisper import (
+    IGNORED,
     MINI,
     WhisperForTraining,
     check_bins,
@@ -118,15 +119,23 @@ class FrozenWhisper(FrozenRecogniser):
         self.model, self._recogniser = recogniser.model.eval(), recogniser
         self._normalise, _ = normaliser("digit-words" if language == "en" else "whisper-basic")
 
-    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+    def losses(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
         """Cross-entropy of the target's tokens, in lower case, summed over an utterance, as the hybrid's is."""
         matrices = self._features(signals, samples)
         frames = padded_frames(max(map(len, matrices)), False, 2 * self.model.dims.n_audio_ctx)
         features = torch.stack([_padded(matrix, frames) for matrix in matrices])
         targets = [self._recogniser.target(text) for text in texts]
         tokens, labels = (t.to(signals.device) for t in collate_tokens(targets, self._recogniser.tokenizer.eot))
-        each = self._recogniser.network(features, tokens, labels)["loss"]
-        return each * sum(len(target) - 1 for target in targets) / len(targets)
+        counted = labels != IGNORED
+        logits = self._recogniser.network.logits(features, tokens, counted)
+        each = nn.functional.cross_entropy(logits, labels[counted], reduction="none")
+        return each.new_zeros(len(targets)).index_add(0, counted.nonzero()[:, 0], each)
+
+    def log_probabilities(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
+        """One by one: a batch is padded to its longest."""
+        rows = zip(signals, samples.tolist(), texts, strict=True)
+        alone = ((signal[None, :own], torch.tensor([own]), [text]) for signal, own, text in rows)
+        return torch.cat([super(FrozenWhisper, self).log_probabilities(*one) for one in alone])
 
     @torch.no_grad()
     def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:

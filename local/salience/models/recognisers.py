@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from salience.errors import InputError
 from salience.features.archives import FeatureSet, LoadedFeatures
 from salience.registry import Registry
+
+if TYPE_CHECKING:  # the registry is asked for names where nothing is computed, and torch takes seconds to import
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Recogniser:
     renamed: ClassVar[dict[str, str]] = {}
     """Options of earlier versions, with their names of now."""
 
-    network: ClassVar[nn.Module]
+    network: ClassVar["nn.Module"]
     """What is trained, set by `load`: from a collated batch, as keywords, to {"loss": ..., "count": ...}, the count
     being of what the loss is a mean (utterances if it is left out)."""
 
@@ -72,7 +73,7 @@ class Recogniser:
         """Tokenise a transcript; TooLong if the model cannot write all of it, another InputError if none of it."""
         raise InputError(f"{type(self).__name__} cannot be fine-tuned here, because it has no targets for training")
 
-    def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def collate(self, examples: Sequence[Example]) -> dict[str, "Tensor"]:
         """Make one batch of the network's inputs."""
         raise NotImplementedError
 
@@ -101,24 +102,25 @@ class Recogniser:
 
 
 class FrozenRecogniser:
-    """A recogniser that stays as it is, with the gradient of its loss to signals.
+    """A recogniser that stays as it is, with the gradient of its losses to signals.
 
     Signals are (batch, samples), on the scale of 16-bit integers; `samples` (batch,) are their own lengths.
     """
 
-    model: nn.Module
+    model: "nn.Module"
 
-    def loss(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """Mean loss of the utterances."""
+    def losses(self, signals: "Tensor", samples: "Tensor", texts: Sequence[str]) -> "Tensor":
+        """-log of the probability of each text, in nats, (batch,)."""
         raise NotImplementedError
 
-    @torch.no_grad()
-    def log_probabilities(self, signals: Tensor, samples: Tensor, texts: Sequence[str]) -> Tensor:
-        """Log-probability of each text in nats, (batch,)."""
-        alone = zip(signals, samples.tolist(), texts, strict=True)
-        return -torch.stack([self.loss(signal[None, :own], torch.tensor([own]), [text]) for signal, own, text in alone])
+    def log_probabilities(self, signals: "Tensor", samples: "Tensor", texts: Sequence[str]) -> "Tensor":
+        """Log-probability of each text in nats, (batch,), whatever else is in the batch."""
+        import torch
 
-    def transcribe(self, signals: Tensor, samples: Tensor) -> list[str]:
+        with torch.no_grad():
+            return -self.losses(signals, samples, texts)
+
+    def transcribe(self, signals: "Tensor", samples: "Tensor") -> list[str]:
         """Transcribe each signal, by a decoding fast enough for every epoch."""
         raise NotImplementedError
 

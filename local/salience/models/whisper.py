@@ -229,6 +229,12 @@ class WhisperForTraining(nn.Module):
         features: (batch, frames, bins); tokens: (batch, length), the decoder's
         input; labels: the same shape, each the token that follows, or IGNORED.
         """
+        counted = labels != IGNORED
+        loss = nn.functional.cross_entropy(self.logits(features, tokens, counted), labels[counted])
+        return {"loss": loss, "count": counted.sum()}
+
+    def logits(self, features: Tensor, tokens: Tensor, counted: Tensor) -> Tensor:
+        """Those of the next token at the places that count, (places, tokens), of all rows one after the other."""
         states = encode(self.model, features, self.checkpointed and self.training)
         decoder = self.model.decoder
         x = decoder.token_embedding(tokens) + decoder.positional_embedding[: tokens.shape[1]]
@@ -239,8 +245,6 @@ class WhisperForTraining(nn.Module):
                 if self.checkpointed and self.training
                 else block(x, states, mask=decoder.mask)
             )
-        # Only where a label counts: the projection to 51,865 tokens is the dearest part of a small model.
-        counted = labels != IGNORED
+        # Only there: the projection to 51,865 tokens is the dearest part of a small model.
         x = decoder.ln(x)[counted]
-        logits = x @ decoder.token_embedding.weight.to(x.dtype).T
-        return {"loss": nn.functional.cross_entropy(logits.float(), labels[counted]), "count": counted.sum()}
+        return (x @ decoder.token_embedding.weight.to(x.dtype).T).float()

@@ -254,10 +254,7 @@ class ExplainedCTC(ExplainedWav2Vec):
 @EXPLAINED.register("Wav2Vec2ForSequenceClassification")
 def explained_classifier(folder: Path, target: Target, device: str) -> ExplainedClassifier:
     """The classifier in a folder."""
-    if target.per_character:
-        raise InputError("--per-character is for CTC models; give --target greedy or reference")
-    if target.kind not in ("predicted", "true"):
-        raise InputError(f"{folder} holds a classifier, which has no symbols; give --target predicted or true")
+    target.check_classes(folder)
     explained = ExplainedClassifier(load_trained(folder, Wav2Vec2ForSequenceClassification, device), target)
     explained.files = [folder / name for name in FILES]
     return explained

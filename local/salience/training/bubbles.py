@@ -178,10 +178,10 @@ class BubbleNetwork(nn.Module):
         ]
         return self.gain * nn.utils.rnn.pad_sequence(added, batch_first=True)
 
-    def written(
+    def with_band(
         self, logits: Tensor, frames: Tensor, speech: Tensor, noise: Tensor, samples: Tensor, texts: Sequence[str]
-    ) -> Tensor:
-        """By how many nats more is understood with others' speech in a band than with noise there, or 0.
+    ) -> tuple[Tensor, Tensor]:
+        """Mixtures with others' speech in a band, and with noise there, (batch, samples) each.
 
         The band is drawn by seed and update.  The gradient is of the mask in it only: outside, the own speech may be
         understood.
@@ -193,20 +193,29 @@ class BubbleNetwork(nn.Module):
         outside = speech - in_band(speech, band)
         kept = torch.where(inside, masks, masks.detach())
         heard = outside + others + self._through(kept, noise, samples, frames)
-        with torch.no_grad():
-            drowned = outside + self._through(torch.where(inside, 1.0, masks), noise, samples, frames)
-            limit = self._recogniser[0].loss(drowned, samples, texts)
-        return torch.relu(limit - self._recogniser[0].loss(heard, samples, texts))
+        drowned = outside + self._through(torch.where(inside, 1.0, masks), noise, samples, frames)
+        return heard, drowned
 
     def forward(self, speech: Tensor, noise: Tensor, samples: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
         """The loss; `speech` is dithered, `noise` has unit variance."""
         added, logits, frames = self.added(noise, speech, samples)
-        loss, _ = bubble_loss(logits, frames, self._recogniser[0].loss(speech + added, samples, texts), self.weights)
+        mixtures = {"own": speech + added}
         if self.leak:
-            others = exchanged(speech, samples, texts) + added
-            loss = loss + self.leak * leak(self._recogniser[0].loss(others, samples, texts), texts)
+            mixtures["others"] = exchanged(speech, samples, texts) + added
         if self.exchange.weight:
-            loss = loss + self.exchange.weight * self.written(logits, frames, speech, noise, samples, texts)
+            mixtures["others in a band"], drowned = self.with_band(logits, frames, speech, noise, samples, texts)
+            with torch.no_grad():
+                limit = self._recogniser[0].losses(drowned, samples, texts).mean()
+        losses = self._recogniser[0].losses(
+            torch.cat([*mixtures.values()]), samples.repeat(len(mixtures)), [*texts] * len(mixtures)
+        )
+        mean = dict(zip(mixtures, losses.unflatten(0, (len(mixtures), -1)).mean(dim=1), strict=True))
+        loss, _ = bubble_loss(logits, frames, mean["own"], self.weights)
+        if self.leak:
+            loss = loss + self.leak * leak(mean["others"], texts)
+        if self.exchange.weight:
+            # By how many nats more is understood with others' speech in the band than with noise there.
+            loss = loss + self.exchange.weight * torch.relu(limit - mean["others in a band"])
         if self.training:
             self.updates += 1
         return {"loss": loss}
