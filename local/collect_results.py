@@ -60,7 +60,7 @@ def collect_results(
     paper = paper or wanted.beside(wanted.paper)
     if paper is not None and not synthetic:
         run.paper = read_yaml(paper, "correct the paper's figures") or {}
-    for entry in wanted.scores:
+    for entry in wanted.scores_of(run.values):
         called_by_kind(SOURCES, entry, f"{report}: scores").collect(run)
     if not run.rows:
         raise InputError(f"there is nothing to collect: no file matches the scores of {report}; run the scoring stage")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from salience.errors import InputError
 from salience.report.findings import RULES, finding
 from salience.report.frames import Part
 from salience.report.render import markdown
@@ -111,6 +112,32 @@ def test_sets_are_found_by_what_their_noise_is():
 def test_a_rule_of_its_own_says_what_it_finds(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(RULES, "sizes", lambda part: [f"{len(part.rows)} rows."])
     assert finding([{"rule": "sizes"}, ENTRY], [Part(rates(a=1.0), [compared()], {}, "wer")], "x")[0] == "1 rows."
+
+
+def test_a_rule_is_of_the_first_corpus_that_has_something_to_say(monkeypatch: pytest.MonkeyPatch):
+    def sizes(part: Part) -> list[str]:
+        return [f"There are {len(part.rows)} rows.", "They are new."] if len(part.rows) > 2 else []
+
+    monkeypatch.setitem(RULES, "sizes", sizes)
+    other = [row | {"corpus": "other, seed 1"} for row in rates(a=1.0, b=2.0, c=3.0)]
+    parts = [Part(rates(a=18.0, b=20.0), [compared()], {}, "wer"), Part(other, [], {}, "wer")]
+    on = {"rule": "sizes", "continues": True}
+    first, second = finding([ENTRY, on], parts, "x")
+    assert first.startswith("On test, masking (WER 18.0 %)")
+    assert first.endswith('); in "other, seed 1", there are 3 rows.') and second == "They are new."
+    # The corpus that the report shows first is not named, and no other is named twice.
+    assert finding([on], parts[::-1], "x") == ["There are 3 rows.", "They are new."]
+    assert finding([on, on], parts, "x")[1] == "They are new; there are 3 rows."
+    again = {"text": "Again {n}.", "values": {"n": {"metric": "wer"}}, "continues": True}
+    assert finding([{"rule": "sizes"}, again], parts, "x")[1] == "They are new; again 18.0."
+    assert finding([on], parts[:1], "x") == finding([on], [], "x") == []
+    # Another may be asked first; where it is not there, or has nothing to say, it makes no difference.
+    parts.append(Part([row | {"corpus": "best"} for row in other * 2], [], {}, "wer"))
+    assert finding([on | {"corpus": "best"}], parts, "x")[0] == 'In "best", there are 6 rows.'
+    for corpus in ("none", "toy"):
+        assert finding([on | {"corpus": corpus}], parts, "x") == finding([on], parts, "x") != []
+    with pytest.raises(InputError, match="x has the unknown key 'corpora'; it may have: rule, corpus, continues"):
+        finding([{"rule": "sizes", "corpora": "other"}], parts, "x")
 
 
 def results(**more: Any) -> dict[str, list[dict[str, Any]]]:

@@ -183,7 +183,7 @@ def test_hours_and_machines_are_those_of_the_records(tmp_path: Path):
 def test_every_recipe_s_report_is_valid(report: Path):
     wanted = read_specification(report)
     assert wanted.scores and wanted.main and wanted.finding and wanted.beside(wanted.intro).is_file()
-    for entry in wanted.scores:
+    for entry in wanted.scores_of({}):
         called_by_kind(SOURCES, entry, str(report))
 
 

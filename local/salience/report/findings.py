@@ -44,6 +44,7 @@ class Sentence:
         paper: Added where the paper has the figures that it names.
         text: The sentence where nothing is to be compared, of what `values` names.
         missing: The sentence where there is nothing of all this.
+        continues: Whether it goes on the sentence before, behind a semicolon.
     """
 
     system: str | None = None
@@ -59,6 +60,25 @@ class Sentence:
     paper: str | None = None
     text: str | None = None
     missing: str | None = None
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Sentences of a rule in RULES, as report.yaml asks for them.
+
+    They are of the first corpus in which the rule has something to say, and
+    name it where it is not the one that the report shows first.
+
+    Args:
+        rule: Its name.
+        corpus: The corpus to ask first; that which the report shows first.
+        continues: Whether the first goes on the sentence before, behind a semicolon.
+    """
+
+    rule: str
+    corpus: str | None = None
+    continues: bool = False
 
 
 RULES: Registry[Callable[[Part], list[str]]] = Registry(
@@ -73,17 +93,33 @@ def finding(entries: Sequence[Mapping[str, Any]], parts: Sequence[Part], where: 
     """What report.yaml's `finding` says of the results.
 
     Args:
-        entries: Keyword arguments of `Sentence`, or {rule: <name in RULES>}.
+        entries: Keyword arguments of `Sentence` or, with `rule`, of `Rule`.
         parts: Results of each corpus; the first is that which the report shows first.
         where: File and key of the entries, for sentences about what is wrong in it.
     """
-    said: list[str | None] = []
+    said: list[str] = []
+    spoken_of = parts[0] if parts else None
     for entry in entries:
-        if isinstance(entry, Mapping) and "rule" in entry:
-            said += RULES[entry["rule"]](parts[0]) if parts else []
+        kind = Rule if isinstance(entry, Mapping) and "rule" in entry else Sentence
+        wanted = called(kind, entry, where)
+        if isinstance(wanted, Rule):
+            asked = sorted(parts, key=lambda part: part.corpus != wanted.corpus)
+            part, own = next(((part, own) for part in asked if (own := RULES[wanted.rule](part))), (spoken_of, []))
+            if part is not spoken_of:
+                own[0] = f'In "{part.corpus}", {_small(own[0])}'
+                spoken_of = part
         else:
-            said.append(_said(called(Sentence, entry, where), parts))
-    return [sentence for sentence in said if sentence]
+            part = next((part for part in parts if wanted.corpus in (None, part.corpus)), None)
+            sentence = _said(wanted, part)
+            own = [sentence] if sentence else []
+        if wanted.continues and said and own:
+            own[0] = f"{said.pop().removesuffix('.')}; {_small(own[0])}"
+        said += own
+    return said
+
+
+def _small(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def verdict(item: Row) -> str:
@@ -121,8 +157,7 @@ def _points(value: float, item: Row) -> str:
     return rate(value, 2 if 0 < finest < 0.05 else 1)
 
 
-def _said(wanted: Sentence, parts: Sequence[Part]) -> str | None:
-    part = next((part for part in parts if wanted.corpus in (None, part.corpus)), None)
+def _said(wanted: Sentence, part: Part | None) -> str | None:
     if wanted.text is not None:
         return (filled(wanted.text, _values(wanted.values, part)) if part is not None else None) or wanted.missing
     rivals = (wanted.against,) if isinstance(wanted.against, str) else wanted.against

@@ -213,12 +213,16 @@ class MatrixRates:
         scores: Pattern of the folders that scoring wrote, with {recogniser}, {system}, {set} and {seed}.
         sets: Sets to read, separated by spaces; all, if empty.
         beside: The system that every other is compared with, within each recogniser.
+        splits: Placeholders that tell scores of the same set apart, such as snr; they are fields of the rows.
+        mean: What the mean over the values of the placeholder in `splits` is called.
     """
 
     matrix: str
     scores: str
     sets: str = ""
     beside: str = "plain"
+    splits: Sequence[str] = ()
+    mean: str | None = None
 
     def collect(self, run: Run) -> None:
         """Add the cells' rates, and their differences from the system beside."""
@@ -227,10 +231,15 @@ class MatrixRates:
             return
         name = "{recogniser} + {system}"
         pairs = [[name, f"{{recogniser}} + {self.beside}"]]
-        ErrorRates(self.scores, name=name, sets=self.sets, pairs=pairs, required=True).collect(run)
+        rates = ErrorRates(
+            self.scores, name=name, sets=self.sets, splits=self.splits, mean=self.mean, pairs=pairs, required=True
+        )
+        rates.collect(run)
         cells = read_matrix(Path(path)).cells
         for row in run.rows[before:]:
-            row |= cells[row["recogniser"], row["system"].removeprefix(f"{row['recogniser']} + ")]
+            system = row["system"].removeprefix(f"{row['recogniser']} + ")
+            # What the recipe always trains, such as a baseline, is no cell.
+            row |= cells.get((row["recogniser"], system), {"method": system, "policy": None, "cell": None})
 
 
 @SOURCES.register("accent-gaps")

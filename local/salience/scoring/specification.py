@@ -32,9 +32,11 @@ class Specification:
         paper: YAML file beside `path` with the figures of the paper, which stand beside those of real speech.
         claims: YAML files beside `path` with what is claimed, as `read_claim` reads them, in the order of the tests.
         gaps: Accents that are compared: keyword arguments of salience.scoring.gaps.Gaps by the `set` of their rows.
-        scores: What is collected: keyword arguments of a source and its `kind`.
+        scores: What is collected: keyword arguments of a source and its `kind`; with `unless: matrix`, not by a run
+            that has a value of this name.
         headline: The corpus that is shown first; by default the first that has a main table.
-        finding: The sentences that begin the report: keyword arguments of salience.report.findings.Sentence.
+        finding: The sentences that begin the report: keyword arguments of Sentence or
+            Rule in salience.report.findings.
         main: The main table: keyword arguments, or a name in `shared`.
         legend: What the sets of the main table are; it stands below the table.
         departures: Sentences on how it differs from the paper, at most five.
@@ -69,6 +71,15 @@ class Specification:
     def beside(self, name: str | None) -> Path | None:
         """The path of a file that stands beside the specification."""
         return None if name is None else self.path.parent / name
+
+    def scores_of(self, values: Mapping[str, str]) -> list[Any]:
+        """Those entries of `scores` that a run with these values collects, without their `unless`."""
+        found: list[Any] = []
+        for entry in self.scores:
+            options = dict(entry) if isinstance(entry, Mapping) else {}
+            if not values.get(options.pop("unless", "")):
+                found.append(options or entry)
+        return found
 
 
 def read_specification(path: Path) -> Specification:
