@@ -14,7 +14,7 @@ from salience.features.archives import ArchiveWriter, archive_bytes
 from salience.features.fbank import RATE
 from salience.files import require_space
 from salience.masking.noise import NoiseSettings, noise_proportion
-from salience.masking.noise_masks import noise_mask_model
+from salience.masking.noise_masks import noise_mask_model, plugins_of_masks
 from salience.progress import bar
 from salience.steps import Step
 
@@ -82,7 +82,7 @@ def estimate_noise_masks(
                     "max_seconds": max_seconds,
                     "audio": source.fingerprint,
                 },
-                inputs=[*source.files, folder / "model.safetensors", folder / "config.json"],
+                inputs=[*source.files, folder / "model.safetensors", folder / "config.json", *plugins_of_masks(kind)],
                 outputs=[prefix.with_name(f"mask{number}.scp"), table],
             )
             if step.is_done():

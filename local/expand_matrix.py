@@ -10,7 +10,6 @@ from salience import program
 from salience.errors import InputError
 from salience.files import whole_file
 from salience.masking.matrix import read_matrix
-from salience.masking.systems import read_systems
 
 
 def expand_matrix(matrix: Path, systems: Path, out: Path) -> None:
@@ -25,18 +24,19 @@ def expand_matrix(matrix: Path, systems: Path, out: Path) -> None:
         systems: The recipe's systems.yaml.
         out: The file to write.
     """
-    wanted, known = read_matrix(matrix), read_systems(systems)
+    wanted = read_matrix(matrix)
+    known = wanted.axes.read(systems)
     for name, recogniser in wanted.recognisers.items():
         for system in recogniser.beside:
             if system not in known:
                 raise InputError(
-                    f"{matrix}: the recogniser {name} has the system {system!r} beside, which is not in {systems};"
-                    f" there are: {', '.join(known)}"
+                    f"{matrix}: the recogniser {name} has the system {system!r} beside, which {systems} does not have;"
+                    f" it has: {', '.join(known)}"
                 )
     with whole_file(out) as handle:
         handle.write(systems.read_text(encoding="utf-8") + "\n")
         handle.writelines(f"{name}: {json.dumps(line)}\n" for name, line in wanted.systems.items())
-    read_systems(out)
+    wanted.axes.read(out)
     size = " x ".join(str(len(axis)) for axis in (wanted.methods, wanted.policies, wanted.recognisers))
     variables = {
         "systems": dict.fromkeys(system for _, system in wanted.cells),

@@ -21,6 +21,7 @@ other_noise=qut          # in the second noisy test set: qut, or a folder
 seeds=                   # random seeds for the trainings (default: 1 2 3 4 5; mini: 1)
 kind=paper               # of recogniser: paper, or bc-resnet-1, -1.5, -2, -3, -6, -8
 systems="continue-clean specaugment conventional null importantaug other-map binarised" # lines of conf/systems.yaml
+matrix=                  # file that crosses maps, noise and kinds of recogniser, instead of --systems and --kind: conf/matrix.yaml
 methods="gradcam integrated-gradients" # saliency methods whose maps of the baseline are compared with random ones; "" for none
 snrs=                    # of the noisy test sets, in dB (default: -12.5 -10 0 10 20 30 40; mini: 0 20)
 faithfulness_limit=      # test clips on which masks are compared with random ones (default: 500; mini: 20); 0 for none
@@ -31,6 +32,7 @@ help_message="usage: ./run.sh [--mini true] [--stage N] [--stop-stage N] [--nj N
     [any variable at the top of this file or of local/options.sh]
 --systems 'null importantaug' takes some of the systems; a stage that none of them needs is passed; gradcam,
 integrated-gradients and random-map put noise where a saliency map sees nothing
+--matrix conf/matrix.yaml crosses maps, noise and kinds of recogniser, each with its own baseline, generator and maps
 parts of the corpus with some thousand clips: --conf conf/small; a few of its words: conf/data.yaml
 stages: 0 corpora, 1 data, 2 waveforms, 3 baselines, 4 mask generators and masks, 5 conventional noise by SNR,
         6 recognisers trained on, 7 predictions, 8 score, 9 report"
@@ -75,9 +77,13 @@ fi
 
 if begin 3 "baselines: recognisers of clean speech"; then
     needs "$dump/noise_train/signals.npy" 2
-    train_array "$models/baseline/log/train" "$(each_seed "--model $kind --seed {seed} --out $models/baseline/seed{seed}")" \
-        finetune.py --recogniser keyword --config "$(settings_of training.yaml)" --data "$data" --features "$dump" \
-        --train-set train --dev-set dev
+    for one in $kinds; do
+        take_kind "$one"
+        train_array "$models/baseline/log/train" \
+            "$(each_seed "--model $(quoted "${model_of[$kind]}") --seed {seed} --out $models/baseline/seed{seed}")" \
+            finetune.py --recogniser keyword --config "$training_config" --data "$data" --features "$dump" \
+            --train-set train --dev-set dev
+    done
     if [ -n "$published_checkpoint" ]; then
         # shellcheck disable=SC2086
         $cuda_cmd $gpu "$exp/published/log/run.log" local/run_published.sh --checkpoint "$published_checkpoint" \
@@ -87,75 +93,100 @@ if begin 3 "baselines: recognisers of clean speech"; then
 fi
 
 if begin 4 "mask generators, and the noise masks of all sets"; then
-    for of in $generators; do [ "$of" = "$kind" ] || needs "$exp/masks/$of/seed$first_seed/train/mask.scp" "4 with --kind $of"; done
-    masks_of_maps
-    if [ -z "$generators$mapped" ]; then
-        passed "no masks are needed for --systems '$systems'"
-    elif [ -z "$generators" ]; then
-        echo "the masks are saliency maps: $mapped"
-    elif [[ " $generators " != *" $kind "* ]]; then
-        passed "the masks are those of --kind $generators"
-    else
-        for s in $seeds; do needs "$models/baseline/seed$s/model.safetensors" 3; done
-        train_array "$exp/generator/$kind/log/train" \
-            "$(each_seed "--seed {seed} --recogniser $models/baseline/seed{seed} --out $exp/generator/$kind/seed{seed}")" \
-            train_generator.py --config "$(settings_of generator.yaml)" --data "$data" --packed "$dump"
-        # shellcheck disable=SC2086
-        run_array "$exp/masks/$kind/log/estimate" \
-            "$(each_seed "--models $exp/generator/$kind/seed{seed} --out $exp/masks/$kind/seed{seed}")" \
-            $gpu --max-jobs-run "$train_jobs" -- \
-            estimate_noise_masks.py --kind generator --data "$dump" --sets "train dev test" --device "$device" \
-            --check-space "$check_space"
-    fi
-    [ "$faithfulness_limit" = 0 ] || { measure_masks; measure_maps; }
+    for one in $kinds; do
+        take_kind "$one"
+        for of in $generators; do [ "$of" = "$kind" ] || needs "$exp/masks/$of/seed$first_seed/train/mask.scp" "4 with --kind $of"; done
+        masks_of_maps
+        if [ -z "$generators$mapped" ]; then
+            passed "no masks are needed for --systems '$systems'"
+        elif [ -z "$generators" ]; then
+            echo "the masks are saliency maps: $mapped"
+        elif [[ " $generators " != *" $kind "* ]]; then
+            passed "the masks are those of --kind $generators"
+        else
+            for s in $seeds; do needs "$models/baseline/seed$s/model.safetensors" 3; done
+            train_array "$exp/generator/$kind/log/train" \
+                "$(each_seed "--seed {seed} --recogniser $models/baseline/seed{seed} --out $exp/generator/$kind/seed{seed}")" \
+                train_generator.py --config "$(settings_of generator.yaml)" --data "$data" --packed "$dump"
+            # shellcheck disable=SC2086
+            run_array "$exp/masks/$kind/log/estimate" \
+                "$(each_seed "--models $exp/generator/$kind/seed{seed} --out $exp/masks/$kind/seed{seed}")" \
+                $gpu --max-jobs-run "$train_jobs" -- \
+                estimate_noise_masks.py --kind generator --data "$dump" --sets "train dev test" --device "$device" \
+                --check-space "$check_space"
+        fi
+        [ "$faithfulness_limit" = 0 ] || { measure_masks; measure_maps; }
+    done
 fi
 
 if begin 5 "conventional noise: which SNR is best on dev"; then
-    if [ -z "$(trained_in 5)" ]; then
-        passed "no SNR is to be chosen for --systems '$systems'"
-    else
-        train_further 5
-        further=$(list_further) # in which the best one now stands for its family
-        echo "chosen: $(chosen_systems)"
-    fi
+    for one in $kinds; do
+        take_kind "$one"
+        if [ -z "$(trained_in 5)" ]; then
+            passed "no SNR is to be chosen for --systems '$systems'"
+        else
+            train_further 5
+            further=$(list_further) # in which the best one now stands for its family
+            echo "chosen: $(chosen_systems)"
+        fi
+    done
 fi
 
 if begin 6 "recognisers trained on from the baselines"; then
-    if [ -z "$systems" ]; then passed "no training is needed for --systems ''"; else train_further 6; fi
+    for one in $kinds; do
+        take_kind "$one"
+        if [ -z "$systems" ]; then passed "no training is needed for --systems ''"; else train_further 6; fi
+    done
 fi
 
 if begin 7 "predictions"; then
-    lines=$(with_file model.safetensors "3, 5 or 6" \
-        "--models $models/{system}/seed{seed} --out $models/{system}/seed{seed}/decode {only}")
-    # shellcheck disable=SC2086
-    run_array "$models/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode.py --recogniser keyword --data "$data" \
-        --features "$dump" --sets "dev test $mixtures" --device "$device"
+    for one in $kinds; do
+        take_kind "$one"
+        lines=$(with_file model.safetensors "3, 5 or 6" \
+            "--models $models/{system}/seed{seed} --out $models/{system}/seed{seed}/decode {only}")
+        # shellcheck disable=SC2086
+        run_array "$models/log/decode" "$lines" $gpu --max-jobs-run "$nj" -- decode.py --recogniser keyword --data "$data" \
+            --features "$dump" --sets "dev test $mixtures" --device "$device"
+    done
 fi
 
 if begin 8 "error rates"; then
-    only=$(with_file decode/dev/text 7 "{system}/{seed}" | xargs)
-    score_keywords.py --data "$data" --only "$only" --hyp "$models/{system}/seed{seed}/decode/{set:dev|test}/text" \
-        --out "$models/{system}/seed{seed}/score/{set}"
-    score_keywords.py --data "$data" --only "$only" \
-        --hyp "$models/{system}/seed{seed}/decode/{set:$(one_of "$noisy_sets")}/{snr:$(one_of "$snrs")}/text" \
-        --out "$models/{system}/seed{seed}/score_noisy/{snr}/{set}"
+    for one in $kinds; do
+        take_kind "$one"
+        only=$(with_file decode/dev/text 7 "{system}/{seed}" | xargs)
+        score_keywords.py --data "$data" --only "$only" --hyp "$models/{system}/seed{seed}/decode/{set:dev|test}/text" \
+            --out "$models/{system}/seed{seed}/score/{set}"
+        score_keywords.py --data "$data" --only "$only" \
+            --hyp "$models/{system}/seed{seed}/decode/{set:$(one_of "$noisy_sets")}/{snr:$(one_of "$snrs")}/text" \
+            --out "$models/{system}/seed{seed}/score_noisy/{snr}/{set}"
+    done
 fi
 
 if begin 9 "report"; then
-    only=$(with_file score/dev/counts.json "8, after stage 7," "{system}/{seed}" | xargs)
-    places=(--values.exp "$exp" --values.models "$models" --values.faithfulness "$faithfulness" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
-        --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name")
-    ! is_in "$kind" "$generators" || [ "$faithfulness_limit" = 0 ] || places+=(--values.measured_methods "$methods")
-    for of in $generators; do
-        for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
-        places+=(--values.generators "$exp/generator/$of" --values.generator_seeds "$seeds"
-            --values.noise_masks "$exp/masks/$of" --values.first_seed "$first_seed" ${examples:+--values.examples "$examples"})
-    done
+    only=$(for one in $kinds; do
+        take_kind "$one"
+        with_file score/dev/counts.json "8, after stage 7," "${matrix:+$one/}{system}/{seed}"
+    done | xargs)
+    places=(--values.exp "$exp" --values.data "$data" --values.dump "$dump" --values.snr="$snrs"
+        --values.in_domain "test_$noise_name" --values.out_of_domain "test_$other_name" --values.generator_seeds "$seeds")
+    [ "$faithfulness_limit" = 0 ] || [ -z "$generators" ] || places+=(--values.measured_methods "$methods")
+    if [ -n "$matrix" ]; then
+        places+=(--values.matrix "$matrix" --values.recognisers "$recognisers")
+    else
+        places+=(--values.models "$models" --values.faithfulness "$faithfulness")
+        for of in $generators; do
+            for s in $seeds; do needs "$exp/generator/$of/seed$s/history.json" 4; done
+            places+=(--values.generators "$exp/generator/$of" --values.noise_masks "$exp/masks/$of"
+                --values.first_seed "$first_seed" ${examples:+--values.examples "$examples"})
+        done
+    fi
     number=$(wc -l < "$data/words")
-    corpus=$(labelled "Speech Commands$([ "$number" -eq 35 ] || echo ", $number words")$([ "$kind" = paper ] || echo ", $kind")")
+    corpus=Speech\ Commands$([ "$number" -eq 35 ] || echo ", $number words")
+    if [ -n "$matrix" ]; then corpus+=", $(basename "$matrix" .yaml)"; elif [ "$kind" != paper ]; then corpus+=", $kind"; fi
+    corpus=$(labelled "$corpus")
     chosen=$(chosen_systems)
     collect_results.py --report conf/report.yaml --out "$results/results.json" --corpus "$corpus" --synthetic "$mini" \
-        --command "$command" --recogniser "$kind" --only "$only" "${places[@]}" \
+        --command "$command" --recogniser "$kinds" --only "$only" "${places[@]}" \
         ${chosen:+--values.chosen="${chosen#conventional-}"} \
         ${published_checkpoint:+--values.published "$exp/published/dev" --values.published_masks "$faithfulness/seed0"} --settings "{settings: $conf}"
     report_results.py --report conf/report.yaml --results "$results/results.json" --out "$results/RESULTS.md" \

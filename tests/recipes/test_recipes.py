@@ -346,6 +346,49 @@ def test_options_of_the_commands_recipe(projects, tmp_path):
     assert (exp / "published/masks/dev/mask.scp").exists()
 
 
+@of("gsc_v2")
+def test_a_matrix_of_commands_crosses_maps_and_kinds_of_recogniser(projects, tmp_path):
+    """Going on from the run that there is: its baseline, generator and masks are not made again."""
+    project = copy_with_a_run(projects("gsc_v2")[0], "gsc_v2", tmp_path / "p")
+    folder = project / "egs/gsc_v2"
+    further = folder / "conf/mini/further.yaml"
+    further.write_text(re.sub(r"\bepochs: \d+", "epochs: 1", further.read_text()))
+    before = (folder / "exp/mini/recogniser/paper/baseline/seed1/step.json").read_text()
+    crossed = yaml.safe_load((folder / "conf/mini/matrix.yaml").read_text())
+    crossed["recognisers"]["bc-resnet-1"]["finetune"] = str(further)
+    (tmp_path / "matrix.yaml").write_text(yaml.safe_dump(crossed))
+    options = [
+        "--matrix",
+        str(tmp_path / "matrix.yaml"),
+        "--snrs",
+        "0",
+        "--faithfulness-limit",
+        "4",
+        "--methods",
+        "gradcam",
+    ]
+    done = run(project, "--egs", "gsc_v2", "--mini", "true", "--stage", "3", *options)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "methods x policies x recognisers = 2 x 1 x 2; with the systems beside them, cells: 5" in done.stdout
+    assert (folder / "exp/mini/recogniser/paper/baseline/seed1/step.json").read_text() == before
+    record = json.loads((folder / "exp/mini/recogniser/bc-resnet-1/baseline/seed1/step.json").read_text())
+    assert record["config"]["training"]["epochs"] == 1
+    rows = [row for row in json.loads((folder / "exp/mini/results.json").read_text())["rows"]
+            if row["corpus"] == "Speech Commands, 8 words, matrix"]  # fmt: skip
+    cells = {(one, method, "graded") for one in ("paper", "bc-resnet-1") for method in ("generator", "random")}
+    cells |= {("paper", "continue-clean", None), ("paper", "baseline", None), ("bc-resnet-1", "baseline", None)}
+    found = {(row["recogniser"], row["method"], row["policy"], row["set"], row["snr"]) for row in rows if "cell" in row}
+    places = [
+        ("dev", None),
+        ("test", None),
+        *((f"test_{name}", snr) for name in ("musan", "qut") for snr in (0, "mean")),
+    ]
+    assert found == {(*cell, *place) for cell in cells for place in places}
+    measured = {(row["classifier"], row["system"]) for row in rows if row["metric"] == "deletion_auc"}
+    assert measured == {(one, name) for one in ("paper", "bc-resnet-1") for name in ("gradcam", "mask-generator")}
+    assert "Error on test of each method with each policy" in (folder / "exp/mini/RESULTS_details.md").read_text()
+
+
 @of("cv_ca")
 def test_pretraining_on_catalan_learns_and_does_not_collapse(projects):
     folder = projects("cv_ca")[0] / "egs/cv_ca/exp/mini"

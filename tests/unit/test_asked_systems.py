@@ -554,6 +554,49 @@ def test_keyword_systems_and_what_they_are_trained_with(project: Project) -> Non
     assert len(calls) == 6 and on_dev == ["conventional-0"]
 
 
+def test_a_matrix_of_keyword_networks_crosses_maps_noise_and_kinds(project: Project) -> None:
+    matrix = {"methods": {"generator": {"generator": "own"}, "gradcam": None}, "policies": {"top": {"percent": 10}}}
+    kinds, exp = ("paper", "bc-resnet-1"), "exp/mini"
+    matrix["recognisers"] = {kind: {"kind": "keyword", "model": kind, "beside": ["null"]} for kind in kinds}
+    (project.top / "crossed.yaml").write_text(json.dumps(matrix))
+    options = ("--matrix", "crossed.yaml", "--nj", "1")
+    project.has("gsc_v2", "dump/mini/noise_train/signals.npy", "data/mini/words")
+    trained = [call for call in project.run("gsc_v2", "3", *options) if call[0] == "finetune.py"]
+    assert "methods x policies x recognisers = 2 x 1 x 2; with the systems beside them, cells: 6" in project.said
+    baselines = [f"{exp}/recogniser/{kind}/baseline/seed1" for kind in kinds]
+    assert [option(call, "--out") for call in trained] == baselines
+    assert [option(call, "--model") for call in trained] == list(kinds)
+    project.has("gsc_v2", *(f"{one}/model.safetensors" for one in baselines))
+    calls = project.run("gsc_v2", "4", *options)
+    generators = [option(call, "--out") for call in calls if call[0] == "train_generator.py"]
+    assert generators == [f"{exp}/generator/{kind}/seed1" for kind in kinds]
+    masks = {option(call, "--out"): option(call, "--models") for call in calls if call[0] == "estimate_noise_masks.py"}
+    assert set(masks) == {f"{exp}/masks/{kind}{method}/seed1" for kind in kinds for method in ("", "/gradcam")}
+    assert masks[f"{exp}/masks/bc-resnet-1/gradcam/seed1"] == f"{exp}/recogniser/bc-resnet-1/baseline/seed1"
+    assert [option(call, "--model") for call in calls if call[0] == "measure_saliency.py"] == baselines
+    project.has("gsc_v2", *(f"{one}/train/mask.scp" for one in masks))
+    made = {option(call, "--out"): call for call in project.run("gsc_v2", "56", *options)}
+    cells = [f"{kind}/{name}" for kind in kinds for name in ("generator.top", "gradcam.top", "null")]
+    assert project.passed() == ["5", "5"] and set(made) == {f"{exp}/recogniser/{cell}/seed1" for cell in cells}
+    masked = made[f"{exp}/recogniser/bc-resnet-1/generator.top/seed1"]
+    assert option(masked, "--masks") == f"{exp}/masks/bc-resnet-1/seed1/train/mask.scp"
+    assert json.loads(option(masked, "--augmentation"))["percent"] == 10
+    everything = [*baselines, *made]
+    files = ("model.safetensors", "decode/dev/text", "score/dev/counts.json")
+    project.has("gsc_v2", *(f"{one}/{file}" for one in everything for file in files))
+    calls = project.run("gsc_v2", "78", *options)
+    assert {option(call, "--models") for call in calls if call[0] == "decode.py"} == set(everything)
+    scored = [call for call in calls if call[0] == "score_keywords.py"]
+    assert len(scored) == 4 and "generator.top/1" in option(scored[0], "--only").split()
+    collect, report = project.run("gsc_v2", "9", *options)
+    named = {f"{cell}/1" for cell in [*cells, *(f"{kind}/baseline" for kind in kinds)]}
+    assert set(option(collect, "--only").split()) == set(option(report, "--only").split()) == named
+    assert option(collect, "--values.recognisers") == "paper bc-resnet-1" and "--values.models" not in collect
+    assert option(collect, "--corpus") == "Speech Commands, 0 words, crossed"
+    project.run("gsc_v2", "6", *options, "--kind", "paper", code=1)
+    assert "crossed.yaml and --kind do not go together; leave one out" in project.said
+
+
 def test_keyword_systems_that_another_run_left_are_left_alone(project: Project) -> None:
     models = "exp/mini/recogniser/paper"
     options = ["--systems", "null"]

@@ -1,6 +1,7 @@
 """The programs of ImportantAug on a small made-up corpus: packing, training, masks, predictions, resume, bad input."""
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from salience.files import read_json, write_json
 from salience.masking.importance import binarise
 from salience.models.keywords import build_recogniser, load_recogniser
 from salience.models.mask_generator import load_generator
-from salience.saliency.base import read_maps
+from salience.saliency.base import METHODS, read_maps
 from salience.saliency.keywords import ExplainedKeywords
 from salience.training.keyword_systems import choose_member, read_keyword_systems, trainings
 from salience.training.keywords import (
@@ -243,7 +244,7 @@ def test_the_generators_best_epoch_is_kept(recipe, monkeypatch, legacy):
 
 
 NOISE = {"augmentation.method": "noise"}
-METHODS = {
+AUGMENTATIONS = {
     "continue-clean": {},
     "specaugment": {"augmentation.method": "specaugment"},
     "null": NOISE,
@@ -255,14 +256,14 @@ METHODS = {
 
 
 def test_every_method_goes_on_from_the_baseline_to_weights_of_its_own(recipe, monkeypatch):
-    for name, options in METHODS.items():
+    for name, options in AUGMENTATIONS.items():
         masks = {"masks": "exp/masks/train/mask.scp"} if "augmentation.masks" in options else {}
         learn(monkeypatch, name, model="exp/baseline", **masks, **options)
         assert read_json(recipe / "exp" / name / "step.json")["config"]["augmentation"]["method"] == options.get(
             "augmentation.method", "none"
         )
-    weights = {(recipe / "exp" / name / "model.safetensors").read_bytes() for name in ("baseline", *METHODS)}
-    assert len(weights) == 1 + len(METHODS)
+    weights = {(recipe / "exp" / name / "model.safetensors").read_bytes() for name in ("baseline", *AUGMENTATIONS)}
+    assert len(weights) == 1 + len(AUGMENTATIONS)
 
 
 def test_masks_that_a_training_reads_are_those_of_its_clips(recipe):
@@ -509,6 +510,22 @@ def test_masks_of_maps_spare_what_the_map_marks(recipe, monkeypatch):
             frames = 1 + samples // 128
             assert masks[key].shape == (FRAMES, BINS) and (masks[key][frames:] == 1).all()
             np.testing.assert_allclose(1 - masks[key][:frames], maps[key].unit(frames, BINS), atol=2e-3)
+
+
+def test_masks_by_a_plugins_method_are_made_again_when_it_changes(recipe, monkeypatch):
+    plugin, common = recipe / "flat.py", {"data": "dump", "sets": "test", "models": "exp/baseline", "out": "exp/flat"}
+    monkeypatch.setenv("SALIENCE_PLUGINS", str(plugin))
+    for level in (1, -1):
+        plugin.write_text(
+            "import numpy as np\nfrom salience.saliency.base import METHODS, SaliencyMap\n"
+            "@METHODS.register('flat')\ndef flat(model, features, lengths, targets, rngs):\n"
+            f"    return [SaliencyMap({level} * np.eye(n, features.shape[2]), 1, 1) for n in lengths]\n"
+        )
+        run_program(monkeypatch, "estimate_noise_masks", kind="flat", **common)
+        masks = Archive(recipe / "exp/flat/test/mask.scp")
+        assert {mask[5, 5] < 0.5 for _, mask in masks.items()} == {level > 0}
+        METHODS.pop("flat")
+        sys.modules.pop("salience_plugin_flat")
 
 
 def test_a_system_names_a_method_that_there_is(tmp_path):

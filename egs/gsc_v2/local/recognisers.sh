@@ -12,8 +12,21 @@ takes seeds "$seeds" "$whole" numbers
 # Such a number is in the names of folders, where each has one way to be written.
 takes snrs "$snrs" '-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?' "numbers of dB such as -12.5 0 20"
 first_seed=${seeds%% *}
-models=$exp/recogniser/$kind faithfulness=$exp/faithfulness/$kind
 systems_file=$(settings_of systems.yaml)
+training_settings=$(settings_of training.yaml)
+further_settings=$conf/further.yaml # only in folders whose baselines are trained with other settings
+[ -e "$further_settings" ] || further_settings=$training_settings
+if [ -n "$matrix" ]; then
+    [[ ! $command\  =~ \ --(systems|kind|published[-_]checkpoint)[\ =] ]] ||
+        fail "$matrix and --${BASH_REMATCH[1]} do not go together; leave one out"
+    expanded=$(expand_matrix.py --matrix "$matrix" --systems "$systems_file" --out "$exp/matrix/systems.yaml")
+    eval "$expanded" # recognisers, cells, model_of, finetune_of and size, among others
+    kinds=$recognisers systems_file=$exp/matrix/systems.yaml
+    echo "$matrix: $size; with the systems beside them, cells: $(wc -w <<< "$cells")"
+else
+    kinds=$kind cells=$(for one in $systems; do echo "$kind/$one"; done | xargs)
+    declare -A model_of=(["$kind"]=$kind) finetune_of=()
+fi
 noise_name=$(basename "$noise") other_name=$(basename "$other_noise")
 noisy_sets="test_$noise_name test_$other_name"
 mixtures=$(for name in $noisy_sets; do for snr in $snrs; do echo "$name/$snr"; done; done | xargs)
@@ -24,6 +37,15 @@ done
 
 list_further() { # a line for each recogniser that is trained on from a baseline: system, seed, stage, sets, masks, options
     local/list_systems.py --systems "$systems_file" --only "$systems" --seeds "$seeds" --models "$models" --kind "$kind"
+}
+
+take_kind() { # take_kind <kind>: the folders of this kind of recogniser, its systems, and where their masks come from
+    kind=$1 models=$exp/recogniser/$1 faithfulness=$exp/faithfulness/$1
+    training_config=${finetune_of[$kind]:-$training_settings} further_config=${finetune_of[$kind]:-$further_settings}
+    systems=$(xargs -n 1 <<< "$cells" | sed -n "s#^$kind/##p" | xargs)
+    further=$(list_further)
+    generators=$(awk '$5 != "" && $5 != "-" && $5 !~ "/" { print $5 }' <<< "$further" | sort -u | xargs)
+    mapped=$(awk '$5 ~ "/" { sub(".*/", "", $5); print $5 }' <<< "$further" | sort -u | xargs) # methods whose maps make masks
 }
 
 masks_of_maps() { # the noise masks that are 1 - C, C a saliency map of each baseline
@@ -97,8 +119,4 @@ with_file() { # with_file <file> <stage> <words>: the words for each recogniser,
     done
 }
 
-further=$(list_further)
-generators=$(awk '$5 != "" && $5 != "-" && $5 !~ "/" { print $5 }' <<< "$further" | sort -u | xargs)
-mapped=$(awk '$5 ~ "/" { sub(".*/", "", $5); print $5 }' <<< "$further" | sort -u | xargs) # methods whose maps make masks
-further_config=$conf/further.yaml # only in folders whose baselines are trained with other settings
-[ -e "$further_config" ] || further_config=$(settings_of training.yaml)
+take_kind "${kinds%% *}"

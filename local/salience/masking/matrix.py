@@ -11,23 +11,69 @@ Each method with each policy is a system, METHOD.POLICY, of which every
 recogniser is trained; `beside` are systems of the recipe's systems.yaml that
 it has as well.  What a system's line says of a map (`map`, `of`,
 `classifier`) may follow a method's name, and what it says as `policy` a
-policy's.  `kind` is a name in RECOGNISERS, if the recogniser's own is not;
-`model` and `finetune`, the settings of its training, are looked for beside
-this file first.  `named` are cells that a paper's system is in.
+policy's; systems of keyword networks have lines of their own (AXES).  `kind`
+is a name in RECOGNISERS, if the recogniser's own is not; `model` and
+`finetune`, the settings of its training, are looked for beside this file
+first.  `named` are cells that a paper's system is in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from salience.errors import InputError
 from salience.files import read_yaml
 from salience.masking.policies import POLICIES
+from salience.masking.systems import read_systems
 from salience.models.recognisers import RECOGNISERS
+from salience.registry import Registry
 from salience.saliency.base import METHODS
 
 EXAMPLE = "give a file such as egs/fsdd/conf/matrix.yaml"
+
+
+class Axes(Protocol):
+    """What the entries of a matrix say in the lines of a recogniser's systems."""
+
+    @staticmethod
+    def of_method(name: str, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The part of a system's line that says which map; an unknown one is an InputError."""
+
+    @staticmethod
+    def of_policy(name: str, entry: Any) -> dict[str, Any]:
+        """The part of a system's line that says what the map does; an unknown policy is an InputError."""
+
+    @staticmethod
+    def read(path: Path) -> Collection[str]:
+        """The names of the systems in a file; a line that cannot be read is an InputError."""
+
+
+AXES: Registry[type[Axes]] = Registry("kind of system", {"keyword": "salience.training.keyword_systems"})
+"""By the kind of the recognisers that take such systems; all others take MaskedFeatures."""
+
+
+class MaskedFeatures:
+    """Systems of masked features (masking/systems.py)."""
+
+    @staticmethod
+    def of_method(name: str, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A method of METHODS, or a map with further words, such as `{map: other-utterance, of: gradcam}`."""
+        line = {"map": name, **(entry or {})}
+        METHODS.check(str(line.get("of", line["map"])))
+        return line
+
+    @staticmethod
+    def of_policy(name: str, entry: Any) -> dict[str, Any]:
+        """A policy of POLICIES, by its name or with its settings."""
+        policy = entry or name
+        POLICIES.check(next(iter(policy)) if isinstance(policy, dict) else str(policy))
+        return {"policy": policy}
+
+    @staticmethod
+    def read(path: Path) -> Collection[str]:
+        """The names of the systems in a file."""
+        return read_systems(path)
 
 
 @dataclass(frozen=True)
@@ -55,12 +101,14 @@ class Matrix:
         methods: Keyword arguments of a system that say which map.
         policies: Keyword arguments of a system that say how it becomes a mask.
         recognisers: Recognisers.
+        axes: What their systems are.
         named: What a cell (recogniser, system) is called.
     """
 
     methods: Mapping[str, dict[str, Any]]
     policies: Mapping[str, dict[str, Any]]
     recognisers: Mapping[str, Trained]
+    axes: type[Axes] = MaskedFeatures
     named: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
@@ -91,20 +139,17 @@ def read_matrix(path: Path) -> Matrix:
     given = read_yaml(path, EXAMPLE)
     try:
         parts = _keys(given, "the file", needed=("methods", "policies", "recognisers"), other=("named",))
-        methods = {name: {"map": name, **(line or {})} for name, line in _listed(parts, "methods").items()}
-        policies = {name: {"policy": line or name} for name, line in _listed(parts, "policies").items()}
-        for line in methods.values():
-            METHODS.check(str(line.get("of", line["map"])))
-        for line in policies.values():
-            POLICIES.check(next(iter(line["policy"])) if isinstance(line["policy"], dict) else str(line["policy"]))
         recognisers = {
             name: _recogniser(name, line or {}, path.parent) for name, line in _listed(parts, "recognisers").items()
         }
-        axes = {"method": methods, "policy": policies, "recogniser": recognisers}
+        axes = _axes_of(recognisers)
+        methods = {name: axes.of_method(name, line) for name, line in _listed(parts, "methods").items()}
+        policies = {name: axes.of_policy(name, line) for name, line in _listed(parts, "policies").items()}
+        entries = {"method": methods, "policy": policies, "recogniser": recognisers}
         named = {}
         for title, cell in (parts.get("named") or {}).items():
-            place = _keys(cell, f"the cell {title!r}", needed=tuple(axes))
-            for axis, known in axes.items():
+            place = _keys(cell, f"the cell {title!r}", needed=tuple(entries))
+            for axis, known in entries.items():
                 if place[axis] not in known:
                     raise InputError(
                         f"the cell {title!r} names the {axis} {place[axis]!r}, which the matrix has not; it has"
@@ -113,7 +158,14 @@ def read_matrix(path: Path) -> Matrix:
             named[place["recogniser"], f"{place['method']}.{place['policy']}"] = title
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Matrix(methods, policies, recognisers, named)
+    return Matrix(methods, policies, recognisers, axes, named)
+
+
+def _axes_of(recognisers: Mapping[str, Trained]) -> type[Axes]:
+    found = {one.kind: AXES[one.kind] if one.kind in AXES.names() else MaskedFeatures for one in recognisers.values()}
+    if len(set(found.values())) > 1:
+        raise InputError(f"recognisers of the kinds {', '.join(found)} take different systems; give each a matrix")
+    return next(iter(found.values()))
 
 
 def _keys(given: Any, what: str, needed: tuple[str, ...], other: tuple[str, ...] = ()) -> dict[str, Any]:

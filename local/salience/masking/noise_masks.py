@@ -17,7 +17,7 @@ from salience.masking.noise import dithered
 from salience.models.keywords import load_recogniser
 from salience.models.mask_estimator import load_estimator
 from salience.models.mask_generator import load_generator
-from salience.registry import Registry
+from salience.registry import Registry, plugins_of
 from salience.saliency.base import METHODS
 from salience.saliency.explained import Batch, maps_of
 from salience.saliency.keywords import ExplainedKeywords
@@ -118,9 +118,16 @@ def _levels(signals: Sequence[np.ndarray], device: str) -> torch.Tensor:
 
 def noise_mask_model(kind: str, folder: Path, device: str, dither: float = 0.0) -> NoiseMaskModel:
     """The model of a kind in NOISE_MASKS; the keyword network, of a saliency method."""
-    if kind not in NOISE_MASKS and kind in METHODS.names():
-        return MapMasks(kind, folder, device)
-    return NOISE_MASKS[kind](folder, device, dither)
+    return MapMasks(kind, folder, device) if _is_method(kind) else NOISE_MASKS[kind](folder, device, dither)
+
+
+def plugins_of_masks(kind: str) -> list[Path]:
+    """The plug-in files that make masks of this kind."""
+    return plugins_of(METHODS[kind] if _is_method(kind) else NOISE_MASKS[kind])
+
+
+def _is_method(kind: str) -> bool:
+    return kind not in NOISE_MASKS and kind in METHODS.names()
 
 
 def open_noise_masks(folder: Path | None) -> Callable[[str], tuple[np.ndarray | None, str]]:

@@ -1,6 +1,6 @@
 """A keyword recipe's systems: how recognisers are trained on from their baselines, read from conf/systems.yaml."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 
 from salience.errors import InputError, stale
 from salience.files import read_json, read_yaml
+from salience.masking.matrix import AXES
 from salience.saliency.base import METHODS
 
 
@@ -71,11 +72,11 @@ class Training:
     chosen: bool
 
 
-def read_keyword_systems(path: Path, only: Sequence[str]) -> dict[str, KeywordSystem]:
-    """Read the systems named in `only`, in that order; an unknown or repeated name is an InputError."""
+def read_keyword_systems(path: Path, only: Sequence[str] | None = None) -> dict[str, KeywordSystem]:
+    """Read the systems named in `only`, in that order, or all; an unknown or repeated name is an InputError."""
     table = read_yaml(path, "give each system its augmentation, as in egs/gsc_v2/conf/systems.yaml")
     found = {}
-    for name in only:
+    for name in table if only is None else only:
         if name not in table:
             raise InputError(f"{path} has no system {name!r}; it has: {', '.join(table)}")
         if name in found:
@@ -87,6 +88,31 @@ def read_keyword_systems(path: Path, only: Sequence[str]) -> dict[str, KeywordSy
         except (InputError, TypeError) as error:
             raise InputError(f"{path}: the system {name} cannot be read ({error}); correct it") from None
     return found
+
+
+@AXES.register("keyword")
+class NoiseThroughMasks:
+    """A matrix's systems: noise through masks, which a generator makes or a saliency method."""
+
+    @staticmethod
+    def of_method(name: str, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A method of METHODS, or with words of its own such as `{generator: own}`."""
+        line = dict(entry or {})
+        if "generator" not in line:
+            METHODS.check(line.setdefault("map", name))
+        return line
+
+    @staticmethod
+    def of_policy(name: str, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Settings of `Augmentation` beside noise through a clip's own mask, such as `{everywhere: 0, percent: 10}`."""
+        if entry is not None and not isinstance(entry, Mapping):
+            raise InputError(f"the policy {name} is {entry!r}; give it settings such as {{percent: 10}}, or none")
+        return {"augmentation": {"method": "noise", "masks": "own", **(entry or {})}}
+
+    @staticmethod
+    def read(path: Path) -> Collection[str]:
+        """The names of the systems in a file but for families, of which each member would be a cell."""
+        return [name for name, one in read_keyword_systems(path).items() if len(list(one.members(name))) == 1]
 
 
 def trainings(systems: Mapping[str, KeywordSystem], seeds: Sequence[int], models: Path) -> list[Training]:
