@@ -5,30 +5,34 @@ import re
 import pytest
 from claim_helpers import COMMON, JUDGED, TEXT, compared, comparison
 
-from salience.report.claims import claim_sentences, gap_sentences
+from salience.report.claims import claim_sentences, gap_sentences, harm_sentences, statement_sentences
 from salience.report.frames import Part
 from salience.scoring.claims import attach_claim, read_claim
 from salience.scoring.results import new_row
 
 
 @pytest.fixture
-def said(tmp_path):
+def part(tmp_path):
     (tmp_path / "claim.yaml").write_text(TEXT)
-
-    def of(items: list[dict]) -> list[str]:
-        return claim_sentences(Part(judged(tmp_path / "claim.yaml", items), items, {}, "wer"))
-
-    return of
+    return lambda items: Part(judged(tmp_path / "claim.yaml", items), items, {}, "wer")
 
 
-def test_a_claim_that_holds(said):
-    assert said(compared(**{"gradcam other-mask seen": {"difference": -0.25, "p": 0.012}})) == [
+def judged(path, items):
+    return attach_claim(read_claim(path), items, JUDGED, COMMON)
+
+
+def test_a_claim_that_holds(part):
+    holds = part(compared(**{"gradcam other-mask seen": {"difference": -0.25, "p": 0.012}}))
+    assert claim_sentences(holds) == [
+        "It is shown that the map matters, that masking matters and that it beats SpecAugment."
+    ]
+    assert statement_sentences(holds) == [
         "It is shown that the map matters (gradcam is 0.25 to 1.00 points better than random-mask and other-mask on "
-        "seen and unseen, corrected p 0.002 to 0.012, in 3 of 3 seeds); "
-        "it is shown that masking matters (gradcam is 1.00 points better than plain on seen and unseen and "
-        "random-mask is 1.00 points better than plain on seen and unseen, corrected p = 0.002, in 3 of 3 seeds); "
-        "it is shown that it beats SpecAugment (gradcam is 1.00 points better than specaugment on seen and unseen, "
-        "corrected p = 0.002, in 3 of 3 seeds)."
+        "seen and unseen, corrected p 0.002 to 0.012, in 3 of 3 seeds).",
+        "It is shown that masking matters (gradcam is 1.00 points better than plain on seen and unseen and "
+        "random-mask is 1.00 points better than plain on seen and unseen, corrected p = 0.002, in 3 of 3 seeds).",
+        "It is shown that it beats SpecAugment (gradcam is 1.00 points better than specaugment on seen and unseen, "
+        "corrected p = 0.002, in 3 of 3 seeds).",
     ]
 
 
@@ -37,62 +41,64 @@ def test_statements_of_a_second_claim_follow(tmp_path):
     (tmp_path / "second.yaml").write_text("statements: [{says: more helps, better: more, than: less, sets: seen}]")
     items = [*compared(), comparison("more", "less", "seen")]
     rows = [row for name in ("claim", "second") for row in judged(tmp_path / f"{name}.yaml", items)]
-    (said,) = claim_sentences(Part(rows, items, {}, "wer"))
-    assert said.startswith("It is shown that the map matters (") and said.endswith(
-        "; it is shown that more helps (more is 1.00 points better than less on seen, corrected p < 0.001, in 3 of 3 "
+    said = statement_sentences(Part(rows, items, {}, "wer"))
+    assert said[0].startswith("It is shown that the map matters (") and said[3:] == [
+        "It is shown that more helps (more is 1.00 points better than less on seen, corrected p < 0.001, in 3 of 3 "
         "seeds)."
-    )
+    ]
 
 
-def judged(path, items):
-    return attach_claim(read_claim(path), items, JUDGED, COMMON)
-
-
-def test_what_fails_is_named_with_its_figures(said):
+def test_what_fails_is_named_with_its_figures(part):
     worse = {"difference": 0.4, "differences": [0.3, 0.4, 0.5], "p": 0.03}
     seed = {"difference": -0.1, "differences": [-0.3, -0.1, 0.1], "p": 0.4}
-    items = compared(**{"gradcam random-mask unseen": worse, "gradcam other-mask seen": seed})
-    assert said(items)[0].startswith(
+    failed = part(compared(**{"gradcam random-mask unseen": worse, "gradcam other-mask seen": seed}))
+    assert statement_sentences(failed)[0] == (
         "It is not shown that the map matters (of its 4 comparisons, 2 fail: gradcam against random-mask on unseen "
-        "0.40 points worse, gradcam against other-mask on seen 0.10 points better); it is shown that masking matters ("
+        "0.40 points worse, gradcam against other-mask on seen 0.10 points better)."
     )
-    items = compared(**{"gradcam random-mask unseen": worse, "gradcam random-mask seen": seed})
-    assert said(items)[0].startswith(
+    assert claim_sentences(failed) == [
+        "It is shown that masking matters and that it beats SpecAugment; it is not shown that the map matters."
+    ]
+    failed = part(compared(**{"gradcam random-mask unseen": worse, "gradcam random-mask seen": seed}))
+    assert statement_sentences(failed)[0] == (
         "It is not shown that the map matters (of its 4 comparisons, 2 fail: gradcam against random-mask on seen and "
-        "unseen 0.10 points better to 0.40 worse);"
+        "unseen 0.10 points better to 0.40 worse)."
     )
 
 
-def test_what_is_lacking_is_named(said):
+def test_what_is_lacking_is_named(part):
     there = [item for item in compared() if item["against"] != "other-mask"]
-    assert said(there)[0].startswith(
+    assert statement_sentences(part(there))[0] == (
         "It cannot be said whether the map matters (no scores with the same seeds: gradcam against other-mask on seen "
-        "and unseen); it is shown that masking matters ("
+        "and unseen)."
     )
     failed = [item | ({"p": 0.5} if item["against"] == "random-mask" else {}) for item in there]
-    assert said(failed)[0].startswith(
-        "It is not shown that the map matters (of its 2 comparisons, 2 fail: gradcam against random-mask on seen and "
-        "unseen 1.00 points better, and there are no scores of gradcam against other-mask on seen and unseen);"
+    assert statement_sentences(part(failed))[0] == (
+        "It is not shown that the map matters (of its 2 comparisons, all fail: gradcam against random-mask on seen and "
+        "unseen 1.00 points better, and there are no scores of gradcam against other-mask on seen and unseen)."
     )
-    assert "it cannot be said whether it beats SpecAugment (" in said([])[0]
+    assert claim_sentences(part([])) == [
+        "It cannot be said whether the map matters, whether masking matters or whether it beats SpecAugment."
+    ]
+    assert claim_sentences(Part([], [], {}, "wer")) == statement_sentences(Part([], [], {}, "wer")) == []
 
 
-def test_only_the_systems_that_do_it_are_named_where_one_is_enough(said):
-    statements = said(compared(**{"gradcam plain seen": {"p": 0.6}}))[0].split("; ")
-    assert statements[1].startswith("it is shown that masking matters (random-mask is 1.00 points better than plain")
+def test_only_the_systems_that_do_it_are_named_where_one_is_enough(part):
+    statements = statement_sentences(part(compared(**{"gradcam plain seen": {"p": 0.6}})))
+    assert statements[1].startswith("It is shown that masking matters (random-mask is 1.00 points better than plain")
     assert "gradcam" not in statements[1]
 
 
-def test_training_that_does_harm_is_said(said):
+def test_training_that_does_harm_is_said(part):
     lost = {"difference": 3.3, "low": 2.1, "high": 4.4, "differences": [3.3], "p": 0.0002}
-    assert said(compared(**{"plain zero-shot unseen": lost}))[1:] == [
+    assert harm_sentences(part(compared(**{"plain zero-shot unseen": lost}))) == [
         "Fine-tuning does harm: plain is 3.30 points worse than zero-shot on unseen; what beats plain there may be no "
         "better than zero-shot."
     ]
-    assert len(said(compared(**{"plain zero-shot unseen": lost | {"low": -0.1}}))) == 1
+    assert harm_sentences(part(compared(**{"plain zero-shot unseen": lost | {"low": -0.1}}))) == []
 
 
-def test_every_number_is_in_the_results(said):
+def test_every_number_is_in_the_results(part):
     items = compared(
         **{
             "gradcam random-mask unseen": {"difference": 0.41, "differences": [0.2, 0.41, 0.62], "p": 0.031},
@@ -100,7 +106,8 @@ def test_every_number_is_in_the_results(said):
             "plain zero-shot seen": {"difference": 2.34, "low": 1.1, "high": 3.6, "p": 0.0021},
         }
     )
-    sentences = said(items)
+    sentences = [*statement_sentences(part(items)), *harm_sentences(part(items))]
+    assert len(sentences) == 4
     known = {"3", "1", "2", "4"}  # seeds and comparisons
     for item in items:
         known |= {f"{abs(item['difference']):.2f}", f"{item['p']:.3f}"}

@@ -8,7 +8,7 @@ import pytest
 from salience.errors import InputError
 from salience.report.findings import RULES, finding
 from salience.report.frames import Part
-from salience.report.render import markdown
+from salience.report.render import markdown, terminal
 from salience.report.sections import report
 from salience.scoring.results import new_row
 from salience.scoring.specification import Specification, read_specification
@@ -121,23 +121,35 @@ def test_a_rule_is_of_the_first_corpus_that_has_something_to_say(monkeypatch: py
     monkeypatch.setitem(RULES, "sizes", sizes)
     other = [row | {"corpus": "other, seed 1"} for row in rates(a=1.0, b=2.0, c=3.0)]
     parts = [Part(rates(a=18.0, b=20.0), [compared()], {}, "wer"), Part(other, [], {}, "wer")]
-    on = {"rule": "sizes", "continues": True}
-    first, second = finding([ENTRY, on], parts, "x")
-    assert first.startswith("On test, masking (WER 18.0 %)")
-    assert first.endswith('); in "other, seed 1", there are 3 rows.') and second == "They are new."
-    # The corpus that the report shows first is not named, and no other is named twice.
+    on = {"rule": "sizes"}
+    of_other = ['In "other, seed 1", there are 3 rows.', "They are new."]
+    first, *others = finding([ENTRY, on], parts, "x")
+    assert first.startswith("On test, masking (WER 18.0 %)") and others == of_other
+    # The corpus that the report shows first is not named, and nothing is said twice.
     assert finding([on], parts[::-1], "x") == ["There are 3 rows.", "They are new."]
-    assert finding([on, on], parts, "x")[1] == "They are new; there are 3 rows."
-    again = {"text": "Again {n}.", "values": {"n": {"metric": "wer"}}, "continues": True}
-    assert finding([{"rule": "sizes"}, again], parts, "x")[1] == "They are new; again 18.0."
+    assert finding([on, on], parts, "x") == of_other
     assert finding([on], parts[:1], "x") == finding([on], [], "x") == []
     # Another may be asked first; where it is not there, or has nothing to say, it makes no difference.
     parts.append(Part([row | {"corpus": "best"} for row in other * 2], [], {}, "wer"))
-    assert finding([on | {"corpus": "best"}], parts, "x")[0] == 'In "best", there are 6 rows.'
+    of_best = ['In "best", there are 6 rows.', "They are new."]
+    assert finding([on | {"corpus": "best"}], parts, "x") == of_best
+    assert finding([on, on | {"corpus": "best"}], parts, "x") == of_other + of_best
     for corpus in ("none", "toy"):
         assert finding([on | {"corpus": corpus}], parts, "x") == finding([on], parts, "x") != []
-    with pytest.raises(InputError, match="x has the unknown key 'corpora'; it may have: rule, corpus, continues"):
+    with pytest.raises(InputError, match="x has the unknown key 'corpora'; it may have: rule, corpus"):
         finding([{"rule": "sizes", "corpora": "other"}], parts, "x")
+
+
+def test_what_else_was_found_stands_below_the_table_and_is_optional(tmp_path: Path):
+    counted = {"text": "{n} rows.", "values": {"n": {"metric": "wer"}}}
+    recipe = wanted(tmp_path, further=(counted, ENTRY | {"system": "c"}))
+    found = report(results(), recipe)
+    assert len(found.finding) == 1 and found.further == ["18.0 rows."]
+    assert "| b | 20.0 |\n\nFurther findings:\n\n- 18.0 rows.\n\nHow to repeat it" in markdown(found)
+    assert terminal(found).endswith("\n\n- 18.0 rows.")
+    assert "Further" not in markdown(report(results(), wanted(tmp_path)))
+    with pytest.raises(InputError, match="report.yaml: further has the unknown key 'x'"):
+        report(results(), wanted(tmp_path, further=({"x": 1},)))
 
 
 def results(**more: Any) -> dict[str, list[dict[str, Any]]]:

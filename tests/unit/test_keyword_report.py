@@ -41,8 +41,9 @@ def shown(results: dict) -> Section:
 
 
 def statement(results: dict) -> list[str]:
-    """What is said of a report's results."""
-    return report(results, read_specification(WANTED)).finding
+    """What is said of a report's results, above and below the table."""
+    made = report(results, read_specification(WANTED))
+    return made.finding + made.further
 
 
 def value(results: dict, system: str, name: str, snr: object = None) -> float:
@@ -117,10 +118,9 @@ def test_the_finding_says_what_was_planted():
     better = "better than training with noise everywhere by 10.0 points (95 % interval 10.0 to 10.0, in 3 of 3 seeds)"
     worse = "worse than a second training without noise by 2.5 points (95 % interval 1.0 to 4.3, in 3 of 3 seeds)"
     assert statement(collect())[0] == f"On clean speech, ImportantAug (error 6.0 %) is {better} and {worse}."
-    (noisy,) = statement(collect())[1:]
-    assert [said.partition(" is ")[0] for said in noisy.split("; ")] == [
+    assert [said.partition(" is ")[0] for said in statement(collect())[1:]] == [
         "In in-domain noise, ImportantAug (error 36.0 %)",
-        "in out-of-domain noise, ImportantAug (error 46.0 %)",
+        "In out-of-domain noise, ImportantAug (error 46.0 %)",
     ]
 
 

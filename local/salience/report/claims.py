@@ -7,16 +7,39 @@ from salience.report.findings import RULES
 from salience.report.frames import Part
 from salience.scoring.specification import Row, select
 
+VERDICTS = {True: "it is shown that", False: "it is not shown that", None: "it cannot be said whether"}
+
 
 @RULES.register("claim")
 def claim_sentences(part: Part) -> list[str]:
-    """Say which statements of each claim are shown, then where training did harm; nothing without a claim."""
-    claimed = "; ".join(_statement(row, part) for row in select(part.rows, {"metric": "claim"}))
-    said = [f"{claimed[0].upper()}{claimed[1:]}."] if claimed else []
+    """Say in one sentence which statements of all claims are shown; nothing without a claim."""
+    told = []
+    for value, words in VERDICTS.items():
+        *others, last = [row["statement"] for row in select(part.rows, {"metric": "claim", "value": value})] or [""]
+        link = words.split()[-1]
+        joined = f"{f', {link} '.join(others)} {'and' if value else 'or'} {link} {last}" if others else last
+        told += [f"{words} {joined}"] if last else []
+    return [_sentence("; ".join(told))] if told else []
+
+
+@RULES.register("statements")
+def statement_sentences(part: Part) -> list[str]:
+    """Say of each statement of a claim whether it is shown, by which comparisons."""
+    return [_sentence(_statement(row, part)) for row in select(part.rows, {"metric": "claim"})]
+
+
+@RULES.register("harm")
+def harm_sentences(part: Part) -> list[str]:
+    """Say where training did harm, if a claim asks for it."""
+    said = []
     for items in _by_pair([item for item in select(part.comparisons, {"harm": True}) if item["low"] > 0]):
         what, system, against = _is(items), items[0]["system"], items[0]["against"]
         said.append(f"Fine-tuning does harm: {what}; what beats {system} there may be no better than {against}.")
     return said
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _statement(row: Row, part: Part) -> str:
@@ -35,7 +58,8 @@ def _statement(row: Row, part: Part) -> str:
     failing = _by_pair(select(items, {"shown": False}))
     found = ", ".join(f"{_pair(of)} on {_and(of, 'set')} {_gap(of)}" for of in failing)
     rest = f", and there are no scores of {absent}" if absent else ""
-    return f"it is not shown that {said} (of its {row['compared']} comparisons, {row['failing']} fail: {found}{rest})"
+    many = "all" if row["failing"] == row["compared"] else row["failing"]
+    return f"it is not shown that {said} (of its {row['compared']} comparisons, {many} fail: {found}{rest})"
 
 
 def _by_pair(items: Sequence[Row]) -> list[list[Row]]:

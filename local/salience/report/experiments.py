@@ -33,20 +33,22 @@ def compared(paths: Sequence[Path], wanted: Specification) -> tuple[Report, list
         wanted: The recipe's report.yaml.
     """
     merged: Results = {"rows": [], "comparisons": [], "runs": []}
-    finding, repeat = [], []
+    finding, further, repeat = [], [], []
     for name, path in named(paths).items():
         found = read_results(path)
         if not found["rows"]:
             raise InputError(f"{path} holds no rows; run the scoring stage, which writes it", path)
         alone = report(found, wanted)
         finding += [f"{name}: {sentence}" for sentence in alone.finding]
+        further += [f"{name}: {sentence}" for sentence in alone.further]
         repeat += [(f"{name}: {fact}", value) for fact, value in alone.repeat]
         for kind, items in _renamed(found, name).items():
             merged[kind] += items
-    made = report(merged, replace(wanted, finding=()))
+    made = report(merged, replace(wanted, finding=(), further=()))
     sections = [replace(section, facts=repeat if place == 0 else []) for place, section in enumerate(made.sections)]
     title = f"{wanted.title}: {len(paths)} experiments"
-    return replace(made, title=title, finding=finding, repeat=repeat, sections=sections), merged["rows"]
+    made = replace(made, title=title, finding=finding, further=further, repeat=repeat, sections=sections)
+    return made, merged["rows"]
 
 
 def _renamed(results: Mapping[str, Sequence[Row]], name: str) -> Results:

@@ -1,4 +1,4 @@
-"""The finding of a report: one to three sentences made from result rows by rule, which claim no more than they show."""
+"""Findings of a report: sentences made from result rows by rule, which claim no more than they show."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +44,6 @@ class Sentence:
         paper: Added where the paper has the figures that it names.
         text: The sentence where nothing is to be compared, of what `values` names.
         missing: The sentence where there is nothing of all this.
-        continues: Whether it goes on the sentence before, behind a semicolon.
     """
 
     system: str | None = None
@@ -60,7 +59,6 @@ class Sentence:
     paper: str | None = None
     text: str | None = None
     missing: str | None = None
-    continues: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,29 +66,28 @@ class Rule:
     """Sentences of a rule in RULES, as report.yaml asks for them.
 
     They are of the first corpus in which the rule has something to say, and
-    name it where it is not the one that the report shows first.
+    name it where it is not the one that the report shows first.  No rule
+    speaks of the same corpus twice.
 
     Args:
         rule: Its name.
         corpus: The corpus to ask first; that which the report shows first.
-        continues: Whether the first goes on the sentence before, behind a semicolon.
     """
 
     rule: str
     corpus: str | None = None
-    continues: bool = False
 
 
 RULES: Registry[Callable[[Part], list[str]]] = Registry(
     "rule for sentences",
-    dict.fromkeys(("claim", "gaps"), "salience.report.claims")
+    dict.fromkeys(("claim", "statements", "harm", "gaps"), "salience.report.claims")
     | {"faithfulness": "salience.report.faithfulness"}
     | {"writing": "salience.report.writing"},
 )
 
 
 def finding(entries: Sequence[Mapping[str, Any]], parts: Sequence[Part], where: str) -> list[str]:
-    """What report.yaml's `finding` says of the results.
+    """What report.yaml's `finding` or `further` says of the results.
 
     Args:
         entries: Keyword arguments of `Sentence` or, with `rule`, of `Rule`.
@@ -98,28 +95,23 @@ def finding(entries: Sequence[Mapping[str, Any]], parts: Sequence[Part], where: 
         where: File and key of the entries, for sentences about what is wrong in it.
     """
     said: list[str] = []
-    spoken_of = parts[0] if parts else None
+    told: set[tuple[str, str | None]] = set()
     for entry in entries:
         kind = Rule if isinstance(entry, Mapping) and "rule" in entry else Sentence
         wanted = called(kind, entry, where)
-        if isinstance(wanted, Rule):
-            asked = sorted(parts, key=lambda part: part.corpus != wanted.corpus)
-            part, own = next(((part, own) for part in asked if (own := RULES[wanted.rule](part))), (spoken_of, []))
-            if part is not spoken_of:
-                own[0] = f'In "{part.corpus}", {_small(own[0])}'
-                spoken_of = part
-        else:
+        if isinstance(wanted, Sentence):
             part = next((part for part in parts if wanted.corpus in (None, part.corpus)), None)
-            sentence = _said(wanted, part)
-            own = [sentence] if sentence else []
-        if wanted.continues and said and own:
-            own[0] = f"{said.pop().removesuffix('.')}; {_small(own[0])}"
-        said += own
+            said += filter(None, [_said(wanted, part)])
+            continue
+        asked = sorted(parts, key=lambda part: part.corpus != wanted.corpus)
+        for part, own in ((part, own) for part in asked if (own := RULES[wanted.rule](part))):
+            if part is not parts[0]:
+                own[0] = f'In "{part.corpus}", {own[0][0].lower()}{own[0][1:]}'
+            if (wanted.rule, part.corpus) not in told:
+                said += own
+            told.add((wanted.rule, part.corpus))
+            break
     return said
-
-
-def _small(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
 
 
 def verdict(item: Row) -> str:
@@ -170,9 +162,10 @@ def _said(wanted: Sentence, part: Part | None) -> str | None:
         return f"{filled(own, told[0]) or own}{_of_the_paper(wanted, told[0])}."
     head = f"{filled(wanted.place, told[0]) or wanted.place}, " if wanted.place else ""
     shown = [filled(SHOWN, fields) or "" for fields in told if fields["verdict"] != "open"]
-    unshown = [filled(UNSHOWN if shown else OPEN, fields) or "" for fields in told if fields["verdict"] == "open"]
+    unshown = [fields for fields in told if fields["verdict"] == "open"]
+    texts = [UNSHOWN if shown or fields is not unshown[0] else OPEN for fields in unshown]
     said = [f"{told[0]['subject']} ({told[0]['metric']} {told[0]['value']} %) is {_joined(shown)}"] if shown else []
-    sentence = head + "; ".join(said + unshown)
+    sentence = head + "; ".join([*said, *(filled(*pair) or "" for pair in zip(texts, unshown, strict=True))])
     return sentence[0].upper() + sentence[1:] + _of_the_paper(wanted, told[0]) + "."
 
 

@@ -52,12 +52,13 @@ def details(report: Report, intro: str = "") -> str:
 
 
 def terminal(report: Report, corpus: str | None = None) -> str:
-    """The finding and the main table, of one corpus or that which the report shows first, as aligned text."""
+    """Findings and the main table, of one corpus or that which the report shows first, as aligned text."""
     shown = next(
         (section.main for section in report.sections if section.main and section.corpus == corpus), report.main
     )
     said = ["SYNTHETIC speech"] * report.synthetic + report.finding
-    return "\n\n".join(["\n".join(said), *([plain_text(shown)] if shown else [])])
+    further = "\n".join(f"- {sentence}" for sentence in report.further)
+    return "\n\n".join(filter(None, ["\n".join(said), plain_text(shown) if shown else "", further]))
 
 
 def _page(template: str, **fields: Any) -> str:

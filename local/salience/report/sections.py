@@ -41,6 +41,7 @@ class Report:
         synthetic: Whether all of it was measured on synthetic speech, there being no other.
         finding: One to three sentences.
         main: The main table.
+        further: What else was found, in sentences that stand each by itself.
         repeat: (name, value) of the run that the main table is of: command, commit, date, seeds and what else is known.
         departures: Sentences on how it differs from the paper.
         sections: Details.
@@ -50,6 +51,7 @@ class Report:
     synthetic: bool = False
     finding: list[str] = field(default_factory=list)
     main: Table | None = None
+    further: list[str] = field(default_factory=list)
     repeat: list[tuple[str, str]] = field(default_factory=list)
     departures: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
@@ -70,8 +72,8 @@ def report(results: Mapping[str, Sequence[Row]], wanted: Specification) -> Repor
         main, repeat = found[0].main, found[0].facts
     else:
         main, repeat = _main(planned(wanted), wanted), [("command", wanted.command)]
-    said = finding(wanted.finding, parts, f"{wanted.path}: finding")
-    return Report(wanted.title, synthetic, said, main, repeat, list(wanted.departures), found)
+    said, further = (finding(getattr(wanted, name), parts, f"{wanted.path}: {name}") for name in ("finding", "further"))
+    return Report(wanted.title, synthetic, said, main, further, repeat, list(wanted.departures), found)
 
 
 def parts_of(results: Mapping[str, Sequence[Row]], wanted: Specification) -> tuple[bool, list[Part]]:

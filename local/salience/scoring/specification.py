@@ -35,8 +35,9 @@ class Specification:
         scores: What is collected: keyword arguments of a source and its `kind`; with `unless: matrix`, not by a run
             that has a value of this name.
         headline: The corpus that is shown first; by default the first that has a main table.
-        finding: The sentences that begin the report: keyword arguments of Sentence or
-            Rule in salience.report.findings.
+        finding: The one to three sentences that begin the report: keyword arguments of
+            Sentence or Rule in salience.report.findings.
+        further: Likewise, of what stands below the main table.
         main: The main table: keyword arguments, or a name in `shared`.
         legend: What the sets of the main table are; it stands below the table.
         departures: Sentences on how it differs from the paper, at most five.
@@ -58,6 +59,7 @@ class Specification:
     scores: tuple[dict[str, Any], ...] = ()
     headline: str | None = None
     finding: tuple[dict[str, Any], ...] = ()
+    further: tuple[dict[str, Any], ...] = ()
     main: dict[str, Any] = field(default_factory=dict)
     legend: str = ""
     departures: tuple[str, ...] = ()
@@ -94,7 +96,7 @@ def read_specification(path: Path) -> Specification:
 
     found["details"] = tuple(table("details", entry) for entry in found.get("details", ()))
     found["main"] = table("main", found.get("main", {}))
-    for name in ("scores", "figures", "utterances", "finding", "departures", "claims"):
+    for name in ("scores", "figures", "utterances", "finding", "further", "departures", "claims"):
         found[name] = tuple(found.get(name, ()))
     return called(Specification, {"path": path, **found}, f"{path}")
 
