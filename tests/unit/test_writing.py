@@ -70,9 +70,9 @@ def test_planted_errors_make_rows_a_table_and_a_sentence(tmp_path):
     assert line.endswith("| 1.00 (1.00 to 1.00) | 1.00, 1.00, 1.00 | 1, 2, 3 |")
     assert "| undefined | –, –, – |" in details
     assert (
-        "The masks' writing index (0: they reveal speech, 1: they write the words themselves) is 1.00 (1.00 to 1.00) at"
-        f" 1,000 to 2,000 Hz, {both['value']:.2f} ({both['low']:.2f} to {both['high']:.2f}) at 2,000 to"
-        " 4,000 Hz, 0.00 (0.00 to 0.00) below 1,000 Hz; noise at 4,000 to 8,000 Hz costs too little to tell."
+        "The masks' writing index (0: they reveal speech, 1: they write the words themselves) is 0.00 (0.00 to 0.00)"
+        " below 1,000 Hz, 1.00 (1.00 to 1.00) at 1,000 to 2,000 Hz,"
+        f" {both['value']:.2f} ({both['low']:.2f} to {both['high']:.2f}) at 2,000 to 4,000 Hz; noise at 4,000 to 8,000 Hz costs too little to tell."
     ) in (tmp_path / "RESULTS.md").read_text()
 
 
