@@ -72,7 +72,8 @@ def test_planted_errors_make_rows_a_table_and_a_sentence(tmp_path):
     assert (
         "The masks' writing index (0: they reveal speech, 1: they write the words themselves) is 0.00 (0.00 to 0.00)"
         " below 1,000 Hz, 1.00 (1.00 to 1.00) at 1,000 to 2,000 Hz,"
-        f" {both['value']:.2f} ({both['low']:.2f} to {both['high']:.2f}) at 2,000 to 4,000 Hz; noise at 4,000 to 8,000 Hz costs too little to tell."
+        f" {both['value']:.2f} ({both['low']:.2f} to {both['high']:.2f}) at 2,000 to 4,000 Hz;"
+        " noise at 4,000 to 8,000 Hz costs too little to tell."
     ) in (tmp_path / "RESULTS.md").read_text()
 
 
