@@ -74,6 +74,7 @@ def finetune(
             ngpu,
             task.rate,
         )
+        task.finish(task.network)
         if is_first_process():
             recogniser.save(out)
             write_json(out / "history.json", history)

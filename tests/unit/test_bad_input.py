@@ -1,6 +1,7 @@
 """Bad input through the programs: one sentence, exit 1, no traceback, and what earlier steps wrote stays as it was."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -276,6 +277,24 @@ def test_frozen_parameters_stay_as_they_are(recipe, monkeypatch):
     start, new = (torch.load(path)["model_state_dict"] for path in ("whisper.pt", "new/model.pt"))
     kept = {name for name in start if torch.equal(start[name], new[name])}
     assert kept - {"encoder.positional_embedding"} == {name for name in start if re.search("decoder|conv1", name)}
+
+
+def test_what_is_written_lies_between_start_and_training(recipe, monkeypatch):
+    options = OPTIONS["finetune"] | {"training.learning_rate": 1e-2}
+    run_program(monkeypatch, "finetune", **options)
+    record = json.loads(Path("new/step.json").read_text())["config"]
+    run_program(monkeypatch, "finetune", **options | {"start_share": 0.25, "out": "between"})
+    assert json.loads(Path("between/step.json").read_text())["config"] == record | {"start_share": 0.25}
+    start, new, between = (
+        torch.load(path)["model_state_dict"] for path in ("whisper.pt", "new/model.pt", "between/model.pt")
+    )
+    assert not all(torch.equal(start[name], new[name]) for name in start)
+    for name, weights in between.items():
+        torch.testing.assert_close(weights, 0.25 * start[name] + 0.75 * new[name])
+    for share in ("-0.1", "1"):
+        assert says(monkeypatch, "finetune", start_share=share, out=f"other{share}").startswith(
+            f"--start-share is {float(share)}; give a number from 0 to less than 1"
+        )
 
 
 @pytest.mark.parametrize(

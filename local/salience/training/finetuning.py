@@ -64,6 +64,7 @@ class Task:
         dev_score: From the network to dev scores.
         metric: The dev score that chooses the epoch.
         rate: From a parameter's name to its share of the learning rate.
+        finish: Changes the network of the best epoch before it is written.
     """
 
     network: nn.Module
@@ -73,6 +74,7 @@ class Task:
     dev_score: Callable[[nn.Module], dict[str, float]]
     metric: str
     rate: Callable[[str], float] | None = None
+    finish: Callable[[nn.Module], None] = lambda network: None
 
 
 @dataclass
@@ -158,6 +160,9 @@ class MaskedCopies(MaskedTraining):
         skip_long_texts: Leave out training utterances whose text has more tokens than the decoder reads (448).
         frozen: Regular expression; parameters whose names it is found in are not trained, for instance
             "decoder|conv" of Whisper.
+        start_share: Share of the weights that the training starts from in those that are written, from 0 to less
+            than 1.  The mean of both often keeps what the start could do elsewhere (Wortsman et al. 2022).  The epoch
+            is chosen by the trained weights alone.
     """
 
     masked: Path | None = field(default=None, compare=False)
@@ -165,6 +170,13 @@ class MaskedCopies(MaskedTraining):
     dev_utterances: int = 0
     skip_long_texts: bool = False
     frozen: str = ""
+    start_share: float = 0.0
+
+    def settings(self, sets: Sets) -> dict[str, Any]:
+        asked = super().settings(sets)
+        return (
+            asked if self.start_share else {k: v for k, v in asked.items() if k != "start_share"}
+        )  # as earlier records
 
     def _fixed(self, sets: Sets) -> Path | None:
         """The archive of masked features, where they are not drawn anew."""
@@ -185,6 +197,8 @@ class MaskedCopies(MaskedTraining):
         ]
 
     def prepare(self, sets: Sets, model: str, batch_size: int, seed: int, device: str) -> Task:
+        if not 0 <= self.start_share < 1:
+            raise InputError(f"--start-share is {self.start_share}; give a number from 0 to less than 1")
         recogniser = sets.recogniser
         recogniser.load(model, seed=seed)
         if self.frozen:
@@ -205,6 +219,7 @@ class MaskedCopies(MaskedTraining):
             recogniser.collate,
             DevScore(recogniser, sets.data / sets.dev, dev, self.dev_utterances, batch_size),
             "eval_dev_wer",
+            finish=towards_start(recogniser.network, self.start_share),
         )
 
     def _targets(self, data: Path, recogniser: Recogniser) -> dict[str, list[int]]:
@@ -249,6 +264,18 @@ def freeze(network: nn.Module, pattern: str) -> None:
     for weights in frozen:
         weights.requires_grad_(False)
     logger.info("not trained: %d of %d parameter tensors", len(frozen), len(list(network.parameters())))
+
+
+def towards_start(network: nn.Module, share: float) -> Callable[[nn.Module], None]:
+    """What moves a network's weights this share of the way back to where they are now."""
+    start = {name: weights.detach().cpu().clone() for name, weights in network.named_parameters()} if share else {}
+
+    def finish(trained: nn.Module) -> None:
+        for name, weights in trained.named_parameters():
+            if name in start:
+                weights.data.lerp_(start[name].to(weights), share)
+
+    return finish
 
 
 class AugmentedUtterances(Dataset[Example]):
