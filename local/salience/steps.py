@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,15 @@ logger = logging.getLogger(__name__)
 
 RECORDED_PACKAGES = ("torch", "numpy", "transformers", "espnet", "openai-whisper", "kaldiio", "soundfile", "soxr")
 HASHED_UP_TO = 16 * 1024 * 1024  # bytes; larger files are known by size and modification time, as hashing takes minutes
+
+LATER = {"later": True}
+"""Metadata of an option that earlier versions did not have: a record names it unless it has its default."""
+
+
+def recorded(options: Any) -> dict[str, Any]:
+    """The options of a dataclass as a record names them: those with `compare`, and of LATER ones what was changed."""
+    known = {option: getattr(options, option.name) for option in fields(options) if option.compare}
+    return {o.name: value for o, value in known.items() if not (o.metadata.get("later") and value == o.default)}
 
 
 def is_first_process() -> bool:

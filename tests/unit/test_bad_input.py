@@ -291,6 +291,9 @@ def test_what_is_written_lies_between_start_and_training(recipe, monkeypatch):
     assert not all(torch.equal(start[name], new[name]) for name in start)
     for name, weights in between.items():
         torch.testing.assert_close(weights, 0.25 * start[name] + 0.75 * new[name])
+    # Another option that earlier versions had not.
+    run_program(monkeypatch, "finetune", **options | {"lowercase": "false", "out": "cased"})
+    assert json.loads(Path("cased/step.json").read_text())["config"] == record | {"lowercase": False}
     for share in ("-0.1", "1"):
         assert says(monkeypatch, "finetune", start_share=share, out=f"other{share}").startswith(
             f"--start-share is {float(share)}; give a number from 0 to less than 1"

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,6 +36,7 @@ from salience.models.whisper import (
     target_tokens,
     tokenizer_of,
 )
+from salience.steps import LATER
 
 LONG_STEP = 500
 """Frames to a multiple of which utterances longer than two of them are padded."""
@@ -57,6 +58,8 @@ class WhisperRecogniser(Recogniser):
         full_context: Pad to 30 s, as the published models were trained, instead of to the utterance or batch; null does
             it unless the model was fine-tuned on shorter inputs.
         max_tokens: Tokens of a hypothesis at most; 225 are some 150 words of English and 65 of Persian.
+        lowercase: Train on texts in lower case; false leaves transcripts as they are, with case and punctuation, which
+            the published models write.
     """
 
     renamed: ClassVar[dict[str, str]] = {"longest": "max_tokens"}
@@ -64,6 +67,7 @@ class WhisperRecogniser(Recogniser):
     language: str = "en"
     full_context: bool | None = False
     max_tokens: int = 225
+    lowercase: bool = field(default=True, metadata=LATER)
 
     def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
         path = Path(model) / "model.pt"
@@ -85,7 +89,7 @@ class WhisperRecogniser(Recogniser):
             check_context(self.model, self.padded)
 
     def target(self, text: str) -> list[int]:
-        return target_tokens(self.tokenizer, text.lower(), self.model.dims.n_text_ctx)
+        return target_tokens(self.tokenizer, text.lower() if self.lowercase else text, self.model.dims.n_text_ctx)
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         return collate(examples, self.tokenizer.eot, self.padded, 2 * self.model.dims.n_audio_ctx)

@@ -1,7 +1,7 @@
 """The Recogniser interface, and the registry in which recognisers are found by name."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from salience.errors import InputError
 from salience.features.archives import FeatureSet, LoadedFeatures
 from salience.registry import Registry
+from salience.steps import recorded
 
 if TYPE_CHECKING:  # the registry is asked for names where nothing is computed, and torch takes seconds to import
     from torch import Tensor, nn
@@ -58,7 +59,7 @@ class Recogniser:
 
     def settings(self) -> dict[str, Any]:
         """Return the options, as a step's record names them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return recorded(self)
 
     def source(self, data: Path, features: Path | None, name: str) -> FeatureSet:
         """Open what is decoded of a set, by utterance; its `inputs` and `settings` go into the step's record."""

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from salience.masking.systems import System, read_system
 from salience.models.recognisers import Example, Recogniser, TooLong
 from salience.progress import bar
 from salience.registry import Registry, plugins_of
+from salience.steps import LATER, recorded
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class FineTuning:
 
     def settings(self, sets: Sets) -> dict[str, Any]:
         """Return the options and whatever else of the sets a step's record names."""
-        return {option.name: getattr(self, option.name) for option in fields(self) if option.compare}
+        return recorded(self)
 
     def inputs(self, sets: Sets) -> list[Path]:
         """List the files that the result depends on, beside those of the model that is fine-tuned."""
@@ -150,8 +151,8 @@ class MaskedTraining(FineTuning):
 class MaskedCopies(MaskedTraining):
     """Each utterance twice an epoch, once as it is and once masked.
 
-    Targets are lower case.  Every system makes the same number of updates:
-    one without masks sees each utterance twice.
+    Every system makes the same number of updates: one without masks sees each
+    utterance twice.
 
     Args:
         masked: Folder of the masked features, for --masks fixed.
@@ -170,13 +171,7 @@ class MaskedCopies(MaskedTraining):
     dev_utterances: int = 0
     skip_long_texts: bool = False
     frozen: str = ""
-    start_share: float = 0.0
-
-    def settings(self, sets: Sets) -> dict[str, Any]:
-        asked = super().settings(sets)
-        return (
-            asked if self.start_share else {k: v for k, v in asked.items() if k != "start_share"}
-        )  # as earlier records
+    start_share: float = field(default=0.0, metadata=LATER)
 
     def _fixed(self, sets: Sets) -> Path | None:
         """The archive of masked features, where they are not drawn anew."""
