@@ -41,7 +41,9 @@ def test_statements_of_a_second_claim_follow(tmp_path):
     (tmp_path / "second.yaml").write_text("statements: [{says: more helps, better: more, than: less, sets: seen}]")
     items = [*compared(), comparison("more", "less", "seen")]
     rows = [row for name in ("claim", "second") for row in judged(tmp_path / f"{name}.yaml", items)]
-    said = statement_sentences(Part(rows, items, {}, "wer"))
+    both = Part(rows, items, {}, "wer")
+    assert claim_sentences(both)[1:] == ["It is shown that more helps."] and len(claim_sentences(both)) == 2
+    said = statement_sentences(both)
     assert said[0].startswith("It is shown that the map matters (") and said[3:] == [
         "It is shown that more helps (more is 1.00 points better than less on seen, corrected p < 0.001, in 3 of 3 "
         "seeds)."

@@ -12,14 +12,20 @@ VERDICTS = {True: "it is shown that", False: "it is not shown that", None: "it c
 
 @RULES.register("claim")
 def claim_sentences(part: Part) -> list[str]:
-    """Say in one sentence which statements of all claims are shown; nothing without a claim."""
+    """Say in a sentence for each claim which of its statements are shown."""
+    rows = select(part.rows, {"metric": "claim"})
+    return [_sentence(_verdicts(select(rows, {"file": file}))) for file in distinct(rows, "file")]
+
+
+def _verdicts(rows: Sequence[Row]) -> str:
+    """`it is shown that A and that B; it is not shown that C`."""
     told = []
     for value, words in VERDICTS.items():
-        *others, last = [row["statement"] for row in select(part.rows, {"metric": "claim", "value": value})] or [""]
+        *others, last = [row["statement"] for row in select(rows, {"value": value})] or [""]
         link = words.split()[-1]
         joined = f"{f', {link} '.join(others)} {'and' if value else 'or'} {link} {last}" if others else last
         told += [f"{words} {joined}"] if last else []
-    return [_sentence("; ".join(told))] if told else []
+    return "; ".join(told)
 
 
 @RULES.register("statements")
