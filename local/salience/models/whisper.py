@@ -42,7 +42,8 @@ def new_model(dimensions: ModelDimensions, seed: int) -> Whisper:
     model = Whisper(dimensions)
     # openai-whisper leaves this one as uninitialised memory, for a checkpoint to fill.
     nn.init.normal_(model.decoder.positional_embedding, std=0.01)
-    nn.init.normal_(model.decoder.token_embedding.weight, std=0.02)
+    # The rows are also the output layer's: so large, tokens can be told apart even where they stay as they are.
+    nn.init.normal_(model.decoder.token_embedding.weight, std=0.1)
     return model
 
 
