@@ -585,12 +585,12 @@ def test_the_report_shows_what_corpora_hold_and_runs_none_of_it(tmp_path):
     table = Table(hostile, [hostile], [[hostile]], hostile)
     facts = [("command", hostile), (hostile, hostile)]
     section = Section(hostile, facts, [hostile], table, [table])
-    report = Report(hostile, True, [hostile], table, facts, [hostile], [section])
+    report = Report(hostile, True, [hostile], table, [hostile], facts, [hostile], [section])
     page = html(
         report, [], "wer", f"{hostile}\n\n{hostile}", {hostile: [Chart(hostile, rates_chart())]}, [{"id": hostile}]
     )
     assert page.count("<script") == 3 and '" onload="' not in page  # data, library and our script
-    assert page.count("&lt;script&gt;alert(1)") >= 12
+    assert page.count("&lt;script&gt;alert(1)") >= 13
 
 
 def test_no_code_of_ours_reads_pickles_or_runs_data():

@@ -71,8 +71,11 @@ class WhisperRecogniser(Recogniser):
 
     def load(self, model: str, device: str = "cpu", seed: int = 1) -> None:
         path = Path(model) / "model.pt"
+        # The embedding is the output layer, too: with this spread it tells tokens apart though it is not trained.
         self.model = (
-            new_model(MINI, seed) if model == "new-mini" else load_model(str(path if path.is_file() else model))
+            new_model(MINI, seed, spread=0.1)
+            if model == "new-mini"
+            else load_model(str(path if path.is_file() else model))
         )
         short = getattr(self.model, "short_context", True)
         self.padded = not short if self.full_context is None else self.full_context

@@ -36,14 +36,13 @@ STEP = 100
 """Padded lengths are multiples of this many frames."""
 
 
-def new_model(dimensions: ModelDimensions, seed: int) -> Whisper:
-    """A model with random weights."""
+def new_model(dimensions: ModelDimensions, seed: int, spread: float = 0.02) -> Whisper:
+    """A model with random weights; `spread` is the standard deviation of its tokens' embedding."""
     torch.manual_seed(seed)
     model = Whisper(dimensions)
     # openai-whisper leaves this one as uninitialised memory, for a checkpoint to fill.
     nn.init.normal_(model.decoder.positional_embedding, std=0.01)
-    # The rows are also the output layer's: so large, tokens can be told apart even where they stay as they are.
-    nn.init.normal_(model.decoder.token_embedding.weight, std=0.1)
+    nn.init.normal_(model.decoder.token_embedding.weight, std=spread)
     return model
 
 
