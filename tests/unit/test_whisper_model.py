@@ -351,3 +351,14 @@ def test_training_can_be_in_half_precision(model):
         low = WhisperForTraining(model)(**batch_of(model, False))["loss"]
     full = WhisperForTraining(model)(**batch_of(model, False))["loss"]
     assert low.dtype == torch.float32 and low.item() == pytest.approx(full.item(), rel=0.05)
+
+
+def test_targets_are_in_lower_case_unless_they_are_to_stay_as_they_are(tmp_path, model):
+    save_model(model, tmp_path / "model.pt")
+    for recogniser, written in (
+        (WhisperRecogniser(), " call stella, please."),
+        (WhisperRecogniser(lowercase=False), " Call Stella, please."),
+    ):
+        recogniser.load(str(tmp_path))
+        tokens = recogniser.target("Call Stella, please.")
+        assert recogniser.tokenizer.decode([token for token in tokens if token < recogniser.tokenizer.eot]) == written
